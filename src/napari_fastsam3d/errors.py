@@ -1,0 +1,49 @@
+"""The one family of errors; each says what is wrong and what to do about it."""
+
+
+class FastSAM3DError(Exception):
+    """Something the user can mend.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, as one sentence with its full stop.
+    remedy : str
+        What to do about it, as one sentence with its full stop.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}"
+
+
+class VolumeError(FastSAM3DError):
+    """A file or array that is not a usable volume."""
+
+
+class PromptError(FastSAM3DError):
+    """A point or box that cannot be a prompt, such as a click outside the volume."""
+
+
+class SessionError(FastSAM3DError):
+    """A session verb that makes no sense in the present state."""
+
+
+class SaveError(FastSAM3DError):
+    """A mask that could not be written."""
+
+
+class CheckpointError(FastSAM3DError):
+    """Weights that are missing, damaged, or belong to another architecture."""
+
+
+class DeviceError(FastSAM3DError):
+    """A device that is absent or ran out of memory."""
+
+
+class TrainingError(FastSAM3DError):
+    """A training run that cannot start or go on."""
