@@ -1,0 +1,305 @@
+"""The cubic window that the model looks at, and the way there and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_fastsam3d.geometry.axis_filter import AxisFilter, Floats, resample
+from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.orientation import Orientation
+from napari_fastsam3d.geometry.volume import Spacing, Volume, finite_minimum
+
+_SLAB_VOXELS = 1 << 22
+_STEP_DECIMALS = 6
+_SLICES_FIRST = (0, 1, 2)
+
+Inside = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A cube of `size`^3 isotropic voxels on the canonical grid of a volume.
+
+    Its axes are those of the canonical grid (closest to R, A, S), so that going there is
+    a separable interpolation. Crop indices are voxel centres, 0 to `size` - 1; a crop voxel c
+    covers [c - 0.5, c + 0.5). Everything is computed on the canonical view: one anatomy stored
+    in any order of axes gives the same crop and the same mask, to the last bit.
+
+    Parameters
+    ----------
+    orientation : Orientation
+        From the source grid to the canonical one.
+    voxel_size : tuple of float
+        Size in mm of a canonical voxel along each canonical axis.
+    centre : tuple of float
+        The canonical index that lies on crop index `size // 2`.
+    spacing : float
+        Size in mm of a crop voxel.
+    size : int
+        Crop voxels along each axis.
+    """
+
+    orientation: Orientation
+    voxel_size: Spacing
+    centre: Spacing
+    spacing: float
+    size: int = 128
+
+    @classmethod
+    def around(
+        cls,
+        volume: Volume,
+        centre_source_index: Sequence[float],
+        spacing: float = 1.5,
+        size: int = 128,
+    ) -> "Crop":
+        """Return the crop of a volume with a source index at its centre.
+
+        Parameters
+        ----------
+        volume : Volume
+        centre_source_index : sequence of float
+            The source index that is to lie on crop index `size // 2`; may be fractional.
+        spacing : float
+            Size in mm of a crop voxel.
+        size : int
+            Crop voxels along each axis.
+        """
+        r, a, s = (float(x) for x in volume.canonical.to_target(centre_source_index))
+        i, j, k = (volume.spacing[axis] for axis in volume.canonical.axes)
+        return cls(volume.canonical, (i, j, k), (r, a, s), float(spacing), int(size))
+
+    @cached_property
+    def box(self) -> Box:
+        """The source voxels whose centres the crop covers; empty where it misses the volume."""
+        return self.orientation.box_to_source(self._canonical_box)
+
+    @cached_property
+    def inside(self) -> Inside:
+        """For each canonical axis, (size,) bools: which crop planes lie in the volume."""
+        planes = [
+            (at >= -0.5) & (at < n - 0.5)
+            for at, n in zip(self._positions, self.orientation.target_shape, strict=True)
+        ]
+        return (planes[0], planes[1], planes[2])
+
+    def to_crop(self, points_source: ArrayLike) -> NDArray[np.float64]:
+        """Map source indices, (N, 3) or (3,), to crop indices, not rounded."""
+        canonical = self.orientation.to_target(points_source)
+        return (canonical - self.centre) / self._steps + self.size // 2
+
+    def to_source(self, points_crop: ArrayLike) -> NDArray[np.float64]:
+        """Map crop indices, (N, 3) or (3,), to source indices, not rounded."""
+        from_centre = np.asarray(points_crop, dtype=np.float64) - self.size // 2
+        return self.orientation.to_source(from_centre * self._steps + self.centre)
+
+    def contains(self, source_index: ArrayLike, margin: float = 0) -> bool:
+        """Whether a source index lies in the crop, `margin` crop voxels or more from its faces."""
+        at = self.to_crop(source_index)
+        return bool(((at >= margin - 0.5) & (at < self.size - margin - 0.5)).all())
+
+    def extract(self, voxels: NDArray[Any], fill: float | None = None) -> Floats:
+        """Take the crop from the source voxels, by one interpolation.
+
+        Along each axis linear where the crop is the finer grid; a triangle as wide as two crop
+        voxels where the source is, so that fine detail is averaged and not aliased. Equal grids
+        copy. Only the source voxels under the crop are touched.
+
+        Parameters
+        ----------
+        voxels : ndarray, shape (I, J, K)
+            The whole volume in source order; voxels that are not finite count as the lowest
+            finite one under the crop.
+        fill : float, optional
+            Value outside the volume; by default the lowest in the crop (0 if it holds nothing).
+
+        Returns
+        -------
+        ndarray of float32, shape (size, size, size), C-contiguous
+            Intensities in crop index, axes towards R, A, S.
+        """
+        bounds = [_run(plane) for plane in self.inside]
+        cube = np.empty((self.size,) * 3, dtype=np.float32)
+        if any(low == high for low, high in bounds):
+            cube.fill(fill or 0)
+            return cube
+        filters = [
+            AxisFilter.triangle(at[low:high], max(1.0, step), n)
+            for at, (low, high), step, n in zip(
+                self._positions, bounds, self._steps, self.orientation.target_shape, strict=True
+            )
+        ]
+        # Scans mostly lie in memory with slices outermost and right-left innermost.
+        source = self.orientation.view(voxels).transpose()
+        part = resample(source, filters[::-1], prepare=_FiniteFloats(source)).transpose()
+        if part.shape != cube.shape:
+            cube.fill(part.min() if fill is None else fill)
+        cube[tuple(slice(low, high) for low, high in bounds)] = part
+        return cube
+
+    def paste(self, grid: Floats) -> tuple[Box, Floats]:
+        """Bring logits back to the source grid, by trilinear interpolation.
+
+        Parameters
+        ----------
+        grid : ndarray of float32, shape (s, s, s)
+            Logits over the whole crop, axes towards R, A, S, with `size` a multiple f of s. Cell
+            c covers crop indices [c f - 0.5, (c + 1) f - 0.5); beyond the outermost cell centres
+            the nearest cell counts.
+
+        Returns
+        -------
+        box : Box
+            `self.box`, in source index.
+        logits : ndarray of float32
+            One for each voxel of the box, in source order.
+        """
+        box = self._canonical_box
+        filters = self._back(grid, box)
+        logits = resample(grid.transpose(), filters[::-1], order=_SLICES_FIRST).transpose()
+        return self.orientation.box_to_source(box), self.orientation.source_view(logits)
+
+    def paste_mask(self, grid: Floats, threshold: float = 0.0) -> tuple[Box, NDArray[np.bool_]]:
+        """Bring logits back to the source grid and cut them at a threshold.
+
+        The same voxels as `paste(grid)[1] > threshold`, at a cost in time and memory that follows
+        the object and not the crop.
+
+        Parameters
+        ----------
+        grid : ndarray of float32, shape (s, s, s)
+            As in `paste`.
+        threshold : float
+            A voxel belongs to the mask where its logit is greater.
+
+        Returns
+        -------
+        box : Box
+            In source index; all of the mask lies in it. Empty where nothing exceeds the threshold.
+        mask : ndarray of bool
+            One for each voxel of the box, in source order.
+        """
+        cells = Box.of_mask(grid > threshold)
+        box = self._covered_by(cells, len(grid)) if cells else Box((0, 0, 0), (0, 0, 0))
+        mask = np.empty(box.shape[::-1], dtype=np.bool_)
+        if mask.size:
+            *rest, slices = self._back(grid, box)
+            thickness = max(1, _SLAB_VOXELS * len(mask) // mask.size)
+            for at in range(0, len(mask), thickness):
+                part = slices.part(at, min(at + thickness, len(mask)))
+                logits = resample(grid.transpose(), [part, *rest[::-1]], order=_SLICES_FIRST)
+                np.greater(logits, threshold, out=mask[at : at + thickness])
+        in_source = self.orientation.source_view(mask.transpose())
+        return self.orientation.box_to_source(box), in_source
+
+    def resample_mask(self, box: Box, mask: NDArray[np.bool_], factor: int = 4) -> Floats:
+        """Bring a mask onto a coarse grid over the crop, to be fed to the model.
+
+        Parameters
+        ----------
+        box : Box
+            Where the mask lies, in source index; there is no object outside it.
+        mask : ndarray of bool
+            One for each voxel of the box, in source order.
+        factor : int
+            Crop voxels along a cell of the grid; divides `size`.
+
+        Returns
+        -------
+        ndarray of float32, shape (size / factor,) * 3, C-contiguous
+            The part of each cell that the mask fills, 0 to 1, axes towards R, A, S.
+        """
+        cells = self.size // factor
+        canonical = self.orientation.box_to_target(box)
+        if canonical.is_empty:
+            return np.zeros((cells,) * 3, dtype=np.float32)
+        edges = np.arange(cells + 1) * factor - 0.5 - self.size // 2
+        filters = [
+            AxisFilter.overlap(edges * step + centre - start, n)
+            for step, centre, start, n in zip(
+                self._steps, self.centre, canonical.start, canonical.shape, strict=True
+            )
+        ]
+        view = self.orientation.view(mask).transpose()
+        return np.ascontiguousarray(resample(view, filters[::-1]).transpose())
+
+    @cached_property
+    def _steps(self) -> NDArray[np.float64]:
+        # Rounded so that a spacing that a header stores as 1.4999999 is that of the crop, and
+        # the same whichever way the affine was rounded.
+        return np.round(self.spacing / np.asarray(self.voxel_size), _STEP_DECIMALS)
+
+    @cached_property
+    def _positions(self) -> list[NDArray[np.float64]]:
+        planes = np.arange(self.size) - self.size // 2
+        return [planes * step + c for step, c in zip(self._steps, self.centre, strict=True)]
+
+    @cached_property
+    def _canonical_box(self) -> Box:
+        low = (-0.5 - self.size // 2) * self._steps + self.centre
+        high = (self.size - 0.5 - self.size // 2) * self._steps + self.centre
+        return self._canonical_range(low, high)
+
+    def _canonical_range(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> Box:
+        start, stop = np.ceil(low).astype(int), np.ceil(high).astype(int)
+        box = Box(_index(start), _index(stop))
+        return box.clipped(self.orientation.target_shape)
+
+    def _covered_by(self, cells: Box, side: int) -> Box:
+        """Return the canonical voxels that interpolation from any of `cells` can reach."""
+        factor = self.size / side
+        reached = cells.padded(1)
+        low = np.where(np.asarray(reached.start) < 0, -np.inf, reached.start)
+        high = np.where(np.asarray(reached.stop) > side, np.inf, reached.stop)
+        offset = self.size // 2 + 0.5
+        box = self._canonical_range(
+            np.nan_to_num(((low + 0.5) * factor - offset) * self._steps + self.centre, neginf=-1e9),
+            np.nan_to_num(((high - 0.5) * factor - offset) * self._steps + self.centre, posinf=1e9),
+        )
+        return box.intersection(self._canonical_box)
+
+    def _back(self, grid: Floats, box: Box) -> list[AxisFilter]:
+        """Return the filters from cells to the canonical voxels of `box`, one an axis."""
+        factor = self.size / len(grid)
+        filters: list[AxisFilter] = []
+        for d in range(3):
+            canonical = np.arange(box.start[d], box.stop[d])
+            at = (canonical - self.centre[d]) / self._steps[d] + self.size // 2
+            filters.append(AxisFilter.triangle((at + 0.5) / factor - 0.5, 1.0, len(grid)))
+        return filters
+
+
+class _FiniteFloats:
+    """Make chunks of a volume C-contiguous float32, with a floor in place of what isn't finite."""
+
+    def __init__(self, source: NDArray[Any]) -> None:
+        self._source = source
+
+    def __call__(self, chunk: NDArray[Any]) -> Floats:
+        floats = np.array(chunk, dtype=np.float32, order="C")
+        if chunk.dtype.kind == "f":
+            finite = np.isfinite(floats)
+            if not finite.all():
+                floats[~finite] = self._floor
+        return floats
+
+    @cached_property
+    def _floor(self) -> float:
+        floor = finite_minimum(self._source)
+        return floor if np.isfinite(floor) else 0.0
+
+
+def _run(plane: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return start and stop of the one run of true values."""
+    count = int(plane.sum())
+    start = int(plane.argmax()) if count else 0
+    return start, start + count
+
+
+def _index(values: NDArray[np.intp]) -> Index:
+    i, j, k = (int(v) for v in values)
+    return (i, j, k)

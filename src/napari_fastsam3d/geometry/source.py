@@ -1,0 +1,33 @@
+"""Where a volume came from, and what is needed to save a mask that fits it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Format = Literal["array", "nifti", "itk", "dicom"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where a volume came from.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file or folder; None for an array made in memory.
+    format : {"array", "nifti", "itk", "dicom"}
+        Which reader made it.
+    header : nibabel.Nifti1Header, nibabel.Nifti2Header or None
+        The header of a NIfTI file, as read; a mask saved as NIfTI keeps its orientation fields,
+        codes and units. None for the others, whose geometry is in the affine alone.
+    frame : int or None
+        Which volume of a 4D file.
+    series : str or None
+        Which series of a DICOM folder.
+    """
+
+    path: Path | None = None
+    format: Format = "array"
+    header: Any = None
+    frame: int | None = None
+    series: str | None = None
