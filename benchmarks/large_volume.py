@@ -1,0 +1,118 @@
+"""Show that the cost of a click does not grow with the volume.
+
+usage: python benchmarks/large_volume.py
+
+Clicks into a 512 x 512 x 600 int16 scan and into a 160 x 160 x 160 cut of the same scan, each in a
+process of its own, and compares the clicks' medians and the peak memory. The scan is the torso
+phantom, tiled; nothing is read from the network. Fails when a bound of the project is broken.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+LARGE = (512, 512, 600)
+SMALL = (160, 160, 160)
+RATIO_BOUND = 1.3
+MEMORY_BOUND = "2.5 x volume + 1.5 GiB"
+GIB = 2**30
+
+
+def make(folder: Path) -> None:
+    """Write the two scans, int16, 1.5 mm voxels, compressed as they come from a hospital."""
+    import nibabel as nib
+    import numpy as np
+
+    from napari_fastsam3d.geometry import torso_phantom
+
+    volume, _, _ = torso_phantom(spacing=(1.5, 1.5, 1.5))
+    tile = np.asarray(volume.voxels).astype(np.int16)
+    repeats = [-(-wanted // have) for wanted, have in zip(LARGE, tile.shape, strict=True)]
+    large = np.tile(tile, repeats)[tuple(slice(n) for n in LARGE)]
+    corner = [(have - n) // 2 for have, n in zip(tile.shape, SMALL, strict=True)]
+    corner = [max(0, n) for n in corner]
+    small = large[tuple(slice(at, at + n) for at, n in zip(corner, SMALL, strict=True))]
+    affine = np.diag([1.5, 1.5, 1.5, 1.0])
+    nib.Nifti1Image(large, affine).to_filename(folder / "large.nii.gz")
+    nib.Nifti1Image(small, affine).to_filename(folder / "small.nii.gz")
+
+
+def click(scan: Path, runs: int) -> dict[str, float]:
+    """Open a scan, click around its centre, save the mask; give milliseconds and MiB."""
+    import time
+
+    import napari_fastsam3d as fs
+    from napari_fastsam3d.cli.bench import peak_memory
+
+    began = time.perf_counter()
+    volume = fs.read_volume(scan)
+    opened = time.perf_counter() - began
+    i, j, k = (n // 2 for n in volume.shape)
+    predictor = fs.load_model()
+    first: list[float] = []
+    later: list[float] = []
+    for _ in range(runs):
+        with fs.Session(volume, model=predictor) as session:
+            first.append(session.add_point((i, j, k)).milliseconds)
+            for shift in (3, 6, 9, 12):
+                later.append(session.add_point((i + shift, j, k)).milliseconds)
+            session.save(scan.with_name(f"mask_of_{scan.name}"))
+    return {
+        "opening": 1000 * opened,
+        "first click": statistics.median(first[1:]),
+        "next click": statistics.median(later[4:]),
+        "peak memory": peak_memory() or 0.0,
+        "voxel bytes": float(volume.voxels.nbytes),
+    }
+
+
+def measured(*arguments: str) -> dict[str, float]:
+    """Run one part of this script in a process of its own, so that its peak memory is its own."""
+    command = [sys.executable, __file__, *arguments]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(answer.stdout.splitlines()[-1]) if answer.stdout else {}
+
+
+def report(small: dict[str, float], large: dict[str, float]) -> bool:
+    """Print the table; tell whether every bound holds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *(" x ".join(map(str, shape)) for shape in (SMALL, LARGE)), "ratio", "bound")
+    held = True
+    for row in ("opening", "first click", "next click"):
+        ratio = large[row] / small[row]
+        bounded = row != "opening"
+        held &= not bounded or ratio <= RATIO_BOUND
+        times = (f"{small[row]:.0f} ms", f"{large[row]:.0f} ms")
+        table.add_row(row, *times, f"{ratio:.2f}", f"<= {RATIO_BOUND}" if bounded else "")
+    allowed = 2.5 * large["voxel bytes"] / GIB + 1.5
+    peaks = [side["peak memory"] / 1024 for side in (small, large)]
+    held &= peaks[1] <= allowed
+    memory = (f"{peak:.2f} GiB" for peak in peaks)
+    table.add_row("peak memory", *memory, "", f"<= {allowed:.2f} GiB = {MEMORY_BOUND}")
+    Console().print(table)
+    return held
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print("making the scans ...", file=sys.stderr)
+        measured("make", name)
+        print("clicking ...", file=sys.stderr)
+        small = measured("click", str(folder / "small.nii.gz"))
+        large = measured("click", str(folder / "large.nii.gz"))
+    return 0 if report(small, large) else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["make"]:
+        make(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["click"]:
+        print(json.dumps(click(Path(sys.argv[2]), runs=5)))
+    else:
+        sys.exit(main())

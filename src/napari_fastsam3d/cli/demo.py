@@ -1,0 +1,186 @@
+"""`napari-fastsam3d demo`: a phantom, scripted clicks, a mask, a picture, and napari if it can."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_fastsam3d.errors import SaveError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_fastsam3d.cli.picture import Outline
+    from napari_fastsam3d.geometry import Volume
+    from napari_fastsam3d.session import Session
+
+_SOFT_TISSUE = (-160.0, 240.0)  # the radiologist's window for the abdomen, in Hounsfield units
+_COLOURS = {"liver": (255, 170, 60), "right kidney": (80, 200, 255)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One prompt of the demonstration and what it achieved.
+
+    Parameters
+    ----------
+    structure : str
+        Name of the object.
+    prompt : str
+        What was given, such as "box" or "+ (40, 50, 60)".
+    dice : float
+        Overlap of the mask with the phantom's truth afterwards, 0 to 1.
+    milliseconds : float
+        From the prompt to the mask.
+    """
+
+    structure: str
+    prompt: str
+    dice: float
+    milliseconds: float
+
+
+def _click(
+    session: "Session", name: str, truth: "NDArray[np.bool_]", clicks: int
+) -> Iterator[Step]:
+    """Click where a user would: first in the middle, then in the middle of the largest error."""
+    from napari_fastsam3d.evaluation import dice, next_click
+
+    for _ in range(clicks):
+        index, positive = next_click(session.mask(), truth)
+        result = session.add_point(index, positive=positive)
+        prompt = f"{'+' if positive else '-'} {index}"
+        yield Step(name, prompt, dice(session.mask(), truth), result.milliseconds)
+
+
+def _box(session: "Session", name: str, truth: "NDArray[np.bool_]") -> Step:
+    """Draw a box two voxels wider than the structure, as a hand would."""
+    from napari_fastsam3d.evaluation import dice
+    from napari_fastsam3d.geometry import Box
+
+    tight = Box.of_mask(truth)
+    assert tight is not None  # the phantom has every structure that it names
+    box = tight.padded(2).clipped(truth.shape)
+    result = session.add_box(box.start, box.stop)
+    return Step(name, "box", dice(session.mask(), truth), result.milliseconds)
+
+
+def _perform(
+    session: "Session", truths: "dict[str, NDArray[np.bool_]]", clicks: int
+) -> Iterator[Step]:
+    """Segment the liver by clicks and the right kidney by a box and then clicks."""
+    session.rename_object(session.state.current, "liver")
+    yield from _click(session, "liver", truths["liver"], clicks)
+    session.new_object("right kidney")
+    yield _box(session, "right kidney", truths["right kidney"])
+    yield from _click(session, "right kidney", truths["right kidney"], clicks - 1)
+
+
+def _print_table(steps: list[Step]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("structure", "prompt", title="after each prompt")
+    table.add_column("Dice", justify="right")
+    table.add_column("ms", justify="right")
+    for before, step in zip([None, *steps], steps, strict=False):
+        if before is not None and before.structure != step.structure:
+            table.add_section()
+        table.add_row(step.structure, step.prompt, f"{step.dice:.3f}", f"{step.milliseconds:.0f}")
+    Console().print(table)
+
+
+def _outlines(session: "Session") -> "list[Outline]":
+    from napari_fastsam3d.cli.picture import Outline
+
+    return [
+        Outline(entry.name, session.mask(entry.id), _COLOURS[entry.name])
+        for entry in session.state.objects
+    ]
+
+
+def _write(session: "Session", volume: "Volume", out: Path) -> list[Path]:
+    """Save the scan, both masks in one file, and the picture; give their paths in that order."""
+    from napari_fastsam3d.cli.picture import draw
+    from napari_fastsam3d.geometry import save_mask
+
+    names = {entry.value: entry.name for entry in session.state.objects}
+    scan = _write_scan(volume, out / "phantom.nii.gz")
+    mask = save_mask(out / "mask.nii.gz", session.label_map(), volume, label_names=names)
+    picture = out / "picture.png"
+    draw(volume, _outlines(session), _SOFT_TISSUE).save(picture)
+    return [scan, mask, picture]
+
+
+def _write_scan(volume: "Volume", path: Path) -> Path:
+    import nibabel as nib
+
+    nib.Nifti1Image(volume.voxels, volume.affine).to_filename(path)
+    return path
+
+
+def _open_napari(scan: Path, mask: Path) -> None:
+    """Start napari in a process of its own, which is how a user of the command line starts it.
+
+    The command line may not import napari: it has to work where there is none.
+    """
+    command = [sys.executable, "-m", "napari", str(scan), str(mask), "-w", "napari-fastsam3d"]
+    typer.echo("Opening napari; close its window to end.")
+    if subprocess.run(command).returncode:
+        typer.echo("napari could not open: `napari-fastsam3d doctor` says why.", err=True)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(
+            f"The folder {out} cannot be made: {error.strerror}.", "Name another with --out."
+        ) from error
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the scan, the mask and the picture.")
+    ] = Path("napari-fastsam3d-demo"),
+    window: Annotated[
+        bool, typer.Option("--window/--no-window", help="Open napari afterwards, if it can.")
+    ] = True,
+    clicks: Annotated[int, typer.Option(min=1, help="How many prompts a structure gets.")] = 5,
+    model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Segment the liver and a kidney of an artificial torso by scripted clicks.
+
+    Works without a display and without Qt; with both, it leaves napari open with the result.
+    """
+    from napari_fastsam3d.cli import window as screen
+    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.geometry import torso_phantom
+    from napari_fastsam3d.session import Session
+
+    _make_folder(out)
+    with telling() as tell:
+        tell("making the phantom")
+        volume, labels, names = torso_phantom()
+        truths = {name.replace("_", " "): labels == value for value, name in names.items()}
+        tell(f"loading the model {model}")
+        with Session(volume, model=model, device=device) as session:
+            tell("clicking")
+            steps = list(_perform(session, truths, clicks))
+            tell(f"writing to {out}")
+            written = _write(session, volume, out)
+    _print_table(steps)
+    for path in written:
+        typer.echo(f"wrote {path}")
+    if not window:
+        return
+    if screen.has_display() and screen.has_napari():
+        _open_napari(written[0], written[1])
+    else:
+        typer.echo("No window: that needs a display, and napari (see `napari-fastsam3d doctor`).")

@@ -1,0 +1,139 @@
+"""`napari-fastsam3d segment`: prompts in, a mask file out."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_fastsam3d.errors import PromptError, SaveError
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.cli.given import GivenBox, GivenPoint
+    from napari_fastsam3d.geometry import Volume
+    from napari_fastsam3d.session import Result, Session
+
+
+def _check_output(path: Path) -> None:
+    """Refuse what could not be saved before anything is computed."""
+    if not path.parent.is_dir():
+        raise SaveError(f"There is no folder {path.parent}.", "Make it first, or save elsewhere.")
+
+
+def _prompt(
+    session: "Session",
+    volume: "Volume",
+    boxes: list["GivenBox"],
+    points: list["GivenPoint"],
+    world: bool,
+) -> list["Result"]:
+    """Give the session its prompts, boxes first, and wait for each mask."""
+    results = [session.add_box(*box.corners(volume, world)) for box in boxes]
+    for point in points:
+        results.append(session.add_point(point.index(volume, world), positive=point.positive))
+    return results
+
+
+def _report(session: "Session", volume: "Volume", results: list["Result"]) -> dict[str, Any]:
+    region = session.region()
+    voxels = int(region.voxels.sum())
+    millilitres = voxels * float(abs(volume.spacing[0] * volume.spacing[1] * volume.spacing[2]))
+    return {
+        "voxels": voxels,
+        "volume_ml": round(millilitres / 1000, 3),
+        "quality": results[-1].quality,
+        "milliseconds": [round(result.milliseconds, 1) for result in results],
+        "box": {"start": list(region.box.start), "stop": list(region.box.stop)},
+        "notes": [*volume.notes, *(note for result in results for note in result.notes)],
+    }
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    quality = "unknown" if report["quality"] is None else f"{report['quality']:.2f}"
+    typer.echo(
+        f"{report['mask']}: {report['voxels']} voxels, {report['volume_ml']:.1f} ml, "
+        f"quality {quality}, {sum(report['milliseconds']):.0f} ms"
+    )
+
+
+def segment(
+    scan: Annotated[
+        Path, typer.Argument(help="A NIfTI, NRRD or MHA file, or a folder with a DICOM series.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd or .mha."),
+    ],
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--point",
+            "-p",
+            metavar="I,J,K[,-]",
+            help="A voxel inside the object, or with ',-' one outside it. May be repeated.",
+        ),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--box",
+            "-b",
+            metavar="I0,J0,K0,I1,J1,K1",
+            help="A box around the object, the second corner not included. May be repeated.",
+        ),
+    ] = None,
+    world: Annotated[
+        bool, typer.Option("--world", help="Points and boxes are in RAS millimetres.")
+    ] = False,
+    model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    frame: Annotated[
+        int | None, typer.Option(help="Which volume of a 4D file, counted from 0.")
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option(help="Which series of a DICOM folder with several.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a line.")
+    ] = False,
+) -> None:
+    """Segment one object of a scan and save its mask on the scan's own grid.
+
+    Boxes are given to the model first, then the points in the order they are written.
+    """
+    from napari_fastsam3d.cli.given import GivenBox, GivenPoint
+
+    points = [GivenPoint.parse(text) for text in point or ()]
+    boxes = [GivenBox.parse(text) for text in box or ()]
+    if not boxes and not any(given.positive for given in points):
+        raise PromptError(
+            "Nothing says where the object is.", "Give a --box, or a --point without ',-'."
+        )
+    _check_output(output)
+
+    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.geometry import read_volume
+    from napari_fastsam3d.session import Session
+
+    with telling() as tell:
+        tell(f"reading {scan}")
+        volume = read_volume(scan, frame=frame, series=series)
+        tell(f"loading the model {model}")
+        with Session(volume, model=model, device=device) as session:
+            session.progress.connect(tell.step)
+            results = _prompt(session, volume, boxes, points, world)
+            tell(f"saving {output}")
+            saved = session.save(output)
+            report = {
+                "scan": str(scan),
+                "mask": str(saved),
+                **_report(session, volume, results),
+            }
+    for note in report["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    if as_json:
+        json.dump(report, sys.stdout, indent=2)
+        print()
+    else:
+        _print_report(report)
