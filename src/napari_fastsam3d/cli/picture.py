@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ Colour = tuple[int, int, int]
 _HEIGHT = 480
 _GAP = 12
 _CAPTION = 24
+_LETTERS = 16
 _VIEWS = ("axial", "coronal", "sagittal")
 
 
@@ -125,6 +126,7 @@ def _side_by_side(panels: Sequence[Image.Image], outlines: Sequence[Outline]) ->
     width = sum(panel.width for panel in panels) + _GAP * (len(panels) + 1)
     sheet = Image.new("RGB", (width, _HEIGHT + 2 * _GAP + 2 * _CAPTION), (16, 16, 16))
     pen = ImageDraw.Draw(sheet)
+    pen.font = ImageFont.load_default(_LETTERS)
     left = _GAP
     for panel, view in zip(panels, _VIEWS, strict=True):
         pen.text((left, _GAP), view, fill=(200, 200, 200))
