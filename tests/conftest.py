@@ -20,3 +20,27 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     home = tmp_path_factory.mktemp("home")
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, os.fspath(home / name.lower()))
+
+
+@pytest.fixture(scope="session")
+def tiny_predictor():
+    """A real predictor with a very small network and random weights, float32 on the CPU."""
+    import torch
+    from napari_fastsam3d.model.pyramid import PyramidNetwork
+    from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+    from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
+
+    torch.manual_seed(0)
+    config = PyramidConfig(
+        widths=(4, 8, 8),
+        blocks=(1, 1, 1),
+        width=16,
+        depth=1,
+        heads=2,
+        decoder_widths=(4, 8, 8),
+        affinity_heads=(1, 2),
+        affinity_width=4,
+    )
+    return PyramidPredictor(
+        PyramidNetwork(config), "tiny", torch.device("cpu"), torch.float32, "0" * 64
+    )

@@ -1,0 +1,1 @@
+"""How good a model is: a click simulator, Dice per click, tables."""

@@ -1,0 +1,6 @@
+"""The resident model: networks, weights, and the predictor that a session talks to."""
+
+from napari_fastsam3d.model.predictor import Predictor, Segmentation
+from napari_fastsam3d.model.zoo import MODELS, load_model
+
+__all__ = ["MODELS", "Predictor", "Segmentation", "load_model"]

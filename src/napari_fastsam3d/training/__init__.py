@@ -1,0 +1,1 @@
+"""Making the default model: samples, a simulated user, and the trainer."""

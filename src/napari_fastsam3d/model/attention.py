@@ -1,0 +1,83 @@
+"""Attention, in one place: every network of the package comes through `attend`."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention.
+
+    Parameters
+    ----------
+    q, k, v : Tensor
+        Queries (B, heads, Nq, c), keys and values (B, heads, Nk, c).
+    bias : Tensor, optional
+        Added to the scaled logits, broadcastable to (B, heads, Nq, Nk).
+
+    Returns
+    -------
+    Tensor
+        (B, heads, Nq, c), of the values' dtype.
+    """
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Turn (B, N, heads * c) into (B, heads, N, c)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """Turn (B, heads, N, c) into (B, N, heads * c)."""
+    return x.transpose(1, 2).flatten(-2)
+
+
+class ProjectedAttention(nn.Module):
+    """Attention with its own projections of queries, keys and values (Kirillov et al. 2023).
+
+    Parameters
+    ----------
+    width : int
+        Channels of all inputs and of the output.
+    heads : int
+        Number of heads.
+    downsample : int
+        The inner width is `width // downsample`.
+    """
+
+    def __init__(self, width: int, heads: int, downsample: int = 1) -> None:
+        super().__init__()
+        inner = width // downsample
+        self.heads = heads
+        self.q_proj = nn.Linear(width, inner)
+        self.k_proj = nn.Linear(width, inner)
+        self.v_proj = nn.Linear(width, inner)
+        self.out_proj = nn.Linear(inner, width)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attend from q (B, Nq, width) to k, v (B, Nk, width); gives (B, Nq, width)."""
+        q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
+        q, k, v = (split_heads(x, self.heads) for x in (q, k, v))
+        return self.out_proj(join_heads(attend(q, k, v, bias)))
+
+
+class SelfAttention(nn.Module):
+    """Self-attention with one fused projection, as in a vision transformer."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend among x (B, N, width); gives (B, N, width)."""
+        q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
+        return self.proj(join_heads(attend(q, k, v)))
+
+
+def padding_bias(valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turn (B, Nk) bool into an attention bias (B, 1, 1, Nk) that hides what is not valid."""
+    bias = torch.zeros(valid.shape, dtype=dtype, device=valid.device)
+    return bias.masked_fill(~valid, float("-inf"))[:, None, None, :]

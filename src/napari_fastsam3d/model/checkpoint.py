@@ -1,0 +1,114 @@
+"""Reading and writing weights, without trusting the file."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.model.pyramid import PyramidNetwork
+from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+
+
+def fingerprint(path: Path) -> str:
+    """Give the SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(path: Path, expected: str) -> str:
+    """Give a file's SHA-256 after comparing it with what it should be.
+
+    Raises
+    ------
+    CheckpointError
+        When they differ.
+    """
+    actual = fingerprint(path)
+    if actual != expected:
+        raise CheckpointError(
+            f"The weights {path.name} are damaged: their SHA-256 is {actual[:12]}..., "
+            f"not {expected[:12]}...",
+            "Install the package anew: pip install --force-reinstall napari-fastsam3d.",
+        )
+    return actual
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors and its metadata.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is absent or not a safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names: list[str] = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, metadata
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The weights {path} cannot be read: {error}.", "Give a whole .safetensors file."
+        ) from error
+
+
+def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into a network whose every key and shape they match.
+
+    Raises
+    ------
+    CheckpointError
+        Names every key that is missing, unknown or misshaped.
+    """
+    wanted = network.state_dict()
+    faults = [f"{key} is missing" for key in wanted if key not in tensors]
+    faults += [f"{key} is unknown" for key in tensors if key not in wanted]
+    faults += [
+        f"{key} is {tuple(tensors[key].shape)} and should be {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in tensors and tensors[key].shape != wanted[key].shape
+    ]
+    if faults:
+        raise CheckpointError(
+            f"The weights do not fit the network: {'; '.join(faults)}.",
+            "Choose the architecture that they were trained with.",
+        )
+    network.load_state_dict({key: tensors[key].to(wanted[key].dtype) for key in wanted})
+
+
+def save_pyramid(network: PyramidNetwork, path: Path) -> str:
+    """Write a network's weights in half precision, with its sizes; gives the file's SHA-256."""
+    tensors = {key: value.half().contiguous() for key, value in network.state_dict().items()}
+    config = json.dumps(asdict(network.config))
+    save_file(tensors, path, metadata={"architecture": "pyramid", "config": config})
+    return fingerprint(path)
+
+
+def read_pyramid(path: Path) -> PyramidNetwork:
+    """Read a network written by `save_pyramid`.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged or of another architecture.
+    """
+    tensors, metadata = read_tensors(path)
+    if metadata.get("architecture") != "pyramid":
+        raise CheckpointError(
+            f"{path.name} does not hold weights of this architecture.",
+            "Give a file written by `napari-fastsam3d train`.",
+        )
+    table = json.loads(metadata["config"])
+    sizes = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    with torch.device("meta"):
+        network = PyramidNetwork(PyramidConfig(**sizes))
+    network = network.to_empty(device="cpu")
+    load_strictly(network, tensors)
+    return network

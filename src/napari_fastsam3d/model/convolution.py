@@ -1,0 +1,78 @@
+"""Volumetric layers on channels-last tensors.
+
+Every feature map here is (B, D, H, W, C): on a CPU the 3 x 3 x 3 convolutions run two to five
+times faster in that layout, and normalisation, merging and expanding need no transposition.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Convolution(nn.Module):
+    """A 3 x 3 x 3 convolution, zero padded, on a channels-last map."""
+
+    def __init__(self, width: int, out_width: int | None = None) -> None:
+        super().__init__()
+        conv = nn.Conv3d(width, out_width or width, 3, padding=1)
+        self.conv = conv.to(memory_format=torch.channels_last_3d)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, D, H, W, C) to (B, D, H, W, C')."""
+        return self.conv(x.movedim(-1, 1)).movedim(1, -1)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions in a residual branch: norm, convolution, GELU, convolution.
+
+    The branch starts at zero, so that a deep stack begins as the identity.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.conv1 = Convolution(width)
+        self.conv2 = Convolution(width)
+        nn.init.zeros_(self.conv2.conv.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, D, H, W, C) to the same shape."""
+        return x + self.conv2(F.gelu(self.conv1(self.norm(x)), approximate="tanh"))
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """Fold 2 x 2 x 2 neighbours into channels: (B, 2D, 2H, 2W, C) to (B, D, H, W, 8 C)."""
+    b, d, h, w, c = x.shape
+    x = x.reshape(b, d // 2, 2, h // 2, 2, w // 2, 2, c)
+    return x.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(b, d // 2, h // 2, w // 2, 8 * c)
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """Unfold channels into 2 x 2 x 2 neighbours: (B, D, H, W, 8 C) to (B, 2D, 2H, 2W, C)."""
+    b, d, h, w, c = x.shape
+    x = x.reshape(b, d, h, w, 2, 2, 2, c // 8)
+    return x.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, 2 * d, 2 * h, 2 * w, c // 8)
+
+
+class Merge(nn.Module):
+    """Halve the grid: a convolution with kernel = stride = 2, written as a matrix product."""
+
+    def __init__(self, width: int, out_width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8 * width, out_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 2D, 2H, 2W, C) to (B, D, H, W, C')."""
+        return self.linear(space_to_depth(x))
+
+
+class Expand(nn.Module):
+    """Double the grid: a transposed convolution with kernel = stride = 2, as a matrix product."""
+
+    def __init__(self, width: int, out_width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 8 * out_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, D, H, W, C) to (B, 2D, 2H, 2W, C')."""
+        return depth_to_space(self.linear(x))

@@ -1,0 +1,146 @@
+"""The resident model: it looks at a crop once and answers every prompt from what it saw."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_fastsam3d.model.normalisation import Inside
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The answer to one step of interaction.
+
+    Attributes
+    ----------
+    low : ndarray of float32
+        (S/4, S/4, S/4) logits, to be fed back at the next step.
+    fine : ndarray of float32
+        (F, F, F) logits over the whole crop, at the finest resolution the model has.
+    quality : float
+        The model's own estimate of the mask's IoU with the truth, 0 to 1.
+    """
+
+    low: Floats
+    fine: Floats
+    quality: float
+
+
+class Predictor(ABC):
+    """A network with its weights, on a device.
+
+    Axes of every crop are canonical (R, A, S); crop indices have voxel centres at integers.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the zoo, or its file's name.
+    device : torch.device
+        Where it computes.
+    dtype : torch.dtype
+        Precision of matrix products.
+    fingerprint : str
+        SHA-256 of the weights, hexadecimal.
+
+    Attributes
+    ----------
+    spacings : tuple of float
+        Crop spacings in mm that it works well at, fine to coarse.
+    start_spacing : float
+        The one for a first click.
+    feeds : "cumulative" or "single"
+        Whether each step is given all points so far, or the new one only.
+    accepts_boxes : bool
+        Whether it was trained with box prompts.
+    """
+
+    crop_size: int = 128
+    spacings: tuple[float, ...] = (1.5,)
+    start_spacing: float = 1.5
+    feeds: Literal["cumulative", "single"] = "cumulative"
+    accepts_boxes: bool = False
+
+    def __init__(
+        self, name: str, device: torch.device, dtype: torch.dtype, fingerprint: str
+    ) -> None:
+        self.name = name
+        self.device = device
+        self.dtype = dtype
+        self.fingerprint = fingerprint
+
+    @abstractmethod
+    def normalise(self, crop: Floats, inside: Inside) -> Tensor:
+        """Turn a raw crop (S, S, S) into the network's input (1, 1, S, S, S) on the device.
+
+        `inside` tells for each axis which planes (S,) lie in the volume.
+        """
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Any:
+        """Encode (1, 1, S, S, S) normalised; gives an object with `.embedding` (1, C, 8, 8, 8)."""
+
+    @abstractmethod
+    def decode(
+        self,
+        embedding: Any,
+        points: Tensor,
+        labels: Tensor,
+        previous_logits: Tensor | None = None,
+        box: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode prompts at low resolution.
+
+        Parameters
+        ----------
+        embedding
+            What `encode` gave.
+        points, labels : Tensor
+            (1, N, 3) crop indices, and (1, N): 1 positive, 0 negative.
+        previous_logits : Tensor, optional
+            (1, 1, S/4, S/4, S/4) of the step before.
+        box : Tensor, optional
+            (1, 2, 3) lowest and highest corner, crop indices, both inside.
+
+        Returns
+        -------
+        tuple of Tensor
+            Logits (1, 1, S/4, S/4, S/4) and quality (1, 1).
+        """
+
+    @abstractmethod
+    def segment(
+        self,
+        encoded: Any,
+        points: Floats,
+        labels: NDArray[np.int64],
+        box: Floats | None,
+        previous: Floats | None,
+    ) -> Segmentation:
+        """Answer one step of interaction at the finest resolution the model has.
+
+        Parameters
+        ----------
+        encoded
+            What `encode` gave.
+        points, labels : ndarray
+            (N, 3) crop indices and (N,): 1 positive, 0 negative.
+        box : ndarray, optional
+            (2, 3) lowest and highest corner, crop indices, both inside.
+        previous : ndarray, optional
+            (S/4, S/4, S/4) low logits of the step before.
+        """
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def volume_array(tensor: Tensor) -> Floats:
+    """Bring (1, 1, D, H, W) to a (D, H, W) float32 array in main memory."""
+    return tensor[0, 0].float().cpu().numpy()

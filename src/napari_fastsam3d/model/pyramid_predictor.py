@@ -1,0 +1,101 @@
+"""The default model as a resident predictor."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
+from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation, volume_array
+from napari_fastsam3d.model.pyramid import PyramidNetwork
+from napari_fastsam3d.model.pyramid_decoder import Masks, Prompts
+from napari_fastsam3d.model.pyramid_encoder import Pyramid
+
+
+class PyramidPredictor(Predictor):
+    """Runs a `PyramidNetwork`: all prompts so far at each step, boxes too, masks at half size."""
+
+    spacings = (0.75, 1.5, 3.0)
+    start_spacing = 1.5
+    feeds = "cumulative"
+    accepts_boxes = True
+
+    def __init__(
+        self,
+        network: PyramidNetwork,
+        name: str,
+        device: torch.device,
+        dtype: torch.dtype,
+        fingerprint: str,
+    ) -> None:
+        super().__init__(name, device, dtype, fingerprint)
+        self.network = network.eval().requires_grad_(False).to(device)
+
+    def normalise(self, crop: Floats, inside: Inside) -> Tensor:
+        """Scale by the crop's own tissue; see `foreground_contrast`."""
+        return self._tensor(foreground_contrast(crop, inside))[None, None]
+
+    def encode(self, image: Tensor) -> Pyramid:
+        """Encode (1, 1, S, S, S) normalised intensities."""
+        with torch.inference_mode(), self._autocast():
+            return self.network.encoder(image.to(self.device))
+
+    def decode(
+        self,
+        embedding: Pyramid,
+        points: Tensor,
+        labels: Tensor,
+        previous_logits: Tensor | None = None,
+        box: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode prompts; see `Predictor.decode`."""
+        masks = self._masks(embedding, points, labels, previous_logits, box)
+        return masks.low, masks.quality
+
+    def segment(
+        self,
+        encoded: Pyramid,
+        points: Floats,
+        labels: NDArray[np.int64],
+        box: Floats | None,
+        previous: Floats | None,
+    ) -> Segmentation:
+        """Answer one step of interaction; see `Predictor.segment`."""
+        masks = self._masks(
+            encoded,
+            self._tensor(points.reshape(1, -1, 3)),
+            self._tensor(labels.reshape(1, -1)),
+            None if previous is None else self._tensor(previous)[None, None],
+            None if box is None else self._tensor(box)[None],
+        )
+        return Segmentation(volume_array(masks.low), volume_array(masks.fine), masks.quality.item())
+
+    def _masks(
+        self,
+        pyramid: Pyramid,
+        points: Tensor,
+        labels: Tensor,
+        previous: Tensor | None,
+        box: Tensor | None,
+    ) -> Masks:
+        size = pyramid.middle.shape[1]
+        if points.shape[1] == 0:  # a box alone: one padding point keeps the shapes
+            points = torch.zeros(1, 1, 3)
+            labels = torch.full((1, 1), -1)
+        if previous is None:
+            previous = torch.zeros(1, 1, size, size, size)
+        if box is None:
+            box = torch.full((1, 2, 3), torch.nan)
+        prompts = Prompts(
+            points.to(self.device, torch.float32),
+            labels.to(self.device, torch.long),
+            box.to(self.device, torch.float32),
+            previous.to(self.device, torch.float32),
+        )
+        with torch.inference_mode(), self._autocast():
+            return self.network.decoder(pyramid, prompts)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
+        )

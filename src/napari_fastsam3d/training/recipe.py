@@ -1,0 +1,116 @@
+"""A training run's settings, read from a TOML file."""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the run with one crop size.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps.
+    crop : int
+        Edge of the crop in voxels, a multiple of 16.
+    batch : int
+        Crops a step.
+    clicks : int
+        Steps of interaction a crop.
+    """
+
+    steps: int
+    crop: int
+    batch: int
+    clicks: int = 3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the outcome of a run, besides the data.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the weights, the samples and the clicks.
+    learning_rate, weight_decay, clip : float
+        Of AdamW, and the largest gradient norm.
+    warmup : int
+        Steps of linear rise of the learning rate.
+    decay : float
+        Last fraction of the run over which the learning rate falls along a cosine.
+    ema : float
+        Decay of the moving average of the weights, per step.
+    sources : dict of str to float
+        Share of each source of samples: a set of labelled volumes, a set of label maps, "shapes".
+    phases : tuple of Phase
+        The stretches of the run, in order.
+    network : PyramidConfig
+        Sizes of the network.
+    """
+
+    sources: dict[str, float]
+    phases: tuple[Phase, ...]
+    seed: int = 0
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    warmup: int = 100
+    decay: float = 0.4
+    ema: float = 0.998
+    network: PyramidConfig = field(default_factory=PyramidConfig)
+
+    @property
+    def steps(self) -> int:
+        """All optimiser steps of the run."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """Give the phase that a step belongs to."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase
+            step -= phase.steps
+        return self.phases[-1]
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    TrainingError
+        When the file is absent, is not TOML, or has a key that a recipe does not have.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingError(f"The recipe {path} cannot be read.", "Check its path.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TrainingError(f"{path} is not TOML: {error}.", "Mend that line.") from error
+    return _recipe(table)
+
+
+def _recipe(table: dict[str, Any]) -> Recipe:
+    known = {f.name for f in fields(Recipe)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise TrainingError(
+            f"A recipe has no key {', '.join(unknown)}.", f"It has {', '.join(sorted(known))}."
+        )
+    try:
+        network = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in table.pop("network", {}).items()
+        }
+        phases = tuple(Phase(**phase) for phase in table.pop("phases"))
+        return Recipe(phases=phases, network=PyramidConfig(**network), **table)
+    except (KeyError, TypeError) as error:
+        raise TrainingError(
+            f"The recipe is incomplete or misspelt: {error}.", "Compare it with the shipped one."
+        ) from error

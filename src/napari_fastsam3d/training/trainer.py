@@ -1,0 +1,205 @@
+"""Training of the default model, in plain torch; stops and goes on at any step."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model.pyramid import PyramidNetwork
+from napari_fastsam3d.training.interaction import first_prompts, next_prompts
+from napari_fastsam3d.training.loss import intersection_over_union, step_loss
+from napari_fastsam3d.training.recipe import Phase, Recipe
+from napari_fastsam3d.training.sample import Sampler
+from napari_fastsam3d.training.schedule import learning_rate
+
+Progress = Callable[[int, int, float], None]
+"""Called with the steps done, all steps, and the mean IoU after the last click."""
+
+
+@dataclass(frozen=True)
+class _Batches(Dataset[tuple[Tensor, Tensor]]):
+    """The samples of a run in order; item `step` is that step's whole batch."""
+
+    sampler: Sampler
+    phase: Phase
+    first: int
+
+    def __len__(self) -> int:
+        return self.phase.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        torch.set_num_threads(1)
+        start = self.first + step * self.phase.batch
+        samples = [self.sampler.draw(start + i, self.phase.crop) for i in range(self.phase.batch)]
+        images = torch.stack([torch.from_numpy(s.image) for s in samples])[:, None]
+        targets = torch.stack([torch.from_numpy(s.target) for s in samples])[:, None]
+        return images, targets
+
+
+def batches(recipe: Recipe, sampler: Sampler, step: int) -> Iterator[tuple[Phase, Tensor, Tensor]]:
+    """Yield (phase, images, targets) from a step to the end of the run, made in one worker."""
+    first_sample, first_step = 0, 0
+    for phase in recipe.phases:
+        skipped = min(max(step - first_step, 0), phase.steps)
+        if skipped < phase.steps:
+            loader = DataLoader(
+                _Batches(sampler, phase, first_sample),
+                batch_size=None,
+                sampler=range(skipped, phase.steps),
+                num_workers=1,
+                prefetch_factor=6,
+            )
+            for images, targets in loader:
+                yield phase, images, targets
+        first_sample += phase.steps * phase.batch
+        first_step += phase.steps
+
+
+class Trainer:
+    """One run: network, moving average, optimiser and step, all kept in one checkpoint file.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Settings of the run.
+    sampler : Sampler
+        Draws the samples.
+    folder : Path
+        Receives `checkpoint.pt` and `log.jsonl`; a run found there goes on where it stopped.
+    device : str
+        "cpu" or "cuda".
+    """
+
+    def __init__(self, recipe: Recipe, sampler: Sampler, folder: Path, device: str = "cpu") -> None:
+        self.recipe = recipe
+        self.sampler = sampler
+        self.folder = folder
+        self.device = torch.device(device)
+        self.step = 0
+        torch.manual_seed(recipe.seed)
+        self.network = PyramidNetwork(recipe.network).to(self.device)
+        self.average = PyramidNetwork(recipe.network).to(self.device)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            _parameter_groups(self.network, recipe.weight_decay),
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint.exists():
+            self._resume()
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def run(self, progress: Progress, save_every: int = 100, until: float | None = None) -> None:
+        """Train to the end of the recipe, or until `time.monotonic()` passes `until`."""
+        for phase, images, targets in batches(self.recipe, self.sampler, self.step):
+            started = time.perf_counter()
+            entry = self._train_step(phase, images.to(self.device), targets.to(self.device))
+            self.step += 1
+            entry["seconds"] = time.perf_counter() - started
+            self._log(entry)
+            progress(self.step, self.recipe.steps, entry["iou"][-1])
+            out_of_time = until is not None and time.monotonic() > until
+            if self.step % save_every == 0 or out_of_time or self.step == self.recipe.steps:
+                self._save()
+            if out_of_time:
+                return
+
+    def _train_step(self, phase: Phase, images: Tensor, targets: Tensor) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        rate = learning_rate(self.recipe, self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses, ious = self._interact(phase, images, targets, generator)
+        loss = torch.stack(losses).mean()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"The loss is not finite at step {self.step}.", "Lower the learning rate."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self._update_average()
+        return {
+            "step": self.step,
+            "crop": phase.crop,
+            "loss": loss.item(),
+            "iou": ious,
+            "rate": rate,
+            "norm": norm.item(),
+        }
+
+    def _interact(
+        self, phase: Phase, images: Tensor, targets: Tensor, generator: torch.Generator
+    ) -> tuple[list[Tensor], list[float]]:
+        truth = F.avg_pool3d(targets.float(), 2)
+        losses: list[Tensor] = []
+        ious: list[float] = []
+        with torch.autocast(self.device.type, torch.bfloat16):
+            pyramid = self.network.encoder(images)
+            prompts = first_prompts(truth, phase.clicks, generator)
+            for click in range(phase.clicks):
+                masks = self.network.decoder(pyramid, prompts)
+                losses.append(step_loss(masks, truth))
+                ious.append(float(intersection_over_union(masks.fine, truth).mean()))
+                if click + 1 < phase.clicks:
+                    prompts = next_prompts(
+                        prompts, click + 1, truth, masks.fine.detach(), masks.low, generator
+                    )
+        return losses, ious
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        means, news = list(self.average.parameters()), list(self.network.parameters())
+        torch._foreach_lerp_(means, news, 1 - decay)
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        partial = self._checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self._checkpoint)
+
+    def _resume(self) -> None:
+        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, RuntimeError) as error:
+            raise TrainingError(
+                f"{self._checkpoint} belongs to another network.", "Train in another folder."
+            ) from error
+        self.step = int(state["step"])
+
+
+def _parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices and kernels only, not norms, biases and embeddings."""
+    decayed = [p for n, p in network.named_parameters() if p.ndim > 1 and "token" not in n]
+    kept = [p for n, p in network.named_parameters() if not (p.ndim > 1 and "token" not in n)]
+    return [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": kept, "weight_decay": 0.0},
+    ]
