@@ -1,0 +1,34 @@
+"""A volume being segmented: objects, prompts, masks; undo and redo over a log.
+
+Neither torch nor Qt is imported here: the model comes in its own thread, when it is needed.
+"""
+
+from napari_fastsam3d.session.action import Action, action_from_json, action_to_json
+from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.model_thread import ModelThread
+from napari_fastsam3d.session.predictor import Predictor, Segmentation
+from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.session.result import Result
+from napari_fastsam3d.session.session import Session
+from napari_fastsam3d.session.signals import Signals
+from napari_fastsam3d.session.state import ObjectState, SessionState
+
+__all__ = [
+    "Action",
+    "BoxPrompt",
+    "History",
+    "Mask",
+    "ModelThread",
+    "ObjectState",
+    "Point",
+    "Predictor",
+    "Prompt",
+    "Result",
+    "Segmentation",
+    "Session",
+    "SessionState",
+    "Signals",
+    "action_from_json",
+    "action_to_json",
+]

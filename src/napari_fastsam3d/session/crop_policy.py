@@ -1,0 +1,228 @@
+"""Which window the model looks at, given what the user clicked and what is known so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.predictor import Floats
+
+Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
+
+# Parts of the crop's side: how far from a face a click must lie for the crop to stay, and how
+# coarse the lattice is on which the first crops lie.
+_MARGIN = 1 / 16
+_LATTICE = 1 / 8
+# Part of a box's side that is to be seen around it.
+_BOX_MARGIN = 0.1
+# Part of a face of the crop that a mask must cover to be held cut off by it.
+_CUT_OFF = 0.005
+_DECIMALS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class CropPolicy:
+    """How crops are chosen.
+
+    All is decided on the canonical grid, so that the order in which a file stores its axes
+    changes nothing. Wherever a crop would look past the volume on one side while the volume goes
+    on at the other, it is pushed back: what lies outside teaches nothing.
+
+    Parameters
+    ----------
+    volume : Volume
+    spacings : tuple of float
+        The rungs of the ladder: sizes in mm of a crop voxel, fine to coarse.
+    start : float
+        The rung to begin with at a click.
+    size : int
+        Crop voxels along each axis.
+    """
+
+    volume: Volume
+    spacings: tuple[float, ...]
+    start: float
+    size: int
+
+    def at_click(self, index: Index) -> Crop:
+        """Return the crop for a first click at a voxel, source index.
+
+        Crops of first clicks lie on a coarse lattice in the patient, an eighth of their side
+        apart, so that the click is near the centre, and neighbouring clicks share one crop: the
+        one encoded while the user was still aiming serves for the click.
+        """
+        point = self.volume.canonical.to_target(index)
+        step = self.size * _LATTICE * self._voxels_per_step(self.start)
+        nodes = [max(1, round(width)) for width in step]
+        return self._crop([floor(x / n + 0.5) * n for x, n in zip(point, nodes, strict=True)])
+
+    def around_box(self, box: Box) -> Crop:
+        """Return the crop for a box prompt, source index, centred on it.
+
+        It is the finest rung that holds the box with a tenth of the box's side around it, the
+        coarsest if none does.
+        """
+        content = self.volume.canonical.box_to_target(box)
+        centre = _centre(content)
+        for spacing in self.spacings:
+            crop = self._crop(centre, spacing)
+            margins = [_BOX_MARGIN * n for n in content.shape]
+            if self._holds(crop, content, margins):
+                return crop
+        return self._crop(centre, self.spacings[-1])
+
+    def holding(self, content: Box, click: Index) -> Crop:
+        """Return the crop for a click outside the present crop.
+
+        Parameters
+        ----------
+        content : Box
+            All that should be seen, mask and prompts, source index.
+        click : tuple of int
+            The voxel that must be seen, source index.
+
+        Returns
+        -------
+        Crop
+            The finest rung that holds the content, centred on it; if none does, the coarsest,
+            moved so far that it holds the click.
+        """
+        canonical = self.volume.canonical.box_to_target(content)
+        centre = _centre(canonical)
+        for spacing in self.spacings:
+            crop = self._crop(centre, spacing)
+            margins = self.size * _MARGIN * self._voxels_per_step(spacing)
+            if self._holds(crop, canonical, list(margins)):
+                return crop
+        return self._crop(self._near(centre, click), self.spacings[-1])
+
+    def keeps(self, crop: Crop, index: Index) -> bool:
+        """Whether a crop serves for a click at a voxel, source index.
+
+        It must lie inside, and not close to a face beyond which the volume goes on.
+        """
+        at = crop.to_crop(index)
+        margin = self.size * _MARGIN
+        return all(
+            (margin if goes_on_below else 0) - 0.5 <= x < self.size - 0.5 - (margin * goes_on_above)
+            for x, (goes_on_below, goes_on_above) in zip(at, self.open_faces(crop), strict=True)
+        )
+
+    def wider(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Crop | None:
+        """Return the crop of the next coarser rung if a crop cuts the object off.
+
+        Parameters
+        ----------
+        crop : Crop
+        logits : ndarray of float32, shape (F, F, F)
+            What was predicted over it; positive inside the object.
+        points : sequence of tuple of int
+            Clicks, source index; those in the crop stay in view.
+
+        Returns
+        -------
+        Crop or None
+            None where the object is not cut off, or there is no coarser rung.
+        """
+        coarser = [spacing for spacing in self.spacings if spacing > crop.spacing]
+        if not coarser or not self.cuts_off(crop, logits):
+            return None
+        content = self._extent(crop, logits)
+        seen = [p for p in points if crop.contains(p)]
+        if seen:
+            content = content.union(Box.around_points(self.volume.canonical.to_target(seen)))
+        return self._crop(_centre(content), coarser[0])
+
+    def cuts_off(self, crop: Crop, logits: Floats) -> bool:
+        """Whether the object covers part of a face of the crop where the volume goes on."""
+        cells = _CUT_OFF * logits.shape[0] ** 2
+        return any(
+            goes_on and np.count_nonzero(np.take(logits, place, axis=axis) > 0) > cells
+            for axis, faces in enumerate(self.open_faces(crop))
+            for place, goes_on in zip((0, -1), faces, strict=True)
+        )
+
+    def open_faces(self, crop: Crop) -> Faces:
+        """Return, for each canonical axis, whether the volume goes on below and above a crop."""
+        seen = self.volume.canonical.box_to_target(crop.box)
+        shape = self.volume.canonical.target_shape
+        r, a, s = ((seen.start[d] > 0, seen.stop[d] < shape[d]) for d in range(3))
+        return (r, a, s)
+
+    @cached_property
+    def _template(self) -> Crop:
+        return Crop.around(self.volume, (0, 0, 0), self.start, self.size)
+
+    def _voxels_per_step(self, spacing: float) -> NDArray[np.float64]:
+        """Return how many canonical voxels one crop voxel spans, along each canonical axis."""
+        return np.round(spacing / np.asarray(self._template.voxel_size), _DECIMALS)
+
+    def _crop(self, centre: Sequence[float], spacing: float | None = None) -> Crop:
+        """Return the crop at a canonical index, pushed back into the volume."""
+        spacing = self.start if spacing is None else spacing
+        r, a, s = map(
+            self._pushed_back,
+            centre,
+            self._voxels_per_step(spacing),
+            self.volume.canonical.target_shape,
+        )
+        return replace(self._template, centre=(r, a, s), spacing=spacing)
+
+    def _pushed_back(self, centre: float, step: float, length: int) -> float:
+        # Whole voxels, and half ones for the middle of the volume, so that no rounding differs.
+        below, above = self._sides
+        low, high = ceil(below * step - 0.5), floor(length - 0.5 - above * step)
+        return (length - 1) / 2 if low > high else float(min(max(centre, low), high))
+
+    @property
+    def _sides(self) -> tuple[float, float]:
+        """Crop voxels from the centre to the lower and to the upper face."""
+        return self.size // 2 + 0.5, self.size - 0.5 - self.size // 2
+
+    def _holds(self, crop: Crop, content: Box, margins: Sequence[float]) -> bool:
+        """Whether a crop holds a canonical box, with margins in voxels where the volume goes on."""
+        below, above = self._sides
+        steps = self._voxels_per_step(crop.spacing)
+        for d, (goes_on_below, goes_on_above) in enumerate(self.open_faces(crop)):
+            low = crop.centre[d] - below * steps[d] + margins[d]
+            high = crop.centre[d] + above * steps[d] - margins[d]
+            if goes_on_below and content.start[d] - 0.5 < low:
+                return False
+            if goes_on_above and content.stop[d] - 0.5 > high:
+                return False
+        return True
+
+    def _near(self, centre: Sequence[float], click: Index) -> list[float]:
+        """Move the centre of the coarsest crop so far that it keeps a click."""
+        below, above = (side - self.size * _MARGIN for side in self._sides)
+        steps = self._voxels_per_step(self.spacings[-1])
+        points = self.volume.canonical.to_target(click)
+        return [
+            float(min(max(c, ceil(x - above * step)), floor(x + below * step)))
+            for c, x, step in zip(centre, points, steps, strict=True)
+        ]
+
+    def _extent(self, crop: Crop, logits: Floats) -> Box:
+        """Return the canonical box of the positive cells of a prediction."""
+        cells = Box.of_mask(logits > 0) or Box.whole(logits.shape)
+        factor = self.size / logits.shape[0]
+        steps = self._voxels_per_step(crop.spacing)
+
+        def canonical(cell: Index) -> NDArray[np.float64]:
+            edges = np.asarray(cell) * factor - 0.5 - self.size // 2
+            return edges * steps + crop.centre
+
+        low, high = canonical(cells.start), canonical(cells.stop)
+        (i, j, k), (u, v, w) = np.floor(low + 0.5).astype(int), np.ceil(high + 0.5).astype(int)
+        box = Box((int(i), int(j), int(k)), (int(u), int(v), int(w)))
+        return box.clipped(self.volume.canonical.target_shape)
+
+
+def _centre(box: Box) -> list[float]:
+    return [(a + b - 1) / 2 for a, b in zip(box.start, box.stop, strict=True)]

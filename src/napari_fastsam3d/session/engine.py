@@ -1,0 +1,337 @@
+"""Keeps the log and the masks in step: the log changes at once, the masks in the model thread."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import count
+from time import perf_counter
+
+from psygnal import EmitLoopError, SignalInstance
+
+from napari_fastsam3d.errors import DeviceError, FastSAM3DError, SessionError
+from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.action import Action
+from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.mask import NOWHERE
+from napari_fastsam3d.session.model_thread import ModelThread
+from napari_fastsam3d.session.prompt import Prompt
+from napari_fastsam3d.session.replay import Replay, Step
+from napari_fastsam3d.session.result import Result
+from napari_fastsam3d.session.signals import Signals
+from napari_fastsam3d.session.state import SessionState
+
+_log = logging.getLogger(__name__)
+
+Prompts = tuple[Prompt, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """One object's mask, asked for.
+
+    `before` and `after` are the log at either side of the verb that asked, `serial` the entry
+    that the verb added to it; all are None when the engine asks by itself.
+    """
+
+    number: int
+    object: int
+    started: float
+    before: History | None = None
+    after: History | None = None
+    serial: int | None = None
+
+    def result(self, box: Box = NOWHERE, step: Step | None = None, stale: bool = False) -> Result:
+        return Result(
+            object=self.object,
+            box=box,
+            quality=step.quality if step else None,
+            milliseconds=(perf_counter() - self.started) * 1000,
+            request=self.number,
+            stale=stale,
+            notes=step.notes if step else (),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """The last finished mask of an object, and the prompts that it answers."""
+
+    prompts: Prompts = ()
+    step: Step = field(default_factory=Step)
+
+    def answers(self, prompts: Prompts) -> bool:
+        return [p.key for p in self.prompts] == [p.key for p in prompts]
+
+
+class Engine:
+    """The log of a session and the masks that follow it.
+
+    Parameters
+    ----------
+    volume : Volume
+    thread : ModelThread
+    """
+
+    def __init__(self, volume: Volume, thread: ModelThread) -> None:
+        self.volume = volume
+        self.thread = thread
+        self.signals = Signals()
+        # Held for moments only: never while the model works or a signal is emitted.
+        self._lock = threading.Lock()
+        self._history = History()
+        self._numbers = count(1)
+        self._newest: dict[int, int] = {}
+        self._shown: dict[int, _Shown] = {}
+        self._unsettled: dict[int, list[int]] = {}
+        self._unanswered = 0
+        self._newest_look = 0
+        self._closed = False
+        self._replay: Replay | None = None
+
+    @property
+    def history(self) -> History:
+        """The log."""
+        return self._history
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def shown(self, number: int) -> Step:
+        """Return what the last finished mask of an object came from."""
+        with self._lock:
+            return self._shown.get(number, _Shown()).step
+
+    def do(self, make: Callable[[SessionState], Action]) -> Future[Result]:
+        """Add to the log the action that `make` makes of the state, and ask for its mask."""
+        return self._change(lambda log: log.do(make(log.state)), logged=True)
+
+    def undo(self) -> Future[Result]:
+        """Take the last step back, and ask for the mask."""
+        return self._change(History.undo)
+
+    def redo(self) -> Future[Result]:
+        """Do again what was taken back, and ask for the mask."""
+        return self._change(History.redo)
+
+    def select(self, number: int) -> Future[Result]:
+        """Make an object the current one."""
+        return self._change(lambda log: log.select(number))
+
+    def warm_up(self) -> Future[None]:
+        """Load the model ahead; `failed` is emitted if it can't be."""
+        return self.thread.submit(self._run_warm_up)
+
+    def look_ahead(self, index: Index) -> Future[bool]:
+        """Encode the crop of a click yet to come, if nothing more urgent waits."""
+        with self._lock:
+            self._check_open()
+            self._newest_look = next(self._numbers)
+            return self.thread.submit(self._run_look_ahead, self._newest_look, index)
+
+    def wait(self) -> None:
+        """Block until every mask asked for so far is there."""
+        if self.thread.is_current:
+            raise SessionError("The model thread can't wait for itself.", "Use another thread.")
+        while self._unanswered:
+            self.thread.submit(_nothing).result()
+
+    def close(self) -> None:
+        """Answer no more; what waits comes out stale."""
+        with self._lock:
+            self._closed = True
+            self._replay = None
+
+    def _change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
+        started = perf_counter()
+        with self._lock:
+            self._check_open()
+            before, after = self._history, change(self._history)
+            request = _Request(
+                number=next(self._numbers),
+                object=after.touched or 0,
+                started=started,
+                before=before,
+                after=after,
+                serial=after.entries[-1].serial if logged else None,
+            )
+            answer = self._ask(request, before.state, after.state)
+            self._history = after
+        self._tell(self.signals.changed, after.state)
+        if isinstance(answer, Future):
+            return answer
+        if not answer.box.is_empty:
+            self._tell(self.signals.predicted, answer)
+        return _answered(answer)
+
+    def _ask(
+        self, request: _Request, before: SessionState, after: SessionState
+    ) -> Result | Future[Result]:
+        """Answer a request at once where no model is needed, else in the model thread."""
+        number = request.object
+        if not after.has(number):
+            return request.result(self._forget(request))
+        prompts = after.object(number).prompts
+        if prompts == (before.object(number).prompts if before.has(number) else ()):
+            return request.result()
+        shown = self._shown.get(number, _Shown())
+        if shown.answers(prompts):
+            self._newest[number] = request.number
+            self._unsettled.pop(number, None)
+            return request.result(step=shown.step)
+        return self._ask_model(request)
+
+    def _ask_model(self, request: _Request) -> Future[Result]:
+        future = self.thread.submit(self._run, request)
+        self._newest[request.object] = request.number
+        self._unanswered += 1
+        if request.serial is not None:
+            self._unsettled.setdefault(request.object, []).append(request.serial)
+        return future
+
+    def _forget(self, request: _Request) -> Box:
+        """Drop the mask of an object that is gone; return where it was."""
+        self._newest[request.object] = request.number
+        self._unsettled.pop(request.object, None)
+        return self._shown.pop(request.object, _Shown()).step.mask.box
+
+    def _run(self, request: _Request) -> Result:
+        """Answer one request; in the model thread."""
+        try:
+            with self._lock:
+                prompts = self._prompts_if_newest(request)
+            if prompts is None:
+                return request.result(stale=True)
+            return self._predict(request, prompts)
+        finally:
+            with self._lock:
+                self._unanswered -= 1
+
+    def _predict(self, request: _Request, prompts: Prompts) -> Result:
+        try:
+            step = self._ready().step(prompts)
+        except Exception as error:
+            if not self._take_back(request):
+                return request.result(stale=True)
+            told = _explained(error)
+            self._tell(self.signals.failed, told)
+            self._tell(self.signals.changed, self._history.state)
+            raise told from error
+        result = self._show(request, _Shown(prompts, step))
+        if not result.stale:
+            self._tell(self.signals.predicted, result)
+        return result
+
+    def _show(self, request: _Request, new: _Shown) -> Result:
+        old = self.shown(request.object)
+        box = old.mask.changed_box(new.step.mask)
+        with self._lock:
+            if self._prompts_if_newest(request) is None:
+                return request.result(stale=True)
+            self._shown[request.object] = new
+            self._unsettled.pop(request.object, None)
+        return request.result(box, new.step)
+
+    def _prompts_if_newest(self, request: _Request) -> Prompts | None:
+        state = self._history.state
+        overtaken = self._newest.get(request.object) != request.number
+        if self._closed or overtaken or not state.has(request.object):
+            return None
+        return state.object(request.object).prompts
+
+    def _take_back(self, request: _Request) -> bool:
+        """Bring the log back to what the masks show.
+
+        Returns
+        -------
+        bool
+            False where a newer request is to decide that.
+        """
+        with self._lock:
+            if self._prompts_if_newest(request) is None:
+                return False
+            unsettled = self._unsettled.get(request.object, [])
+            if request.serial in unsettled:
+                unsettled.remove(request.serial)
+            if self._history is request.after and request.before is not None:
+                self._history = request.before
+            elif request.serial is not None:
+                self._history = self._history.withdraw(request.serial)
+            self._settle(request.object)
+        return True
+
+    def _settle(self, number: int) -> None:
+        """Ask again for what is left, when steps that were overtaken never got their mask."""
+        state = self._history.state
+        left = self._unsettled.get(number)
+        if not state.has(number) or not left:
+            return
+        if not self._shown.get(number, _Shown()).answers(state.object(number).prompts):
+            serial = left.pop()
+            self._ask_model(_Request(next(self._numbers), number, perf_counter(), serial=serial))
+
+    def _run_warm_up(self) -> None:
+        try:
+            self._ready()
+        except Exception as error:
+            told = _explained(error)
+            self._tell(self.signals.failed, told)
+            raise told from error
+
+    def _run_look_ahead(self, look: int, index: Index) -> bool:
+        with self._lock:
+            if self._closed or self._unanswered or look != self._newest_look:
+                return False
+            state = self._history.state
+        prompts = state.object(state.current).prompts if state.current is not None else ()
+        return self._ready().look_ahead(prompts, index)
+
+    def _ready(self) -> Replay:
+        """Return the replay, the model loaded; in the model thread."""
+        if self._replay is None:
+            predictor = self.thread.obtain(self._tell_progress)
+            self._replay = Replay(self.volume, predictor, self._tell_progress)
+        return self._replay
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionError("The session is closed.", "Make a new one.")
+
+    def _tell_progress(self, what: str, done: int, of: int) -> None:
+        self._tell(self.signals.progress, what, done, of)
+
+    def _tell(self, signal: SignalInstance, *news: object) -> None:
+        try:
+            signal.emit(*news)
+        except EmitLoopError:
+            _log.exception("A listener to the session failed")
+
+
+def _explained(error: Exception) -> FastSAM3DError:
+    """Return a failure of the model as an error of the one family."""
+    if isinstance(error, FastSAM3DError):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return DeviceError(
+            "The model ran out of memory, and the step was taken back.",
+            "Close other programs, or choose the CPU as the device.",
+        )
+    what = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
+    return SessionError(
+        f"The model failed ({what}), and the step was taken back.",
+        "Try again, or choose another model or device.",
+    )
+
+
+def _answered(result: Result) -> Future[Result]:
+    future: Future[Result] = Future()
+    future.set_result(result)
+    return future
+
+
+def _nothing() -> None:
+    """Be a job that is done when all before it are."""

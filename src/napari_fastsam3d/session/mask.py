@@ -1,0 +1,145 @@
+"""A mask kept as the box that holds it: memory follows the object, not the volume."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.geometry.box import Box
+
+NOWHERE = Box((0, 0, 0), (0, 0, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Which voxels of a volume belong to an object. Make one with `Mask.of`.
+
+    Parameters
+    ----------
+    box : Box
+        The tightest box around the true voxels, source index; `NOWHERE` if there are none.
+    voxels : ndarray of bool
+        One for each voxel of the box, in source order; not to be written to.
+    """
+
+    box: Box
+    voxels: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, box: Box, voxels: NDArray[np.bool_]) -> "Mask":
+        """Return the mask of the true voxels of a box, and of none outside it.
+
+        Parameters
+        ----------
+        box : Box
+            Source index.
+        voxels : ndarray of bool
+            One for each voxel of the box, in source order. Kept as it is where the box is
+            tight; the caller must not write to it afterwards.
+        """
+        tight = Box.of_mask(voxels) if voxels.size else None
+        if tight is None:
+            return cls(NOWHERE, np.zeros((0, 0, 0), dtype=np.bool_))
+        if tight.shape != box.shape:
+            # A copy, so that the part cut off is freed.
+            voxels = voxels[tight.slices].copy(order="K")
+        voxels = voxels.view()
+        voxels.flags.writeable = False
+        return cls(tight.shifted(box.start), voxels)
+
+    @classmethod
+    def empty(cls) -> "Mask":
+        """Return the mask of no voxel."""
+        return cls.of(NOWHERE, np.zeros((0, 0, 0), dtype=np.bool_))
+
+    @classmethod
+    def of_volume(cls, voxels: NDArray[np.bool_]) -> "Mask":
+        """Return the mask of the true voxels of an array (I, J, K) of the whole volume."""
+        return cls.of(Box.whole(voxels.shape), voxels)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no voxel belongs to the object."""
+        return self.box.is_empty
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the mask holds."""
+        return self.voxels.nbytes
+
+    def equals(self, other: "Mask") -> bool:
+        """Whether both hold the same voxels."""
+        return self.box == other.box and bool(np.array_equal(self.voxels, other.voxels))
+
+    def contains(self, index: Sequence[int]) -> bool:
+        """Whether a voxel, source index, belongs to the object."""
+        if not self.box.contains(index):
+            return False
+        i, j, k = (x - a for x, a in zip(index, self.box.start, strict=True))
+        return bool(self.voxels[i, j, k])
+
+    def volume(self, shape: Sequence[int]) -> NDArray[np.bool_]:
+        """Return the mask of the whole volume: a new array of `shape`, source order."""
+        return self.within(Box.whole(shape))
+
+    def within(self, box: Box) -> NDArray[np.bool_]:
+        """Return the voxels of any box, source index, as a new array in source order."""
+        out = np.zeros(box.shape, dtype=np.bool_)
+        self.write(out, box)
+        return out
+
+    def write(self, out: NDArray[np.generic], box: Box, value: int | bool = True) -> None:
+        """Write a value wherever the mask is true into the array of a box, source index."""
+        both = self.box.intersection(box)
+        if not both.is_empty:
+            out[_slices(both, box)][self.voxels[_slices(both, self.box)]] = value
+
+    def inside(self, box: Box) -> "Mask":
+        """Return the part of the mask that lies in a box, source index."""
+        both = self.box.intersection(box)
+        if both == self.box:
+            return self
+        return Mask.of(both, self.voxels[_slices(both, self.box)])
+
+    def outside(self, box: Box) -> "Mask":
+        """Return the part of the mask that lies outside a box, source index."""
+        both = self.box.intersection(box)
+        if both == self.box:
+            return Mask.empty()
+        if both.is_empty:
+            return self
+        left = self.voxels.copy(order="K")
+        left[_slices(both, self.box)] = False
+        return Mask.of(self.box, left)
+
+    def union(self, other: "Mask") -> "Mask":
+        """Return the mask of the voxels of either."""
+        if self.is_empty or other.is_empty:
+            return other if self.is_empty else self
+        box = self.box.union(other.box)
+        both = self.within(box)
+        other.write(both, box)
+        return Mask.of(box, both)
+
+    def changed_box(self, other: "Mask") -> Box:
+        """Return the tightest source box around the voxels that only one of the two holds.
+
+        Only the two masks' own boxes are read, however far apart they lie.
+        """
+        return self._only_here(other).union(other._only_here(self))
+
+    def _only_here(self, other: "Mask") -> Box:
+        both = self.box.intersection(other.box)
+        if both.is_empty:
+            return self.box
+        left = self.voxels.copy(order="K")
+        left[_slices(both, self.box)] &= ~other.voxels[_slices(both, other.box)]
+        tight = Box.of_mask(left)
+        return tight.shifted(self.box.start) if tight else NOWHERE
+
+
+def _slices(part: Box, whole: Box) -> tuple[slice, slice, slice]:
+    """Return what cuts `part` out of an array of the voxels of `whole`."""
+    i, j, k = whole.start
+    return part.shifted((-i, -j, -k)).slices

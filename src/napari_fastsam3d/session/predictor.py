@@ -1,0 +1,110 @@
+"""What a session needs of a model; `model.Predictor` fits it, and so may others."""
+
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class Segmentation(Protocol):
+    """What the model says to the prompts it is given."""
+
+    @property
+    def low(self) -> Floats:
+        """Logits (size / 4,) * 3 to be fed back at the next step, axes towards R, A, S."""
+        ...
+
+    @property
+    def fine(self) -> Floats:
+        """Logits (F, F, F) over the whole crop, F a divisor of its size, axes towards R, A, S."""
+        ...
+
+    @property
+    def quality(self) -> float:
+        """The model's guess of the overlap (IoU) with the truth, 0 to 1."""
+        ...
+
+
+class Predictor(Protocol):
+    """A resident model: it encodes a crop once and answers each prompt from that.
+
+    It must be deterministic: equal input gives equal bits.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        ...
+
+    @property
+    def device(self) -> Any:
+        """Where it computes."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells its weights from others."""
+        ...
+
+    @property
+    def feeds(self) -> Literal["cumulative", "single"]:
+        """Whether it wants all points so far at each step, or the new one only."""
+        ...
+
+    @property
+    def accepts_boxes(self) -> bool:
+        """Whether it knows box prompts."""
+        ...
+
+    @property
+    def spacings(self) -> tuple[float, ...]:
+        """Sizes in mm of a crop voxel that it works at, fine to coarse."""
+        ...
+
+    @property
+    def start_spacing(self) -> float:
+        """The one of `spacings` to begin with at a click."""
+        ...
+
+    @property
+    def crop_size(self) -> int:
+        """Crop voxels along each axis."""
+        ...
+
+    def normalise(self, crop: Floats, inside: Any) -> Any:
+        """Turn raw intensities (S, S, S), axes towards R, A, S, into what `encode` takes.
+
+        `inside` holds three (S,) vectors of bool: which crop planes lie in the volume.
+        """
+        ...
+
+    def encode(self, image: Any) -> Any:
+        """Look at a crop once; what it returns is kept for as long as the crop is in use."""
+        ...
+
+    def segment(
+        self,
+        encoded: Any,
+        points: Floats,
+        labels: NDArray[np.int64],
+        box: Floats | None,
+        previous: Floats | None,
+    ) -> Segmentation:
+        """Answer to prompts.
+
+        Parameters
+        ----------
+        encoded
+            What `encode` returned.
+        points : ndarray of float32, shape (N, 3)
+            Crop index.
+        labels : ndarray of int64, shape (N,)
+            1 for a point inside the object, 0 for one outside.
+        box : ndarray of float32, shape (2, 3), or None
+            Inclusive corners in crop index.
+        previous : ndarray of float32, shape (size / 4,) * 3, or None
+            Logits of the step before.
+        """
+        ...

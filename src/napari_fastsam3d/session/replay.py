@@ -1,0 +1,235 @@
+"""The mask of an object is the replay of its prompts: one more prompt a step, the mask fed back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.cache import Cache
+from napari_fastsam3d.session.crop_policy import CropPolicy
+from napari_fastsam3d.session.cues import Cues, fed_back, fence
+from napari_fastsam3d.session.guarantee import honour_clicks, reach_mm
+from napari_fastsam3d.session.islands import Anchors, without_islands
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.predictor import Floats, Predictor
+from napari_fastsam3d.session.progress import Progress, silent
+from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt, PromptKey
+
+_LOOKING = "Looking at the scan"
+_CROPS_KEPT = 6
+_BYTES_KEPT = 256 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What is known of an object after some of its prompts.
+
+    Parameters
+    ----------
+    mask : Mask
+        Source index, clicks obeyed.
+    crop : Crop or None
+        What the model looked at; None while no prompt says where the object is.
+    low : ndarray of float32, shape (size / 4,) * 3, or None
+        Logits over the crop, to be fed back at the next step.
+    quality : float or None
+        The model's guess of the overlap (IoU) with the truth, 0 to 1.
+    notes : tuple of str
+        What the user should know, a sentence each.
+    """
+
+    mask: Mask = field(default_factory=Mask.empty)
+    crop: Crop | None = None
+    low: Floats | None = None
+    quality: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the step holds."""
+        return self.mask.nbytes + (0 if self.low is None else self.low.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sight:
+    """What the model said to one look: logits (F, F, F) over the crop, its small islands gone."""
+
+    crop: Crop
+    low: Floats
+    logits: Floats
+    quality: float
+
+    @property
+    def cell(self) -> float:
+        """Size in mm of a cell of the logits."""
+        return self.crop.spacing * self.crop.size / len(self.logits)
+
+
+class Replay:
+    """Makes masks of prompts; a pure function of them, with a memory.
+
+    Each list of prompts that was ever a beginning of another is remembered with its mask, so
+    that undo and redo cost nothing, and what a crop looks like to the model is kept for the
+    crops in use, so that deleting an early prompt costs decoder passes only. To be called from
+    one thread.
+
+    Parameters
+    ----------
+    volume : Volume
+    predictor : Predictor
+    progress : callable
+        Told `(what, done, of)` when something takes long.
+    bytes_kept : int
+        What the remembered steps may hold.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        predictor: Predictor,
+        progress: Progress = silent,
+        bytes_kept: int = _BYTES_KEPT,
+    ) -> None:
+        self._volume = volume
+        self._predictor = predictor
+        self._progress = progress
+        self._policy = CropPolicy(
+            volume, predictor.spacings, predictor.start_spacing, predictor.crop_size
+        )
+        self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
+        self._encoded: Cache[Crop, Any] = Cache(_CROPS_KEPT)
+
+    def step(self, prompts: Sequence[Prompt]) -> Step:
+        """Return what the prompts, in their order, make of an object."""
+        keys = tuple(prompt.key for prompt in prompts)
+        known, step = self._longest_known(keys)
+        for length in range(known + 1, len(keys) + 1):
+            step = self._advance(step, prompts[:length])
+            self._steps.put(keys[:length], step)
+        return step
+
+    def look_ahead(self, prompts: Sequence[Prompt], index: Index) -> bool:
+        """Encode the crop that a click at a voxel would use after these prompts.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to do.
+        """
+        click = Point(0, index)
+        crop = self._crop(self.step(prompts), (*prompts, click))
+        if crop in self._encoded:
+            return False
+        self._encode(crop)
+        return True
+
+    def _longest_known(self, keys: tuple[PromptKey, ...]) -> tuple[int, Step]:
+        for length in range(len(keys), 0, -1):
+            step = self._steps.get(keys[:length])
+            if step is not None:
+                return length, step
+        return 0, Step()
+
+    def _advance(self, before: Step, prompts: Sequence[Prompt]) -> Step:
+        """Add the last of the prompts to what the others made."""
+        if not any(isinstance(p, BoxPrompt) or p.positive for p in prompts):
+            return Step()
+        sight = self._look(self._crop(before, prompts), before, prompts)
+        while wider := self._wider(sight, prompts):
+            # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
+            sight = self._look(wider, before, prompts)
+        return self._finished(before, sight, prompts)
+
+    def _crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
+        newest = prompts[-1]
+        if isinstance(newest, BoxPrompt):
+            return self._policy.around_box(newest.box)
+        if before.crop is None:
+            return self._policy.at_click(newest.index)
+        if self._policy.keeps(before.crop, newest.index):
+            return before.crop
+        return self._policy.holding(_content(before.mask, prompts), newest.index)
+
+    def _wider(self, sight: _Sight, prompts: Sequence[Prompt]) -> Crop | None:
+        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self._predictor):
+            return None
+        clicks = [p.index for p in prompts if isinstance(p, Point)]
+        return self._policy.wider(sight.crop, sight.logits, clicks)
+
+    def _look(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> _Sight:
+        previous = before.low if crop == before.crop else fed_back(before.mask, crop)
+        cues = Cues.of(prompts, crop, previous, self._predictor)
+        seen = self._predictor.segment(
+            self._encode(crop), cues.points, cues.labels, cues.box, cues.previous
+        )
+        anchors = _anchors(crop, before.mask, prompts, len(seen.fine))
+        logits = without_islands(seen.fine, anchors)
+        return _Sight(crop, seen.low, logits, float(seen.quality))
+
+    def _encode(self, crop: Crop) -> Any:
+        encoded = self._encoded.get(crop)
+        if encoded is None:
+            self._progress(_LOOKING, 0, 1)
+            try:
+                raw = crop.extract(self._volume.voxels)
+                encoded = self._predictor.encode(self._predictor.normalise(raw, crop.inside))
+            finally:
+                self._progress(_LOOKING, 1, 1)
+            self._encoded.put(crop, encoded)
+        return encoded
+
+    def _finished(self, before: Step, sight: _Sight, prompts: Sequence[Prompt]) -> Step:
+        """Bring what was seen to the source grid, and join it with what lies elsewhere."""
+        confined = fence(prompts, self._predictor)
+        region = sight.crop.box.intersection(confined) if confined else sight.crop.box
+        here = Mask.of(*sight.crop.paste_mask(sight.logits)).inside(region)
+        mask = before.mask.outside(region).union(here)
+        clicks = [p for p in prompts if isinstance(p, Point)]
+        reach = reach_mm(self._volume, sight.cell)
+        honoured = honour_clicks(mask, clicks, self._volume, reach)
+        notes = tuple(self._notes(sight, here, prompts[-1]))
+        return Step(honoured, sight.crop, sight.low, sight.quality, notes)
+
+    def _notes(self, sight: _Sight, here: Mask, newest: Prompt) -> Iterator[str]:
+        if here.is_empty:
+            yield "The model found nothing there; only the clicks themselves are marked."
+        elif self._policy.cuts_off(sight.crop, sight.logits):
+            seen = sight.crop.size * sight.crop.spacing
+            yield (
+                f"The structure goes on beyond the {seen:.0f} mm that the model looks at; "
+                "click where it goes on."
+            )
+        if isinstance(newest, BoxPrompt) and not self._predictor.accepts_boxes:
+            yield (
+                f"{self._predictor.name} knows no boxes: it was given a point at the centre, "
+                "and the mask was kept to the box."
+            )
+
+
+def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
+    """Return the source box of a mask and of all prompts."""
+    content = mask.box
+    for prompt in prompts:
+        box = prompt.box if isinstance(prompt, BoxPrompt) else Box.around_points([prompt.index])
+        content = content.union(box)
+    return content
+
+
+def _anchors(crop: Crop, known: Mask, prompts: Sequence[Prompt], side: int) -> Anchors:
+    """Return what holds pieces of a prediction on a grid of `side` cells over a crop."""
+    factor = crop.size / side
+    clicks = [p.index for p in prompts if isinstance(p, Point) and p.positive]
+    seen = [index for index in clicks if crop.contains(index)]
+    boxes = [p.box for p in prompts if isinstance(p, BoxPrompt)]
+    corners = [
+        np.sort(crop.to_crop(np.array([b.start, np.array(b.stop) - 1])), axis=0) for b in boxes
+    ]
+    return Anchors(
+        (crop.to_crop(np.reshape(seen, (-1, 3))) + 0.5) / factor - 0.5,
+        tuple((pair + 0.5) / factor - 0.5 for pair in corners),
+        faces=known.box.intersection(crop.box) != known.box and not known.is_empty,
+    )

@@ -1,0 +1,42 @@
+"""What one request to the model came to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_fastsam3d.geometry.box import Box
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one verb of a session changed.
+
+    Parameters
+    ----------
+    object : int
+        Id of the object concerned.
+    box : Box
+        Smallest source box that holds every voxel whose membership changed; may be empty.
+    quality : float or None
+        The model's own guess of the overlap (IoU) of its mask with the truth, 0 to 1; None where
+        the model had nothing to do.
+    milliseconds : float
+        From the call to the mask, waiting included.
+    recalled : tuple
+        Remembered cases that took part; empty without a memory bank.
+    request : int
+        Number of the request; they count up through a session.
+    stale : bool
+        Whether a newer request for the object overtook it: then nothing was computed and
+        nothing changed, and the newer one's result holds what the user asked for.
+    notes : tuple of str
+        What the user should know about the mask, a sentence each.
+    """
+
+    object: int
+    box: Box
+    quality: float | None
+    milliseconds: float
+    recalled: tuple[Any, ...] = ()
+    request: int = 0
+    stale: bool = False
+    notes: tuple[str, ...] = ()

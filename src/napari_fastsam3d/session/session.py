@@ -1,0 +1,319 @@
+"""One volume being segmented: the verbs of the user, and the masks that come of them."""
+
+# ruff: noqa: A002 - `object` is the word of the design's interface, session.mask(object=2)
+
+from concurrent.futures import Future
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.engine import Engine
+from napari_fastsam3d.session.futures import Futures, Voxel
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.model_thread import Model, ModelThread
+from napari_fastsam3d.session.predictor import Predictor
+from napari_fastsam3d.session.prompt import point_index
+from napari_fastsam3d.session.replay import Step
+from napari_fastsam3d.session.result import Result
+from napari_fastsam3d.session.state import ObjectState, SessionState
+
+
+class Session:
+    """One volume being segmented: its objects, their prompts, undo and redo, and their masks.
+
+    Every verb waits for the mask and returns a `Result`; `futures` has the same verbs without
+    waiting. Verbs may be called from any thread except the model thread. The model does all its
+    work in one thread of its own, and is loaded there as soon as the session begins.
+
+    The log of the user's actions is the truth: an object's mask is the replay of its prompts in
+    their order, and the same prompts give the same mask, whatever happened in between. After
+    every prediction positive clicks lie inside the mask and negative ones outside.
+
+    Parameters
+    ----------
+    volume : Volume
+        What is segmented.
+    model : str, path, Predictor or ModelThread
+        A name of the zoo, a file of weights, a model that is loaded already, or the thread of
+        one that is shared with other sessions; only such a thread outlives the session.
+    device : str
+        Where a model named or read from a file is to compute: "auto", "cpu", "cuda", "mps".
+    memory : None
+        A bank of remembered cases; not yet to be had.
+
+    Attributes
+    ----------
+    volume : Volume
+    thread : ModelThread
+        Where the model lives.
+    futures : Futures
+        The verbs without waiting.
+    changed, predicted, failed, progress : psygnal.SignalInstance
+        See `Signals`, also for the threads that they come from.
+
+    Raises
+    ------
+    SessionError
+        From any verb: if the session is closed, or the verb makes no sense in its present state.
+    PromptError
+        From a verb given a bad prompt.
+    CheckpointError, DeviceError
+        From a verb that needs the model, if it can't be loaded or ran out of memory. Whatever
+        failed, the action is taken back and the session goes on.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        model: Model | ModelThread = "default",
+        device: str = "auto",
+        memory: None = None,
+    ) -> None:
+        if memory is not None:
+            raise SessionError("A session can't use a memory bank yet.", "Give memory=None.")
+        self._owns_thread = not isinstance(model, ModelThread)
+        self.volume = volume
+        self.thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
+        self._engine = Engine(volume, self.thread)
+        self.futures = Futures(self._engine)
+        signals = self._engine.signals
+        self.changed, self.predicted = signals.changed, signals.predicted
+        self.failed, self.progress = signals.failed, signals.progress
+        if self.thread.predictor is None:
+            self._engine.warm_up()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def state(self) -> SessionState:
+        """The objects and their prompts now; frozen."""
+        return self._engine.history.state
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return self._engine.history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step that was taken back."""
+        return self._engine.history.can_redo
+
+    @property
+    def predictor(self) -> Predictor | None:
+        """The model; None until it is loaded."""
+        return self.thread.predictor
+
+    def add_point(self, index: Voxel, positive: bool = True) -> Result:
+        """Click on a voxel: it belongs to the current object, or, negative, doesn't.
+
+        Without a current object, one is begun; both are one step of undo.
+
+        Parameters
+        ----------
+        index : sequence of three integers
+            Source index of a voxel of the volume.
+        positive : bool
+            Whether the voxel belongs to the object.
+        """
+        return self._waiting().add_point(index, positive).result()
+
+    def add_box(self, start: Voxel, stop: Voxel) -> Result:
+        """Draw a box around the current object, or around a new one if there is none.
+
+        Parameters
+        ----------
+        start, stop : sequence of three integers
+            Opposite corners, half-open source box, in any order; what lies outside the volume
+            is cut off.
+        """
+        return self._waiting().add_box(start, stop).result()
+
+    def move_prompt(self, prompt: int, to: Voxel | Box) -> Result:
+        """Put a prompt elsewhere, whichever it is; it keeps its place in the order.
+
+        Parameters
+        ----------
+        prompt : int
+            Its id.
+        to : sequence of three integers, or Box
+            The voxel that a point is to be at, or the half-open box, both source index.
+        """
+        return self._waiting().move_prompt(prompt, to).result()
+
+    def flip_prompt(self, prompt: int) -> Result:
+        """Make the positive point of that id negative, or a negative one positive."""
+        return self._waiting().flip_prompt(prompt).result()
+
+    def delete_prompt(self, prompt: int) -> Result:
+        """Take the prompt of that id away, whichever it is."""
+        return self._waiting().delete_prompt(prompt).result()
+
+    def undo(self) -> Result:
+        """Take the last step back, in whichever object it was; that becomes the current one."""
+        return self._waiting().undo().result()
+
+    def redo(self) -> Result:
+        """Do again what `undo` took back last."""
+        return self._waiting().redo().result()
+
+    def reset_object(self, number: int | None = None) -> Result:
+        """Take all prompts of an object away, by default of the current one."""
+        return self._waiting().reset_object(number).result()
+
+    def new_object(self, name: str | None = None) -> Result:
+        """Begin another object and make it the current one; `Result.object` is its id.
+
+        Its value in label maps is the next never used by an object before it.
+        """
+        return self._waiting().new_object(name).result()
+
+    def select_object(self, number: int) -> Result:
+        """Make an object the current one; no step of undo, for nothing is changed by it."""
+        return self._waiting().select_object(number).result()
+
+    def rename_object(self, number: int, name: str) -> Result:
+        """Give the object of that id another name."""
+        return self._waiting().rename_object(number, name).result()
+
+    def remove_object(self, number: int | None = None) -> Result:
+        """Take an object away, by default the current one; the others keep their values."""
+        return self._waiting().remove_object(number).result()
+
+    def region(self, object: int | None = None) -> Mask:
+        """Return the last finished mask of an object as the box that holds it.
+
+        Doesn't wait for predictions under way; `wait` does.
+
+        Parameters
+        ----------
+        object : int, optional
+            Id of the object; by default the current one.
+        """
+        return self._step(object).mask
+
+    def mask(self, object: int | None = None) -> NDArray[np.bool_]:
+        """Return the last finished mask of an object: bool (I, J, K), source order.
+
+        Takes memory for the whole volume; `region` doesn't.
+
+        Parameters
+        ----------
+        object : int, optional
+            Id of the object; by default the current one.
+        """
+        return self.region(object).volume(self.volume.shape)
+
+    def crop(self, object: int | None = None) -> Crop | None:
+        """Return what the model looked at for an object's last finished mask, if at anything."""
+        return self._step(object).crop
+
+    def label_map(self, box: Box | None = None) -> NDArray[np.uint8 | np.uint16]:
+        """Return the last finished masks of all objects together.
+
+        Parameters
+        ----------
+        box : Box, optional
+            The part of the volume wanted, source index; by default all of it.
+
+        Returns
+        -------
+        ndarray of uint8, or of uint16 where a value exceeds 255
+            The value of the object that holds the voxel, 0 where none does; source order, shape
+            of the box. A voxel that two objects claim is the earlier one's.
+        """
+        objects = self.state.objects
+        highest = max((o.value for o in objects), default=0)
+        box = Box.whole(self.volume.shape) if box is None else box
+        labels = np.zeros(box.shape, dtype=np.uint8 if highest < 256 else np.uint16)
+        for each in reversed(objects):
+            self._engine.shown(each.id).mask.write(labels, box, each.value)
+        return labels
+
+    def save(self, path: str | PathLike[str], object: int | None = None) -> Path:
+        """Write the masks to a file on the source grid, after predictions under way.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .nii.gz, .nii, .nrrd or .mha; replaced as a whole, or not at all.
+        object : int, optional
+            Id of one object, to be written as 0 and 1; by default all objects are written, as a
+            map of their label values.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        SessionError
+            If there is nothing to save.
+        SaveError
+            If it can't be written.
+        """
+        from napari_fastsam3d.geometry import save_mask
+
+        self.wait()
+        chosen = self.state.objects if object is None else (self.state.object(object),)
+        drawn = [each for each in chosen if not self.region(each.id).is_empty]
+        if not drawn:
+            raise SessionError(
+                "There is no mask to save.", "Click on a structure, or draw a box around it, first."
+            )
+        if object is not None:
+            return save_mask(path, self.mask(object), self.volume)
+        names = {each.value: each.name for each in drawn}
+        return save_mask(path, self.label_map(), self.volume, label_names=names)
+
+    def wait(self) -> None:
+        """Block until every mask asked for so far is there, or has failed."""
+        self._engine.wait()
+
+    def prefetch(self, index: Voxel) -> "Future[bool]":
+        """Let the model look at what a click at a voxel, source index, would need, ahead of it.
+
+        Returns
+        -------
+        Future of bool
+            Whether anything was done; not so where it was known, where clicks wait, or where a
+            later call overtook this one.
+        """
+        return self._engine.look_ahead(point_index(index, self.volume.shape))
+
+    def close(self) -> None:
+        """End the session, after the job that runs; masks can still be had, verbs can't.
+
+        What waits comes out stale. A model thread that was given to the session lives on.
+        """
+        self._engine.close()
+        if self._owns_thread:
+            self.thread.close()
+
+    def _waiting(self) -> Futures:
+        if self.thread.is_current:
+            raise SessionError(
+                "A verb that waits was called in the model thread, which would wait for itself.",
+                "Call it in another thread, or use the verbs of session.futures.",
+            )
+        return self.futures
+
+    def _step(self, number: int | None) -> Step:
+        chosen = self._object(number)
+        return Step() if chosen is None else self._engine.shown(chosen.id)
+
+    def _object(self, number: int | None) -> ObjectState | None:
+        state = self.state
+        number = state.current if number is None else number
+        return None if number is None else state.object(number)
