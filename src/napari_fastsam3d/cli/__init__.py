@@ -16,7 +16,9 @@ from napari_fastsam3d import __version__
 from napari_fastsam3d.cli.bench import bench
 from napari_fastsam3d.cli.demo import demo
 from napari_fastsam3d.cli.doctor import doctor
+from napari_fastsam3d.cli.evaluate import evaluate
 from napari_fastsam3d.cli.segment import segment
+from napari_fastsam3d.cli.train import train
 from napari_fastsam3d.errors import FastSAM3DError
 
 __all__ = ["app", "main", "run"]
@@ -27,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (segment, demo, doctor, bench):
+for _command in (segment, demo, doctor, bench, evaluate, train):
     app.command()(_command)
 
 

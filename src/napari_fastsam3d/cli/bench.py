@@ -64,7 +64,8 @@ def _milliseconds_to_encode(predictor: "Predictor", volume: "Volume", centre: In
 
     from napari_fastsam3d.geometry import Crop
 
-    image = predictor.normalise(*Crop.around(volume, centre).extract(volume.voxels))
+    crop = Crop.around(volume, centre, predictor.start_spacing, predictor.crop_size)
+    image = predictor.normalise(crop.extract(volume.voxels), crop.inside)
     began = time.perf_counter()
     predictor.encode(image)
     if predictor.device.type == "cuda":

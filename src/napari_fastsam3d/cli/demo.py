@@ -52,7 +52,7 @@ def _click(
     from napari_fastsam3d.evaluation import dice, next_click
 
     for _ in range(clicks):
-        index, positive = next_click(session.mask(), truth)
+        index, positive = next_click(session.mask(), truth, session.volume.spacing)
         result = session.add_point(index, positive=positive)
         prompt = f"{'+' if positive else '-'} {index}"
         yield Step(name, prompt, dice(session.mask(), truth), result.milliseconds)
@@ -74,7 +74,7 @@ def _perform(
     session: "Session", truths: "dict[str, NDArray[np.bool_]]", clicks: int
 ) -> Iterator[Step]:
     """Segment the liver by clicks and the right kidney by a box and then clicks."""
-    session.rename_object(session.state.current, "liver")
+    session.new_object("liver")
     yield from _click(session, "liver", truths["liver"], clicks)
     session.new_object("right kidney")
     yield _box(session, "right kidney", truths["right kidney"])
@@ -107,11 +107,9 @@ def _outlines(session: "Session") -> "list[Outline]":
 def _write(session: "Session", volume: "Volume", out: Path) -> list[Path]:
     """Save the scan, both masks in one file, and the picture; give their paths in that order."""
     from napari_fastsam3d.cli.picture import draw
-    from napari_fastsam3d.geometry import save_mask
 
-    names = {entry.value: entry.name for entry in session.state.objects}
     scan = _write_scan(volume, out / "phantom.nii.gz")
-    mask = save_mask(out / "mask.nii.gz", session.label_map(), volume, label_names=names)
+    mask = session.save(out / "mask.nii.gz")
     picture = out / "picture.png"
     draw(volume, _outlines(session), _SOFT_TISSUE).save(picture)
     return [scan, mask, picture]
@@ -124,14 +122,18 @@ def _write_scan(volume: "Volume", path: Path) -> Path:
     return path
 
 
+def napari_command(scan: Path, mask: Path) -> list[str]:
+    """Give the command that opens napari with a scan, its masks and the widget."""
+    return [sys.executable, "-m", "napari", str(scan), str(mask), "-w", "napari-fastsam3d"]
+
+
 def _open_napari(scan: Path, mask: Path) -> None:
     """Start napari in a process of its own, which is how a user of the command line starts it.
 
     The command line may not import napari: it has to work where there is none.
     """
-    command = [sys.executable, "-m", "napari", str(scan), str(mask), "-w", "napari-fastsam3d"]
     typer.echo("Opening napari; close its window to end.")
-    if subprocess.run(command).returncode:
+    if subprocess.run(napari_command(scan, mask)).returncode:
         typer.echo("napari could not open: `napari-fastsam3d doctor` says why.", err=True)
 
 

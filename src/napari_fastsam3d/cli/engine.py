@@ -64,4 +64,4 @@ def weights() -> list[Finding]:
         model = load_model("default", device="cpu")
     except FastSAM3DError as error:
         return [Finding.fail("default model", error.problem, error.remedy)]
-    return [Finding.ok("default model", f"{model.name}, fingerprint {model.fingerprint}")]
+    return [Finding.ok("default model", f"{model.name}, fingerprint {model.fingerprint[:12]}")]

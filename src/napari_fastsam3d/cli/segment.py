@@ -36,12 +36,20 @@ def _prompt(
 
 
 def _report(session: "Session", volume: "Volume", results: list["Result"]) -> dict[str, Any]:
+    import numpy as np
+
+    from napari_fastsam3d.session.action import prompt_to_json
+
     region = session.region()
     voxels = int(region.voxels.sum())
-    millilitres = voxels * float(abs(volume.spacing[0] * volume.spacing[1] * volume.spacing[2]))
+    millilitres = voxels * abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
+    (segmented,) = session.state.objects
     return {
+        "model": session.predictor.name if session.predictor else None,
+        "device": str(session.predictor.device) if session.predictor else None,
+        "prompts": [prompt_to_json(prompt) for prompt in segmented.prompts],
         "voxels": voxels,
-        "volume_ml": round(millilitres / 1000, 3),
+        "volume_ml": round(millilitres, 3),
         "quality": results[-1].quality,
         "milliseconds": [round(result.milliseconds, 1) for result in results],
         "box": {"start": list(region.box.start), "stop": list(region.box.stop)},

@@ -1,0 +1,74 @@
+"""`napari-fastsam3d train`: make the weights of the default model."""
+
+import time
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from napari_fastsam3d.training.recipe import Recipe
+
+
+def _recipe(path: Path | None) -> "Recipe":
+    from napari_fastsam3d.training.recipe import read_recipe
+
+    if path is not None:
+        return read_recipe(path)
+    with as_file(files("napari_fastsam3d.training") / "recipes" / "default.toml") as shipped:
+        return read_recipe(shipped)
+
+
+def _bar() -> "Bar":
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("IoU {task.fields[iou]:.3f}"),
+    )
+
+
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="Folder with split.json, labelled/ and label_maps/.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run; a run found there goes on.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Recipe (TOML); by default that of the shipped weights.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so long; the same command goes on.")
+    ] = None,
+) -> None:
+    """Train the default model; stops and goes on at any step.
+
+    Writes `weights.safetensors` and `weights.sha256` when the recipe is done, and draws the log
+    as `log.png` where matplotlib is installed.
+    """
+    from napari_fastsam3d.training.sample import Sampler
+    from napari_fastsam3d.training.trainer import Trainer
+
+    recipe = _recipe(config)
+    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
+    trainer = Trainer(recipe, sampler, out, device)
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    with _bar() as bar:
+        task = bar.add_task("training", iou=0.0)
+
+        def tell(step: int, steps: int, iou: float) -> None:
+            bar.update(task, completed=step, total=steps, iou=iou)
+
+        trainer.run(tell, until=until)
+    if trainer.step < recipe.steps:
+        typer.echo(f"stopped at step {trainer.step} of {recipe.steps}; the same command goes on")
+        return
+    weights = trainer.export()
+    typer.echo(f"wrote {weights}")
+    if trainer.draw_log():
+        typer.echo(f"wrote {out / 'log.png'}")
