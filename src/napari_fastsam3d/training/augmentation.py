@@ -33,6 +33,11 @@ def smooth_noise(shape: tuple[int, ...], cells: int, rng: np.random.Generator) -
     return fine[0].numpy()
 
 
+def blur(image: Array, sigma: float) -> Array:
+    """Blur (S, S, S) by a Gaussian of `sigma` voxels."""
+    return np.asarray(ndimage.gaussian_filter(image, sigma, truncate=2.5), np.float32)
+
+
 def degrade(image: Array, rng: np.random.Generator) -> Array:
     """Change a crop's intensities as another scanner might.
 
@@ -51,16 +56,16 @@ def degrade(image: Array, rng: np.random.Generator) -> Array:
     if rng.random() < 0.3:
         image = _window(image, rng)
     if rng.random() < 0.3:
-        image = np.clip(image, 0, 1.5) ** np.float32(np.exp(rng.uniform(-0.5, 0.5)))
+        image = np.power(np.clip(image, 0, 1.5), np.float32(np.exp(rng.uniform(-0.5, 0.5))))
     if rng.random() < 0.12:
-        image = 1 - np.clip(image, -0.2, 1.2)
+        image = np.float32(1) - np.clip(image, -0.2, 1.2)
     if rng.random() < 0.3:
         field = smooth_noise((1, *image.shape), int(rng.integers(2, 5)), rng)[0]
         image = image * np.exp(np.float32(rng.uniform(0.05, 0.25)) * field)
     if rng.random() < 0.25:
         image = _thick_slices(image, rng)
     if rng.random() < 0.2:
-        image = ndimage.gaussian_filter(image, float(rng.uniform(0.3, 1.0)), truncate=2.5)
+        image = blur(image, float(rng.uniform(0.3, 1.0)))
     if rng.random() < 0.5:
         noise = rng.standard_normal(image.shape, dtype=np.float32)
         image = image + np.float32(np.exp(rng.uniform(np.log(0.003), np.log(0.08)))) * noise

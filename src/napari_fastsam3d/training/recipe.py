@@ -105,11 +105,9 @@ def _recipe(table: dict[str, Any]) -> Recipe:
             f"A recipe has no key {', '.join(unknown)}.", f"It has {', '.join(sorted(known))}."
         )
     try:
-        network = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in table.pop("network", {}).items()
-        }
+        network = PyramidConfig.of_table(table.pop("network", {}))
         phases = tuple(Phase(**phase) for phase in table.pop("phases"))
-        return Recipe(phases=phases, network=PyramidConfig(**network), **table)
+        return Recipe(phases=phases, network=network, **table)
     except (KeyError, TypeError) as error:
         raise TrainingError(
             f"The recipe is incomplete or misspelt: {error}.", "Compare it with the shipped one."

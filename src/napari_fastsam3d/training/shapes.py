@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.model.normalisation import Inside
-from napari_fastsam3d.training.augmentation import smooth_noise
+from napari_fastsam3d.training.augmentation import blur, smooth_noise
 
 Array = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ def paint(labels: NDArray[np.integer], rng: np.random.Generator) -> Array:
     fine = rng.standard_normal(labels.shape, dtype=np.float32)
     coarse = smooth_noise((1, *labels.shape), int(rng.integers(6, 16)), rng)[0]
     image += spread[inverse] * (0.6 * fine + coarse)
-    return ndimage.gaussian_filter(image, float(rng.uniform(0.3, 1.1)), truncate=2.5)
+    return blur(image, float(rng.uniform(0.3, 1.1)))
 
 
 def random_shapes(size: int, rng: np.random.Generator) -> tuple[Array, Inside, NDArray[np.bool_]]:
@@ -68,7 +68,8 @@ def _choose(labels: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.b
     values, counts = np.unique(labels, return_counts=True)
     usable = values[(counts > 200) & (counts < 0.4 * labels.size)]
     value = rng.choice(usable if usable.size else values)
-    parts, _ = ndimage.label(labels == value)
+    parts = np.zeros(labels.shape, np.int32)
+    ndimage.label(labels == value, output=parts)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return parts == (
@@ -111,7 +112,7 @@ def _shell(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
 def _tube(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a bent tube: the distance to a smooth curve sampled densely."""
     knots = np.cumsum(rng.normal(0, 0.16, (5, 3)), axis=0) + rng.uniform(0.2, 0.8, 3)
-    curve = ndimage.zoom(knots, (24, 1), order=3) * size
+    curve = np.asarray(ndimage.zoom(knots, (24, 1), order=3)) * size
     seeds = np.rint(curve).astype(int)
     seeds = seeds[((seeds >= 0) & (seeds < size)).all(1)]
     radius = max(1.2, size * float(np.exp(rng.uniform(np.log(0.015), np.log(0.07)))))

@@ -13,8 +13,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model.checkpoint import save_pyramid
 from napari_fastsam3d.model.pyramid import PyramidNetwork
 from napari_fastsam3d.training.interaction import first_prompts, next_prompts
+from napari_fastsam3d.training.log_picture import draw_log
 from napari_fastsam3d.training.loss import intersection_over_union, step_loss
 from napari_fastsam3d.training.recipe import Phase, Recipe
 from napari_fastsam3d.training.sample import Sampler
@@ -117,6 +119,21 @@ class Trainer:
             if out_of_time:
                 return
 
+    def export(self) -> Path:
+        """Write the moving average as `weights.safetensors`, and its SHA-256 beside it."""
+        path = self.folder / "weights.safetensors"
+        sha256 = save_pyramid(self.average, path)
+        path.with_suffix(".sha256").write_text(f"{sha256}  default.safetensors\n")
+        return path
+
+    def draw_log(self) -> bool:
+        """Draw `log.png`; False where matplotlib is not installed."""
+        try:
+            draw_log(self.folder / "log.jsonl", self.folder / "log.png")
+        except ImportError:
+            return False
+        return True
+
     def _train_step(self, phase: Phase, images: Tensor, targets: Tensor) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
         rate = learning_rate(self.recipe, self.step)
@@ -164,8 +181,8 @@ class Trainer:
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        means, news = list(self.average.parameters()), list(self.network.parameters())
-        torch._foreach_lerp_(means, news, 1 - decay)
+        for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(new, 1 - decay)
 
     def _log(self, entry: dict[str, Any]) -> None:
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:

@@ -1,0 +1,68 @@
+"""A deterministic user: clicks in the middle of the largest error."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_fastsam3d.geometry import Box
+
+Click = tuple[tuple[int, int, int], bool]
+"""A source index and whether it is positive."""
+
+
+def next_click(
+    mask: NDArray[np.bool_],
+    truth: NDArray[np.bool_],
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Click:
+    """Click in the middle of the largest connected error: the voxel farthest from its rim.
+
+    Parameters
+    ----------
+    mask, truth : ndarray of bool
+        (I, J, K) the present mask and the structure, source order.
+    spacing : tuple of float
+        Voxel sizes, mm along the source axes.
+
+    Returns
+    -------
+    tuple
+        The source index, and True when it lies in the structure (it was missed) or False (the
+        mask spills there). A perfect mask gets a click in the middle of the structure.
+
+    Raises
+    ------
+    ValueError
+        When the structure is empty.
+    """
+    if not truth.any():
+        raise ValueError("A structure without voxels cannot be clicked.")
+    error = mask ^ truth
+    region = _largest_part(error if error.any() else truth)
+    index = _middle(region, spacing)
+    return index, bool(truth[index])
+
+
+def _largest_part(mask: NDArray[np.bool_]) -> tuple[Box, NDArray[np.bool_]]:
+    """Give the largest connected part as its box and the mask in it."""
+    whole = Box.of_mask(mask)
+    assert whole is not None  # the caller has looked
+    parts = np.zeros(whole.shape, np.int32)
+    ndimage.label(mask[whole.slices], output=parts)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    part = parts == sizes.argmax()
+    inner = Box.of_mask(part)
+    assert inner is not None
+    return inner.shifted(whole.start), part[inner.slices]
+
+
+def _middle(
+    region: tuple[Box, NDArray[np.bool_]], spacing: tuple[float, float, float]
+) -> tuple[int, int, int]:
+    box, part = region
+    depth = np.zeros(tuple(n + 2 for n in part.shape))
+    ndimage.distance_transform_edt(np.pad(part, 1), sampling=spacing, distances=depth)
+    where = np.unravel_index(int(depth[1:-1, 1:-1, 1:-1].argmax()), part.shape)
+    i, j, k = (int(at) + low for at, low in zip(where, box.start, strict=True))
+    return i, j, k

@@ -1,0 +1,46 @@
+"""The log of a training run as a picture."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+
+def draw_log(log: Path, picture: Path) -> None:
+    """Draw loss and IoU by step, each as a running mean.
+
+    Parameters
+    ----------
+    log : Path
+        Lines of JSON, as the trainer writes them.
+    picture : Path
+        The PNG file to write.
+
+    Raises
+    ------
+    ImportError
+        When matplotlib is not installed.
+    """
+    from matplotlib.figure import Figure
+
+    entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [entry["step"] for entry in entries]
+    width = max(1, len(entries) // 40)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(*_running_mean(steps, [entry["loss"] for entry in entries], width))
+    left.set(xlabel="step", ylabel="loss", yscale="log")
+    clicks = min(len(entry["iou"]) for entry in entries)
+    for click in range(clicks):
+        values = [entry["iou"][click] for entry in entries]
+        right.plot(*_running_mean(steps, values, width), label=f"after prompt {click + 1}")
+    right.set(xlabel="step", ylabel="IoU on training samples", ylim=(0, 1))
+    right.legend()
+    figure.savefig(picture, dpi=110)
+
+
+def _running_mean(
+    steps: list[int], values: list[float], width: int
+) -> tuple[list[int], list[float]]:
+    mean = np.convolve(values, np.ones(width) / width, mode="valid")
+    return steps[width - 1 :], [float(value) for value in mean]

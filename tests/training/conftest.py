@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+from tiny_data import RECIPE, make_data
+
+from napari_fastsam3d.training.recipe import Recipe, read_recipe
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return make_data(folder)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return read_recipe(path)
+
+
+@pytest.fixture
+def rng_crop():
+    def make(size: int):
+        import torch
+
+        return torch.randn(1, 1, size, size, size, generator=torch.Generator().manual_seed(0))
+
+    return make

@@ -1,0 +1,80 @@
+import hashlib
+import json
+import time
+
+import pytest
+import torch
+
+from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model import load_model
+from napari_fastsam3d.training.sample import Sampler
+from napari_fastsam3d.training.trainer import Trainer
+
+
+def silent(step, steps, iou):
+    pass
+
+
+@pytest.fixture
+def trainer(data, recipe, tmp_path):
+    def make(name):
+        sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
+        return Trainer(recipe, sampler, tmp_path / name)
+
+    return make
+
+
+def state(trainer):
+    return {k: v.clone() for k, v in trainer.average.state_dict().items()}
+
+
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(trainer):
+    whole = trainer("whole")
+    whole.run(silent)
+    parts = trainer("parts")
+    while parts.step < parts.recipe.steps:
+        parts = trainer("parts")
+        parts.run(silent, until=time.monotonic())
+    assert parts.step == whole.step == 6
+    wanted = state(whole)
+    for key, value in state(parts).items():
+        assert torch.equal(value, wanted[key]), key
+
+
+def test_weights_move_and_the_log_grows(trainer):
+    run = trainer("run")
+    before = state(run)
+    run.run(silent)
+    after = state(run)
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(6))
+    assert all(len(line["iou"]) == 2 for line in lines)
+
+
+def test_the_exported_weights_are_a_model(trainer, rng_crop):
+    run = trainer("run")
+    path = run.export()
+    said = path.with_suffix(".sha256").read_text().split()[0]
+    assert said == hashlib.sha256(path.read_bytes()).hexdigest()
+    model = load_model(path, device="cpu", dtype="float32")
+    encoded = model.encode(rng_crop(64))
+    assert encoded.embedding.shape == (1, 16, 4, 4, 4)
+
+
+def test_the_log_is_drawn(trainer):
+    pytest.importorskip("matplotlib", reason="matplotlib is part of the train extra")
+    run = trainer("run")
+    run.run(silent)
+    assert run.draw_log()
+    assert (run.folder / "log.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_folder_of_another_network_is_refused(trainer, recipe, data, tmp_path):
+    from dataclasses import replace
+
+    run = trainer("run")
+    run.run(silent)
+    other = replace(recipe, network=replace(recipe.network, width=32))
+    with pytest.raises(TrainingError, match="another network"):
+        Trainer(other, Sampler.of_folder(data, recipe.sources, 3), tmp_path / "run")
