@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_fastsam3d.model.pyramid_decoder import Prompts, affinity_map, box_map, click_map
+
+
+def crop(size=64, seed=0):
+    return torch.randn(1, 1, size, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def prompts(points, labels, size=64, box=None, previous=None):
+    return Prompts(
+        torch.tensor([points], dtype=torch.float32),
+        torch.tensor([labels]),
+        torch.full((1, 2, 3), torch.nan) if box is None else torch.tensor([box]),
+        torch.zeros(1, 1, size // 4, size // 4, size // 4) if previous is None else previous,
+    )
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_shapes_of_the_interface(tiny_predictor, size):
+    encoded = tiny_predictor.encode(crop(size))
+    cells = size // 16
+    assert encoded.embedding.shape == (1, 16, cells, cells, cells)
+    points, labels = torch.tensor([[[10.0, 20, 30]]]), torch.tensor([[1]])
+    logits, quality = tiny_predictor.decode(encoded, points, labels)
+    assert logits.shape == (1, 1, size // 4, size // 4, size // 4)
+    assert quality.shape == (1, 1)
+    assert 0 <= quality.item() <= 1
+    again, _ = tiny_predictor.decode(encoded, points, labels, logits)
+    assert not torch.equal(again, logits)
+
+
+def test_a_segmentation_has_the_finer_grid(tiny_predictor):
+    encoded = tiny_predictor.encode(crop())
+    answer = tiny_predictor.segment(
+        encoded, np.array([[3.0, 4, 5]], np.float32), np.array([1]), None, None
+    )
+    assert answer.low.shape == (16, 16, 16)
+    assert answer.fine.shape == (32, 32, 32)
+    assert answer.low.dtype == answer.fine.dtype == np.float32
+
+
+def test_a_box_alone_is_a_prompt(tiny_predictor):
+    encoded = tiny_predictor.encode(crop())
+    nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
+    small = np.array([[10, 10, 10], [20, 20, 20]], np.float32)
+    one = tiny_predictor.segment(encoded, *nothing, small, None)
+    two = tiny_predictor.segment(encoded, *nothing, small + 20, None)
+    assert not np.array_equal(one.fine, two.fine)
+
+
+def test_equal_input_gives_equal_bits(tiny_predictor):
+    first, second = (
+        tiny_predictor.segment(
+            tiny_predictor.encode(crop()),
+            np.array([[3.0, 4, 5], [40, 30, 20]], np.float32),
+            np.array([1, 0]),
+            None,
+            None,
+        )
+        for _ in range(2)
+    )
+    assert np.array_equal(first.fine, second.fine)
+    assert first.quality == second.quality
+
+
+def test_padding_points_change_nothing(tiny_predictor):
+    encoded = tiny_predictor.encode(crop())
+    decoder = tiny_predictor.network.decoder
+    with torch.inference_mode():
+        alone = decoder(encoded, prompts([[9.0, 8, 7]], [1]))
+        padded = decoder(encoded, prompts([[9.0, 8, 7], [50, 50, 50]], [1, -1]))
+    torch.testing.assert_close(padded.fine, alone.fine)
+    torch.testing.assert_close(padded.quality, alone.quality)
+
+
+def test_the_order_of_points_changes_nothing(tiny_predictor):
+    encoded = tiny_predictor.encode(crop())
+    points, labels = [[9.0, 8, 7], [30, 31, 32], [50, 11, 5]], [1, 0, 1]
+    with torch.inference_mode():
+        one = tiny_predictor.network.decoder(encoded, prompts(points, labels))
+        two = tiny_predictor.network.decoder(encoded, prompts(points[::-1], labels[::-1]))
+    torch.testing.assert_close(one.fine, two.fine, atol=1e-4, rtol=1e-4)
+
+
+def test_a_click_map_peaks_at_its_click():
+    said = prompts([[20.0, 31, 42], [50, 5, 6]], [1, 0])
+    near = click_map(said, 1, 16, 4, 2.5)[0]
+    assert np.unravel_index(near.argmax(), near.shape) == (5, 7, 10)
+    far = click_map(said, 0, 16, 4, 2.5)[0]
+    assert np.unravel_index(far.argmax(), far.shape) == (12, 1, 1)
+    assert click_map(prompts([[1.0, 1, 1]], [0]), 1, 16, 4, 2.5).abs().max() == 0
+
+
+def test_a_click_map_is_the_gaussian_it_says():
+    near = click_map(prompts([[20.0, 31, 42]], [1]), 1, 16, 4, 3.0)[0]
+    centre = np.array([5, 7, 9]) * 4 + 1.5
+    distance = ((centre - (20, 31, 42)) ** 2).sum()
+    assert near[5, 7, 9].item() == pytest.approx(np.exp(-distance / 18), rel=1e-5)
+
+
+def test_a_box_map_is_positive_inside_only():
+    shown = box_map(torch.tensor([[[16.0, 16, 16], [31, 39, 47]]]), 16, 4)[0]
+    inside = torch.zeros(16, 16, 16, dtype=torch.bool)
+    inside[4:8, 4:10, 4:12] = True
+    assert (shown[inside] > 0).all()
+    assert (shown[~inside] < 0).all()
+    assert (box_map(torch.full((1, 2, 3), torch.nan), 16, 4) == 0).all()
+
+
+def test_affinity_is_one_at_the_click_and_minus_one_without():
+    keys = torch.nn.functional.normalize(torch.randn(1, 2, 16**3, 4), dim=-1)
+    shown = affinity_map(keys, prompts([[20.0, 31, 42]], [1]), 1, 4)
+    assert shown.shape == (1, 16, 16, 16, 2)
+    torch.testing.assert_close(shown[0, 5, 7, 10], torch.ones(2))
+    assert (affinity_map(keys, prompts([[20.0, 31, 42]], [1]), 0, 4) == -1).all()
+
+
+def test_bfloat16_stays_near_float32(tiny_predictor):
+    from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
+
+    fast = PyramidPredictor(
+        tiny_predictor.network, "fast", tiny_predictor.device, torch.bfloat16, "0" * 64
+    )
+    said = np.array([[3.0, 4, 5]], np.float32), np.array([1]), None, None
+    exact = tiny_predictor.segment(tiny_predictor.encode(crop()), *said)
+    rounded = fast.segment(fast.encode(crop()), *said)
+    scale = np.abs(exact.fine).max()
+    assert np.abs(exact.fine - rounded.fine).max() < 0.1 * scale
