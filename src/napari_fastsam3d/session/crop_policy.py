@@ -107,11 +107,15 @@ class CropPolicy:
 
         It must lie inside, and not close to a face beyond which the volume goes on.
         """
-        at = crop.to_crop(index)
+        if not crop.contains(index):
+            return False
         margin = self.size * _MARGIN
+        lowest, highest = margin - 0.5, self.size - 0.5 - margin
         return all(
-            (margin if goes_on_below else 0) - 0.5 <= x < self.size - 0.5 - (margin * goes_on_above)
-            for x, (goes_on_below, goes_on_above) in zip(at, self.open_faces(crop), strict=True)
+            (x >= lowest or not goes_on_below) and (x <= highest or not goes_on_above)
+            for x, (goes_on_below, goes_on_above) in zip(
+                crop.to_crop(index), self.open_faces(crop), strict=True
+            )
         )
 
     def wider(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Crop | None:
@@ -175,10 +179,14 @@ class CropPolicy:
         return replace(self._template, centre=(r, a, s), spacing=spacing)
 
     def _pushed_back(self, centre: float, step: float, length: int) -> float:
-        # Whole voxels, and half ones for the middle of the volume, so that no rounding differs.
+        # In half voxels, so that no rounding differs, and outwards, so that a crop at the end of
+        # the volume holds its last voxel.
         below, above = self._sides
-        low, high = ceil(below * step - 0.5), floor(length - 0.5 - above * step)
-        return (length - 1) / 2 if low > high else float(min(max(centre, low), high))
+        low = floor(2 * (below * step - 0.5)) / 2
+        high = ceil(2 * (length - 0.5 - above * step)) / 2
+        if low > high:  # the crop holds the volume with room to spare
+            low, high, centre = high, low, (length - 1) / 2
+        return float(min(max(centre, low), high))
 
     @property
     def _sides(self) -> tuple[float, float]:

@@ -1,0 +1,236 @@
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from napari_fastsam3d.geometry import Box, Crop, Volume
+from napari_fastsam3d.session.crop_policy import CropPolicy
+
+SPACINGS = (0.75, 1.5, 3.0)
+SIZE = 128
+
+
+def policy(shape, spacing=(1.0, 1.0, 1.0), affine=None) -> CropPolicy:
+    voxels = np.broadcast_to(np.zeros((), np.uint8), shape)
+    if affine is None:
+        volume = Volume.from_array(voxels, spacing=spacing)
+    else:
+        volume = Volume.from_array(voxels, affine=affine)
+    return CropPolicy(volume, SPACINGS, 1.5, SIZE)
+
+
+LARGE = policy((500, 400, 600))
+shapes = st.tuples(*[st.integers(1, 600)] * 3)
+spacings = st.tuples(*[st.sampled_from([0.4, 0.84, 1.0, 1.5, 3.0, 17.0])] * 3)
+
+
+@st.composite
+def policies(draw):
+    return policy(draw(shapes), draw(spacings))
+
+
+@st.composite
+def policies_with_voxels(draw, count=1):
+    chosen = draw(policies())
+    voxel = st.tuples(*[st.integers(0, n - 1) for n in chosen.volume.shape])
+    return chosen, *(draw(voxel) for _ in range(count))
+
+
+@given(policies_with_voxels())
+def test_a_first_click_lies_well_inside_its_crop_and_keeps_it(case):
+    chosen, index = case
+    crop = chosen.at_click(index)
+    assert crop.spacing == 1.5
+    assert crop.contains(index)
+    assert chosen.keeps(crop, index)
+
+
+@given(policies_with_voxels())
+def test_no_crop_looks_past_the_volume_where_it_could_look_inside(case):
+    chosen, index = case
+    crop = chosen.at_click(index)
+    open_faces = chosen.open_faces(crop)
+    for inside, faces, voxel in zip(crop.inside, open_faces, crop.voxel_size, strict=True):
+        within = np.flatnonzero(inside)
+        past = within[0] * crop.spacing, (SIZE - 1 - within[-1]) * crop.spacing
+        # A voxel that the crop ends in the middle of is taken whole.
+        assert not faces[1] or past[0] <= voxel / 2 + crop.spacing
+        assert not faces[0] or past[1] <= voxel / 2 + crop.spacing
+
+
+def test_neighbouring_first_clicks_share_one_crop():
+    crops = {LARGE.at_click((250 + d, 200, 300)) for d in range(24)}
+    assert len(crops) <= 2
+    assert len({LARGE.at_click((250 + 48 * d, 200, 300)) for d in range(3)}) == 3
+
+
+def test_a_first_click_is_near_the_centre_of_its_crop():
+    for index in product((220, 233, 247), (180, 199), (301, 280)):
+        offset = LARGE.at_click(index).to_crop(index) - SIZE // 2
+        assert np.abs(offset).max() <= SIZE / 16 + 1
+
+
+@given(policies_with_voxels(2))
+def test_a_crop_that_keeps_a_click_holds_it_away_from_open_faces(case):
+    chosen, first, second = case
+    crop = chosen.at_click(first)
+    at = crop.to_crop(second)
+    far = np.minimum(at, SIZE - 1 - at) >= SIZE / 16 - 0.5
+    far_or_closed = [
+        is_far or not faces[int(x > SIZE / 2)]
+        for is_far, x, faces in zip(far, at, chosen.open_faces(crop), strict=True)
+    ]
+    assert chosen.keeps(crop, second) == (crop.contains(second) and all(far_or_closed))
+
+
+@given(policies_with_voxels(2))
+def test_a_click_elsewhere_gets_a_crop_that_holds_mask_and_click(case):
+    chosen, a, b = case
+    content = Box.around_points([a, b])
+    crop = chosen.holding(content, b)
+    assert crop.contains(b)
+    assert chosen.keeps(crop, b)
+    fits = all(
+        n * s <= (SIZE - 1 - SIZE / 8) * 3.0 - 2 * s
+        for n, s in zip(content.shape, chosen.volume.spacing, strict=True)
+    )
+    if fits:
+        assert crop.box.intersection(content) == content
+
+
+def test_the_finest_rung_that_holds_all_is_taken():
+    for width, spacing in ((60, 0.75), (120, 1.5), (250, 3.0), (450, 3.0)):
+        content = Box((20, 200, 300), (20 + width, 210, 310))
+        assert LARGE.holding(content, (20, 205, 305)).spacing == spacing
+
+
+def test_what_no_rung_holds_is_seen_where_the_click_is():
+    content = Box((0, 0, 0), (500, 400, 600))
+    for click in ((2, 2, 2), (497, 397, 597), (250, 200, 10)):
+        crop = LARGE.holding(content, click)
+        assert crop.spacing == 3.0
+        assert LARGE.keeps(crop, click)
+
+
+@given(policies_with_voxels(2))
+def test_a_box_is_seen_whole_on_the_finest_rung_that_holds_it(case):
+    chosen, a, b = case
+    box = Box.around_points([a, b])
+    crop = chosen.around_box(box)
+    sides = [n * s for n, s in zip(box.shape, chosen.volume.spacing, strict=True)]
+    room = (SIZE - 1) * crop.spacing
+    if crop.spacing < 3.0:
+        assert crop.box.intersection(box) == box
+    finer = [s for s in SPACINGS if s < crop.spacing]
+    assert not finer or max(sides) * 1.2 > (SIZE - 1) * finer[-1] - 2 * max(chosen.volume.spacing)
+    assert max(sides) <= room or crop.spacing == 3.0
+
+
+def test_a_box_is_at_the_centre_of_its_crop():
+    box = Box((200, 180, 280), (250, 230, 330))
+    crop = LARGE.around_box(box)
+    assert crop.spacing == 0.75
+    assert np.abs(crop.to_crop(np.array(box.start) + 24.5) - SIZE // 2).max() < 1
+    assert LARGE.around_box(box.padded(20)).spacing == 1.5
+
+
+def logits_with(block: Box) -> np.ndarray:
+    logits = np.full((64, 64, 64), -1, dtype=np.float32)
+    logits[block.slices] = 1
+    return logits
+
+
+def test_a_mask_cut_off_by_the_crop_is_looked_at_from_further_away():
+    crop = LARGE.at_click((250, 200, 300))
+    cut = logits_with(Box((30, 30, 0), (50, 50, 40)))
+    wider = LARGE.wider(crop, cut, [(250, 200, 300)])
+    assert wider is not None
+    assert wider.spacing == 3.0
+    cells = np.array([[30, 30, 0], [49, 49, 39]]) * 2 + 0.5
+    assert all(wider.contains(p) for p in crop.to_source(cells))
+    assert wider.contains((250, 200, 300))
+    assert LARGE.wider(wider, cut, []) is None
+
+
+def test_a_mask_off_the_faces_or_barely_at_one_is_not_cut_off():
+    crop = LARGE.at_click((250, 200, 300))
+    assert not LARGE.cuts_off(crop, logits_with(Box((1, 1, 1), (63, 63, 63))))
+    assert not LARGE.cuts_off(crop, logits_with(Box((10, 10, 0), (14, 14, 30))))
+    assert LARGE.cuts_off(crop, logits_with(Box((10, 10, 0), (20, 20, 30))))
+    assert LARGE.wider(crop, logits_with(Box((10, 10, 0), (14, 14, 30))), []) is None
+
+
+def test_where_the_volume_ends_nothing_is_cut_off():
+    small = policy((100, 400, 400))
+    crop = small.at_click((50, 200, 200))
+    assert small.open_faces(crop) == ((False, False), (True, True), (True, True))
+    assert not small.cuts_off(crop, logits_with(Box((0, 20, 20), (64, 40, 40))))
+    assert small.cuts_off(crop, logits_with(Box((0, 0, 20), (64, 40, 40))))
+
+
+def test_a_small_volume_is_always_seen_whole_in_one_crop():
+    small = policy((100, 90, 20), (1.0, 1.0, 5.0))
+    crops = {small.at_click(p) for p in product((0, 50, 99), (0, 45, 89), (0, 10, 19))}
+    assert len(crops) == 1
+    assert crops.pop().box == Box.whole((100, 90, 20))
+
+
+ORDERS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
+
+
+@given(st.sampled_from(ORDERS), st.data())
+def test_the_order_of_axes_in_the_file_changes_no_crop(order, data):
+    axes, signs = order
+    shape, spacing = (300, 200, 90), (0.84, 1.0, 3.0)
+    here = policy(shape, spacing)
+    there = policy(
+        tuple(shape[a] for a in axes), affine=here.volume.affine @ reordering(shape, axes, signs)
+    )
+    voxel = st.tuples(*[st.integers(0, n - 1) for n in shape])
+    a, b = data.draw(voxel), data.draw(voxel)
+    a2, b2 = (stored(shape, p, axes, signs) for p in (a, b))
+    box, box2 = Box.around_points([a, b]), Box.around_points([a2, b2])
+    assume(box.size < 10**6)
+    seed = np.random.default_rng(0)
+    logits = (seed.random((64, 64, 64)) - 0.9).astype(np.float32)
+    first = here.at_click(a)
+    assert same_window(first, there.at_click(a2))
+    assert same_window(here.around_box(box), there.around_box(box2))
+    assert same_window(here.holding(box, b), there.holding(box2, b2))
+    wider = here.wider(first, logits, [a, b])
+    assert wider is not None
+    assert same_window(wider, there.wider(there.at_click(a2), logits, [a2, b2]))
+    assert here.keeps(first, b) == there.keeps(there.at_click(a2), b2)
+
+
+def same_window(one: Crop, other: Crop | None) -> bool:
+    """Whether two crops are equal to the last bit on their canonical grids."""
+    return other is not None and (one.centre, one.spacing) == (other.centre, other.spacing)
+
+
+def stored(shape, index, axes, signs):
+    return tuple(
+        index[a] if s > 0 else shape[a] - 1 - index[a] for a, s in zip(axes, signs, strict=True)
+    )
+
+
+def reordering(shape, axes, signs) -> np.ndarray:
+    """The map from an index as stored to the index before reordering."""
+    matrix = np.zeros((4, 4))
+    matrix[3, 3] = 1
+    for d, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
+        matrix[axis, d] = sign
+        matrix[axis, 3] = 0 if sign > 0 else shape[axis] - 1
+    return matrix
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_the_rules_follow_the_size_of_the_crop(size):
+    volume = LARGE.volume
+    chosen = CropPolicy(volume, SPACINGS, 1.5, size)
+    crop = chosen.at_click((250, 200, 300))
+    assert crop.size == size
+    assert chosen.keeps(crop, tuple(int(x) for x in np.round(crop.to_source([size // 2] * 3))))
+    assert not chosen.keeps(crop, tuple(int(x) for x in np.round(crop.to_source([1, 30, 30]))))

@@ -1,0 +1,123 @@
+import pytest
+
+from napari_fastsam3d.errors import PromptError, SessionError
+from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.session.action import (
+    AddPrompt,
+    DeletePrompt,
+    FlipPrompt,
+    MovePrompt,
+    NewObject,
+    RemoveObject,
+    RenameObject,
+    ResetObject,
+    SelectObject,
+)
+from napari_fastsam3d.session.colour import COLOURS, colour_of
+from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.prompt import BoxPrompt, Point
+from napari_fastsam3d.session.state import SessionState, apply
+
+POINT = Point(1, (1, 2, 3))
+BOX = BoxPrompt(2, Box((1, 1, 1), (3, 3, 3)))
+ONE = replay([AddPrompt(1, POINT), AddPrompt(1, BOX)])
+
+
+def test_the_first_prompt_begins_the_first_object():
+    assert [o.id for o in ONE.objects] == [1]
+    assert ONE.object(1).prompts == (POINT, BOX)
+    assert (ONE.current, ONE.next_object, ONE.next_prompt) == (1, 2, 3)
+    assert ONE.object(1).name == "object 1"
+
+
+def test_nothing_is_changed_in_place():
+    before = replay([NewObject(1)])
+    apply(AddPrompt(1, POINT), before)
+    assert before == replay([NewObject(1)])
+
+
+def test_a_prompt_can_be_moved_flipped_and_deleted_in_its_place():
+    moved = apply(MovePrompt(1, 1, (4, 5, 6)), ONE)
+    assert moved.object(1).prompts == (Point(1, (4, 5, 6)), BOX)
+    flipped = apply(FlipPrompt(1, 1), moved)
+    assert flipped.object(1).prompts == (Point(1, (4, 5, 6), positive=False), BOX)
+    assert apply(FlipPrompt(1, 1), flipped) == moved
+    other = Box((0, 0, 0), (1, 1, 1))
+    assert apply(MovePrompt(1, 2, other), ONE).object(1).prompts == (POINT, BoxPrompt(2, other))
+    assert apply(DeletePrompt(1, 1), ONE).object(1).prompts == (BOX,)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        MovePrompt(1, 1, Box((0, 0, 0), (1, 1, 1))),
+        MovePrompt(1, 2, (0, 0, 0)),
+        FlipPrompt(1, 2),
+        FlipPrompt(1, 9),
+        DeletePrompt(1, 9),
+        AddPrompt(1, POINT),
+    ],
+)
+def test_prompts_that_do_not_fit_are_refused(action):
+    with pytest.raises(PromptError):
+        apply(action, ONE)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        SelectObject(2),
+        RenameObject(2, "liver"),
+        RenameObject(1, "  "),
+        RemoveObject(2),
+        ResetObject(2),
+        NewObject(1),
+        NewObject(2, ""),
+        AddPrompt(7, Point(3, (0, 0, 0))),
+        MovePrompt(2, 1, (0, 0, 0)),
+    ],
+)
+def test_objects_that_are_not_there_are_refused(action):
+    with pytest.raises(SessionError):
+        apply(action, ONE)
+
+
+def test_values_and_colours_stay_when_other_objects_go():
+    three = replay([NewObject(1, "liver"), NewObject(2), NewObject(3, " spleen ")])
+    left = apply(RemoveObject(2), three)
+    assert [(o.id, o.value, o.name) for o in left.objects] == [(1, 1, "liver"), (3, 3, "spleen")]
+    assert [o.colour for o in left.objects] == [COLOURS[0], COLOURS[2]]
+    assert apply(NewObject(4), left).object(4).value == 4
+
+
+@pytest.mark.parametrize(
+    ("current", "gone", "then"), [(1, 1, 2), (2, 2, 3), (3, 3, 2), (1, 2, 1), (3, 1, 3)]
+)
+def test_removing_an_object_leaves_a_neighbour_or_the_current_one(current, gone, then):
+    three = replay([NewObject(1), NewObject(2), NewObject(3), SelectObject(current)])
+    assert apply(RemoveObject(gone), three).current == then
+
+
+def test_removing_the_last_object_leaves_none_and_its_number_is_not_used_again():
+    none = apply(RemoveObject(1), ONE)
+    assert none == SessionState(next_object=2, next_prompt=3)
+
+
+def test_reset_takes_the_prompts_only():
+    named = apply(RenameObject(1, "liver"), ONE)
+    empty = apply(ResetObject(1), named).object(1)
+    assert (empty.name, empty.value, empty.prompts) == ("liver", 1, ())
+
+
+def test_a_prompt_is_found_with_its_owner():
+    two = apply(AddPrompt(2, Point(3, (0, 0, 0))), ONE)
+    assert two.owner(3).id == 2
+    assert two.owner(1).id == 1
+    with pytest.raises(PromptError):
+        two.owner(4)
+
+
+def test_colours_are_many_distinct_and_begin_anew():
+    assert len(set(COLOURS)) == len(COLOURS) >= 10
+    assert colour_of(1) == colour_of(1 + len(COLOURS))
+    assert all(0 <= part <= 1 for colour in COLOURS for part in colour)
