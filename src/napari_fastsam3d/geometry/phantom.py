@@ -256,7 +256,9 @@ def _paint_ribs(painter: _Painter) -> None:
         sloped = (z + 0.35 * y) / 26
         near_axis = np.abs(sloped - np.round(sloped)) * 26 < 5
         cage = (_trunk(22).level(x, y, z) < 1) & (inner.level(x, y, z) > 1)
-        return np.where(near_axis & cage & (z > 0.8 * y - 40), np.float32(0), np.float32(2))
+        return np.where(
+            near_axis & cage & (np.abs(x) > 30) & (z > 0.8 * y - 40), np.float32(0), np.float32(2)
+        )
 
     painter.paint(_Shape((0, 0, 0), (200, 150, 400), ribs), 380, 10, over=10)
 
