@@ -24,8 +24,8 @@ def _cell(text: str) -> str:
 
 def _flags(option: Any) -> str:
     flags = ", ".join(f"`{flag}`" for flag in [*option.opts, *option.secondary_opts])
-    wants = "" if getattr(option, "is_flag", False) else option.metavar or option.type.name.upper()
-    return f"{flags} {wants}".strip()
+    wants = "" if option.is_flag else option.metavar or option.opts[0].lstrip("-").upper()
+    return f"{flags} {wants and f'`{wants}`'}".strip()
 
 
 def _option_row(option: Any) -> str:
