@@ -1,4 +1,4 @@
-"""Volumes, orientations, boxes and crops: where voxels lie, and how they are brought elsewhere.
+"""Volumes, orientations, boxes, crops and files: where voxels lie, and how they get elsewhere.
 
 Nothing here knows of models, sessions or windows. Source index, canonical index, crop index and
 world mm are the only frames; every function says which it takes.
@@ -6,9 +6,24 @@ world mm are the only frames; every function says which it takes.
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.dicom import Series, list_series
+from napari_fastsam3d.geometry.files import list_frames, read_volume
+from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.orientation import Orientation
 from napari_fastsam3d.geometry.phantom import torso_phantom
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume
 
-__all__ = ["Box", "Crop", "Orientation", "Source", "Volume", "torso_phantom"]
+__all__ = [
+    "Box",
+    "Crop",
+    "Orientation",
+    "Series",
+    "Source",
+    "Volume",
+    "list_frames",
+    "list_series",
+    "read_volume",
+    "save_mask",
+    "torso_phantom",
+]

@@ -1,0 +1,126 @@
+"""Reading a volume, whatever its format."""
+
+import os
+import zlib
+from pathlib import Path
+
+from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.geometry.dicom import is_dicom, read_dicom
+from napari_fastsam3d.geometry.itk import count_itk_frames, read_itk
+from napari_fastsam3d.geometry.nifti import count_nifti_frames, is_nifti, read_nifti
+from napari_fastsam3d.geometry.volume import Volume
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_LFS_POINTER = b"version https://git-lfs"
+_FORMATS = "NIfTI (.nii, .nii.gz), NRRD, MHA or MHD, or a folder of DICOM slices"
+
+
+def read_volume(
+    path: str | os.PathLike[str], *, frame: int | None = None, series: str | None = None
+) -> Volume:
+    """Read a scan.
+
+    Parameters
+    ----------
+    path : path
+        A NIfTI-1, NIfTI-2, NRRD, MHA or MHD file, a folder of DICOM slices, or one of the slices.
+    frame : int, optional
+        Which volume of a file that holds several, from 0; see `list_frames`.
+    series : str, optional
+        Which series of a folder that holds several: an id, or a number from 1, of `list_series`.
+
+    Returns
+    -------
+    Volume
+        Voxels in source order; its `notes` tell what had to be repaired or assumed.
+
+    Raises
+    ------
+    VolumeError
+        If there is no volume, or it is damaged, not 3D, not of one number a voxel, without usable
+        geometry, or if there are several and none was chosen.
+    """
+    chosen = Path(path).expanduser()
+    try:
+        return _read(chosen, frame, series)
+    except MemoryError as error:
+        raise VolumeError(
+            f"{chosen.name} does not fit into memory.", "Close other programs, or crop the scan."
+        ) from error
+    except OSError as error:
+        raise _unreadable(chosen, error) from error
+
+
+def list_frames(path: str | os.PathLike[str]) -> int:
+    """Return how many volumes a file holds; 1 for a DICOM folder.
+
+    Raises
+    ------
+    VolumeError
+        If it isn't a file of volumes.
+    """
+    chosen = Path(path).expanduser()
+    try:
+        kind = _kind(chosen)
+        if kind == "nifti":
+            return count_nifti_frames(chosen)
+        return count_itk_frames(chosen) if kind == "itk" else 1
+    except OSError as error:
+        raise _unreadable(chosen, error) from error
+
+
+def _read(path: Path, frame: int | None, series: str | None) -> Volume:
+    kind = _kind(path)
+    if series is not None and kind != "dicom":
+        raise VolumeError(f"{path.name} has no DICOM series.", "Leave the series out.")
+    if kind == "nifti":
+        return read_nifti(path, frame)
+    if kind == "itk":
+        return read_itk(path, frame)
+    if frame:
+        raise VolumeError(f"{path.name} has no frames to choose.", "Leave the frame out.")
+    return read_dicom(path, series)
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "dicom"
+    with path.open("rb") as stream:
+        start = stream.read(1024)
+    _refuse_placeholder(path, start)
+    name = path.name.lower()
+    if name.endswith(NIFTI_SUFFIXES) or is_nifti(_unpacked(start)):
+        return "nifti"
+    if name.endswith(ITK_SUFFIXES):
+        return "itk"
+    if name.endswith(DICOM_SUFFIXES) or is_dicom(start):
+        return "dicom"
+    raise VolumeError(
+        f"{path.name} is of no format that is read here.", f"Convert it to {_FORMATS}."
+    )
+
+
+def _refuse_placeholder(path: Path, start: bytes) -> None:
+    if not start:
+        raise VolumeError(f"{path.name} is empty.", "Copy or download the file again.")
+    if start.startswith(_LFS_POINTER):
+        raise VolumeError(
+            f"{path.name} is a git-LFS pointer, not the scan itself.",
+            "Fetch the scan with `git lfs pull`.",
+        )
+
+
+def _unpacked(start: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(wbits=31).decompress(start, 16)
+    except zlib.error:
+        return start
+
+
+def _unreadable(path: Path, error: OSError) -> VolumeError:
+    if isinstance(error, FileNotFoundError):
+        return VolumeError(f"There is no {path}.", "Check the path.")
+    reason = (error.strerror or str(error)).rstrip(".")
+    return VolumeError(f"{path} cannot be read: {reason}.", "Check the file and its permissions.")

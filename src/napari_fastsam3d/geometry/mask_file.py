@@ -1,0 +1,186 @@
+"""Masks written so that they fit the scan, and so that no file is ever half written."""
+
+import gzip
+import json
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.errors import SaveError
+from napari_fastsam3d.geometry.itk import silent_itk
+from napari_fastsam3d.geometry.volume import Volume
+
+MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_COMPRESSION = 4
+_LARGEST_NIFTI1_SIDE = 32767
+_ELSEWHERE = "Choose another folder, or make room; nothing that was there has changed."
+
+Labels = NDArray[np.unsignedinteger[Any]]
+
+
+def save_mask(
+    path: str | os.PathLike[str],
+    mask: NDArray[np.bool_] | NDArray[np.integer[Any]],
+    volume: Volume,
+    *,
+    label_names: Mapping[int, str] | None = None,
+) -> Path:
+    """Write a mask or label map that lies on a volume.
+
+    The file is written beside its place and then put there in one step: whoever looks sees the
+    old file or the whole new one. If anything fails the old one is left as it was.
+
+    Parameters
+    ----------
+    path : path
+        Ends in .nii.gz, .nii, .nrrd or .mha.
+    mask : ndarray of bool or integer, shape (I, J, K)
+        In source order. Bools and labels to 255 are written as uint8, larger ones as uint16.
+    volume : Volume
+        The scan. If it came from NIfTI and the mask goes to NIfTI, the mask has its kind of
+        header, orientation (sform, qform and their codes) and units; otherwise its affine is
+        written as scanner coordinates in mm.
+    label_names : mapping of int to str, optional
+        What the labels mean, kept in the file: as JSON in a comment extension of NIfTI, or under
+        the key `label_names` of NRRD and MHA.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    SaveError
+        If the mask doesn't fit the volume, the format isn't known, or the file can't be written.
+    """
+    target = Path(path).expanduser()
+    suffix = _suffix(target)
+    labels = _labels(mask, volume)
+    names = json.dumps({str(k): v for k, v in (label_names or {}).items()}, ensure_ascii=True)
+    writer = _write_nifti if suffix.startswith(".nii") else _write_itk
+    with _replacing(target, suffix) as temporary:
+        writer(temporary, labels, volume, names if label_names else "")
+    return target
+
+
+@contextmanager
+def _replacing(target: Path, suffix: str) -> Generator[Path]:
+    """Give a temporary path in the folder of `target` and put it in its place at the end."""
+    # A link stays a link; what it points to is replaced.
+    target = Path(os.path.realpath(target))
+    temporary = target.with_name(f".{uuid4().hex}{suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except (OSError, RuntimeError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1:]
+        raise SaveError(f"{target} was not written: {reason}.", _ELSEWHERE) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power cut, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _suffix(path: Path) -> str:
+    for suffix in MASK_SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise SaveError(
+        f"A mask cannot be written as {path.name}.", f"Use a name ending in {MASK_SUFFIXES}."
+    )
+
+
+def _labels(mask: NDArray[Any], volume: Volume) -> Labels:
+    mask = np.asarray(mask)
+    if mask.shape != volume.shape:
+        raise SaveError(
+            f"The mask has shape {mask.shape} and the volume {volume.shape}.",
+            "Save it with the volume on which it was made.",
+        )
+    if mask.dtype.kind == "b":
+        return mask.view(np.uint8)
+    if mask.dtype.kind not in "iu":
+        raise SaveError(f"A mask of {mask.dtype} has no labels.", "Give bools or integers.")
+    low, high = int(mask.min()), int(mask.max())
+    if low < 0 or high > np.iinfo(np.uint16).max:
+        raise SaveError(f"Labels reach from {low} to {high}.", "Use labels from 0 to 65535 only.")
+    return mask.astype(np.uint8 if high < 256 else np.uint16, copy=False)
+
+
+def _write_nifti(path: Path, labels: Labels, volume: Volume, names: str) -> None:
+    import nibabel
+    from nibabel.nifti1 import Nifti1Extension
+
+    header = _nifti_header(labels, volume)
+    if names:
+        header.extensions.append(Nifti1Extension("comment", names.encode()))
+    kind = nibabel.Nifti2Image if header["sizeof_hdr"] == 540 else nibabel.Nifti1Image
+    # Without an affine nibabel leaves both forms and their codes as they stand in the header.
+    image = kind(labels, None, header)
+    with path.open("xb") as raw:
+        if path.suffix == ".gz":
+            with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed:
+                image.to_stream(packed)
+        else:
+            image.to_stream(raw)
+
+
+def _nifti_header(labels: Labels, volume: Volume) -> Any:
+    import nibabel
+
+    if volume.source.header is not None:
+        header = volume.source.header.copy()
+    elif max(labels.shape) > _LARGEST_NIFTI1_SIDE:
+        header = nibabel.Nifti2Header()
+    else:
+        header = nibabel.Nifti1Header()
+    header.set_data_dtype(labels.dtype)
+    header.set_data_shape(labels.shape)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0
+    header.set_intent("none")
+    if volume.source.header is None:
+        header.set_xyzt_units("mm")
+        _set_forms(header, volume.affine)
+    return header
+
+
+def _set_forms(header: Any, affine: NDArray[np.float64]) -> None:
+    header.set_sform(affine, code="scanner")
+    header.set_qform(affine, code="scanner", strip_shears=True)
+    if not np.allclose(header.get_qform(), affine, atol=1e-3):
+        header.set_qform(None, code="unknown")  # a shear, which no quaternion can say
+
+
+def _write_itk(path: Path, labels: Labels, volume: Volume, names: str) -> None:
+    itk = silent_itk()
+    image = itk.GetImageFromArray(labels.transpose())
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
+    image.SetSpacing(volume.spacing)
+    image.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    if names:
+        image.SetMetaData("label_names", names)
+    itk.WriteImage(image, str(path), useCompression=True)
+    # These writers may run out of space without a word.
+    if not np.array_equal(itk.GetArrayViewFromImage(itk.ReadImage(str(path))), labels.transpose()):
+        raise OSError("the file could not be written whole")
