@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import SaveError
-from napari_fastsam3d.geometry.itk import silent_itk
+from napari_fastsam3d.geometry.itk import array_of, silent_itk
 from napari_fastsam3d.geometry.volume import Volume
 
 MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
@@ -83,11 +83,15 @@ def _replacing(target: Path, suffix: str) -> Generator[Path]:
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except (OSError, RuntimeError, MemoryError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1:]
-        raise SaveError(f"{target} was not written: {reason}.", _ELSEWHERE) from error
+        raise SaveError(f"{target} was not written: {_reason(error)}.", _ELSEWHERE) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(getattr(error, "strerror", None) or error or "out of memory").strip().splitlines()
+    return lines[-1].rstrip(".")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -182,5 +186,5 @@ def _write_itk(path: Path, labels: Labels, volume: Volume, names: str) -> None:
         image.SetMetaData("label_names", names)
     itk.WriteImage(image, str(path), useCompression=True)
     # These writers may run out of space without a word.
-    if not np.array_equal(itk.GetArrayViewFromImage(itk.ReadImage(str(path))), labels.transpose()):
+    if not np.array_equal(array_of(itk.ReadImage(str(path))), labels):
         raise OSError("the file could not be written whole")
