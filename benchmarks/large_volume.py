@@ -1,6 +1,6 @@
 """Show that the cost of a click does not grow with the volume.
 
-usage: python benchmarks/large_volume.py
+usage: python benchmarks/large_volume.py [MODEL]
 
 Clicks into a 512 x 512 x 600 int16 scan and into a 160 x 160 x 160 cut of the same scan, each in a
 process of its own, and compares the clicks' medians and the peak memory. The scan is the torso
@@ -40,7 +40,7 @@ def make(folder: Path) -> None:
     nib.Nifti1Image(small, affine).to_filename(folder / "small.nii.gz")
 
 
-def click(scan: Path, runs: int) -> dict[str, float]:
+def click(scan: Path, model: str, runs: int) -> dict[str, float]:
     """Open a scan, click around its centre, save the mask; give milliseconds and MiB."""
     import time
 
@@ -51,7 +51,7 @@ def click(scan: Path, runs: int) -> dict[str, float]:
     volume = fs.read_volume(scan)
     opened = time.perf_counter() - began
     i, j, k = (n // 2 for n in volume.shape)
-    predictor = fs.load_model()
+    predictor = fs.load_model(model)
     first: list[float] = []
     later: list[float] = []
     for _ in range(runs):
@@ -98,14 +98,14 @@ def report(small: dict[str, float], large: dict[str, float]) -> bool:
     return held
 
 
-def main() -> int:
+def main(model: str) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print("making the scans ...", file=sys.stderr)
         measured("make", name)
         print("clicking ...", file=sys.stderr)
-        small = measured("click", str(folder / "small.nii.gz"))
-        large = measured("click", str(folder / "large.nii.gz"))
+        small = measured("click", str(folder / "small.nii.gz"), model)
+        large = measured("click", str(folder / "large.nii.gz"), model)
     return 0 if report(small, large) else 1
 
 
@@ -113,6 +113,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["make"]:
         make(Path(sys.argv[2]))
     elif sys.argv[1:2] == ["click"]:
-        print(json.dumps(click(Path(sys.argv[2]), runs=5)))
+        print(json.dumps(click(Path(sys.argv[2]), sys.argv[3], runs=5)))
     else:
-        sys.exit(main())
+        sys.exit(main(*sys.argv[1:2] or ["default"]))

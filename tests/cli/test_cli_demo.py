@@ -66,22 +66,25 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys):
 @pytest.mark.skipif(
     not (window.has_display() and window.has_napari()), reason="needs a display and napari"
 )
-def test_napari_opens_with_the_result(tmp_path: Path):
+def test_napari_opens_and_stays_with_the_prompts_given_again(tmp_path: Path):
     """The command that the demonstration ends with really opens a window that stays."""
-    scan, mask = tmp_path / "scan.nii.gz", tmp_path / "mask.nii.gz"
+    scan = tmp_path / "scan.nii.gz"
     voxels = np.random.default_rng(0).normal(0, 100, (24, 24, 12)).astype(np.int16)
     nib.Nifti1Image(voxels, np.eye(4)).to_filename(scan)
-    nib.Nifti1Image((voxels > 150).astype(np.uint8), np.eye(4)).to_filename(mask)
+    objects = {
+        "one": [("add_point", [(5, 6, 7), True]), ("add_point", [(1, 1, 1), False])],
+        "two": [("add_box", [(2, 2, 2), (9, 9, 9)])],
+    }
 
     process = subprocess.Popen(
-        demonstration.napari_command(scan, mask), stderr=subprocess.PIPE, text=True
+        demonstration.napari_command(scan, 6, objects), stderr=subprocess.PIPE, text=True
     )
     try:
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=20)
+            process.wait(timeout=25)
     finally:
         process.terminate()
-    assert "Error" not in process.communicate()[1]
+    assert "Traceback" not in process.communicate()[1]
 
 
 def test_bench_measures_a_model(tiny_weights: Path, capsys):

@@ -5,6 +5,7 @@
 that `napari-fastsam3d --help` answers at once; a command imports what it needs when it runs.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from napari_fastsam3d.cli.train import train
 from napari_fastsam3d.errors import FastSAM3DError
 
 __all__ = ["app", "main", "run"]
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="napari-fastsam3d",
@@ -91,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = command(given or ["--help"], prog_name=app.info.name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        return 130
+        return _INTERRUPTED
     except Exception as error:
         usage = _usage(error)
         if usage is None and len(given) < len(arguments):
@@ -103,4 +106,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == _INTERRUPTED:
+        # The interpreter would wait for the model thread, which may be in the middle of its work
+        # or, interrupted while it was started, may never learn that it should end.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,11 +1,12 @@
 """`napari-fastsam3d demo`: a phantom, scripted clicks, a mask, a picture, and napari if it can."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +15,29 @@ from napari_fastsam3d.errors import SaveError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from napari_fastsam3d.cli.picture import Outline
     from napari_fastsam3d.geometry import Volume
-    from napari_fastsam3d.session import Session
+    from napari_fastsam3d.session import Prompt, Session, SessionState
+
+Call = tuple[str, list[Any]]
+
+_WINDOW = """
+import json, sys
+import napari
+
+scan, plane, objects = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+viewer = napari.Viewer()
+viewer.open(scan, plugin="napari-fastsam3d")
+_, widget = viewer.window.add_plugin_dock_widget("napari-fastsam3d")
+for name, calls in objects.items():
+    widget.view.run("new_object", name)
+    for verb, arguments in calls:
+        widget.view.run(verb, *arguments)
+viewer.dims.set_current_step(0, plane)
+napari.run()
+"""
 
 _SOFT_TISSUE = (-160.0, 240.0)  # the radiologist's window for the abdomen, in Hounsfield units
 _COLOURS = {"liver": (255, 170, 60), "right kidney": (80, 200, 255)}
@@ -104,15 +124,12 @@ def _outlines(session: "Session") -> "list[Outline]":
     ]
 
 
-def _write(session: "Session", volume: "Volume", out: Path) -> list[Path]:
+def _write(session: "Session", picture: "Image", out: Path) -> list[Path]:
     """Save the scan, both masks in one file, and the picture; give their paths in that order."""
-    from napari_fastsam3d.cli.picture import draw
-
-    scan = _write_scan(volume, out / "phantom.nii.gz")
+    scan = _write_scan(session.volume, out / "phantom.nii.gz")
     mask = session.save(out / "mask.nii.gz")
-    picture = out / "picture.png"
-    draw(volume, _outlines(session), _SOFT_TISSUE).save(picture)
-    return [scan, mask, picture]
+    picture.save(out / "picture.png")
+    return [scan, mask, out / "picture.png"]
 
 
 def _write_scan(volume: "Volume", path: Path) -> Path:
@@ -122,19 +139,35 @@ def _write_scan(volume: "Volume", path: Path) -> Path:
     return path
 
 
-def napari_command(scan: Path, mask: Path) -> list[str]:
-    """Give the command that opens napari with a scan, its masks and the widget."""
-    return [sys.executable, "-m", "napari", str(scan), str(mask), "-w", "napari-fastsam3d"]
+def _calls(state: "SessionState") -> "dict[str, list[Call]]":
+    """Write down what was done to each object, as verbs of a session with their arguments."""
+    return {entry.name: [_call(prompt) for prompt in entry.prompts] for entry in state.objects}
 
 
-def _open_napari(scan: Path, mask: Path) -> None:
-    """Start napari in a process of its own, which is how a user of the command line starts it.
+def _call(prompt: "Prompt") -> "Call":
+    from napari_fastsam3d.session import Point
 
-    The command line may not import napari: it has to work where there is none.
+    if isinstance(prompt, Point):
+        return "add_point", [prompt.index, prompt.positive]
+    return "add_box", [prompt.box.start, prompt.box.stop]
+
+
+def napari_command(scan: Path, plane: int, objects: "dict[str, list[Call]]") -> list[str]:
+    """Give the command that opens napari with a scan and the widget, and prompts given again.
+
+    The command line may not import napari, for it has to work where there is none; and Qt ends
+    its process when it finds no display. So napari gets a process of its own.
+
+    Parameters
+    ----------
+    scan : Path
+        The file to open.
+    plane : int
+        The axial plane to show, counted from the head.
+    objects : dict of str to list
+        For each object's name, verbs of a session with their arguments.
     """
-    typer.echo("Opening napari; close its window to end.")
-    if subprocess.run(napari_command(scan, mask)).returncode:
-        typer.echo("napari could not open: `napari-fastsam3d doctor` says why.", err=True)
+    return [sys.executable, "-c", _WINDOW, str(scan), str(plane), json.dumps(objects)]
 
 
 def _make_folder(out: Path) -> None:
@@ -162,6 +195,7 @@ def demo(
     Works without a display and without Qt; with both, it leaves napari open with the result.
     """
     from napari_fastsam3d.cli import window as screen
+    from napari_fastsam3d.cli.picture import draw, planes_of
     from napari_fastsam3d.cli.progress import telling
     from napari_fastsam3d.geometry import torso_phantom
     from napari_fastsam3d.session import Session
@@ -176,13 +210,18 @@ def demo(
             tell("clicking")
             steps = list(_perform(session, truths, clicks))
             tell(f"writing to {out}")
-            written = _write(session, volume, out)
+            outlines = _outlines(session)
+            written = _write(session, draw(volume, outlines, _SOFT_TISSUE), out)
+            objects = _calls(session.state)
     _print_table(steps)
     for path in written:
         typer.echo(f"wrote {path}")
     if not window:
         return
-    if screen.has_display() and screen.has_napari():
-        _open_napari(written[0], written[1])
-    else:
+    if not (screen.has_display() and screen.has_napari()):
         typer.echo("No window: that needs a display, and napari (see `napari-fastsam3d doctor`).")
+        return
+    plane = planes_of(volume, outlines)[0]
+    typer.echo("Opening napari; close its window to end.")
+    if subprocess.run(napari_command(written[0], plane, objects)).returncode:
+        typer.echo("napari could not open: `napari-fastsam3d doctor` says why.", err=True)

@@ -61,6 +61,18 @@ def best_planes(masks: Sequence[NDArray[np.bool_]]) -> tuple[int, int, int]:
     return (planes[0], planes[1], planes[2])
 
 
+def planes_of(volume: "Volume", outlines: Sequence[Outline]) -> tuple[int, int, int]:
+    """Choose the axial, coronal and sagittal plane to draw.
+
+    Returns
+    -------
+    tuple of int
+        Index from the head, from the front and from the patient's right.
+    """
+    masks = [np.asarray(volume.display.view(each.mask), dtype=np.bool_) for each in outlines]
+    return best_planes(masks)
+
+
 def _grey(plane: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
     low, high = window
     scaled = (plane.astype(np.float32) - low) / max(high - low, 1e-6)
@@ -110,7 +122,7 @@ def draw(volume: "Volume", outlines: Sequence[Outline], window: tuple[float, flo
     masks = [np.asarray(display.view(outline.mask), dtype=np.bool_) for outline in outlines]
     spacing = [volume.spacing[axis] for axis in display.axes]
     panels: list[Image.Image] = []
-    for axis, at in enumerate(best_planes(masks)):
+    for axis, at in enumerate(planes_of(volume, outlines)):
         contours = [
             (np.take(mask, at, axis=axis), outline.colour)
             for mask, outline in zip(masks, outlines, strict=True)
