@@ -1,7 +1,6 @@
-from itertools import permutations, product
-
 import numpy as np
 import pytest
+from axis_order import ORDERS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,34 +79,10 @@ def test_the_reach_follows_the_coarser_of_voxel_and_cell(cell, expected):
     assert reach_mm(VOLUME, cell) == expected
 
 
-ORDERS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
-
-
 @given(clicks.filter(bool), st.sampled_from(ORDERS))
 def test_all_orders_of_axes_give_the_same_voxels_of_the_patient(points, order):
-    axes, signs = order
-    flips = tuple(slice(None, None, sign) for sign in signs)
-    volume = Volume.from_array(
-        VOLUME.voxels.transpose(axes)[flips], affine=VOLUME.affine @ _reordering(axes, signs)
-    )
-    stored = [Point(p.id, _stored(p.index, axes, signs), p.positive) for p in points]
+    volume = order.volume(VOLUME)
+    stored = [Point(p.id, order.index(p.index, SHAPE), p.positive) for p in points]
     there = honour_clicks(Mask.empty(), stored, volume, 4.5).volume(volume.shape)
     here = honour_clicks(Mask.empty(), points, VOLUME, 4.5).volume(SHAPE)
-    assert np.array_equal(there, here.transpose(axes)[flips])
-
-
-def _stored(index, axes, signs):
-    return tuple(
-        index[a] if sign > 0 else SHAPE[a] - 1 - index[a]
-        for a, sign in zip(axes, signs, strict=True)
-    )
-
-
-def _reordering(axes, signs) -> np.ndarray:
-    """The map from an index as stored to the index before reordering."""
-    matrix = np.zeros((4, 4))
-    matrix[3, 3] = 1
-    for d, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
-        matrix[axis, d] = sign
-        matrix[axis, 3] = 0 if sign > 0 else SHAPE[axis] - 1
-    return matrix
+    assert np.array_equal(there, order.array(here))

@@ -1,6 +1,6 @@
 """Which window the model looks at, given what the user clicked and what is known so far."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, floor
@@ -91,7 +91,7 @@ class CropPolicy:
         -------
         Crop
             The finest rung that holds the content, centred on it; if none does, the coarsest,
-            moved so far that it holds the click.
+            centred on the click, so that it sees where the structure goes on.
         """
         canonical = self.volume.canonical.box_to_target(content)
         centre = _centre(canonical)
@@ -100,7 +100,7 @@ class CropPolicy:
             margins = self.size * _MARGIN * self._voxels_per_step(spacing)
             if self._holds(crop, canonical, list(margins)):
                 return crop
-        return self._crop(self._near(centre, click), self.spacings[-1])
+        return self._crop(self.volume.canonical.to_target(click), self.spacings[-1])
 
     def keeps(self, crop: Crop, index: Index) -> bool:
         """Whether a crop serves for a click at a voxel, source index.
@@ -167,7 +167,7 @@ class CropPolicy:
         """Return how many canonical voxels one crop voxel spans, along each canonical axis."""
         return np.round(spacing / np.asarray(self._template.voxel_size), _DECIMALS)
 
-    def _crop(self, centre: Sequence[float], spacing: float | None = None) -> Crop:
+    def _crop(self, centre: Iterable[float], spacing: float | None = None) -> Crop:
         """Return the crop at a canonical index, pushed back into the volume."""
         spacing = self.start if spacing is None else spacing
         r, a, s = map(
@@ -205,16 +205,6 @@ class CropPolicy:
             if goes_on_above and content.stop[d] - 0.5 > high:
                 return False
         return True
-
-    def _near(self, centre: Sequence[float], click: Index) -> list[float]:
-        """Move the centre of the coarsest crop so far that it keeps a click."""
-        below, above = (side - self.size * _MARGIN for side in self._sides)
-        steps = self._voxels_per_step(self.spacings[-1])
-        points = self.volume.canonical.to_target(click)
-        return [
-            float(min(max(c, ceil(x - above * step)), floor(x + below * step)))
-            for c, x, step in zip(centre, points, steps, strict=True)
-        ]
 
     def _extent(self, crop: Crop, logits: Floats) -> Box:
         """Return the canonical box of the positive cells of a prediction."""

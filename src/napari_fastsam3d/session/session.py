@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Futures, Voxel
@@ -263,8 +264,6 @@ class Session:
         SaveError
             If it can't be written.
         """
-        from napari_fastsam3d.geometry import save_mask
-
         self.wait()
         chosen = self.state.objects if object is None else (self.state.object(object),)
         drawn = [each for each in chosen if not self.region(each.id).is_empty]
