@@ -52,6 +52,17 @@ def test_weights_move_and_the_log_grows(trainer):
     assert all(len(line["iou"]) == 2 for line in lines)
 
 
+def test_steps_after_the_last_checkpoint_are_logged_once(trainer):
+    run = trainer("run")
+    run.run(silent, until=time.monotonic())
+    with (run.folder / "log.jsonl").open("a") as file:
+        file.write('{"step": 1}\n')
+    again = trainer("run")
+    again.run(silent)
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(6))
+
+
 def test_the_exported_weights_are_a_model(trainer, rng_crop):
     run = trainer("run")
     path = run.export()

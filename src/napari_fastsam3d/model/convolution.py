@@ -15,7 +15,8 @@ class Convolution(nn.Module):
     def __init__(self, width: int, out_width: int | None = None) -> None:
         super().__init__()
         conv = nn.Conv3d(width, out_width or width, 3, padding=1)
-        self.conv = conv.to(memory_format=torch.channels_last_3d)
+        conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last_3d)
+        self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, H, W, C) to (B, D, H, W, C')."""

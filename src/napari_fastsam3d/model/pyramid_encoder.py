@@ -1,6 +1,8 @@
 """The image encoder of the default model: a convolutional pyramid around a small transformer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +44,21 @@ class PyramidConfig:
     decoder_widths: tuple[int, int, int] = (16, 32, 64)
     affinity_heads: tuple[int, int] = (2, 4)
     affinity_width: int = 8
+
+    @classmethod
+    def of_table(cls, table: Mapping[str, Any]) -> "PyramidConfig":
+        """Make a configuration from a table of JSON or TOML; lists become tuples.
+
+        Raises
+        ------
+        TypeError
+            When the table has a key that a configuration does not have.
+        """
+        return cls(**{key: _frozen(value) for key, value in table.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(cast(list[Any], value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -168,7 +185,7 @@ def grid_encoding(position: FourierPosition, size: int) -> Tensor:
     Positions are measured in a frame of 128 voxels with the crop in its middle, so that a smaller
     crop, as in training, sees the same frequencies per voxel.
     """
-    step = torch.arange(size, device=position.frequencies.device, dtype=torch.float32)
+    step = torch.arange(size, device=position.device, dtype=torch.float32)
     centres = ((step + 0.5 - size / 2) * 16 + FRAME / 2) / FRAME
     axes = torch.meshgrid(centres, centres, centres, indexing="ij")
     return position(torch.stack(axes, dim=-1).reshape(-1, 3))

@@ -210,6 +210,14 @@ class Trainer:
                 f"{self._checkpoint} belongs to another network.", "Train in another folder."
             ) from error
         self.step = int(state["step"])
+        self._forget_unsaved_steps()
+
+    def _forget_unsaved_steps(self) -> None:
+        """Drop what the log says of steps after the checkpoint: they will be taken again."""
+        path = self.folder / "log.jsonl"
+        if path.exists():
+            kept = path.read_text(encoding="utf-8").splitlines()[: self.step]
+            path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
 def _parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
