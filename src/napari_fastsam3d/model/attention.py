@@ -1,5 +1,9 @@
 """Attention, in one place: every network of the package comes through `attend`."""
 
+from functools import lru_cache
+from importlib import import_module
+from types import ModuleType
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,8 +23,39 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     -------
     Tensor
         (B, heads, Nq, c), of the values' dtype.
+
+    Notes
+    -----
+    It is torch's `scaled_dot_product_attention`, but where the flash-attn package is installed and
+    supports the case: on CUDA, in half precision, without a bias. The package is never required.
     """
+    if bias is None and q.is_cuda and _half(q.dtype) and (flash := _flash_attn()):
+        out = flash.flash_attn_func(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return out.transpose(1, 2)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+def _half(dtype: torch.dtype) -> bool:
+    return dtype in (torch.float16, torch.bfloat16)
+
+
+@lru_cache(maxsize=1)
+def _flash_attn() -> ModuleType | None:
+    try:
+        return import_module("flash_attn")
+    except (ImportError, OSError, RuntimeError):  # built for another torch, it fails in all ways
+        return None
+
+
+def attention_choice(device: torch.device) -> str:
+    """Say in a few words what computes attention on a device, for `doctor` and `bench`."""
+    if device.type != "cuda":
+        return "torch's scaled_dot_product_attention"
+    flash = _flash_attn()
+    if flash is None:
+        return "torch's scaled_dot_product_attention (flash-attn is not installed)"
+    version = getattr(flash, "__version__", "of an unknown version")
+    return f"flash-attn {version} in half precision without bias, else torch's"
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -57,7 +92,10 @@ class ProjectedAttention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
         """Attend from q (B, Nq, width) to k, v (B, Nk, width); gives (B, Nq, width)."""
-        q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
+        return self.mix(self.q_proj(q), self.k_proj(k), self.v_proj(v), bias)
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Attend with what is projected already: q, k, v (B, N, inner); gives (B, Nq, width)."""
         q, k, v = (split_heads(x, self.heads) for x in (q, k, v))
         return self.out_proj(join_heads(attend(q, k, v, bias)))
 

@@ -15,6 +15,8 @@ from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model.pyramid import PyramidNetwork
 from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
 
+_REINSTALL = "Install the package anew: pip install --force-reinstall napari-fastsam3d."
+
 
 def fingerprint(path: Path) -> str:
     """Give the SHA-256 of a file, hexadecimal."""
@@ -22,20 +24,20 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def verify(path: Path, expected: str) -> str:
+def verify(path: Path, expected: str, remedy: str = _REINSTALL) -> str:
     """Give a file's SHA-256 after comparing it with what it should be.
 
     Raises
     ------
     CheckpointError
-        When they differ.
+        When they differ, with the remedy.
     """
     actual = fingerprint(path)
     if actual != expected:
         raise CheckpointError(
             f"The weights {path.name} are damaged: their SHA-256 is {actual[:12]}..., "
             f"not {expected[:12]}...",
-            "Install the package anew: pip install --force-reinstall napari-fastsam3d.",
+            remedy,
         )
     return actual
 
@@ -59,6 +61,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
 
 
+def misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """Name every key that is missing, unknown or misshaped, a few words each."""
+    faults = [f"{key} is missing" for key in wanted if key not in given]
+    faults += [f"{key} is unknown" for key in given if key not in wanted]
+    faults += [
+        f"{key} is {tuple(given[key].shape)} and should be {tuple(wanted[key].shape)}"
+        for key in wanted
+        if key in given and given[key].shape != wanted[key].shape
+    ]
+    return faults
+
+
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors into a network whose every key and shape they match.
 
@@ -68,14 +82,7 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         Names every key that is missing, unknown or misshaped.
     """
     wanted = network.state_dict()
-    faults = [f"{key} is missing" for key in wanted if key not in tensors]
-    faults += [f"{key} is unknown" for key in tensors if key not in wanted]
-    faults += [
-        f"{key} is {tuple(tensors[key].shape)} and should be {tuple(wanted[key].shape)}"
-        for key in wanted
-        if key in tensors and tensors[key].shape != wanted[key].shape
-    ]
-    if faults:
+    if faults := misfits(wanted, tensors):
         raise CheckpointError(
             f"The weights do not fit the network: {'; '.join(faults)}.",
             "Choose the architecture that they were trained with.",
@@ -89,6 +96,15 @@ def save_pyramid(network: PyramidNetwork, path: Path) -> str:
     config = json.dumps(asdict(network.config))
     save_file(tensors, path, metadata={"architecture": "pyramid", "config": config})
     return fingerprint(path)
+
+
+def is_pyramid(path: Path) -> bool:
+    """Whether a file was written by `save_pyramid`; false for anything that can't be read so."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("architecture") == "pyramid"
+    except (OSError, SafetensorError):
+        return False
 
 
 def read_pyramid(path: Path) -> PyramidNetwork:
@@ -105,10 +121,9 @@ def read_pyramid(path: Path) -> PyramidNetwork:
             f"{path.name} does not hold weights of this architecture.",
             "Give a file written by `napari-fastsam3d train`.",
         )
-    table = json.loads(metadata["config"])
-    sizes = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+    config = PyramidConfig.of_table(json.loads(metadata["config"]))
     with torch.device("meta"):
-        network = PyramidNetwork(PyramidConfig(**sizes))
+        network = PyramidNetwork(config)
     network = network.to_empty(device="cpu")
     load_strictly(network, tensors)
     return network

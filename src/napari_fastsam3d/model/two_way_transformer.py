@@ -1,5 +1,7 @@
 """The two-way transformer of the mask decoder (Kirillov et al. 2023, appendix A)."""
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,6 +19,23 @@ class TokenMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, width) to (B, N, width)."""
         return self.lin2(F.relu(self.lin1(x)))
+
+
+@dataclass(frozen=True)
+class ImageProjections:
+    """What a block makes of the image before any token is known.
+
+    Attributes
+    ----------
+    keys, values : Tensor
+        (B, N, inner) of the attention from the tokens to the image.
+    queries : Tensor
+        (B, N, inner) of the attention from the image to the tokens.
+    """
+
+    keys: Tensor
+    values: Tensor
+    queries: Tensor
 
 
 class TwoWayBlock(nn.Module):
@@ -50,22 +69,35 @@ class TwoWayBlock(nn.Module):
         token_pe: Tensor,
         image_pe: Tensor,
         bias: Tensor | None = None,
+        projected: ImageProjections | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Give new tokens (B, T, width) and image (B, N, width).
 
-        `bias` (B, 1, 1, T) hides padding tokens wherever tokens are keys.
+        `bias` (B, 1, 1, T) hides padding tokens wherever tokens are keys. `projected` is what
+        `project` gives for this image, where the caller has it already.
         """
+        projected = projected or self.project(image, image_pe)
         if self.first:
             tokens = self.self_attn(tokens, tokens, tokens, bias)
         else:
             q = tokens + token_pe
             tokens = tokens + self.self_attn(q, q, tokens, bias)
         tokens = self.norm1(tokens)
-        q, k = tokens + token_pe, image + image_pe
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image(q, k, image))
+        look, answer = self.cross_attn_token_to_image, self.cross_attn_image_to_token
+        q = look.q_proj(tokens + token_pe)
+        tokens = self.norm2(tokens + look.mix(q, projected.keys, projected.values))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        q = tokens + token_pe
-        return tokens, self.norm4(image + self.cross_attn_image_to_token(k, q, tokens, bias))
+        k, v = answer.k_proj(tokens + token_pe), answer.v_proj(tokens)
+        return tokens, self.norm4(image + answer.mix(projected.queries, k, v, bias))
+
+    def project(self, image: Tensor, image_pe: Tensor) -> ImageProjections:
+        """Project the image (B, N, width) with its encoding, for both cross-attentions."""
+        placed = image + image_pe
+        return ImageProjections(
+            self.cross_attn_token_to_image.k_proj(placed),
+            self.cross_attn_token_to_image.v_proj(image),
+            self.cross_attn_image_to_token.q_proj(placed),
+        )
 
 
 class TwoWayTransformer(nn.Module):
@@ -78,7 +110,12 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(width)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, image_pe: Tensor, bias: Tensor | None = None
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        image_pe: Tensor,
+        bias: Tensor | None = None,
+        projected: ImageProjections | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Let tokens and image exchange what they know.
 
@@ -90,6 +127,8 @@ class TwoWayTransformer(nn.Module):
             (B, N, width) image tokens and the encoding of their positions.
         bias : Tensor, optional
             (B, 1, 1, T), minus infinity where a token is padding.
+        projected : ImageProjections, optional
+            What the first block's `project` gives for the image.
 
         Returns
         -------
@@ -98,6 +137,7 @@ class TwoWayTransformer(nn.Module):
         """
         token_pe = tokens
         for layer in self.layers:
-            tokens, image = layer(tokens, image, token_pe, image_pe, bias)
+            tokens, image = layer(tokens, image, token_pe, image_pe, bias, projected)
+            projected = None
         attended = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
         return self.norm_final_attn(tokens + attended), image

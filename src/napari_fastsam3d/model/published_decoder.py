@@ -1,0 +1,207 @@
+"""The mask decoder of the published models (Kirillov et al. 2023, in three dimensions)."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_fastsam3d.model.published_prompts import PublishedPromptEncoder
+from napari_fastsam3d.model.two_way_transformer import (
+    ImageProjections,
+    TwoWayBlock,
+    TwoWayTransformer,
+)
+
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """One mask decoder.
+
+    Attributes
+    ----------
+    width, depth, heads, hidden : int
+        Channels, blocks, heads and hidden MLP channels of the two-way transformer.
+    masks : int
+        Mask tokens: one for the single mask, the others for several guesses at once.
+    quality_hidden : int
+        Hidden channels of the quality head.
+    """
+
+    width: int = 384
+    depth: int = 2
+    heads: int = 8
+    hidden: int = 2048
+    masks: int = 4
+    quality_hidden: int = 256
+
+
+@dataclass(frozen=True)
+class ImageMemo:
+    """What the decoder makes of an embedding before any prompt is known, once a crop.
+
+    The mask of the step before reaches the image tokens as `features @ weight.T + bias`, and the
+    first block projects image tokens linearly. So the projections are those of the embedding, kept
+    here, and those of the features, whose matrices are multiplied with `weight` once.
+
+    Attributes
+    ----------
+    base : Tensor
+        (B, N, width + 3 * inner): image tokens, and the first block's keys, values and queries.
+    fold : Tensor
+        (16, width + 3 * inner): what each channel of the mask's features adds to all of them.
+    encoding : Tensor
+        (1, N, width): of the tokens' positions.
+    """
+
+    base: Tensor
+    fold: Tensor
+    encoding: Tensor
+
+
+class Expansion(nn.Module):
+    """A transposed convolution with kernel = stride = 2, as a matrix product.
+
+    The eight children of a token stay beside it, as a further axis.
+    """
+
+    def __init__(self, width: int, out_width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, 8 * out_width, bias=False)
+        self.bias = nn.Parameter(torch.zeros(out_width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., C) to (..., 8, C'), in the precision of the weights."""
+        weight = self.linear.weight
+        bias = self.bias.to(weight.dtype).repeat(8)
+        return F.linear(x.to(weight.dtype), weight, bias).unflatten(-1, (8, -1))
+
+
+class Upscaling(nn.ModuleDict):
+    """Two expansions with a normalisation between them; keys are the authors' numbers.
+
+    Normalisation and GELU treat every voxel alike, so that the children of a token, and theirs,
+    need not be brought to their places; the one channel that is left at the end is.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(
+            {
+                "0": Expansion(width, width // 4),
+                "1": nn.LayerNorm(width // 4, EPSILON),
+                "3": Expansion(width // 4, width // 8),
+            }
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (B, N, C) to (B, N, 8, 8, C / 8), in the precision of the weights."""
+        coarse = F.gelu(self["1"](self["0"](x).float()))
+        return F.gelu(self["3"](coarse))
+
+
+class HyperMLP(nn.Module):
+    """Three linear layers with ReLUs between."""
+
+    def __init__(self, width: int, hidden: int, out_width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            [nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, out_width)]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width) to (B, out_width)."""
+        first, second, last = self.layers
+        return last(F.relu(second(F.relu(first(x)))))
+
+
+class PublishedDecoder(nn.Module):
+    """Decode masks from image tokens and prompt tokens."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.transformer = TwoWayTransformer(width, config.depth, config.heads, config.hidden)
+        self.iou_token = nn.Embedding(1, width)
+        self.mask_tokens = nn.Embedding(config.masks, width)
+        self.output_upscaling = Upscaling(width)
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            HyperMLP(width, width, width // 8) for _ in range(config.masks)
+        )
+        self.iou_prediction_head = HyperMLP(width, config.quality_hidden, config.masks)
+
+    def memorise(self, embedding: Tensor, prompts: PublishedPromptEncoder) -> ImageMemo:
+        """Prepare for the prompts of an embedding (B, width, n, n, n)."""
+        first = cast(TwoWayBlock, self.transformer.layers[0])
+        encoding = prompts.grid_encoding()
+        mask_bias = prompts.mask_bias
+        image = embedding.flatten(2).transpose(1, 2) + mask_bias.bias.float()
+        projected = first.project(image, encoding)
+        weight = mask_bias.weight.float()
+        look, answer = first.cross_attn_token_to_image, first.cross_attn_image_to_token
+        matrices = [look.k_proj.weight, look.v_proj.weight, answer.q_proj.weight]
+        return ImageMemo(
+            torch.cat([image, projected.keys, projected.values, projected.queries], dim=-1),
+            torch.cat([weight, *(matrix.float() @ weight for matrix in matrices)]).T,
+            encoding,
+        )
+
+    def forward(
+        self,
+        memo: ImageMemo,
+        features: Tensor,
+        points: Tensor,
+        bias: Tensor | None = None,
+        multimask: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode one step.
+
+        Parameters
+        ----------
+        memo : ImageMemo
+            Of the crop.
+        features : Tensor
+            (B, N, 16) what the prompt encoder saw in the previous mask.
+        points : Tensor
+            (B, P, width) prompt tokens.
+        bias : Tensor, optional
+            (B, 1, 1, T), minus infinity where one of all T tokens is padding, output tokens first.
+        multimask : bool
+            Whether to give several guesses instead of one mask.
+
+        Returns
+        -------
+        tuple of Tensor
+            Logits (B, M, 4 n, 4 n, 4 n) and qualities (B, M); M is 1, or 3 with `multimask`.
+        """
+        image, projected = self._with_mask(memo, features)
+        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([output.expand(points.shape[0], -1, -1), points], dim=1)
+        tokens, image = self.transformer(tokens, image, memo.encoding, bias, projected)
+        wanted = range(1, len(self.output_hypernetworks_mlps)) if multimask else range(1)
+        logits = self._masks(image, tokens, wanted)
+        return logits, self.iou_prediction_head(tokens[:, 0])[:, wanted.start : wanted.stop]
+
+    def _with_mask(self, memo: ImageMemo, features: Tensor) -> tuple[Tensor, ImageProjections]:
+        width = memo.encoding.shape[-1]
+        inner = (memo.base.shape[-1] - width) // 3
+        image, *projections = torch.split(
+            memo.base + features @ memo.fold, [width, inner, inner, inner], dim=-1
+        )
+        return image, ImageProjections(*projections)
+
+    def _masks(self, image: Tensor, tokens: Tensor, wanted: range) -> Tensor:
+        weights = [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in wanted]
+        upscaled = self.output_upscaling(image)  # (B, n^3, 8, 8, width / 8)
+        hyper = torch.stack(weights, dim=-1).to(upscaled.dtype)  # (B, width / 8, M)
+        logits = upscaled.flatten(1, 3) @ hyper
+        return _in_place(logits.float().transpose(1, 2), round(image.shape[1] ** (1 / 3)))
+
+
+def _in_place(logits: Tensor, n: int) -> Tensor:
+    """Turn (B, M, n^3 * 8 * 8), children beside their tokens, into (B, M, 4 n, 4 n, 4 n)."""
+    b, m, _ = logits.shape
+    nested = logits.reshape(b, m, n, n, n, 2, 2, 2, 2, 2, 2)
+    return nested.permute(0, 1, 2, 5, 8, 3, 6, 9, 4, 7, 10).reshape(b, m, 4 * n, 4 * n, 4 * n)
