@@ -122,9 +122,14 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     affine. Single missing slices are interpolated, and a note says so; slices at no regular
     distance are refused.
     """
+    only = None if path.is_dir() else _slice(path)
+    if only is None and not path.is_dir():
+        raise VolumeError(
+            f"{path.name} is not a readable DICOM image.", "Choose the folder of slices."
+        )
     stacks = _stacks(path if path.is_dir() else path.parent)
     notes: list[str] = []
-    stack = _chosen(stacks, series, path, notes) if path.is_dir() else _stack_of(path, stacks)
+    stack = _chosen(stacks, series, path, notes) if only is None else _stack_of(only, stacks)
     name = path.name if path.is_dir() else path.parent.name
     source = Source(path, "dicom", series=stack[0].uid)
     voxels, affine = _volume_of(stack, name, notes)
@@ -132,11 +137,12 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
 
 
 def _stacks(folder: Path) -> list[list[_Slice]]:
-    entries = sorted(folder.iterdir())
-    slices = _slices(p for p in entries if p.is_file())
+    files = [p for p in sorted(folder.iterdir()) if p.is_file()]
+    # Files without the usual mark are tried only where no other is there, for each try is slow.
+    slices = _slices(filter(_is_marked, files)) or _slices(files)
     if not slices:
         below = (p for p in folder.rglob("*") if p.is_file())
-        slices = _slices(islice(below, _FILES_LOOKED_AT))
+        slices = _slices(filter(_is_marked, islice(below, _FILES_LOOKED_AT)))
     if not slices:
         raise VolumeError(
             f"{folder} holds no DICOM images.", "Choose the folder that holds the slices."
@@ -145,6 +151,14 @@ def _stacks(folder: Path) -> list[list[_Slice]]:
     for each in slices:
         stacks[each.stack].append(each)
     return sorted(stacks.values(), key=_depth, reverse=True)
+
+
+def _is_marked(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return is_dicom(stream.read(_MAGIC.stop))
+    except OSError:
+        return False
 
 
 def _depth(stack: list[_Slice]) -> int:
@@ -230,11 +244,8 @@ def _chosen(
     )
 
 
-def _stack_of(path: Path, stacks: list[list[_Slice]]) -> list[_Slice]:
-    for stack in stacks:
-        if any(each.path == path for each in stack):
-            return stack
-    raise VolumeError(f"{path.name} is not a readable DICOM image.", "Choose the folder of slices.")
+def _stack_of(only: _Slice, stacks: list[list[_Slice]]) -> list[_Slice]:
+    return next((s for s in stacks if any(each.path == only.path for each in s)), [only])
 
 
 def _volume_of(

@@ -42,7 +42,7 @@ def read_volume(
         If there is no volume, or it is damaged, not 3D, not of one number a voxel, without usable
         geometry, or if there are several and none was chosen.
     """
-    chosen = Path(path).expanduser()
+    chosen = Path(path).expanduser().absolute()
     try:
         return _read(chosen, frame, series)
     except MemoryError as error:
@@ -61,7 +61,7 @@ def list_frames(path: str | os.PathLike[str]) -> int:
     VolumeError
         If it isn't a file of volumes.
     """
-    chosen = Path(path).expanduser()
+    chosen = Path(path).expanduser().absolute()
     try:
         kind = _kind(chosen)
         if kind == "nifti":

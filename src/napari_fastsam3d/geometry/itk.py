@@ -1,5 +1,6 @@
 """Volumes from NRRD and MetaImage files."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.frames import choose_frame
+from napari_fastsam3d.geometry.meta_image import check_meta_image
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume
 
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _NRRD_SUFFIXES = (".nrrd", ".nhdr")
+_META_SUFFIXES = (".mha", ".mhd")
 
 
 def read_itk(path: Path, frame: int | None = None) -> Volume:
     """Read a .nrrd, .nhdr, .mha or .mhd file; see `read_volume`."""
+    if path.suffix.lower() in _META_SUFFIXES:
+        check_meta_image(path)
     reader = _reader(path)
     chosen = choose_frame(path.name, _frames(reader, path), frame)
     if reader.GetDimension() == 4:
@@ -88,8 +93,9 @@ def _executed(reader: "ImageFileReader", path: Path) -> "Image":
 
 
 def _unreadable(path: Path, error: RuntimeError) -> VolumeError:
+    # ITK says where in its source it failed, then why; the last line is the most telling.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[-1].rpartition("): ")[2] if lines else "unknown"
+    reason = re.sub(r"^.*ERROR: ", "", lines[-1]) if lines else "the reader does not say why"
     return VolumeError(
         f"{path.name} cannot be read: {reason.rstrip('.')}.",
         "Copy or download the file again, with its data file if it has one.",

@@ -60,7 +60,8 @@ def save_mask(
     SaveError
         If the mask doesn't fit the volume, the format isn't known, or the file can't be written.
     """
-    target = Path(path).expanduser()
+    target = Path(path).expanduser().absolute()
+    _spare_scan(target, volume)
     suffix = _suffix(target)
     labels = _labels(mask, volume)
     names = json.dumps({str(k): v for k, v in (label_names or {}).items()}, ensure_ascii=True)
@@ -68,6 +69,12 @@ def save_mask(
     with _replacing(target, suffix) as temporary:
         writer(temporary, labels, volume, names if label_names else "")
     return target
+
+
+def _spare_scan(target: Path, volume: Volume) -> None:
+    scan = volume.source.path
+    if scan is not None and target.exists() and scan.exists() and target.samefile(scan):
+        raise SaveError(f"{target.name} is the scan itself.", "Choose another name for the mask.")
 
 
 @contextmanager
