@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 LARGE = (512, 512, 600)
 SMALL = (160, 160, 160)
@@ -21,36 +22,45 @@ MEMORY_BOUND = "2.5 x volume + 1.5 GiB"
 GIB = 2**30
 
 
-def make(folder: Path) -> None:
-    """Write the two scans, int16, 1.5 mm voxels, compressed as they come from a hospital."""
+def make(folder: Path) -> dict[str, list[int]]:
+    """Write the two scans, compressed as they come from a hospital; give where to click in each.
+
+    Both clicks fall on the same voxel of the same liver: the small scan is cut out of the large
+    one around it, so that the model sees the same.
+    """
     import nibabel as nib
     import numpy as np
 
     from napari_fastsam3d.geometry import torso_phantom
 
-    volume, _, _ = torso_phantom(spacing=(1.5, 1.5, 1.5))
+    volume, labels, names = torso_phantom(spacing=(1.5, 1.5, 1.5))
     tile = np.asarray(volume.voxels).astype(np.int16)
     repeats = [-(-wanted // have) for wanted, have in zip(LARGE, tile.shape, strict=True)]
     large = np.tile(tile, repeats)[tuple(slice(n) for n in LARGE)]
-    corner = [(have - n) // 2 for have, n in zip(tile.shape, SMALL, strict=True)]
-    corner = [max(0, n) for n in corner]
+    liver = next(value for value, name in names.items() if name == "liver")
+    middle = np.argwhere(labels == liver).mean(axis=0).astype(int)
+    last = np.array(LARGE) - SMALL
+    centre = middle + tile.shape * ((last + 80 - middle) // tile.shape)
+    corner = np.clip(centre - 80, 0, last)
     small = large[tuple(slice(at, at + n) for at, n in zip(corner, SMALL, strict=True))]
     affine = np.diag([1.5, 1.5, 1.5, 1.0])
     nib.Nifti1Image(large, affine).to_filename(folder / "large.nii.gz")
     nib.Nifti1Image(small, affine).to_filename(folder / "small.nii.gz")
+    return {"large": centre.tolist(), "small": (centre - corner).tolist()}
 
 
-def click(scan: Path, model: str, runs: int) -> dict[str, float]:
-    """Open a scan, click around its centre, save the mask; give milliseconds and MiB."""
+def click(scan: Path, centre: list[int], model: str, runs: int) -> dict[str, float]:
+    """Open a scan, click around a voxel, save the mask; give milliseconds and MiB."""
     import time
 
     import napari_fastsam3d as fs
     from napari_fastsam3d.cli.bench import peak_memory
+    from napari_fastsam3d.geometry import read_volume
 
     began = time.perf_counter()
-    volume = fs.read_volume(scan)
+    volume = read_volume(scan)
     opened = time.perf_counter() - began
-    i, j, k = (n // 2 for n in volume.shape)
+    i, j, k = centre
     predictor = fs.load_model(model)
     first: list[float] = []
     later: list[float] = []
@@ -69,11 +79,11 @@ def click(scan: Path, model: str, runs: int) -> dict[str, float]:
     }
 
 
-def measured(*arguments: str) -> dict[str, float]:
+def measured(*arguments: str) -> Any:
     """Run one part of this script in a process of its own, so that its peak memory is its own."""
     command = [sys.executable, __file__, *arguments]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(answer.stdout.splitlines()[-1]) if answer.stdout else {}
+    return json.loads(answer.stdout.splitlines()[-1])
 
 
 def report(small: dict[str, float], large: dict[str, float]) -> bool:
@@ -100,19 +110,23 @@ def report(small: dict[str, float], large: dict[str, float]) -> bool:
 
 def main(model: str) -> int:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
         print("making the scans ...", file=sys.stderr)
-        measured("make", name)
+        centres = measured("make", name)
         print("clicking ...", file=sys.stderr)
-        small = measured("click", str(folder / "small.nii.gz"), model)
-        large = measured("click", str(folder / "large.nii.gz"), model)
+        small, large = (
+            measured("click", f"{name}/{size}.nii.gz", json.dumps(centres[size]), model)
+            for size in ("small", "large")
+        )
     return 0 if report(small, large) else 1
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["make"]:
-        make(Path(sys.argv[2]))
-    elif sys.argv[1:2] == ["click"]:
-        print(json.dumps(click(Path(sys.argv[2]), sys.argv[3], runs=5)))
-    else:
-        sys.exit(main(*sys.argv[1:2] or ["default"]))
+    match sys.argv[1:]:
+        case ["make", folder]:
+            print(json.dumps(make(Path(folder))))
+        case ["click", scan, centre, model]:
+            print(json.dumps(click(Path(scan), json.loads(centre), model, runs=5)))
+        case [model]:
+            sys.exit(main(model))
+        case _:
+            sys.exit(main("default"))
