@@ -85,8 +85,11 @@ class Mask:
 
     def within(self, box: Box) -> NDArray[np.bool_]:
         """Return the voxels of any box, source index, as a new array in source order."""
-        out = np.zeros(box.shape, dtype=np.bool_)
-        self.write(out, box)
+        # In the mask's own memory layout: copying across layouts takes ten times as long.
+        out = np.zeros_like(self.voxels, shape=box.shape)
+        both = self.box.intersection(box)
+        if not both.is_empty:
+            out[_slices(both, box)] = self.voxels[_slices(both, self.box)]
         return out
 
     def write(self, out: NDArray[np.generic], box: Box, value: int | bool = True) -> None:
@@ -118,9 +121,9 @@ class Mask:
         if self.is_empty or other.is_empty:
             return other if self.is_empty else self
         box = self.box.union(other.box)
-        both = self.within(box)
-        other.write(both, box)
-        return Mask.of(box, both)
+        joined = self.within(box)
+        joined[_slices(other.box, box)] |= other.voxels
+        return Mask.of(box, joined)
 
     def changed_box(self, other: "Mask") -> Box:
         """Return the tightest source box around the voxels that only one of the two holds.
