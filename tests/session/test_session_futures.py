@@ -1,5 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor, wait
-from threading import get_ident
+from threading import Event, get_ident
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from ball_and_slab import BALL, SLAB
 from brightness_model import BrightnessModel
 
 from napari_fastsam3d.errors import CheckpointError, DeviceError, SessionError
-from napari_fastsam3d.session import Session, SessionState
+from napari_fastsam3d.session import Mask, ModelThread, Session, SessionState
 
 BESIDE = (20, 25, 27)
 TIMEOUT = 30
@@ -149,6 +149,20 @@ def test_a_failure_takes_the_step_back_and_tells_why(session, model):
     assert not session.mask()[BESIDE]
 
 
+def test_a_model_that_cannot_be_loaded_is_told_before_the_first_click(volume):
+    model = ModelThread("no such model", device="cpu")
+    told = Event()
+    hold = Event()
+    model.submit(hold.wait, TIMEOUT)
+    with Session(volume, model=model) as session:
+        failed = record(session.failed)
+        session.failed.connect(lambda _: told.set())
+        hold.set()
+        assert told.wait(TIMEOUT)
+        assert isinstance(failed[0], CheckpointError)
+    model.close()
+
+
 def test_a_failing_first_click_leaves_an_empty_session(session, model):
     model.error = RuntimeError("broken")
     with pytest.raises(SessionError, match="taken back"):
@@ -169,6 +183,20 @@ def test_a_failure_keeps_what_could_be_redone(session, model):
     model.error = None
     session.redo()
     assert len(session.state.object(1).prompts) == 2
+
+
+def test_what_fails_after_the_model_takes_the_step_back_too(session, monkeypatch):
+    def no_room(self, other):
+        raise MemoryError
+
+    session.add_point(BALL)
+    state = session.state
+    with monkeypatch.context() as patched:
+        patched.setattr(Mask, "changed_box", no_room)
+        with pytest.raises(DeviceError):
+            session.add_point(BESIDE, positive=False)
+    assert session.state == state
+    assert not session.add_point(BESIDE, positive=False).box.is_empty
 
 
 @pytest.mark.parametrize("error", [MemoryError(), type("OutOfMemoryError", (RuntimeError,), {})()])

@@ -214,21 +214,20 @@ class Engine:
     def _predict(self, request: _Request, prompts: Prompts) -> Result:
         try:
             step = self._ready().step(prompts)
+            box = self.shown(request.object).mask.changed_box(step.mask)
         except Exception as error:
             if not self._take_back(request):
                 return request.result(stale=True)
-            told = _explained(error)
+            told = _explained(error, "The step was taken back: try again")
             self._tell(self.signals.failed, told)
             self._tell(self.signals.changed, self._history.state)
             raise told from error
-        result = self._show(request, _Shown(prompts, step))
+        result = self._show(request, _Shown(prompts, step), box)
         if not result.stale:
             self._tell(self.signals.predicted, result)
         return result
 
-    def _show(self, request: _Request, new: _Shown) -> Result:
-        old = self.shown(request.object)
-        box = old.mask.changed_box(new.step.mask)
+    def _show(self, request: _Request, new: _Shown, box: Box) -> Result:
         with self._lock:
             if self._prompts_if_newest(request) is None:
                 return request.result(stale=True)
@@ -275,10 +274,12 @@ class Engine:
             self._ask_model(_Request(next(self._numbers), number, perf_counter(), serial=serial))
 
     def _run_warm_up(self) -> None:
+        if self._closed:
+            return
         try:
             self._ready()
         except Exception as error:
-            told = _explained(error)
+            told = _explained(error, "Try again")
             self._tell(self.signals.failed, told)
             raise told from error
 
@@ -311,19 +312,17 @@ class Engine:
             _log.exception("A listener to the session failed")
 
 
-def _explained(error: Exception) -> FastSAM3DError:
+def _explained(error: Exception, remedy: str) -> FastSAM3DError:
     """Return a failure of the model as an error of the one family."""
     if isinstance(error, FastSAM3DError):
         return error
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return DeviceError(
-            "The model ran out of memory, and the step was taken back.",
-            "Close other programs, or choose the CPU as the device.",
+            "The model ran out of memory.", f"{remedy} with other programs closed, or on the CPU."
         )
     what = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
     return SessionError(
-        f"The model failed ({what}), and the step was taken back.",
-        "Try again, or choose another model or device.",
+        f"The model failed ({what}).", f"{remedy}, or choose another model or device."
     )
 
 
