@@ -38,7 +38,7 @@ types: $(VENV)/.tools
 	$(BIN)/pyright
 
 docs: $(VENV)/.tools
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 unit: $(VENV)/.tools
 	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl"

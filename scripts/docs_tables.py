@@ -30,7 +30,7 @@ def _flags(option: Any) -> str:
 
 def _option_row(option: Any) -> str:
     told = _cell(option.help or "")
-    plain = option.default not in (None, False, ()) and not callable(option.default)
+    plain = not option.is_flag and option.default not in (None, ()) and not callable(option.default)
     if getattr(option, "required", False):
         told += " **Required.**"
     elif plain:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from napari_fastsam3d import cli
-from napari_fastsam3d.cli import demo as demonstration
 from napari_fastsam3d.cli import window
+from napari_fastsam3d.cli.demo import napari_command
 
 
 def test_the_demonstration_needs_no_display_and_no_gui(tmp_path: Path, tiny_weights: Path):
@@ -76,9 +76,7 @@ def test_napari_opens_and_stays_with_the_prompts_given_again(tmp_path: Path):
         "two": [("add_box", [(2, 2, 2), (9, 9, 9)])],
     }
 
-    process = subprocess.Popen(
-        demonstration.napari_command(scan, 6, objects), stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(napari_command(scan, 6, objects), stderr=subprocess.PIPE, text=True)
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=25)
