@@ -76,10 +76,14 @@ def test_napari_opens_and_stays_with_the_prompts_given_again(tmp_path: Path):
         "two": [("add_box", [(2, 2, 2), (9, 9, 9)])],
     }
 
-    process = subprocess.Popen(napari_command(scan, 6, objects), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        napari_command(scan, 6, objects), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
+        assert process.stdout is not None
+        assert "napari is open" in process.stdout.readline(), process.communicate()[1]
         with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=25)
+            process.wait(timeout=3)
     finally:
         process.terminate()
     assert "Traceback" not in process.communicate()[1]

@@ -36,6 +36,7 @@ for name, calls in objects.items():
     for verb, arguments in calls:
         widget.view.run(verb, *arguments)
 viewer.dims.set_current_step(0, plane)
+print("napari is open; close its window to end", flush=True)
 napari.run()
 """
 
@@ -222,6 +223,6 @@ def demo(
         typer.echo("No window: that needs a display, and napari (see `napari-fastsam3d doctor`).")
         return
     plane = planes_of(volume, outlines)[0]
-    typer.echo("Opening napari; close its window to end.")
+    typer.echo("opening napari")
     if subprocess.run(napari_command(written[0], plane, objects)).returncode:
         typer.echo("napari could not open: `napari-fastsam3d doctor` says why.", err=True)
