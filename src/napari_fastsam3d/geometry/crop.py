@@ -158,8 +158,9 @@ class Crop:
             One for each voxel of the box, in source order.
         """
         box = self._canonical_box
-        filters = self._back(grid, box)
-        logits = resample(grid, filters, _GROWING)
+        logits = np.empty(box.shape, dtype=np.float32)
+        if not box.is_empty:
+            logits = resample(grid, self._back(grid, box), _GROWING)
         return self.orientation.box_to_source(box), self.orientation.source_view(logits)
 
     def paste_mask(self, grid: Floats, threshold: float = 0.0) -> tuple[Box, NDArray[np.bool_]]:
@@ -185,7 +186,7 @@ class Crop:
         cells = Box.of_mask(grid > threshold)
         box = self._covered_by(cells, len(grid)) if cells else Box((0, 0, 0), (0, 0, 0))
         mask = np.empty(box.shape[::-1], dtype=np.bool_)
-        if mask.size:
+        if not box.is_empty:
             *rest, slices = self._back(grid, box)
             thickness = max(1, _SLAB_VOXELS * len(mask) // mask.size)
             for at in range(0, len(mask), thickness):

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.dicom import is_dicom, read_dicom
+from napari_fastsam3d.geometry.dicom import Series, is_dicom, read_dicom
 from napari_fastsam3d.geometry.itk import count_itk_frames, read_itk
 from napari_fastsam3d.geometry.nifti import count_nifti_frames, is_nifti, read_nifti
 from napari_fastsam3d.geometry.volume import Volume
@@ -18,7 +18,10 @@ _FORMATS = "NIfTI (.nii, .nii.gz), NRRD, MHA or MHD, or a folder of DICOM slices
 
 
 def read_volume(
-    path: str | os.PathLike[str], *, frame: int | None = None, series: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    frame: int | None = None,
+    series: str | Series | None = None,
 ) -> Volume:
     """Read a scan.
 
@@ -28,8 +31,9 @@ def read_volume(
         A NIfTI-1, NIfTI-2, NRRD, MHA or MHD file, a folder of DICOM slices, or one of the slices.
     frame : int, optional
         Which volume of a file that holds several, from 0; see `list_frames`.
-    series : str, optional
-        Which series of a folder that holds several: an id, or a number from 1, of `list_series`.
+    series : str or Series, optional
+        Which series of a folder that holds several: one of `list_series`, its id, or its number
+        from 1.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def read_volume(
     """
     chosen = Path(path).expanduser().absolute()
     try:
-        return _read(chosen, frame, series)
+        return _read(chosen, frame, series.id if isinstance(series, Series) else series)
     except MemoryError as error:
         raise VolumeError(
             f"{chosen.name} does not fit into memory.", "Close other programs, or crop the scan."
@@ -53,8 +57,10 @@ def read_volume(
         raise _unreadable(chosen, error) from error
 
 
-def list_frames(path: str | os.PathLike[str]) -> int:
-    """Return how many volumes a file holds; 1 for a DICOM folder.
+def list_frames(path: str | os.PathLike[str]) -> range:
+    """Return the numbers of the volumes in a file: 0 only, unless it is a 4D one.
+
+    Reads the header alone.
 
     Raises
     ------
@@ -65,8 +71,8 @@ def list_frames(path: str | os.PathLike[str]) -> int:
     try:
         kind = _kind(chosen)
         if kind == "nifti":
-            return count_nifti_frames(chosen)
-        return count_itk_frames(chosen) if kind == "itk" else 1
+            return range(count_nifti_frames(chosen))
+        return range(count_itk_frames(chosen) if kind == "itk" else 1)
     except OSError as error:
         raise _unreadable(chosen, error) from error
 
