@@ -205,7 +205,8 @@ def _encoder_sizes(tensors: Mapping[str, Tensor], likeness: ViTConfig) -> dict[s
     position, patch, neck, hidden = (tensors[key] for key in _ESSENTIAL)
     width = position.shape[-1]
     tables = [table for i in _range(tensors) if (table := _table(tensors, i)) is not None]
-    rows = max((table.shape[0] for table in tables), default=2 * likeness.window - 1)
+    rows = max((table.shape[0] for table in tables), default=0)
+    padded = rows > 2 * position.shape[1] - 1
     head_width = tables[0].shape[1] if tables else width // likeness.heads
     return {
         "width": width,
@@ -214,7 +215,7 @@ def _encoder_sizes(tensors: Mapping[str, Tensor], likeness: ViTConfig) -> dict[s
         "out_width": neck.shape[0],
         "grid": position.shape[1],
         "patch": patch.shape[-1],
-        "window": (rows + 1) // 2,
+        "window": (rows + 1) // 2 if padded else likeness.window,
     }
 
 

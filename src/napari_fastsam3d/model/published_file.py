@@ -122,7 +122,7 @@ def _unpickled(path: Path) -> Any:
             "It may be damaged, or made to run code on your machine; get the file from its "
             "authors again.",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged file breaks its reader in every way
         raise CheckpointError(
             f"{path.name} cannot be read as a checkpoint: {_first_line(error)}",
             "Give a whole .pth or .safetensors file.",

@@ -28,8 +28,8 @@ class Tables:
     Attributes
     ----------
     d, h, w : Tensor
-        (B, heads, n * n, n, m) float32: the row (d, h) of a query, its place w in the row, and the
-        position k of a key along an axis of m places.
+        (B, heads, n * n, n, m), float32 at least: the row (d, h) of a query, its place w in the
+        row, and the position k of a key along an axis of m places.
     """
 
     d: Tensor
@@ -76,7 +76,8 @@ class RelativePosition(nn.Module):
         products = q @ self.offsets.to(q.dtype).T
         steps = _steps(self.grid, self.window, q.device)
         chosen = products.gather(-1, steps.expand(*products.shape[:2], -1, -1))
-        rows = chosen.float().unflatten(2, (self.grid**2, self.grid))
+        exact = torch.promote_types(q.dtype, torch.float32)
+        rows = chosen.to(exact).unflatten(2, (self.grid**2, self.grid))
         d, h, w = rows.chunk(3, dim=-1)
         return Tables(d, h, w)
 

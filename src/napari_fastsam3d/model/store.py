@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ class ModelStore:
         self._require(name)
         try:
             return Record.of_table(json.loads(self._record_path(name).read_text("utf-8")))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(
                 f"The record of the model {name} is damaged.", _again(name)
             ) from error
@@ -151,7 +152,8 @@ class ModelStore:
                 "Free some space there, or make the folder writable.",
             ) from error
         finally:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
         return record
 
     def remove(self, name: str) -> int:

@@ -144,7 +144,7 @@ class PaddedAttention(BlockAttention):
         """Mix with the bias of relative positions and with one key for all padding."""
         b_q, b_k, b_v = self.qkv.bias.to(q.dtype).view(3, 1, self.heads, 1, -1).unbind()
         tables = self.tables(q)
-        products = padding_products(b_q[0, :, 0].float(), self.offsets)
+        products = padding_products(b_q[0, :, 0].to(self.offsets.dtype), self.offsets)
         beyond = padded_logit(tables, products)
         k = torch.cat([k, b_k.expand(q.shape[0], -1, -1, -1)], dim=2)
         v = torch.cat([v, b_v.expand(q.shape[0], -1, -1, -1)], dim=2)
