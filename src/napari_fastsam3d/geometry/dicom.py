@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MAGIC = slice(128, 132)
 _IMAGE_IO = "GDCMImageIO"
+_DIRECTORY = "DICOMDIR"
 _FILES_LOOKED_AT = 20_000
 _SERIES_UID = "0020|000e"
 _DESCRIPTION = "0008|103e"
@@ -30,7 +31,7 @@ _THICKNESS = "0018|0050"
 _FILMS = ("US", "XA", "RF", "ES", "XC", "IVUS")
 _SAME_PLACE_MM = 1e-3
 _SILENT_UNEVENNESS = 0.02
-_LARGEST_UNEVENNESS = 0.25
+_LARGEST_UNEVENNESS = 0.1
 _MISSING_SHARE = 0.1
 
 _EXPORT = "Export the whole series again."
@@ -68,7 +69,8 @@ class Series:
     Parameters
     ----------
     id : str
-        What to give `read_volume` as `series`: its series instance UID, if it has one of its own.
+        What to give `read_volume` as `series`: its series instance UID if it has one of its own,
+        else its number from 1.
     description, modality : str
         As the scanner wrote them; may be empty.
     shape : tuple of int
@@ -108,9 +110,7 @@ def list_series(folder: str | os.PathLike[str]) -> tuple[Series, ...]:
         If there are no DICOM images, or the folder cannot be read.
     """
     try:
-        return tuple(
-            _series(stack, number) for number, stack in enumerate(_stacks(Path(folder)), 1)
-        )
+        return tuple(_listed(_stacks(Path(folder), [])))
     except OSError as error:
         raise VolumeError(f"{folder} cannot be read.", "Check the path.") from error
 
@@ -127,8 +127,8 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
         raise VolumeError(
             f"{path.name} is not a readable DICOM image.", "Choose the folder of slices."
         )
-    stacks = _stacks(path if path.is_dir() else path.parent)
     notes: list[str] = []
+    stacks = _stacks(path if path.is_dir() else path.parent, notes)
     stack = _chosen(stacks, series, path, notes) if only is None else _stack_of(only, stacks)
     name = path.name if path.is_dir() else path.parent.name
     source = Source(path, "dicom", series=stack[0].uid)
@@ -136,13 +136,8 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     return Volume.from_array(voxels, affine, name=name, source=source, notes=notes)
 
 
-def _stacks(folder: Path) -> list[list[_Slice]]:
-    files = [p for p in sorted(folder.iterdir()) if p.is_file()]
-    # Files without the usual mark are tried only where no other is there, for each try is slow.
-    slices = _slices(filter(_is_marked, files)) or _slices(files)
-    if not slices:
-        below = (p for p in folder.rglob("*") if p.is_file())
-        slices = _slices(filter(_is_marked, islice(below, _FILES_LOOKED_AT)))
+def _stacks(folder: Path, notes: list[str]) -> list[list[_Slice]]:
+    slices = _slices_in(folder, notes)
     if not slices:
         raise VolumeError(
             f"{folder} holds no DICOM images.", "Choose the folder that holds the slices."
@@ -151,6 +146,16 @@ def _stacks(folder: Path) -> list[list[_Slice]]:
     for each in slices:
         stacks[each.stack].append(each)
     return sorted(stacks.values(), key=_depth, reverse=True)
+
+
+def _slices_in(folder: Path, notes: list[str]) -> list[_Slice]:
+    files = [p for p in sorted(folder.iterdir()) if p.is_file()]
+    # Files without the usual mark are tried only where no other is there, for each try is slow.
+    slices = _slices(filter(_is_marked, files), notes) or _slices(files, [])
+    if slices:
+        return slices
+    below = (p for p in folder.rglob("*") if p.is_file())
+    return _slices(filter(_is_marked, islice(below, _FILES_LOOKED_AT)), notes)
 
 
 def _is_marked(path: Path) -> bool:
@@ -165,9 +170,17 @@ def _depth(stack: list[_Slice]) -> int:
     return sum(each.frames for each in stack)
 
 
-def _slices(paths: Iterable[Path]) -> list[_Slice]:
-    found = (_slice(path) for path in paths)
-    return [each for each in found if each is not None]
+def _slices(paths: Iterable[Path], notes: list[str]) -> list[_Slice]:
+    """Return the slices among some files; note how many hold no image."""
+    found = {path: _slice(path) for path in paths if path.name.upper() != _DIRECTORY}
+    left_out = [path.name for path, each in found.items() if each is None]
+    slices = [each for each in found.values() if each is not None]
+    if slices and left_out:
+        notes.append(
+            f"{len(left_out)} DICOM files hold no readable image and are left out "
+            f"({', '.join(left_out[:3])}{', ...' if left_out[3:] else ''})."
+        )
+    return slices
 
 
 def _slice(path: Path) -> _Slice | None:
@@ -210,10 +223,18 @@ def _number(text: str) -> float | None:
     return number if np.isfinite(number) and number > 0 else None
 
 
-def _series(stack: list[_Slice], number: int) -> Series:
+def _listed(stacks: list[list[_Slice]]) -> list[Series]:
+    uids = [stack[0].uid for stack in stacks]
+    return [
+        _series(stack, stack[0].uid if stack[0].uid and uids.count(stack[0].uid) == 1 else str(n))
+        for n, stack in enumerate(stacks, 1)
+    ]
+
+
+def _series(stack: list[_Slice], identity: str) -> Series:
     first = stack[0]
     return Series(
-        first.uid or str(number),
+        identity,
         first.description,
         first.modality,
         (first.size[0], first.size[1], _depth(stack)),
@@ -224,7 +245,7 @@ def _series(stack: list[_Slice], number: int) -> Series:
 def _chosen(
     stacks: list[list[_Slice]], wanted: str | None, folder: Path, notes: list[str]
 ) -> list[_Slice]:
-    listed = [_series(stack, number) for number, stack in enumerate(stacks, 1)]
+    listed = _listed(stacks)
     if wanted is not None:
         fitting = [s for s, one in zip(stacks, listed, strict=True) if one.id == wanted]
         if not fitting and wanted.isdecimal() and 0 < int(wanted) <= len(stacks):
