@@ -1,0 +1,162 @@
+"""Every action of the widget, once: buttons, shortcuts, tooltips and docs come from this table."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Group = Literal["scan", "tool", "history", "object", "view"]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing the user can do.
+
+    Parameters
+    ----------
+    key : str
+        Name of the verb; the widget has a method of that name.
+    text : str
+        Words on the button.
+    tooltip : str
+        What it does, one or two sentences.
+    shortcuts : tuple of str
+        Key sequences in Qt's portable form. None of them is bound by napari itself, except
+        ``Ctrl+Z`` and ``Ctrl+Shift+Z``, which napari gives to the painting of Labels layers:
+        they stay with the painting while such a layer is active.
+    group : str
+        Part of the panel it belongs to.
+    checkable : bool
+        Whether it stays on until it is pressed again.
+    """
+
+    key: str
+    text: str
+    tooltip: str
+    shortcuts: tuple[str, ...]
+    group: Group
+    checkable: bool = False
+
+    @property
+    def hint(self) -> str:
+        """Tooltip with the shortcuts added."""
+        keys = " or ".join(self.shortcuts)
+        return f"{self.tooltip}\nShortcut: {keys}" if keys else self.tooltip
+
+
+ACTIONS = (
+    Action(
+        "open_scan",
+        "Open scan...",
+        "Open a NIfTI, NRRD or MetaImage file, or a DICOM folder.",
+        ("Shift+O",),
+        "scan",
+    ),
+    Action(
+        "include",
+        "Include",
+        "Click inside the structure: the mask grows to it at once. Press again to put it away.",
+        ("Q",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
+        "exclude",
+        "Exclude",
+        "Click where the mask is wrong: that part leaves the mask.",
+        ("W",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
+        "box",
+        "Box",
+        "Drag a rectangle round the structure in a slice; its depth is set below.",
+        ("G",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
+        "adjust",
+        "Adjust",
+        "Drag a point or a box to move it, Delete removes it; the mask is made again.",
+        ("K",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
+        "undo",
+        "Undo",
+        "Take the last step back, as often as you like.",
+        ("Ctrl+Z", "U"),
+        "history",
+    ),
+    Action(
+        "redo",
+        "Redo",
+        "Do the step again that was taken back.",
+        ("Ctrl+Shift+Z", "Shift+U"),
+        "history",
+    ),
+    Action(
+        "reset_object",
+        "Reset",
+        "Remove every prompt of this object; Undo brings them back.",
+        ("Shift+R",),
+        "history",
+    ),
+    Action(
+        "next_object",
+        "Next object",
+        "Keep this object and begin another one with its own colour.",
+        ("N",),
+        "object",
+    ),
+    Action(
+        "remove_object",
+        "Remove",
+        "Remove the selected object with its mask; Undo brings it back.",
+        (),
+        "object",
+    ),
+    Action(
+        "save_mask",
+        "Save mask...",
+        "Write all objects to one file on the grid of the scan.",
+        ("Shift+S",),
+        "object",
+    ),
+    Action(
+        "toggle_mask",
+        "Hide or show the mask",
+        "Hide the mask to see the scan beneath it, or show it again.",
+        ("H",),
+        "view",
+    ),
+    Action(
+        "toggle_crop",
+        "Show where the model looks",
+        "Outline the part of the scan that the model was given for this object.",
+        (),
+        "view",
+        checkable=True,
+    ),
+)
+
+
+def action(key: str) -> Action:
+    """Return the action of that name.
+
+    Raises
+    ------
+    KeyError
+        Where no action has that name.
+    """
+    return {entry.key: entry for entry in ACTIONS}[key]
+
+
+def markdown_table() -> str:
+    """Return the table of actions as Markdown, for the documentation."""
+    rows = ["| Action | Shortcut | What it does |", "|---|---|---|"]
+    for entry in ACTIONS:
+        keys = ", ".join(f"`{key}`" for key in entry.shortcuts) or "-"
+        rows.append(f"| {entry.text} | {keys} | {entry.tooltip} |")
+    return "\n".join(rows) + "\n"

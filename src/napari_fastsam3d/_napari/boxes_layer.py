@@ -1,0 +1,183 @@
+# pyright: basic
+"""Boxes as ordinary napari Shapes layers: prompts that can be dragged, and the model's view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Shapes
+from psygnal import Signal
+
+from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.icons import BOX
+from napari_fastsam3d._napari.outline import Plane, drawn_box, outline, redrawn_box
+from napari_fastsam3d.geometry import Box
+
+NAME = "Boxes"
+CROP_NAME = "Where the model looks"
+_CROP_COLOUR = "#ffd24a"
+
+
+@dataclass(frozen=True)
+class BoxMark:
+    """A box in the viewer: its identity and its half-open box of layer indices."""
+
+    id: Any
+    box: Box
+
+
+class BoxesLayer:
+    """Shows boxes in whatever plane is looked at, and tells what the user does to them.
+
+    Each box is one rectangle: the cut of the box by the shown slice. So dragging its sides in
+    one plane and then in another sets all six faces.
+
+    Parameters
+    ----------
+    frame : Frame
+        Where the layer lies.
+    """
+
+    added = Signal(Box)
+    refused = Signal(str)
+    moved = Signal(object, Box)
+    deleted = Signal(tuple)
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._boxes: tuple[BoxMark, ...] = ()
+        self._plane = Plane()
+        self._busy = False
+        self.depth: float | None = None
+        self.layer = _shapes(frame, NAME, BOX)
+        self.layer.mouse_drag_callbacks.append(self._hold_still)
+        self.layer.events.data.connect(self._on_data)
+
+    def show(self, boxes: Sequence[BoxMark]) -> None:
+        """Draw exactly these boxes."""
+        self._boxes = tuple(boxes)
+        self._draw()
+
+    def look_at(self, plane: Plane) -> None:
+        """Draw the boxes as cut by another plane."""
+        if plane != self._plane:
+            self._plane = plane
+            self._draw()
+
+    def _draw(self) -> None:
+        # A rectangle that the user holds with the mouse is redrawn when it is let go.
+        if self._busy:
+            return
+        chosen = {self._boxes[i].id for i in self.layer.selected_data if i < len(self._boxes)}
+        faces = [face for shown in self._boxes for face in outline(shown.box, self._plane)]
+        with self.layer.events.data.blocker():
+            _redraw(self.layer, faces)
+        if self._plane.axis is not None and self.layer.mode in ("select", "direct"):
+            self.layer.selected_data = {i for i, b in enumerate(self._boxes) if b.id in chosen}
+
+    def _hold_still(self, layer: Shapes, event: Any) -> Any:
+        self._busy = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._busy = False
+
+    def _on_data(self, event: Any) -> None:
+        change = str(getattr(event.action, "value", event.action))
+        if change == "added":
+            self._tell_added()
+        elif change == "changed":
+            self._tell_moved(event.data_indices)
+        elif change == "removed":
+            gone = tuple(self._boxes[i].id for i in event.data_indices if i < len(self._boxes))
+            self.deleted.emit(gone)
+
+    def _tell_added(self) -> None:
+        drawn = self.layer.data[-1]
+        box = drawn_box(drawn, list(self._frame.spacing), self._frame.shape, self.depth)
+        if box is None or sorted(box.shape)[1] < 2:
+            self.refused.emit("Drag a rectangle round the structure: a single click makes no box.")
+        else:
+            self.added.emit(box)
+
+    def _tell_moved(self, indices: Sequence[int]) -> None:
+        for index in indices:
+            if index >= len(self._boxes):
+                continue
+            shown = self._boxes[index]
+            box = redrawn_box(self.layer.data[index], shown.box, self._frame.shape)
+            if box is None:
+                self.refused.emit("The box left the scan and was put back.")
+            else:
+                self.moved.emit(shown.id, box)
+
+
+class CropLayer:
+    """Outlines what the model was given, in whatever plane is looked at.
+
+    Parameters
+    ----------
+    frame : Frame
+        Where the layer lies.
+    crop : callable
+        Returns the half-open box of layer indices that the model looked at, or None.
+    """
+
+    def __init__(self, frame: Frame, crop: Callable[[], Box | None]) -> None:
+        self._crop = crop
+        self._plane = Plane()
+        self.shown = False
+        self.layer = _shapes(frame, CROP_NAME, _CROP_COLOUR)
+        self.layer.editable = False
+
+    def look_at(self, plane: Plane) -> None:
+        """Draw the outline as cut by another plane."""
+        if plane != self._plane:
+            self._plane = plane
+            self.show()
+
+    def show(self) -> None:
+        """Draw the outline of the crop as it is now, if it is to be seen."""
+        if not self.shown:
+            return
+        crop = self._crop()
+        faces = [] if crop is None or crop.is_empty else outline(crop, self._plane)
+        _redraw(self.layer, faces)
+        self.layer.editable = False
+
+
+def _shapes(frame: Frame, name: str, colour: str) -> Shapes:
+    layer = Shapes(
+        ndim=3,
+        name=name,
+        edge_color=colour,
+        face_color="transparent",
+        edge_width=_edge_width(frame),
+        opacity=0.9,
+        **frame.bare_spatial(),
+    )
+    layer.locked = True
+    return layer
+
+
+def _edge_width(frame: Frame) -> Any:
+    extent = float(np.max(np.multiply(frame.shape, frame.spacing)))
+    return max(0.2, 0.003 * extent / float(np.min(frame.spacing)))
+
+
+def _redraw(layer: Shapes, faces: Sequence[np.ndarray]) -> None:
+    colour, width = layer.current_edge_color, layer.current_edge_width
+    layer.selected_data = set()
+    if layer.nshapes:
+        layer.remove(list(range(layer.nshapes)))
+    if len(faces):
+        layer.add(
+            list(faces),
+            shape_type="rectangle",
+            edge_color=colour,
+            edge_width=width,
+            face_color="transparent",
+        )

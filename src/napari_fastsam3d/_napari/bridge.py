@@ -1,0 +1,124 @@
+# pyright: basic
+"""From the model thread to the main thread, and an end that comes exactly once."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from typing import Any
+
+from napari.utils.notifications import (
+    ErrorNotification,
+    notification_manager,
+    show_error,
+    show_info,
+)
+from qtpy.QtCore import QCoreApplication, QTimer
+from superqt.utils import ensure_main_thread
+
+from napari_fastsam3d.errors import FastSAM3DError
+
+
+class Bridge:
+    """Calls functions in the main thread, as long as the widget lives.
+
+    What arrives after `close` is dropped: its widgets may be gone.
+    """
+
+    def __init__(self) -> None:
+        self._open = True
+
+    def to_main(self, function: Callable[..., Any]) -> Callable[..., None]:
+        """Return a function that any thread may call and that runs `function` in the main one."""
+
+        def send(*args: Any) -> None:
+            if self._open:
+                self._call(function, args)
+
+        return send
+
+    def soon(self, function: Callable[[], Any]) -> None:
+        """Call a function from the event loop, once what runs now has ended; main thread only."""
+        QTimer.singleShot(0, lambda: function() if self._open else None)
+
+    def watch(
+        self,
+        future: Future[Any],
+        done: Callable[[Any], Any] | None = None,
+        failed: Callable[[BaseException], Any] | None = None,
+    ) -> None:
+        """Hand the outcome of a future to `done` or `failed` (by default a notification)."""
+        settle = self.to_main(lambda: self._settle(future, done, failed or notify))
+        future.add_done_callback(lambda _: settle())
+
+    def close(self) -> None:
+        """Deliver nothing any more."""
+        self._open = False
+
+    @ensure_main_thread
+    def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        if self._open:
+            function(*args)
+
+    def _settle(
+        self,
+        future: Future[Any],
+        done: Callable[[Any], Any] | None,
+        failed: Callable[[BaseException], Any],
+    ) -> None:
+        try:
+            outcome = future.result()
+        except CancelledError:
+            return
+        except BaseException as error:  # every failure of a thread has to reach the user
+            failed(error)
+            return
+        if done is not None:
+            done(outcome)
+
+
+class Ending:
+    """Runs closers once, whichever end comes first: the application's, or the owner's.
+
+    Parameters
+    ----------
+    owner : object
+        When it is collected the closers run too; they must not hold it.
+    """
+
+    def __init__(self, owner: Any) -> None:
+        self._closers: list[Callable[[], Any]] = []
+        self.now: Callable[[], Any] = weakref.finalize(owner, _run, self._closers)
+        """Close everything; a second call does nothing."""
+        application = QCoreApplication.instance()
+        if application is not None:
+            # Qt would hold a bound method only weakly.
+            application.aboutToQuit.connect(self.slot())
+
+    def add(self, closer: Callable[[], Any]) -> None:
+        """Add what is to be closed; it must bear being called twice."""
+        self._closers.append(closer)
+
+    def slot(self) -> Callable[..., None]:
+        """Return a slot for signals, which does not hold the owner."""
+        now = self.now
+        return lambda *_: now()
+
+
+def notify(error: BaseException) -> None:
+    """Tell an error to the user: ours by its message, another's with the way to its traceback."""
+    if isinstance(error, FastSAM3DError):
+        show_error(str(error))
+    else:
+        notification_manager.dispatch(ErrorNotification(error))
+
+
+def tell(message: str) -> None:
+    """Show a short message."""
+    show_info(message)
+
+
+def _run(closers: list[Callable[[], Any]]) -> None:
+    while closers:
+        closers.pop()()

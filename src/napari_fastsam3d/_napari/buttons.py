@@ -1,0 +1,49 @@
+# pyright: basic
+"""Buttons made from the table of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton
+
+from napari_fastsam3d._napari.actions import action
+
+# Half-transparent greys and blues read well on napari's dark and light themes alike.
+_TOOL_STYLE = """
+QToolButton { border: 1px solid transparent; border-radius: 4px; padding: 4px 0px;
+              background: rgba(128, 140, 160, 45); }
+QToolButton:hover { background: rgba(128, 140, 160, 85); }
+QToolButton:checked { background: rgba(76, 139, 245, 110); border-color: #4c8bf5; }
+"""
+
+
+def tool_button(key: str, icon: QIcon, pressed: Callable[[], None]) -> QToolButton:
+    """Button of a tool: icon above text, and the key that chooses it."""
+    entry = action(key)
+    button = QToolButton()
+    button.setText(f"{entry.text} ({entry.shortcuts[0]})")
+    button.setIcon(icon)
+    button.setIconSize(QSize(22, 22))
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    button.setCheckable(entry.checkable)
+    button.setToolTip(entry.hint)
+    button.setObjectName(key)
+    button.setStyleSheet(_TOOL_STYLE)
+    button.clicked.connect(lambda *_: pressed())
+    return button
+
+
+def push_button(key: str, pressed: Callable[[], None], icon: QIcon | None = None) -> QPushButton:
+    """Button of an action: its text, tooltip and shortcut come from the table."""
+    entry = action(key)
+    button = QPushButton(entry.text)
+    if icon is not None:
+        button.setIcon(icon)
+    button.setToolTip(entry.hint)
+    button.setObjectName(key)
+    button.clicked.connect(lambda *_: pressed())
+    return button

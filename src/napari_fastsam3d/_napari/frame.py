@@ -1,0 +1,243 @@
+# pyright: basic
+"""How a volume lies in napari: the layer's voxel order and its place in the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.geometry import Box, Orientation, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari.layers import Image
+    from numpy.typing import ArrayLike, NDArray
+
+AXIS_LABELS = ("I", "P", "L")
+_VOLUME = "napari_fastsam3d.volume"
+_ORIENTATION = "napari_fastsam3d.orientation"
+_UNKNOWN = (
+    "This reader does not tell how the patient lies: the slices are taken to run from the feet to "
+    "the head, with anterior up and the patient's left on the right. Open the file with "
+    "'Open scan...' to have its orientation."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A volume and its place in the viewer.
+
+    A *layer index* counts along the axes of the napari layer (I, P, L order for our reader, the
+    layer's own order for another reader's), a *source index* along those of the file.
+
+    Parameters
+    ----------
+    volume : Volume
+        The scan, in source order.
+    orientation : Orientation
+        From source order to layer order.
+    spatial : dict
+        Keyword arguments that put any layer of this plugin exactly on the image: ``scale``,
+        ``translate``, ``units``, ``axis_labels`` and, for an image of another reader only, its
+        ``rotate``, ``shear`` and ``affine``.
+    notes : tuple of str
+        What was assumed, for the user.
+    """
+
+    volume: Volume
+    orientation: Orientation
+    spatial: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape in layer order."""
+        return self.orientation.target_shape
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Voxel sizes (3,) in mm along the layer's axes."""
+        return np.abs(np.asarray(self.spatial["scale"], dtype=float))
+
+    def view(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Show a source-ordered (I, J, K) array in layer order, without a copy."""
+        return self.orientation.view(array)
+
+    def to_source(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Turn layer indices (N, 3) into source indices (N, 3)."""
+        return np.asarray(self.orientation.to_source(np.atleast_2d(np.asarray(points, float))))
+
+    def to_layer(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Turn source indices (N, 3) into layer indices (N, 3)."""
+        return np.asarray(self.orientation.to_target(np.atleast_2d(np.asarray(points, float))))
+
+    def source_index(self, point: Sequence[float]) -> tuple[int, int, int]:
+        """Source index of the voxel that a layer point (3 floats) lies in."""
+        nearest = np.floor(np.asarray(point, float)[-3:] + 0.5)
+        i, j, k = (int(value) for value in self.to_source(nearest)[0].round())
+        return i, j, k
+
+    def box_to_source(self, box: Box) -> Box:
+        """Turn a half-open box of layer indices into one of source indices."""
+        return self.orientation.box_to_source(box)
+
+    def box_to_layer(self, box: Box) -> Box:
+        """Turn a half-open box of source indices into one of layer indices."""
+        return self.orientation.box_to_target(box)
+
+    def bare_spatial(self) -> dict[str, Any]:
+        """Copy of `spatial`, which napari may keep and change."""
+        return dict(self.spatial)
+
+
+def frame_of_volume(volume: Volume) -> Frame:
+    """Return the frame in which our reader shows a volume.
+
+    The voxels are shown in I, P, L order, which napari's default camera draws radiologically in
+    all three planes, and on an upright grid even where the scan is oblique: napari can not slice
+    a turned one. The world is (I, P, L) in mm, that is ``-ras[::-1]``.
+    """
+    orientation = volume.display
+    affine = orientation.affine_of(volume.affine)
+    spatial = {
+        "scale": tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0)),
+        "translate": tuple(float(-shift) for shift in affine[:3, 3][::-1]),
+        "units": ("mm",) * 3,
+        "axis_labels": AXIS_LABELS,
+    }
+    return Frame(volume, orientation, spatial)
+
+
+def frame_of_layer(layer: Image, step: Sequence[int] = ()) -> Frame:
+    """Return the frame of any image layer that can be segmented.
+
+    Parameters
+    ----------
+    layer : napari.layers.Image
+        One of our reader, or one of another with three axes, or more of which the leading ones
+        are fixed by `step`.
+    step : sequence of int
+        The viewer's current step along each axis of the layer; tells which frame of a series of
+        volumes is meant.
+
+    Raises
+    ------
+    VolumeError
+        For colour, multiscale and two-dimensional images.
+    """
+    kept = scan_in(layer.metadata)
+    if kept is not None and kept[1].target_shape == tuple(np.shape(layer.data)):
+        return frame_of_volume(kept[0])
+    _refuse_unusable(layer)
+    leading = tuple(int(place) for place in tuple(step)[: layer.ndim - 3])
+    data: Any = layer.data
+    voxels = np.asarray(data[leading] if leading else data)
+    affine, known = _affine_of(layer)
+    volume = Volume.from_array(voxels, affine, name=layer.name)
+    notes = () if known else (_UNKNOWN,)
+    if leading:
+        notes += (f"Of this series the volume {' / '.join(map(str, leading))} is segmented.",)
+    upright = Orientation((0, 1, 2), (False, False, False), volume.shape)
+    return Frame(volume, upright, _spatial_of(layer), notes)
+
+
+def metadata_of(frame: Frame) -> dict[str, Any]:
+    """Return the layer metadata by which `frame_of_layer` and the writer know the scan again."""
+    return {_VOLUME: frame.volume, _ORIENTATION: frame.orientation}
+
+
+def scan_in(metadata: Mapping[str, Any]) -> tuple[Volume, Orientation] | None:
+    """Return the scan that layer metadata carries, and its way to layer order, if they do."""
+    volume, orientation = metadata.get(_VOLUME), metadata.get(_ORIENTATION)
+    if isinstance(volume, Volume) and isinstance(orientation, Orientation):
+        return volume, orientation
+    return None
+
+
+def _refuse_unusable(layer: Image) -> None:
+    if layer.rgb:
+        raise VolumeError(
+            f"'{layer.name}' is a colour image.", "Choose a layer with one value per voxel."
+        )
+    if layer.multiscale:
+        raise VolumeError(
+            f"'{layer.name}' has several resolutions.",
+            "Add the resolution that you want to segment as a layer of its own.",
+        )
+    if layer.ndim < 3:
+        raise VolumeError(f"'{layer.name}' is flat.", "Choose a volume with three axes.")
+
+
+def _spatial_of(layer: Image) -> dict[str, Any]:
+    affine = np.eye(4)
+    affine[:3, :3] = np.asarray(layer.affine.affine_matrix)[-4:-1, -4:-1]
+    affine[:3, 3] = np.asarray(layer.affine.affine_matrix)[-4:-1, -1]
+    spatial: dict[str, Any] = {
+        "scale": tuple(layer.scale[-3:]),
+        "translate": tuple(layer.translate[-3:]),
+        "units": tuple(layer.units[-3:]),
+        "axis_labels": tuple(layer.axis_labels[-3:]),
+    }
+    if not np.allclose(affine, np.eye(4)):
+        spatial["affine"] = affine
+    if layer.ndim == 3 and not np.allclose(layer.rotate, np.eye(3)):
+        spatial["rotate"] = np.asarray(layer.rotate)
+    if layer.ndim == 3 and np.any(layer.shear):
+        spatial["shear"] = np.asarray(layer.shear)
+    return spatial
+
+
+def _spacing_of(layer: Image) -> NDArray[np.float64]:
+    matrix = np.asarray(layer.affine.affine_matrix)[-4:-1, -4:-1] @ np.diag(layer.scale[-3:])
+    lengths = np.linalg.norm(matrix, axis=0)
+    return lengths * np.array([_millimetres(unit) for unit in layer.units[-3:]])
+
+
+def _millimetres(unit: Any) -> float:
+    try:
+        return float((1 * unit).to("mm").magnitude)
+    except Exception:  # a unit that is no length, such as napari's default pixel
+        return 1.0
+
+
+def _affine_of(layer: Image) -> tuple[NDArray[np.float64], bool]:
+    """Affine (4, 4) from the layer's array index to RAS mm, and whether it is known."""
+    spacing = _spacing_of(layer)
+    for candidate in (_itk_affine(layer.metadata), _plain_affine(layer.metadata)):
+        if candidate is not None and np.allclose(
+            np.linalg.norm(candidate[:3, :3], axis=0), spacing, rtol=1e-2
+        ):
+            return candidate, True
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = spacing[0], -spacing[1], -spacing[2], 1
+    return affine, False
+
+
+def _itk_affine(metadata: dict[str, Any]) -> NDArray[np.float64] | None:
+    """Read origin, direction and spacing as the ITK readers leave them (LPS, x first)."""
+    if not {"origin", "direction", "spacing"} <= metadata.keys():
+        return None
+    try:
+        direction = np.asarray(metadata["direction"], float).reshape(3, 3)
+        matrix = direction * np.asarray(metadata["spacing"], float).reshape(3)
+        origin = np.asarray(metadata["origin"], float).reshape(3)
+    except (TypeError, ValueError):
+        return None
+    flip = np.array([-1.0, -1.0, 1.0])
+    affine = np.eye(4)
+    affine[:3, :3] = (flip[:, None] * matrix)[:, ::-1]
+    affine[:3, 3] = flip * origin
+    return affine
+
+
+def _plain_affine(metadata: dict[str, Any]) -> NDArray[np.float64] | None:
+    """Read ``metadata["affine"]``, (4, 4) from array index to RAS mm."""
+    try:
+        affine = np.asarray(metadata.get("affine"), float)
+    except (TypeError, ValueError):
+        return None
+    return affine if affine.shape == (4, 4) and np.isfinite(affine).all() else None

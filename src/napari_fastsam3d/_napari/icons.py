@@ -1,0 +1,108 @@
+# pyright: basic
+"""Small drawn icons, sharp at every screen resolution and legible on dark and light themes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
+
+INCLUDE = "#3ecf6b"
+EXCLUDE = "#ff5d5d"
+BOX = "#4aa8ff"
+_NEUTRAL = "#9aa4b2"
+_SIZE = 64
+
+
+def include() -> QIcon:
+    """Draw a green disc with a plus."""
+    return _drawn(lambda painter: _signed_disc(painter, INCLUDE, upright=True))
+
+
+def exclude() -> QIcon:
+    """Draw a red disc with a minus."""
+    return _drawn(lambda painter: _signed_disc(painter, EXCLUDE, upright=False))
+
+
+def box() -> QIcon:
+    """Draw a blue dashed rectangle."""
+    return _drawn(_dashed_rectangle)
+
+
+def adjust() -> QIcon:
+    """Draw the arrow of a pointer."""
+    return _drawn(_pointer)
+
+
+def undo() -> QIcon:
+    """Draw an arrow that turns back."""
+    return _drawn(lambda painter: _turn(painter, back=True))
+
+
+def redo() -> QIcon:
+    """Draw an arrow that turns forward."""
+    return _drawn(lambda painter: _turn(painter, back=False))
+
+
+def swatch(colour: str) -> QIcon:
+    """Draw a rounded square of one colour."""
+    return _drawn(lambda painter: _rounded(painter, colour))
+
+
+def _drawn(draw: Callable[[QPainter], None]) -> QIcon:
+    pixmap = QPixmap(_SIZE, _SIZE)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    draw(painter)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def _pen(colour: str, width: float) -> QPen:
+    pen = QPen(QColor(colour), width)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+    return pen
+
+
+def _signed_disc(painter: QPainter, colour: str, upright: bool) -> None:
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    painter.drawEllipse(QRectF(6, 6, 52, 52))
+    painter.setPen(_pen("#10151c", 7))
+    painter.drawLine(QPointF(20, 32), QPointF(44, 32))
+    if upright:
+        painter.drawLine(QPointF(32, 20), QPointF(32, 44))
+
+
+def _dashed_rectangle(painter: QPainter) -> None:
+    pen = _pen(BOX, 7)
+    pen.setDashPattern([2.2, 1.6])
+    painter.setPen(pen)
+    painter.drawRect(QRectF(9, 13, 46, 38))
+
+
+def _pointer(painter: QPainter) -> None:
+    painter.setPen(_pen("#10151c", 2))
+    painter.setBrush(QColor(_NEUTRAL))
+    outline = [(14, 6), (14, 52), (26, 41), (34, 58), (43, 54), (35, 37), (51, 36)]
+    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
+
+
+def _turn(painter: QPainter, back: bool) -> None:
+    if not back:
+        painter.translate(_SIZE, 0)
+        painter.scale(-1, 1)
+    painter.setPen(_pen(_NEUTRAL, 7))
+    painter.drawArc(QRectF(12, 18, 42, 34), -80 * 16, 230 * 16)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(_NEUTRAL))
+    painter.drawPolygon(QPolygonF([QPointF(4, 26), QPointF(28, 18), QPointF(20, 42)]))
+
+
+def _rounded(painter: QPainter, colour: str) -> None:
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(colour))
+    painter.drawRoundedRect(QRectF(8, 8, 48, 48), 12, 12)

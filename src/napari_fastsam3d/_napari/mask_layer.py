@@ -1,0 +1,113 @@
+# pyright: basic
+"""The objects of a session as one napari Labels layer, written box by box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_fastsam3d._napari.frame import Frame, metadata_of
+from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.session import ObjectState
+
+NAME = "Segmentation"
+_STEP = 0.25
+
+
+class MaskLayer:
+    """Shows the label map of a session; the session alone changes it.
+
+    The array is source ordered and the layer holds its view in layer order, so that a box of
+    the session is written without touching the rest of the volume.
+
+    Parameters
+    ----------
+    frame : Frame
+        Where the layer lies.
+    opacity : float
+        Of the layer, in [0, 1].
+    """
+
+    def __init__(self, frame: Frame, opacity: float = 0.5) -> None:
+        self._frame = frame
+        # Zeroed pages are not touched before they are written, so this costs no memory yet.
+        self._labels: NDArray[Any] = np.zeros(frame.volume.shape, np.uint8)
+        self._hidden: frozenset[int] = frozenset()
+        self._objects: tuple[ObjectState, ...] = ()
+        self.layer = Labels(
+            frame.view(self._labels),
+            name=NAME,
+            opacity=opacity,
+            colormap=_colormap({}),
+            metadata=metadata_of(frame),
+            **frame.bare_spatial(),
+        )
+        self.layer.locked = True
+        self.layer.editable = False
+        # Strokes painted by hand would be lost with the next click: the layer is for looking.
+        self.layer.events.editable.connect(self._stay_read_only)
+
+    def write(self, box: Box, labels: NDArray[Any]) -> None:
+        """Replace the labels in a source box by an (I, J, K) array of the box's shape."""
+        if box.is_empty:
+            return
+        if labels.dtype.itemsize > self._labels.dtype.itemsize:
+            self._labels = self._labels.astype(labels.dtype)
+            data: Any = self._frame.view(self._labels)
+            self.layer.data = data
+        self._labels[box.slices] = labels
+        self.layer.refresh(extent=False, thumbnail=False)
+
+    def show(self, objects: Sequence[ObjectState], hidden: frozenset[int] = frozenset()) -> None:
+        """Give every label the colour of its object; those whose id is in `hidden` get none."""
+        objects = tuple(objects)
+        known = [(shown.value, shown.colour, shown.id, shown.name) for shown in self._objects]
+        if hidden == self._hidden and known == [
+            (shown.value, shown.colour, shown.id, shown.name) for shown in objects
+        ]:
+            return
+        self._objects, self._hidden = objects, hidden
+        self.layer.colormap = _colormap(
+            {shown.value: shown.colour for shown in objects if shown.id not in hidden}
+        )
+        self.layer.features = _features(objects)
+
+    def first_hit(self, start: NDArray[Any], end: NDArray[Any]) -> tuple[float, ...] | None:
+        """Find the first labelled voxel on a segment between two layer points (3 floats each).
+
+        Returns
+        -------
+        tuple of 3 floats or None
+            Its layer index, or None where the segment meets no visible object.
+        """
+        steps = int(np.ceil(np.linalg.norm(end - start) / _STEP)) + 1
+        places = start + np.linspace(0.0, 1.0, steps)[:, None] * (end - start)
+        voxels = np.floor(places + 0.5).astype(int)
+        voxels = voxels[((voxels >= 0) & (voxels < self._frame.shape)).all(axis=1)]
+        labels = self._frame.view(self._labels)[tuple(voxels.T)]
+        visible = [shown.value for shown in self._objects if shown.id not in self._hidden]
+        hits = np.flatnonzero(np.isin(labels, visible))
+        return tuple(float(value) for value in voxels[hits[0]]) if len(hits) else None
+
+    def _stay_read_only(self, event: Any = None) -> None:
+        if self.layer.editable:
+            self.layer.editable = False
+
+
+def _colormap(colours: dict[int, Any]) -> DirectLabelColormap:
+    table: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+    table.update({value: (*colour, 1.0) for value, colour in colours.items()})
+    return DirectLabelColormap(color_dict=table)
+
+
+def _features(objects: Sequence[ObjectState]) -> Any:
+    """Names that napari shows in the status bar under the pointer."""
+    return {
+        "index": [0, *(shown.value for shown in objects)],
+        "object": ["", *(shown.name for shown in objects)],
+    }

@@ -1,0 +1,77 @@
+# pyright: basic
+"""Which model runs, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from magicgui.widgets import CheckBox, ComboBox
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_fastsam3d._napari.actions import action
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class ModelPanel(QWidget):
+    """Model and device, behind a fold.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Names of the models.
+    model, device : str
+        What is chosen at first.
+    changed : callable
+        Called with the names of model and device when the user changes either.
+    show_crop : callable
+        Called with whether the model's view is to be outlined.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        model: str,
+        device: str,
+        changed: Callable[[str, str], None],
+        show_crop: Callable[[bool], None],
+    ) -> None:
+        super().__init__()
+        names = list(dict.fromkeys([*models, model]))
+        self.model = ComboBox(
+            choices=names, value=model, tooltip="The network that makes the masks."
+        )
+        self.device = ComboBox(
+            choices=list(DEVICES),
+            value=device if device in DEVICES else "auto",
+            tooltip="Where the network runs; auto takes a GPU where there is one.",
+        )
+        entry = action("toggle_crop")
+        self.crop = CheckBox(text=entry.text, tooltip=entry.hint)
+        for chooser in (self.model, self.device):
+            chooser.changed.connect(lambda *_: changed(self.model.value, self.device.value))
+        self.crop.changed.connect(show_crop)
+        self._lay_out()
+
+    def offer(self, models: Sequence[str]) -> None:
+        """Offer these models beside the chosen one."""
+        with self.model.changed.blocked():
+            self.model.choices = list(dict.fromkeys([*models, self.model.value]))
+
+    def _lay_out(self) -> None:
+        inner = QWidget()
+        form = QFormLayout(inner)
+        form.setContentsMargins(0, 4, 0, 4)
+        form.addRow("Model", self.model.native)
+        form.addRow("Device", self.device.native)
+        form.addRow(self.crop.native)
+        self.fold = QCollapsible("Model and device")
+        self.fold.setContent(inner)
+        self.fold.collapse(animate=False)
+        folded = self.fold.layout()
+        assert folded is not None
+        folded.setContentsMargins(0, 0, 0, 0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.fold)

@@ -1,0 +1,95 @@
+# pyright: basic
+"""The tools that make prompts, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.buttons import push_button, tool_button
+
+TOOLS = ("include", "exclude", "box", "adjust")
+
+
+class PromptPanel(QWidget):
+    """Four tools, the depth of a box, undo, redo and reset.
+
+    Parameters
+    ----------
+    verbs : mapping of str to callable
+        What each action of the table does.
+    depth_changed : callable
+        Called with the depth of the next box in mm, or None for a depth like its sides.
+    """
+
+    def __init__(
+        self,
+        verbs: Mapping[str, Callable[[], None]],
+        depth_changed: Callable[[float | None], None],
+    ) -> None:
+        super().__init__()
+        drawn = (icons.include(), icons.exclude(), icons.box(), icons.adjust())
+        self.tools = {
+            key: tool_button(key, icon, verbs[key]) for key, icon in zip(TOOLS, drawn, strict=True)
+        }
+        self.undo = push_button("undo", verbs["undo"], icons.undo())
+        self.redo = push_button("redo", verbs["redo"], icons.redo())
+        self.reset = push_button("reset_object", verbs["reset_object"])
+        self.box_depth = _depth_box(depth_changed)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._tool_grid())
+        layout.addLayout(self._depth_row())
+        layout.addLayout(_row(self.undo, self.redo, self.reset))
+
+    def choose(self, tool: str | None) -> None:
+        """Show which tool is in hand."""
+        for key, button in self.tools.items():
+            button.setChecked(key == tool)
+
+    def set_history(self, can_undo: bool, can_redo: bool, can_reset: bool) -> None:
+        """Enable what can be done."""
+        self.undo.setEnabled(can_undo)
+        self.redo.setEnabled(can_redo)
+        self.reset.setEnabled(can_reset)
+
+    def _tool_grid(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        for column, button in enumerate(self.tools.values()):
+            grid.addWidget(button, 0, column)
+            grid.setColumnStretch(column, 1)
+        return grid
+
+    def _depth_row(self) -> QHBoxLayout:
+        label = QLabel("Box depth")
+        label.setToolTip(self.box_depth.toolTip())
+        row = QHBoxLayout()
+        row.addWidget(label)
+        row.addWidget(self.box_depth, 1)
+        return row
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget)
+    return row
+
+
+def _depth_box(changed: Callable[[float | None], None]) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0.0, 1000.0)
+    box.setDecimals(1)
+    box.setSingleStep(5.0)
+    box.setSuffix(" mm")
+    box.setSpecialValueText("like its sides")
+    box.setKeyboardTracking(False)
+    box.setToolTip(
+        "How deep a new box is across the slice it is drawn in, centred on that slice.\n"
+        "To change a box later, turn to another plane and drag its sides there."
+    )
+    box.valueChanged.connect(lambda value: changed(value or None))
+    return box

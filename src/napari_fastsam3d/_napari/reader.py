@@ -1,0 +1,119 @@
+# pyright: basic
+"""Reads scans for napari: NIfTI, NRRD, MetaImage and DICOM folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from napari.utils.notifications import show_warning
+from qtpy.QtWidgets import QApplication
+
+from napari_fastsam3d._napari.contrast import contrast_limits
+from napari_fastsam3d._napari.frame import frame_of_volume, metadata_of
+from napari_fastsam3d._napari.scan_parts import Part, parts_of
+from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.geometry import Volume, read_volume
+
+LayerData = tuple[Any, dict[str, Any], str]
+Reader = Callable[[Any], list[LayerData]]
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
+_FILES_LOOKED_AT = 200
+
+
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Return the function that reads a path, or None where another plugin should try.
+
+    A folder is ours if it holds a DICOM series.
+    """
+    first = Path(path[0] if isinstance(path, list) else path)
+    if first.is_dir():
+        return read_layers if _is_dicom(first) else None
+    return read_layers if first.name.lower().endswith(SUFFIXES) else None
+
+
+def read_layers(path: str | list[str]) -> list[LayerData]:
+    """Read one file or folder, or several, each as an image layer.
+
+    Raises
+    ------
+    VolumeError
+        If one can't be read; the message says why and what to do.
+    """
+    paths = path if isinstance(path, list) else [path]
+    return [image_layer_data(_read_one(Path(each))) for each in paths]
+
+
+def read_part(path: Path, part: Part) -> Volume:
+    """Read one volume of a file or folder."""
+    return read_volume(path, frame=part.frame, series=part.series)
+
+
+def image_layer_data(volume: Volume) -> LayerData:
+    """Return a volume as an image layer: a view of its voxels in display order, and its place.
+
+    Returns
+    -------
+    tuple
+        Voxels in I, P, L order, keyword arguments, and ``"image"``. The volume itself lies in
+        the layer's metadata; masks are saved on its grid.
+    """
+    frame = frame_of_volume(volume)
+    arguments: dict[str, Any] = {
+        "name": volume.name,
+        "metadata": metadata_of(frame),
+        "contrast_limits": contrast_limits(volume),
+        "colormap": "gray",
+        **frame.bare_spatial(),
+    }
+    return frame.view(volume.voxels), arguments, "image"
+
+
+def _read_one(path: Path) -> Volume:
+    parts = parts_of(path)
+    volume = read_part(path, _chosen(path, parts))
+    for note in volume.notes:
+        show_warning(f"{volume.name}: {note}")
+    return volume
+
+
+def _chosen(path: Path, parts: list[Part]) -> Part:
+    """Ask which volume is meant where there is a window to ask in; else take the first."""
+    if len(parts) == 1:
+        return parts[0]
+    if _has_window():
+        from napari_fastsam3d._napari.scan_chooser import ask_part
+
+        part = ask_part(QApplication.activeWindow(), path, parts)
+        if part is None:
+            raise VolumeError(f"No volume of {path.name} was chosen.", "Open it again to choose.")
+        return part
+    show_warning(
+        f"{path.name} holds {len(parts)} volumes; the first is shown. "
+        "'Open scan...' in the FastSAM3D widget lets you choose another."
+    )
+    return parts[0]
+
+
+def _has_window() -> bool:
+    application = QApplication.instance()
+    return application is not None and any(
+        window.isVisible() for window in QApplication.topLevelWidgets()
+    )
+
+
+def _is_dicom(folder: Path) -> bool:
+    """Look for the mark of DICOM in the first files only: a folder may be a store of millions."""
+    files = islice((each for each in folder.rglob("*") if each.is_file()), _FILES_LOOKED_AT)
+    return any(_has_mark(each) for each in files)
+
+
+def _has_mark(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

@@ -1,0 +1,45 @@
+# pyright: basic
+"""The volumes that one file or folder holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_fastsam3d.geometry import list_frames, list_series
+
+
+@dataclass(frozen=True)
+class Part:
+    """One volume of a file or folder.
+
+    Parameters
+    ----------
+    label : str
+        For the user to choose by.
+    frame : int or None
+        Which volume of a 4D file.
+    series : str or None
+        Which series of a DICOM folder.
+    """
+
+    label: str
+    frame: int | None = None
+    series: str | None = None
+
+
+def parts_of(path: Path) -> list[Part]:
+    """List the volumes of a file or DICOM folder, at least one; reads headers only.
+
+    Raises
+    ------
+    VolumeError
+        If it can't be read.
+    """
+    if path.is_dir():
+        found = list_series(path)
+        return [Part(f"{n}. {each}", series=each.id) for n, each in enumerate(found, 1)]
+    frames = list_frames(path)
+    if len(frames) == 1:
+        return [Part("the volume")]
+    return [Part(f"volume {n + 1} of {len(frames)}", frame=n) for n in frames]

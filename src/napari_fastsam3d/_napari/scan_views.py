@@ -1,0 +1,162 @@
+# pyright: basic
+"""The sessions of the scans in one viewer: one for each, kept while the user works on another."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from concurrent.futures import Executor
+from typing import Any
+
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
+from napari_fastsam3d._napari.frame import Frame, frame_of_layer, scan_in
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d.session import BoxPrompt, ModelThread, Session, SessionState
+
+Key = tuple[Hashable, tuple[int, ...]]
+
+
+class ScanViews:
+    """Begins a session for a scan when it is first chosen, and finds it again later.
+
+    Parameters
+    ----------
+    viewer : napari viewer, possibly behind its public proxy
+    thread : ModelThread
+        Shared by all sessions, so that the model is loaded once.
+    files : Executor
+        Where arrays of other readers are made ready.
+    bridge : Bridge
+    ending : Ending
+        Closes the sessions when the widget or the application ends.
+    opacity : float
+        Of a mask, in [0, 1].
+    """
+
+    switched = Signal(object)
+    refused = Signal(object)
+
+    def __init__(
+        self,
+        viewer: Any,
+        thread: ModelThread,
+        files: Executor,
+        bridge: Bridge,
+        ending: Ending,
+        opacity: float,
+    ) -> None:
+        self._viewer, self._thread, self._files = viewer, thread, files
+        self._bridge, self._ending, self._opacity = bridge, ending, opacity
+        self._views: dict[Key, SessionView] = {}
+        self._wanted: Key | None = None
+        self.current: SessionView | None = None
+
+    def use(self, layer: Image | None) -> None:
+        """Work on an image layer, or on none."""
+        self._wanted = None if layer is None else self._key(layer)
+        if layer is None or self._wanted is None:
+            self._switch(None)
+        elif self._wanted in self._views:
+            self._switch(self._views[self._wanted])
+        elif scan_in(layer.metadata) is not None:
+            self._begin_at_once(self._wanted, layer)
+        else:
+            self._begin_later(self._wanted, layer)
+
+    def follow(self, layer: Image | None) -> None:
+        """Go to the session of the frame that is shown now, where the image has several."""
+        if layer is not None and layer.ndim > 3 and self._key(layer) != self._wanted:
+            self.use(layer)
+
+    def forget(self, layer: Any) -> None:
+        """React to a layer that left the viewer: an image ends its session, a mask comes back."""
+        gone = [key for key in self._views if key[0] == layer.unique_id]
+        for key in gone:
+            view = self._views.pop(key)
+            view.close()
+            self._bridge.soon(view.remove_layers)
+            if view is self.current:
+                self._switch(None)
+        view = self.current
+        if view is not None and not gone and any(layer == own for own in view.layers):
+            self._bridge.soon(lambda: self._put_back(view))
+
+    def change_model(self, thread: ModelThread) -> None:
+        """Do all sessions again with another model: same objects, same prompts."""
+        self._thread = thread
+        for key, old in list(self._views.items()):
+            old.close()
+            old.remove_layers(keep_mask=False)
+            session = Session(old.frame.volume, model=thread)
+            view = self._make(key, old.image, old.frame, session)
+            repeat(old.session.state, view)
+            if old is self.current:
+                self._switch(view)
+            else:
+                view.show(False)
+
+    def _key(self, layer: Image) -> Key:
+        leading = tuple(self._viewer.dims.current_step)[: max(0, layer.ndim - 3)]
+        return (layer.unique_id, tuple(int(step) for step in leading))
+
+    def _begin_at_once(self, key: Key, layer: Image) -> None:
+        try:
+            frame = frame_of_layer(layer)
+        except Exception as error:  # whatever a foreign layer holds, the widget goes on
+            self._refuse(error)
+        else:
+            self._begin(key, layer, frame)
+
+    def _begin_later(self, key: Key, layer: Image) -> None:
+        self._switch(None)
+        made = self._files.submit(frame_of_layer, layer, key[1])
+        self._bridge.watch(made, lambda frame: self._begin(key, layer, frame), self._refuse)
+
+    def _begin(self, key: Key, layer: Image, frame: Frame) -> None:
+        if key != self._wanted:
+            return
+        session = Session(frame.volume, model=self._thread)
+        self._switch(self._make(key, layer, frame, session))
+
+    def _make(self, key: Key, layer: Image, frame: Frame, session: Session) -> SessionView:
+        view = SessionView(self._viewer, layer, frame, session, self._opacity)
+        # The closers hold the session and not the view, which would keep the viewer alive.
+        self._ending.add(view.bridge.close)
+        self._ending.add(session.close)
+        self._views[key] = view
+        return view
+
+    def _switch(self, view: SessionView | None) -> None:
+        if self.current is not None and self.current is not view:
+            self.current.show(False)
+        self.current = view
+        if view is not None:
+            view.show(True)
+            view.attach()
+        self.switched.emit(view)
+
+    def _refuse(self, error: BaseException) -> None:
+        self._switch(None)
+        notify(error)
+        self.refused.emit(error)
+
+    def _put_back(self, view: SessionView) -> None:
+        if view is self.current and any(view.image == layer for layer in self._viewer.layers):
+            view.attach()
+
+
+def repeat(state: SessionState, view: SessionView) -> None:
+    """Make the objects and prompts of another session again in this one, without waiting."""
+    ids: dict[int, int | None] = {}
+    for each in state.objects:
+        view.run("new_object", each.name)
+        ids[each.id] = view.session.state.current
+        for prompt in each.prompts:
+            if isinstance(prompt, BoxPrompt):
+                view.run("add_box", prompt.box.start, prompt.box.stop)
+            else:
+                view.run("add_point", prompt.index, prompt.positive)
+    if state.current is not None:
+        view.run("select_object", ids[state.current])

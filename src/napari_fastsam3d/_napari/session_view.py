@@ -1,0 +1,257 @@
+# pyright: basic
+"""The layers of one session in one viewer: prompts go out to the session, masks come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
+from napari_fastsam3d._napari.bridge import Bridge, notify
+from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.mask_layer import MaskLayer
+from napari_fastsam3d._napari.outline import Plane
+from napari_fastsam3d._napari.points_layer import Mark, PointsLayer, Ray
+from napari_fastsam3d.errors import FastSAM3DError
+from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.session import BoxPrompt, ObjectState, Point, Result, Session, SessionState
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+_MISSED = (
+    "In the 3D view a click must hit the mask. Turn to a slice (Ctrl+Y) to click anywhere else."
+)
+
+
+class SessionView:
+    """One scan being segmented, as napari shows it.
+
+    Layers are only a view: the session is the store. A prompt made in a layer becomes a verb of
+    the session, and every layer is drawn from the session's state.
+
+    Parameters
+    ----------
+    viewer : napari viewer, possibly behind its public proxy
+    image : napari.layers.Image
+        The scan; it is never written to.
+    frame : Frame
+    session : Session
+    opacity : float
+        Of the mask, in [0, 1].
+    """
+
+    state_changed = Signal(object)
+    finished = Signal(object)
+    failed = Signal(object)
+    said = Signal(str)
+    worked = Signal(str, int, int)
+
+    def __init__(
+        self, viewer: Any, image: Image, frame: Frame, session: Session, opacity: float = 0.5
+    ) -> None:
+        self.viewer, self.image, self.frame, self.session = viewer, image, frame, session
+        self.hidden: frozenset[int] = frozenset()
+        self.bridge = Bridge()
+        self.pending = 0
+        self.mask = MaskLayer(frame, opacity)
+        self.boxes = BoxesLayer(frame)
+        self.crop = CropLayer(frame, self._crop_box)
+        self.points = PointsLayer(frame)
+        self._listen_to_layers()
+        self._listen_to_session()
+        self.attach()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of this session, the lowest first."""
+        return (self.mask.layer, self.boxes.layer, self.points.layer)
+
+    @property
+    def current(self) -> ObjectState | None:
+        """The object that the next prompt belongs to."""
+        state = self.session.state
+        return None if state.current is None else state.object(state.current)
+
+    def attach(self) -> None:
+        """Add to the viewer whatever of these layers it lacks."""
+        active = self.viewer.layers.selection.active
+        for layer in self.layers:
+            if layer not in self.viewer.layers:
+                self.viewer.add_layer(layer)
+        if active is not None:
+            self.viewer.layers.selection.active = active
+        self.look()
+        self.draw()
+
+    def show(self, visible: bool) -> None:
+        """Show or hide every layer of this session, as when another scan is chosen."""
+        for layer in self.layers:
+            layer.visible = visible
+        if not visible:
+            self.show_crop(False)
+
+    def show_crop(self, shown: bool) -> None:
+        """Outline what the model looks at, or stop it."""
+        layer = self.crop.layer
+        if shown and layer not in self.viewer.layers:
+            active = self.viewer.layers.selection.active
+            self.viewer.add_layer(layer)
+            self.viewer.layers.selection.active = active
+        elif not shown and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
+        self.crop.shown = shown
+        self.crop.show()
+
+    def set_visible(self, number: int, visible: bool) -> None:
+        """Show the mask of an object, or hide it; this is a matter of looking, not of the log."""
+        self.hidden = self.hidden - {number} if visible else self.hidden | {number}
+        self.mask.show(self.session.state.objects, self.hidden)
+
+    def run(self, verb: str, *args: Any, **kwargs: Any) -> None:
+        """Call a verb of the session without waiting; a bad prompt is told and undone."""
+        try:
+            future: Future[Result] = getattr(self.session.futures, verb)(*args, **kwargs)
+        except FastSAM3DError as error:
+            notify(error)
+            self.draw()
+            return
+        self.pending += 1
+        self.bridge.watch(future, self._on_result, self._on_failure)
+        self.draw()
+        self.state_changed.emit(self.session.state)
+
+    def draw(self) -> None:
+        """Draw prompts, colours and crop from the session's state."""
+        state, current = self.session.state, self.current
+        prompts = current.prompts if current is not None else ()
+        self.points.show([self._mark(p) for p in prompts if isinstance(p, Point)])
+        self.boxes.show([self._box_mark(p) for p in prompts if isinstance(p, BoxPrompt)])
+        self.mask.show(state.objects, self.hidden)
+        self.crop.show()
+
+    def look(self) -> None:
+        """Cut boxes and crop by the plane that the viewer shows now."""
+        plane = self.plane()
+        self.boxes.look_at(plane)
+        self.crop.look_at(plane)
+
+    def plane(self) -> Plane:
+        """Return the plane that the viewer shows, in layer indices."""
+        dims = self.viewer.dims
+        extra = dims.ndim - 3
+        across = [axis - extra for axis in dims.not_displayed if axis >= extra]
+        if len(across) != 1:
+            return Plane(None)
+        place = self.mask.layer.world_to_data(np.asarray(dims.point))
+        return Plane(across[0], int(np.floor(place[-3:][across[0]] + 0.5)))
+
+    def aim(self, world: tuple[float, ...]) -> None:
+        """Encode the crop of a click at a world position ahead, while the user still aims."""
+        if self.pending or (self.current is not None and self.current.prompts):
+            return
+        place = self.mask.layer.world_to_data(np.asarray(world))
+        index = self.frame.source_index([float(value) for value in place])
+        if Box.whole(self.frame.volume.shape).contains(index):
+            self.session.prefetch(index)
+
+    def close(self) -> None:
+        """Stop the session; its mask stays in the viewer as an ordinary layer."""
+        self.bridge.close()
+        self.session.close()
+
+    def remove_layers(self, keep_mask: bool = True) -> None:
+        """Take the layers of this session out of the viewer, but by default not the mask."""
+        self.show_crop(False)
+        for layer in self.layers:
+            if layer in self.viewer.layers and not (keep_mask and layer is self.mask.layer):
+                self.viewer.layers.remove(layer)
+
+    def _listen_to_layers(self) -> None:
+        self.points.added.connect(self._add_point)
+        self.points.added_in_3d.connect(self._add_point_in_3d)
+        self.points.moved.connect(self._move_point)
+        self.points.deleted.connect(self._delete)
+        self.boxes.added.connect(self._add_box)
+        self.boxes.moved.connect(self._move_box)
+        self.boxes.deleted.connect(self._delete)
+        self.boxes.refused.connect(self._refuse)
+
+    def _listen_to_session(self) -> None:
+        self._connected: list[tuple[Any, Callable[..., Any]]] = [
+            (self.session.changed, self.bridge.to_main(self._on_changed)),
+            (self.session.predicted, self.bridge.to_main(self._on_predicted)),
+            (self.session.progress, self.bridge.to_main(self.worked.emit)),
+        ]
+        for signal, slot in self._connected:
+            signal.connect(slot)
+
+    def _add_point(self, place: tuple[float, ...], positive: bool) -> None:
+        self._later("add_point", self.frame.source_index(place), positive=positive)
+
+    def _add_point_in_3d(self, ray: Ray, positive: bool) -> None:
+        start, end = self.mask.layer.get_ray_intersections(
+            np.asarray(ray.position), np.asarray(ray.direction), list(ray.axes)
+        )
+        hit = None if start is None or end is None else self.mask.first_hit(start, end)
+        if hit is None:
+            self._refuse(_MISSED)
+        else:
+            self._add_point(hit, positive)
+
+    def _add_box(self, box: Box) -> None:
+        source = self.frame.box_to_source(box)
+        self._later("add_box", source.start, source.stop)
+
+    def _move_point(self, prompt: int, place: tuple[float, ...]) -> None:
+        self._later("move_prompt", prompt, self.frame.source_index(place))
+
+    def _move_box(self, prompt: int, box: Box) -> None:
+        self._later("move_prompt", prompt, self.frame.box_to_source(box))
+
+    def _delete(self, prompts: tuple[int, ...]) -> None:
+        for prompt in prompts:
+            self._later("delete_prompt", prompt)
+
+    def _later(self, verb: str, *args: Any, **kwargs: Any) -> None:
+        # The layer is still in the middle of its own change: it is redrawn once that is over.
+        self.bridge.soon(lambda: self.run(verb, *args, **kwargs))
+
+    def _refuse(self, message: str) -> None:
+        self.said.emit(message)
+        self.bridge.soon(self.draw)
+
+    def _on_changed(self, _state: SessionState) -> None:
+        self.draw()
+        self.state_changed.emit(self.session.state)
+
+    def _on_predicted(self, result: Result) -> None:
+        if not result.stale:
+            self.mask.write(result.box, self.session.label_map(result.box))
+            self.crop.show()
+
+    def _on_result(self, result: Result) -> None:
+        self.pending -= 1
+        self.finished.emit(result)
+
+    def _on_failure(self, error: BaseException) -> None:
+        self.pending -= 1
+        notify(error)
+        self.draw()
+        self.failed.emit(error)
+
+    def _crop_box(self) -> Box | None:
+        crop = self.session.crop()
+        return None if crop is None else self.frame.box_to_layer(crop.box)
+
+    def _mark(self, point: Point) -> Mark:
+        place = self.frame.to_layer(point.index)[0]
+        return Mark(point.id, tuple(float(value) for value in place), point.positive)
+
+    def _box_mark(self, prompt: BoxPrompt) -> BoxMark:
+        return BoxMark(prompt.id, self.frame.box_to_layer(prompt.box))

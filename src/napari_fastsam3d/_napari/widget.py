@@ -1,0 +1,474 @@
+# pyright: basic
+"""The dock widget: it only coordinates panels, the sessions of the scans, and their layers."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Layer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_fastsam3d._napari.actions import ACTIONS
+from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
+from napari_fastsam3d._napari.mask_saver import ask_path
+from napari_fastsam3d._napari.model_panel import ModelPanel
+from napari_fastsam3d._napari.objects_panel import ObjectsPanel
+from napari_fastsam3d._napari.prompt_panel import PromptPanel
+from napari_fastsam3d._napari.pyside_guard import guard
+from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.scan_chooser import ScanChooser
+from napari_fastsam3d._napari.scan_facts import scan_facts
+from napari_fastsam3d._napari.scan_panel import ScanPanel
+from napari_fastsam3d._napari.scan_views import ScanViews
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_settings
+from napari_fastsam3d._napari.shortcuts import Shortcuts
+from napari_fastsam3d._napari.status_panel import StatusPanel
+from napari_fastsam3d._napari.toolbox import Toolbox
+from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.session import ModelThread, Result
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_MIN_WIDTH = 300
+_AIMING_MS = 150
+_FRAME_MS = 300
+_NO_SCAN = "Open a scan, or choose an image layer above."
+_READY = "Click inside the structure you want (Q), or drag a box round it (G)."
+_NEXT = "Click where the mask is wrong: Q adds, W takes away. N begins another object."
+
+
+class FastSAM3DWidget(QWidget):
+    """Click a structure of the chosen scan and get its mask.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer, as napari hands it to a plugin.
+    model : str, path or Predictor, optional
+        The model to begin with; by default the one of the settings.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, model: Any = None) -> None:
+        super().__init__()
+        guard()
+        self.viewer = napari_viewer
+        self.settings = load_settings()
+        self._bridge = Bridge()
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-files")
+        self._ending = Ending(self)
+        self._progress = ""
+        self._loading = False
+        self._trouble = ""
+        self._last: Result | None = None
+        self.model_thread = ModelThread(model or self.settings.model, self.settings.device)
+        self.views = ScanViews(
+            self.viewer,
+            self.model_thread,
+            self._files,
+            self._bridge,
+            self._ending,
+            self.settings.opacity,
+        )
+        self.verbs: dict[str, Callable[[], None]] = {
+            entry.key: getattr(self, entry.key) for entry in ACTIONS
+        }
+        self._build_panels()
+        self._chooser = ScanChooser(self, self._run_job, self._add_scan)
+        self.toolbox = Toolbox(self.viewer, self.prompts.choose)
+        self._shortcuts = Shortcuts(self, self.verbs)
+        self._aim = self._timer(_AIMING_MS, self._look_ahead)
+        self._frame_timer = self._timer(_FRAME_MS, self._follow_frame)
+        self._aimed_at: tuple[float, ...] = ()
+        self._connect()
+        self._load_model()
+        self.scan.refresh()
+        self._show_state()
+
+    @property
+    def view(self) -> SessionView | None:
+        """The session of the chosen scan, with its layers; None where there is none."""
+        return self.views.current
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model loads, or a click waits for its mask."""
+        return self._loading or (self.view is not None and self.view.pending > 0)
+
+    def open_scan(self) -> None:
+        """Ask for a file or a DICOM folder and open it."""
+        self._chooser.offer(self.scan.open_button)
+
+    def include(self) -> None:
+        """Take the tool whose clicks belong to the object, or put it away."""
+        self.toolbox.toggle("include")
+
+    def exclude(self) -> None:
+        """Take the tool whose clicks do not belong to the object, or put it away."""
+        self.toolbox.toggle("exclude")
+
+    def box(self) -> None:
+        """Take the box tool, or put it away."""
+        if self.view is not None and self.viewer.dims.ndisplay == 3:
+            self._say("Boxes are drawn in a slice: leave the 3D view first (Ctrl+Y).")
+        self.toolbox.toggle("box")
+
+    def adjust(self) -> None:
+        """Take the tool that moves and deletes prompts, or put it away."""
+        self.toolbox.toggle("adjust")
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        if self.view is not None and self.view.session.can_undo:
+            self.view.run("undo")
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        if self.view is not None and self.view.session.can_redo:
+            self.view.run("redo")
+
+    def reset_object(self) -> None:
+        """Remove every prompt of the current object."""
+        if self.view is not None and self.view.current is not None:
+            self.view.run("reset_object")
+
+    def next_object(self) -> None:
+        """Begin another object, unless the current one has no prompt yet."""
+        view = self.view
+        if view is None:
+            return
+        if view.current is None or view.current.prompts:
+            view.run("new_object")
+        if self.toolbox.tool is None:
+            self.toolbox.use("include")
+
+    def remove_object(self) -> None:
+        """Remove the current object with its mask."""
+        if self.view is not None and self.view.current is not None:
+            self.view.run("remove_object")
+
+    def save_mask(self) -> None:
+        """Ask for a file and write all objects to it."""
+        if self.view is None:
+            return
+        path = ask_path(self, self.view.frame.volume)
+        if path is not None:
+            self._save_to(path)
+
+    def toggle_mask(self) -> None:
+        """Hide the mask, or show it again."""
+        if self.view is not None:
+            layer = self.view.mask.layer
+            layer.visible = not layer.visible
+
+    def toggle_crop(self) -> None:
+        """Outline what the model looks at, or stop it."""
+        self.model.crop.value = not self.model.crop.value
+
+    def event(self, event: QEvent) -> bool:
+        """Hand the shortcuts to the main window when napari docks the widget."""
+        if event.type() in (QEvent.Type.Show, QEvent.Type.ParentChange):
+            self._shortcuts_dock()
+        return super().event(event)
+
+    def _shortcuts_dock(self) -> None:
+        shortcuts = getattr(self, "_shortcuts", None)
+        if shortcuts is not None:
+            shortcuts.dock()
+
+    def _build_panels(self) -> None:
+        known = getattr(self.model_thread.predictor, "name", self.settings.model)
+        self.scan = ScanPanel(self._images, self._use, self.open_scan)
+        self.prompts = PromptPanel(self.verbs, self._set_depth)
+        self.objects = ObjectsPanel(self.verbs, self._select, self._rename, self._set_visible)
+        self.model = ModelPanel(
+            ["default"], str(known), self.settings.device, self._change_model, self._show_crop
+        )
+        self.model.crop.value = self.settings.show_crop
+        self.status = StatusPanel()
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(8, 4, 8, 4)
+        for title, panel in (
+            ("Scan", self.scan),
+            ("Prompt", self.prompts),
+            ("Objects", self.objects),
+        ):
+            layout.addWidget(_heading(title))
+            layout.addWidget(panel)
+        layout.addWidget(self.model)
+        layout.addStretch(1)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(_scrolling(content), 1)
+        outer.addWidget(self.status)
+        self.setMinimumWidth(_MIN_WIDTH)
+
+    def _connect(self) -> None:
+        layers, dims = self.viewer.layers, self.viewer.dims
+        for happened in (layers.events.inserted, layers.events.reordered):
+            happened.connect(self._on_layers)
+        layers.events.removed.connect(self._on_removed)
+        layers.selection.events.active.connect(self._on_active)
+        for happened in (dims.events.current_step, dims.events.order, dims.events.ndisplay):
+            happened.connect(self._on_dims)
+        self.views.switched.connect(self._on_switched)
+        self.views.refused.connect(self._on_refused)
+        self.viewer.mouse_move_callbacks.append(_weakly(self._on_move))
+        self._ending.add(self._bridge.close)
+        self._ending.add(self.model_thread.close)
+        self._ending.add(_closer(self._files))
+        self.destroyed.connect(self._ending.slot())
+
+    def _timer(self, milliseconds: int, done: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(done)
+        return timer
+
+    def _images(self) -> list[Image]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def _use(self, layer: Image | None) -> None:
+        self.views.use(layer)
+
+    def _on_layers(self, event: Any = None) -> None:
+        # The viewer selects a new layer only after it has told of it.
+        self._bridge.soon(self.scan.refresh)
+
+    def _on_removed(self, event: Any) -> None:
+        self.views.forget(event.value)
+        self.scan.refresh()
+
+    def _on_active(self, event: Any = None) -> None:
+        self._shortcuts.leave_painting(self.toolbox.painting)
+
+    def _on_dims(self, event: Any = None) -> None:
+        if self.view is not None:
+            self.view.look()
+        layer = self.scan.layer
+        if layer is not None and layer.ndim > 3:
+            self._frame_timer.start()
+
+    def _on_move(self, event: Any) -> None:
+        if self.view is None:
+            return
+        self.toolbox.hover(event.position)
+        if self.toolbox.tool == "include" and self.viewer.dims.ndisplay == 2:
+            self._aimed_at = tuple(event.position)
+            self._aim.start()
+
+    def _look_ahead(self) -> None:
+        if self.view is not None and not self._loading and not self._trouble:
+            self.view.aim(self._aimed_at)
+
+    def _follow_frame(self) -> None:
+        self.views.follow(self.scan.layer)
+
+    def _on_switched(self, view: SessionView | None) -> None:
+        self._last = None
+        if view is not None:
+            view.state_changed.connect(self._show_state, unique=True)
+            view.finished.connect(self._on_finished, unique=True)
+            view.failed.connect(self._on_failed, unique=True)
+            view.said.connect(self._say, unique=True)
+            view.worked.connect(self._on_worked, unique=True)
+            view.boxes.depth = self.prompts.box_depth.value() or None
+            view.show_crop(bool(self.model.crop.value))
+            if self.toolbox.tool is None:
+                self.toolbox.tool = "include"
+            self.scan.tell(scan_facts(view.frame))
+        else:
+            self.scan.tell("")
+        self.toolbox.serve(view)
+        self._show_state()
+
+    def _on_refused(self, error: BaseException) -> None:
+        self._say(str(error))
+
+    def _run_job(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        self.status.busy("Reading the scan...")
+
+        def finish(outcome: Any) -> None:
+            self._show_status()
+            done(outcome)
+
+        self._bridge.watch(self._files.submit(job), finish, self._on_unread)
+
+    def _add_scan(self, volume: Volume) -> None:
+        layer = self.viewer.add_layer(Layer.create(*image_layer_data(volume)))
+        self.scan.choose(layer)
+        self._show_state()
+
+    def _on_unread(self, error: BaseException) -> None:
+        notify(error)
+        self._say("The scan could not be opened.")
+
+    def _save_to(self, path: Path) -> None:
+        assert self.view is not None
+        self.status.busy(f"Saving {path.name}...")
+        saved = self._files.submit(self.view.session.save, path)
+        self._bridge.watch(saved, self._on_saved, self._on_unsaved)
+
+    def _on_saved(self, path: Path) -> None:
+        tell(f"Saved {path}")
+        self._say(f"Saved {path.name} beside the scan." if self._beside(path) else f"Saved {path}.")
+
+    def _beside(self, path: Path) -> bool:
+        source = self.view.frame.volume.source.path if self.view is not None else None
+        return source is not None and source.parent == path.parent
+
+    def _on_unsaved(self, error: BaseException) -> None:
+        notify(error)
+        self._say("Nothing was saved.")
+
+    def _load_model(self) -> None:
+        self._loading, self._trouble = True, ""
+        self._bridge.watch(self.model_thread.load(), self._on_loaded, self._on_unloaded)
+        self._show_status()
+
+    def _on_loaded(self, predictor: Any) -> None:
+        self._loading = False
+        self.model.offer(_known_models())
+        self._show_status()
+
+    def _on_unloaded(self, error: BaseException) -> None:
+        self._loading, self._trouble = False, str(error)
+        notify(error)
+        self._show_status()
+
+    def _change_model(self, model: str, device: str) -> None:
+        keep_engine(model, device)
+        old, self.model_thread = self.model_thread, ModelThread(model, device)
+        self._ending.add(self.model_thread.close)
+        self.views.change_model(self.model_thread)
+        self._files.submit(old.close)
+        self._last = None
+        self._load_model()
+
+    def _show_crop(self, shown: bool) -> None:
+        keep_show_crop(shown)
+        if self.view is not None:
+            self.view.show_crop(shown)
+
+    def _set_depth(self, depth: float | None) -> None:
+        if self.view is not None:
+            self.view.boxes.depth = depth
+
+    def _select(self, number: int) -> None:
+        if self.view is not None:
+            self.view.run("select_object", number)
+
+    def _rename(self, number: int, name: str) -> None:
+        if self.view is not None:
+            self.view.run("rename_object", number, name)
+            self._show_state()
+
+    def _set_visible(self, number: int, visible: bool) -> None:
+        if self.view is not None:
+            self.view.set_visible(number, visible)
+
+    def _on_worked(self, what: str, done: int, of: int) -> None:
+        self._progress = what if done < of else ""
+        self._show_status()
+
+    def _on_finished(self, result: Result) -> None:
+        if not result.stale and result.quality is not None:
+            self._last = result
+        self._show_status()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._show_state()
+
+    def _show_state(self, state: Any = None) -> None:
+        view = self.view
+        objects = () if view is None else view.session.state.objects
+        current = None if view is None else view.session.state.current
+        self.objects.show_objects(objects, current, frozenset() if view is None else view.hidden)
+        self.prompts.setEnabled(view is not None)
+        self.prompts.set_history(
+            view is not None and view.session.can_undo,
+            view is not None and view.session.can_redo,
+            view is not None and view.current is not None and bool(view.current.prompts),
+        )
+        self._show_status()
+
+    def _say(self, message: str) -> None:
+        self.status.rest(message)
+
+    def _show_status(self) -> None:
+        self.status.tell(self._facts())
+        if self._loading:
+            self.status.busy("Loading the model; you can click already.")
+        elif self.view is not None and self.view.pending:
+            self.status.busy(f"{self._progress or 'Working'}...")
+        else:
+            self.status.rest(self._hint())
+
+    def _hint(self) -> str:
+        if self._trouble:
+            return self._trouble
+        if self.view is None:
+            return _NO_SCAN
+        notes = " ".join(self._last.notes) if self._last is not None else ""
+        if notes:
+            return notes
+        prompted = self.view.current is not None and bool(self.view.current.prompts)
+        return _NEXT if prompted else _READY
+
+    def _facts(self) -> str:
+        predictor = self.model_thread.predictor
+        if predictor is None:
+            return ""
+        parts = [f"{predictor.name} on {predictor.device}"]
+        if self._last is not None:
+            parts.append(f"{self._last.milliseconds:.0f} ms")
+            parts.append(f"quality {self._last.quality or 0:.0%}")
+        return " · ".join(parts)
+
+
+def _known_models() -> list[str]:
+    # Imported late: by now torch is loaded, in the model's thread.
+    from napari_fastsam3d.model import MODELS
+
+    return list(MODELS)
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
+
+
+def _scrolling(content: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(content)
+    return area
+
+
+def _weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a bound method for a list that the viewer keeps, so that it doesn't keep the widget."""
+    reference = weakref.WeakMethod(method)
+
+    def call(_viewer: Any, event: Any) -> None:
+        alive = reference()
+        if alive is not None:
+            alive(event)
+
+    return call
+
+
+def _closer(files: ThreadPoolExecutor) -> Callable[[], None]:
+    return lambda: files.shutdown(wait=False)

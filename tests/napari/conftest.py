@@ -1,0 +1,147 @@
+"""A viewer for every test, with or without a window, and a model that needs no weights."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+_LINUX = sys.platform.startswith("linux")
+if _LINUX and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
+HEADLESS = os.environ.get("QT_QPA_PLATFORM") == "offscreen"
+
+pytest.importorskip("napari", reason="the window needs napari")
+
+from napari_fastsam3d._napari.pyside_guard import guard  # noqa: E402
+
+guard()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HEADLESS and item.get_closest_marker("gl"):
+            item.add_marker(pytest.mark.skip(reason="needs a real window: run under xvfb-run"))
+
+
+@pytest.fixture(autouse=True)
+def _answer_gl_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Qt's offscreen platform has no OpenGL: answer the two questions that napari asks of it."""
+    if not HEADLESS:
+        return
+    answers = {"get_gl_extensions": "texture_float", "get_max_texture_sizes": (16384, 2048)}
+    for name in ("canvas", "layers.base", "layers.image", "layers.labels"):
+        module = importlib.import_module(f"napari._vispy.{name}")
+        for attribute, answer in answers.items():
+            if hasattr(module, attribute):
+                monkeypatch.setattr(module, attribute, lambda answer=answer: answer)
+
+
+@pytest.fixture(autouse=True)
+def _main_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Read and write the plugin's settings in the test's folder, never in the user's."""
+    from napari import settings
+
+    monkeypatch.setattr(settings, "_CFG_PATH", str(tmp_path / "settings" / "settings.yaml"))
+    settings._clear_plugin_settings_cache()
+    yield
+    settings._clear_plugin_settings_cache()
+
+
+class FloodPredictor:
+    """Segments what is connected to a click and about as bright: exact, quick and without torch.
+
+    Its grids are those of a network: axes R, A, S, the logits to feed back a quarter as fine.
+    """
+
+    name = "flood"
+    device = "cpu"
+    fingerprint = "flood"
+    feeds = "cumulative"
+    accepts_boxes = True
+    spacings = (1.5, 3.0)
+    start_spacing = 3.0
+    crop_size = 64
+    tolerance = 120.0
+
+    def normalise(self, crop: np.ndarray, inside: Any) -> np.ndarray:
+        return crop
+
+    def encode(self, image: np.ndarray) -> np.ndarray:
+        return np.asarray(image, dtype=np.float32)
+
+    def segment(
+        self,
+        encoded: np.ndarray,
+        points: np.ndarray,
+        labels: np.ndarray,
+        box: np.ndarray | None,
+        previous: np.ndarray | None,
+    ) -> Any:
+        mask = self._inside_box(encoded, box) if box is not None else np.zeros(encoded.shape, bool)
+        for point, label in zip(points, labels, strict=True):
+            blob = self._blob(encoded, point)
+            mask = mask | blob if label else mask & ~blob
+        fine = np.where(mask, 4.0, -4.0).astype(np.float32)
+        side = self.crop_size // 4
+        low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5))
+        return SimpleNamespace(low=low.astype(np.float32), fine=fine, quality=0.9)
+
+    def _blob(self, image: np.ndarray, point: np.ndarray) -> np.ndarray:
+        i, j, k = np.clip(np.round(point).astype(int), 0, self.crop_size - 1)
+        alike, _ = ndimage.label(np.abs(image - image[i, j, k]) < self.tolerance)
+        return alike == alike[i, j, k]
+
+    def _inside_box(self, image: np.ndarray, box: np.ndarray) -> np.ndarray:
+        low, high = np.floor(box[0]).astype(int), np.ceil(box[1]).astype(int) + 1
+        inside = np.zeros(image.shape, bool)
+        inside[tuple(slice(max(a, 0), max(b, 0)) for a, b in zip(low, high, strict=True))] = True
+        middle = image[tuple(np.clip(np.round(box.mean(axis=0)).astype(int), 0, None))]
+        return inside & (np.abs(image - middle) < self.tolerance)
+
+
+@pytest.fixture
+def flood() -> FloodPredictor:
+    return FloodPredictor()
+
+
+@pytest.fixture
+def make_widget(make_napari_viewer: Callable[..., Any], flood: FloodPredictor) -> Any:
+    """Return a function that opens a viewer with the widget docked, and gives both.
+
+    The viewer that the widget gets is behind napari's public proxy, as for any plugin.
+    """
+    from napari.utils._proxies import PublicOnlyProxy
+
+    from napari_fastsam3d._napari.widget import FastSAM3DWidget
+
+    def make(model: Any = flood, **arguments: Any) -> tuple[Any, FastSAM3DWidget]:
+        viewer = make_napari_viewer(**arguments)
+        widget = FastSAM3DWidget(PublicOnlyProxy(viewer), model=model)
+        viewer.window.add_dock_widget(widget, name="FastSAM3D", area="right")
+        return viewer, widget
+
+    return make
+
+
+@pytest.fixture
+def settle(qtbot: Any) -> Callable[[Any], None]:
+    """Return a function that waits until the widget has shown all that was asked of it."""
+
+    def wait(widget: Any) -> None:
+        qtbot.wait(20)
+        qtbot.waitUntil(lambda: not widget.busy, timeout=20_000)
+        qtbot.wait(20)
+
+    return wait

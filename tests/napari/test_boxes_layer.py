@@ -1,0 +1,105 @@
+"""Box prompts as rectangles of whatever slice is shown."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
+from napari_fastsam3d._napari.frame import Frame, frame_of_volume
+from napari_fastsam3d._napari.outline import Plane
+from napari_fastsam3d.geometry import Box, Volume
+
+BOX = Box((2, 3, 4), (6, 9, 9))
+
+
+@pytest.fixture
+def frame() -> Frame:
+    return frame_of_volume(Volume.from_array(np.zeros((20, 20, 20), np.int16)))
+
+
+@pytest.fixture
+def shown(frame: Frame) -> BoxesLayer:
+    return BoxesLayer(frame)
+
+
+@pytest.fixture
+def heard(shown: BoxesLayer) -> list[tuple[str, Any]]:
+    told: list[tuple[str, Any]] = []
+    shown.added.connect(lambda box: told.append(("added", box)))
+    shown.moved.connect(lambda number, box: told.append(("moved", (number, box))))
+    shown.deleted.connect(lambda numbers: told.append(("deleted", numbers)))
+    shown.refused.connect(lambda message: told.append(("refused", message)))
+    return told
+
+
+def _extent(vertices: np.ndarray) -> tuple[list[float], list[float]]:
+    return vertices.min(axis=0).tolist(), vertices.max(axis=0).tolist()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_box_is_cut_by_the_plane_that_is_looked_at(shown: BoxesLayer, axis: int) -> None:
+    shown.show([BoxMark(1, BOX)])
+    shown.look_at(Plane(axis, 5))
+    low, high = _extent(shown.layer.data[0])
+    assert low[axis] == high[axis] == 5
+    others = [i for i in range(3) if i != axis]
+    assert [low[i] for i in others] == [BOX.start[i] - 0.5 for i in others]
+    assert [high[i] for i in others] == [BOX.stop[i] - 0.5 for i in others]
+
+
+def test_many_boxes_survive_every_change_of_view(shown: BoxesLayer, heard: list) -> None:
+    boxes = [BoxMark(i, BOX.shifted((i, i, i))) for i in range(8)]
+    shown.show(boxes)
+    for plane in (Plane(1, 4), Plane(None), Plane(2, 7), Plane(0, 3)):
+        shown.look_at(plane)
+        assert shown.layer.nshapes == (48 if plane.axis is None else 8)
+    shown.show([])
+    assert shown.layer.nshapes == 0
+    assert heard == []
+
+
+def test_a_drawn_rectangle_becomes_a_box(shown: BoxesLayer, heard: list) -> None:
+    shown.layer.add(np.array([[8, 3, 4], [8, 3, 12], [8, 9, 12], [8, 9, 4]], float))
+    assert heard == [("added", Box((5, 3, 4), (12, 10, 13)))]
+
+
+def test_the_depth_can_be_given(shown: BoxesLayer, heard: list) -> None:
+    shown.depth = 3.0
+    shown.layer.add(np.array([[8, 3, 4], [8, 3, 12], [8, 9, 12], [8, 9, 4]], float))
+    assert heard[0][1].shape[0] == 3
+
+
+def test_a_single_click_makes_no_box(shown: BoxesLayer, heard: list) -> None:
+    shown.layer.add(np.array([[8, 3, 4], [8, 3, 4.2], [8, 3.2, 4.2], [8, 3.2, 4]], float))
+    assert heard[0][0] == "refused"
+
+
+def test_dragging_a_side_keeps_the_depth(shown: BoxesLayer, heard: list) -> None:
+    shown.show([BoxMark(5, BOX)])
+    shown.look_at(Plane(0, 4))
+    bigger = shown.layer.data[0].copy()
+    bigger[bigger[:, 2] > 8, 2] = 11.5
+    with shown.layer.events.data.blocker():
+        shown.layer.data = [bigger]
+    shown.layer.events.data(
+        value=shown.layer.data, action="changed", data_indices=(0,), vertex_indices=((),)
+    )
+    assert heard == [("moved", (5, Box((2, 3, 4), (6, 9, 12))))]
+
+
+def test_deleting_tells_which_box_is_gone(shown: BoxesLayer, heard: list) -> None:
+    shown.show([BoxMark(5, BOX), BoxMark(6, BOX)])
+    shown.layer.selected_data = {1}
+    shown.layer.remove_selected()
+    assert heard == [("deleted", (6,))]
+
+
+def test_the_crop_is_outlined_only_when_asked_for(frame: Frame) -> None:
+    crop = CropLayer(frame, lambda: BOX)
+    crop.look_at(Plane(1, 4))
+    assert crop.layer.nshapes == 0
+    crop.shown = True
+    crop.show()
+    assert crop.layer.nshapes == 1
+    assert not crop.layer.editable

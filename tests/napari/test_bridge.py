@@ -1,0 +1,104 @@
+"""From other threads to the main one, and an orderly end."""
+
+import gc
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QApplication
+
+from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
+from napari_fastsam3d.errors import VolumeError
+
+
+@pytest.fixture
+def bridge(qtbot: Any) -> Bridge:
+    return Bridge()
+
+
+def test_what_other_threads_send_arrives_in_the_main_thread(bridge: Bridge, qtbot: Any) -> None:
+    arrived: list[tuple[str, bool]] = []
+    main = threading.get_ident()
+    send = bridge.to_main(lambda word: arrived.append((word, threading.get_ident() == main)))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(send, "mask").result()
+        qtbot.waitUntil(lambda: bool(arrived))
+    assert arrived == [("mask", True)]
+
+
+def test_a_future_is_told_as_done_or_failed(bridge: Bridge, qtbot: Any) -> None:
+    told: list[Any] = []
+    good: Future[int] = Future()
+    bad: Future[int] = Future()
+    bridge.watch(good, told.append)
+    bridge.watch(bad, told.append, lambda error: told.append(str(error)))
+    good.set_result(3)
+    bad.set_exception(ValueError("no"))
+    qtbot.waitUntil(lambda: len(told) == 2)
+    assert told == [3, "no"]
+
+
+def test_a_cancelled_future_is_told_to_nobody(bridge: Bridge, qtbot: Any) -> None:
+    told: list[Any] = []
+    future: Future[int] = Future()
+    bridge.watch(future, told.append, told.append)
+    future.cancel()
+    future.set_running_or_notify_cancel()
+    qtbot.wait(20)
+    assert told == []
+
+
+def test_after_the_end_nothing_arrives(bridge: Bridge, qtbot: Any) -> None:
+    told: list[Any] = []
+    send = bridge.to_main(told.append)
+    bridge.soon(lambda: told.append("soon"))
+    bridge.close()
+    send("late")
+    qtbot.wait(20)
+    assert told == []
+
+
+def test_our_errors_are_told_by_their_message(qtbot: Any) -> None:
+    seen: list[Any] = []
+    notification_manager.notification_ready.connect(seen.append)
+    notify(VolumeError("It is flat.", "Choose a volume."))
+    notification_manager.notification_ready.disconnect(seen.append)
+    assert [note.message for note in seen] == ["It is flat. Choose a volume."]
+    assert seen[0].severity == "error"
+
+
+class _Owner:
+    pass
+
+
+def test_the_end_comes_once(qtbot: Any) -> None:
+    calls: list[str] = []
+    owner = _Owner()
+    ending = Ending(owner)
+    ending.add(lambda: calls.append("a"))
+    ending.add(lambda: calls.append("b"))
+    ending.now()
+    ending.now()
+    del owner
+    gc.collect()
+    assert calls == ["b", "a"]
+
+
+def test_the_end_comes_when_the_owner_is_forgotten(qtbot: Any) -> None:
+    calls: list[str] = []
+    owner = _Owner()
+    ending = Ending(owner)
+    ending.add(lambda: calls.append("closed"))
+    del owner
+    gc.collect()
+    assert calls == ["closed"]
+
+
+def test_the_application_ends_everything(qtbot: Any) -> None:
+    calls: list[str] = []
+    owner = _Owner()
+    Ending(owner).add(lambda: calls.append("closed"))
+    QApplication.instance().aboutToQuit.emit()
+    assert calls == ["closed"]

@@ -1,0 +1,98 @@
+"""What napari learns from the manifest."""
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from npe2 import PluginManager, PluginManifest
+
+import napari_fastsam3d
+
+NAME = "napari-fastsam3d"
+
+
+@pytest.fixture
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(Path(napari_fastsam3d.__file__).parent / "napari.yaml")
+
+
+@pytest.fixture
+def registered(npe2pm: Any) -> PluginManager:
+    if NAME not in npe2pm:
+        npe2pm.register(PluginManifest.from_distribution(NAME))
+    return npe2pm
+
+
+@pytest.fixture
+def kept(plugin_settings: Any, registered: PluginManager) -> Iterator[Any]:
+    from napari.settings import get_plugin_settings
+
+    return get_plugin_settings(NAME)
+
+
+def test_every_command_can_be_called(manifest: PluginManifest) -> None:
+    manifest.validate_imports()
+    for command in manifest.contributions.commands:
+        module, _, name = command.python_name.partition(":")
+        assert callable(getattr(import_module(module), name))
+
+
+def test_there_is_one_widget(manifest: PluginManifest) -> None:
+    assert [widget.display_name for widget in manifest.contributions.widgets] == ["FastSAM3D"]
+
+
+def test_a_bare_name_opens_the_widget(
+    make_napari_viewer: Callable[..., Any], registered: PluginManager
+) -> None:
+    viewer = make_napari_viewer()
+    _, widget = viewer.window.add_plugin_dock_widget(NAME)
+    assert type(widget).__name__ == "FastSAM3DWidget"
+    assert "viewer._" not in str(widget.viewer)
+
+
+def test_the_widget_is_in_the_menus_of_layers(manifest: PluginManifest) -> None:
+    menus = manifest.contributions.menus
+    for menu in ("napari/layers/segment", "napari/layers/annotate"):
+        assert [item.command for item in menus[menu]] == ["napari-fastsam3d.widget"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.nii", "a.nii.gz", "a.b.nii.gz", "A.NII.GZ", "a.nrrd", "a.nhdr", "a.mha", "a.mhd"]
+)
+def test_scans_are_read_by_us(registered: PluginManager, name: str) -> None:
+    readers = [each.command for each in registered.iter_compatible_readers(name)]
+    assert "napari-fastsam3d.read" in readers
+
+
+def test_the_sample_is_a_torso(
+    make_napari_viewer: Callable[..., Any], registered: PluginManager
+) -> None:
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open_sample(NAME, "torso-phantom")
+    assert tuple(layer.axis_labels) == ("I", "P", "L")
+    assert np.ptp(layer.data) > 1000
+
+
+def test_settings_have_defaults_and_are_kept(kept: Any) -> None:
+    from napari_fastsam3d._napari.settings import (
+        Settings,
+        keep_engine,
+        keep_show_crop,
+        load_settings,
+    )
+
+    assert load_settings() == Settings()
+    keep_engine("default", "cpu")
+    keep_show_crop(True)
+    assert load_settings() == Settings(device="cpu", show_crop=True)
+    assert "device: cpu" in Path(kept.config_path).read_text()
+
+
+def test_a_widget_without_the_plugin_has_the_defaults(plugin_settings: Any) -> None:
+    from napari_fastsam3d._napari.settings import Settings, keep_engine, load_settings
+
+    keep_engine("default", "cuda")
+    assert load_settings() == Settings()

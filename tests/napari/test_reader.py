@@ -1,0 +1,138 @@
+"""Scans into layers."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from napari.layers import Layer
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QInputDialog
+
+from napari_fastsam3d._napari import reader
+from napari_fastsam3d._napari.contrast import SOFT_TISSUE, contrast_limits
+from napari_fastsam3d._napari.frame import frame_of_layer
+from napari_fastsam3d._napari.reader import get_reader, read_layers
+from napari_fastsam3d._napari.scan_chooser import ask_part
+from napari_fastsam3d._napari.scan_parts import Part, parts_of
+from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.geometry import Volume, torso_phantom
+
+
+@pytest.fixture(autouse=True)
+def _no_old_messages() -> None:
+    notification_manager.records.clear()
+
+
+def messages() -> list[str]:
+    return [note.message for note in notification_manager.records]
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> Path:
+    data = np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3)
+    path = tmp_path / "series.nii.gz"
+    nib.save(nib.Nifti1Image(data, np.diag([2.0, 2.0, 3.0, 1.0])), path)
+    return path
+
+
+def test_a_scan_becomes_an_image_layer_that_remembers_it(tmp_path: Path) -> None:
+    data = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+    path = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(data, np.diag([-2.0, 2.0, 3.0, 1.0])), path)
+    read = get_reader(str(path))
+    assert read is not None
+    ((voxels, arguments, kind),) = read(str(path))
+    layer = Layer.create(voxels, arguments, kind)
+    volume = frame_of_layer(layer).volume
+    assert layer.name == "scan"
+    assert np.array_equal(volume.voxels, data)
+    assert volume.source.path == path
+
+
+@pytest.mark.parametrize("name", ["photo.png", "stack.tif", "notes.txt"])
+def test_other_files_are_left_to_other_readers(name: str) -> None:
+    assert get_reader(name) is None
+
+
+def test_a_folder_without_dicom_is_left_to_other_readers(tmp_path: Path) -> None:
+    (tmp_path / "0.0.0").write_bytes(b"a chunk of something")
+    assert get_reader(str(tmp_path)) is None
+
+
+def test_a_dicom_folder_is_read(shared: Path) -> None:
+    folder = str(shared / "data" / "awkward" / "dicom_ct_20slices")
+    read = get_reader(folder)
+    assert read is not None
+    ((voxels, arguments, _),) = read(folder)
+    assert 20 in voxels.shape
+    assert arguments["contrast_limits"][0] < arguments["contrast_limits"][1]
+
+
+def test_of_several_volumes_the_first_is_shown_where_nobody_can_be_asked(
+    series: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(reader, "_has_window", lambda: False)
+    ((voxels, _, _),) = read_layers(str(series))
+    assert voxels.shape == (6, 5, 4)
+    assert any("holds 3 volumes" in message for message in messages())
+
+
+def test_of_several_volumes_the_user_chooses(series: Path, monkeypatch: Any, qtbot: Any) -> None:
+    monkeypatch.setattr(reader, "_has_window", lambda: True)
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("volume 3 of 3", True))
+    ((_, arguments, kind),) = read_layers(str(series))
+    assert kind == "image"
+    volume = arguments["metadata"]["napari_fastsam3d.volume"]
+    assert volume.voxels[0, 0, 0] == 2
+
+
+def test_choosing_none_is_an_error_with_a_remedy(series: Path, monkeypatch: Any, qtbot) -> None:
+    monkeypatch.setattr(reader, "_has_window", lambda: True)
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("", False))
+    with pytest.raises(VolumeError, match="Open it again"):
+        read_layers(str(series))
+
+
+def test_two_dicom_series_are_two_parts(shared: Path) -> None:
+    parts = parts_of(shared / "data" / "awkward" / "dicom_two_series")
+    assert len(parts) == 2
+    assert len({part.label for part in parts}) == 2
+    assert all(part.series for part in parts)
+
+
+def test_one_volume_asks_nothing() -> None:
+    assert ask_part(None, Path("a.nii"), [Part("the volume")]) == Part("the volume")
+
+
+def test_a_damaged_file_is_one_clear_error(shared: Path) -> None:
+    for name in ("truncated.nii.gz", "corrupted.nii.gz", "lfs_pointer.nii.gz"):
+        with pytest.raises(VolumeError):
+            read_layers(str(shared / "data" / "awkward" / name))
+
+
+def test_what_was_repaired_is_told(shared: Path) -> None:
+    read_layers(str(shared / "data" / "awkward" / "no_qform_no_sform.nii.gz"))
+    assert messages()
+
+
+def test_a_ct_is_shown_in_the_window_of_soft_tissue() -> None:
+    volume, _, _ = torso_phantom(spacing=(6.0, 6.0, 6.0))
+    assert contrast_limits(volume) == SOFT_TISSUE
+
+
+def test_an_mr_is_shown_by_its_own_range() -> None:
+    rng = np.random.default_rng(0)
+    voxels = np.zeros((30, 30, 30), np.uint16)
+    voxels[5:25, 5:25, 5:25] = rng.integers(200, 900, (20, 20, 20))
+    voxels[10, 10, 10] = 60_000
+    low, high = contrast_limits(Volume.from_array(voxels))
+    assert 190 < low < 260
+    assert 800 < high < 1000
+
+
+@pytest.mark.parametrize("value", [0, 7, np.nan])
+def test_a_constant_image_has_usable_limits(value: float) -> None:
+    low, high = contrast_limits(Volume.from_array(np.full((4, 4, 4), value, np.float32)))
+    assert high > low
