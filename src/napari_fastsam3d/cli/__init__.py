@@ -18,6 +18,7 @@ from napari_fastsam3d.cli.bench import bench
 from napari_fastsam3d.cli.demo import demo
 from napari_fastsam3d.cli.doctor import doctor
 from napari_fastsam3d.cli.evaluate import evaluate
+from napari_fastsam3d.cli.models import models
 from napari_fastsam3d.cli.segment import segment
 from napari_fastsam3d.cli.train import train
 from napari_fastsam3d.errors import FastSAM3DError
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for _command in (segment, demo, doctor, bench, evaluate, train):
     app.command()(_command)
+app.add_typer(models)
 
 
 def _show_version(wanted: bool) -> None:

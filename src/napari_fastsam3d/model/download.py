@@ -175,7 +175,7 @@ def _block(response: HTTPResponse, url: str, part: "_Part", cancelled: Callable[
             f"The download of {_name(url)} was stopped.",
             "What has arrived is kept; fetch it again to go on.",
         )
-    return response.read(_BLOCK)
+    return response.read1(_BLOCK)  # what there is: nothing is lost if the rest never comes
 
 
 def _start(response: HTTPResponse, part: "_Part") -> int | None:
