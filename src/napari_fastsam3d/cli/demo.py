@@ -66,6 +66,28 @@ class Step:
     milliseconds: float
 
 
+@dataclass(frozen=True)
+class Performance:
+    """What the demonstration did, and what of it can be shown in a window.
+
+    Parameters
+    ----------
+    steps : list of Step
+        In the order of the prompts.
+    written : list of Path
+        The scan, the masks in one file, and the picture.
+    plane : int
+        The axial plane that shows most, counted from the head.
+    objects : dict of str to list
+        For each object's name, verbs of a session with their arguments.
+    """
+
+    steps: list[Step]
+    written: list[Path]
+    plane: int
+    objects: dict[str, list[Call]]
+
+
 def _click(
     session: "Session", name: str, truth: "NDArray[np.bool_]", clicks: int
 ) -> Iterator[Step]:
@@ -127,17 +149,19 @@ def _outlines(session: "Session") -> "list[Outline]":
 
 def _write(session: "Session", picture: "Image", out: Path) -> list[Path]:
     """Save the scan, both masks in one file, and the picture; give their paths in that order."""
-    scan = _write_scan(session.volume, out / "phantom.nii.gz")
-    mask = session.save(out / "mask.nii.gz")
-    picture.save(out / "picture.png")
-    return [scan, mask, out / "picture.png"]
+    written = [out / name for name in ("phantom.nii.gz", "mask.nii.gz", "picture.png")]
+    _write_scan(session.volume, written[0])
+    session.save(written[1])
+    picture.save(written[2])
+    return written
 
 
-def _write_scan(volume: "Volume", path: Path) -> Path:
+def _write_scan(volume: "Volume", path: Path) -> None:
     import nibabel as nib
 
-    nib.Nifti1Image(volume.voxels, volume.affine).to_filename(path)
-    return path
+    image = nib.Nifti1Image(volume.voxels, volume.affine)
+    image.header.set_xyzt_units("mm")
+    image.to_filename(path)
 
 
 def _calls(state: "SessionState") -> "dict[str, list[Call]]":
@@ -180,6 +204,39 @@ def _make_folder(out: Path) -> None:
         ) from error
 
 
+def _segment(out: Path, clicks: int, model: str, device: str) -> Performance:
+    from napari_fastsam3d.cli.picture import draw, planes_of
+    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.geometry import torso_phantom
+    from napari_fastsam3d.session import Session
+
+    with telling() as tell:
+        tell("making the phantom")
+        volume, labels, names = torso_phantom()
+        truths = {name: labels == value for value, name in names.items()}
+        tell(f"loading the model {model}")
+        with Session(volume, model=model, device=device) as session:
+            tell("clicking")
+            steps = list(_perform(session, truths, clicks))
+            tell(f"writing to {out}")
+            outlines = _outlines(session)
+            written = _write(session, draw(volume, outlines, _SOFT_TISSUE), out)
+            plane = planes_of(volume, outlines)[0]
+            return Performance(steps, written, plane, _calls(session.state))
+
+
+def _show(performance: Performance) -> None:
+    from napari_fastsam3d.cli.window import has_display, has_napari
+
+    if not (has_display() and has_napari()):
+        typer.echo("No window: that needs a display, and napari (see `napari-fastsam3d doctor`).")
+        return
+    typer.echo("opening napari")
+    command = napari_command(performance.written[0], performance.plane, performance.objects)
+    if subprocess.run(command).returncode:
+        typer.echo("napari could not open: `napari-fastsam3d doctor` says why.", err=True)
+
+
 def demo(
     out: Annotated[
         Path, typer.Option(help="Folder for the scan, the mask and the picture.")
@@ -195,34 +252,10 @@ def demo(
 
     Works without a display and without Qt; with both, it leaves napari open with the result.
     """
-    from napari_fastsam3d.cli import window as screen
-    from napari_fastsam3d.cli.picture import draw, planes_of
-    from napari_fastsam3d.cli.progress import telling
-    from napari_fastsam3d.geometry import torso_phantom
-    from napari_fastsam3d.session import Session
-
     _make_folder(out)
-    with telling() as tell:
-        tell("making the phantom")
-        volume, labels, names = torso_phantom()
-        truths = {name.replace("_", " "): labels == value for value, name in names.items()}
-        tell(f"loading the model {model}")
-        with Session(volume, model=model, device=device) as session:
-            tell("clicking")
-            steps = list(_perform(session, truths, clicks))
-            tell(f"writing to {out}")
-            outlines = _outlines(session)
-            written = _write(session, draw(volume, outlines, _SOFT_TISSUE), out)
-            objects = _calls(session.state)
-    _print_table(steps)
-    for path in written:
+    shown = _segment(out, clicks, model, device)
+    _print_table(shown.steps)
+    for path in shown.written:
         typer.echo(f"wrote {path}")
-    if not window:
-        return
-    if not (screen.has_display() and screen.has_napari()):
-        typer.echo("No window: that needs a display, and napari (see `napari-fastsam3d doctor`).")
-        return
-    plane = planes_of(volume, outlines)[0]
-    typer.echo("opening napari")
-    if subprocess.run(napari_command(written[0], plane, objects)).returncode:
-        typer.echo("napari could not open: `napari-fastsam3d doctor` says why.", err=True)
+    if window:
+        _show(shown)
