@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.frames import choose_frame
-from napari_fastsam3d.geometry.meta_image import check_meta_image
+from napari_fastsam3d.geometry.integrity import check_meta_image, check_nrrd
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume
 
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _NRRD_SUFFIXES = (".nrrd", ".nhdr")
-_META_SUFFIXES = (".mha", ".mhd")
 
 
 def read_itk(path: Path, frame: int | None = None) -> Volume:
     """Read a .nrrd, .nhdr, .mha or .mhd file; see `read_volume`."""
-    if path.suffix.lower() in _META_SUFFIXES:
-        check_meta_image(path)
+    is_nrrd = path.suffix.lower() in _NRRD_SUFFIXES
+    (check_nrrd if is_nrrd else check_meta_image)(path)
     reader = _reader(path)
     chosen = choose_frame(path.name, _frames(reader, path), frame)
     if reader.GetDimension() == 4:
@@ -33,7 +32,7 @@ def read_itk(path: Path, frame: int | None = None) -> Volume:
         reader.SetExtractSize([*reader.GetSize()[:3], 0])
     image = _executed(reader, path)
     notes: list[str] = []
-    if path.suffix.lower() in _NRRD_SUFFIXES and not reader.HasMetaDataKey("NRRD_space"):
+    if is_nrrd and not reader.HasMetaDataKey("NRRD_space"):
         notes.append("The file does not say in which space it lies: LPS, as in DICOM, is assumed.")
     source = Source(path, "itk", frame=None if frame is None else chosen)
     voxels = array_of(image)

@@ -25,6 +25,7 @@ _SINGLE_FILE_MAGIC = (b"n+1", b"n+2")
 _VECTOR_INTENTS = range(1005, 1013)
 _MM_PER_UNIT = {1: 1e3, 3: 1e-3}
 _UNIT_NAMES = {1: "metres", 3: "micrometres"}
+_MOST_DIMENSIONS = 7
 _SLAB_BYTES = 1 << 24
 
 _MEND = "Mend the header, or convert the scan from its DICOM files again."
@@ -102,7 +103,7 @@ def _damage_told(path: Path) -> Generator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise VolumeError(f"{path.name} is damaged: {_sentence(error)}", _FETCH) from error
-    except (HeaderDataError, ValueError) as error:
+    except (HeaderDataError, KeyError, ValueError) as error:
         raise VolumeError(
             f"The header of {path.name} makes no sense: {_sentence(error)}", _MEND
         ) from error
@@ -154,7 +155,7 @@ def _read_header(stream: BufferedIOBase, path: Path) -> Any:
 def _frames(header: Any, path: Path) -> int:
     """Return how many 3D volumes there are; raise VolumeError unless they are of scalars."""
     shape = [int(n) for n in header.get_data_shape()]
-    if any(n < 1 for n in shape):
+    if not 1 <= int(header["dim"][0]) <= _MOST_DIMENSIONS or any(n < 1 for n in shape):
         raise VolumeError(f"{path.name} says that its shape is {tuple(shape)}.", _MEND)
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
