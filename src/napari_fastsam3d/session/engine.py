@@ -134,11 +134,25 @@ class Engine:
             return self.thread.submit(self._run_look_ahead, self._newest_look, index)
 
     def wait(self) -> None:
-        """Block until every mask asked for so far is there."""
+        """Block until every mask asked for so far is there.
+
+        Where an undo failed and could not be taken back, for the log had gone on, the mask is
+        asked for once more.
+        """
         if self.thread.is_current:
             raise SessionError("The model thread can't wait for itself.", "Use another thread.")
-        while self._unanswered:
-            self.thread.submit(_nothing).result()
+        self._wait_for_answers()
+        if not self._closed:
+            self._ask_again()
+            self._wait_for_answers()
+
+    def behind(self) -> list[int]:
+        """Return the ids of the objects whose mask doesn't follow their prompts, and won't.
+
+        Empty as long as any mask is still being made.
+        """
+        with self._lock:
+            return [] if self._unanswered else self._behind()
 
     def close(self) -> None:
         """Answer no more; what waits comes out stale."""
@@ -192,6 +206,22 @@ class Engine:
         if request.serial is not None:
             self._unsettled.setdefault(request.object, []).append(request.serial)
         return future
+
+    def _wait_for_answers(self) -> None:
+        while self._unanswered:
+            self.thread.submit(_nothing).result()
+
+    def _ask_again(self) -> None:
+        with self._lock:
+            for number in () if self._unanswered else self._behind():
+                self._ask_model(_Request(next(self._numbers), number, perf_counter()))
+
+    def _behind(self) -> list[int]:
+        return [
+            each.id
+            for each in self._history.state.objects
+            if not self._shown.get(each.id, _Shown()).answers(each.prompts)
+        ]
 
     def _forget(self, request: _Request) -> Box:
         """Drop the mask of an object that is gone; return where it was."""
@@ -265,11 +295,8 @@ class Engine:
 
     def _settle(self, number: int) -> None:
         """Ask again for what is left, when steps that were overtaken never got their mask."""
-        state = self._history.state
         left = self._unsettled.get(number)
-        if not state.has(number) or not left:
-            return
-        if not self._shown.get(number, _Shown()).answers(state.object(number).prompts):
+        if left and number in self._behind():
             serial = left.pop()
             self._ask_model(_Request(next(self._numbers), number, perf_counter(), serial=serial))
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: A002 - `object` is the word of the design's interface, session.mask(object=2)
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
@@ -260,17 +261,12 @@ class Session:
         Raises
         ------
         SessionError
-            If there is nothing to save.
+            If there is nothing to save, or a mask isn't what its prompts would make of it.
         SaveError
             If it can't be written.
         """
         self.wait()
-        chosen = self.state.objects if object is None else (self.state.object(object),)
-        drawn = [each for each in chosen if not self.region(each.id).is_empty]
-        if not drawn:
-            raise SessionError(
-                "There is no mask to save.", "Click on a structure, or draw a box around it, first."
-            )
+        drawn = self._drawn(self.state.objects if object is None else [self.state.object(object)])
         if object is not None:
             return save_mask(path, self.mask(object), self.volume)
         names = {each.value: each.name for each in drawn}
@@ -299,6 +295,22 @@ class Session:
         self._engine.close()
         if self._owns_thread:
             self.thread.close()
+
+    def _drawn(self, objects: Sequence[ObjectState]) -> list[ObjectState]:
+        """Return those of the objects that have a mask; SessionError if none, or a wrong one."""
+        behind = self._engine.behind()
+        wrong = [each.name for each in objects if each.id in behind]
+        if wrong:
+            raise SessionError(
+                f"The model failed, so the mask of {', '.join(wrong)} doesn't follow its prompts.",
+                "Undo the last step, or choose another model or device, and save again.",
+            )
+        drawn = [each for each in objects if not self.region(each.id).is_empty]
+        if not drawn:
+            raise SessionError(
+                "There is no mask to save.", "Click on a structure, or draw a box around it, first."
+            )
+        return drawn
 
     def _waiting(self) -> Futures:
         if self.thread.is_current:
