@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model.pyramid_decoder import Prompts, affinity_map, box_map, click_map
+from napari_fastsam3d.model.pyramid_decoder import (
+    Prompts,
+    affinity_map,
+    box_map,
+    click_map,
+    reach_map,
+    similarity_map,
+)
 
 
 def crop(size=64, seed=0):
@@ -129,3 +136,33 @@ def test_bfloat16_stays_near_float32(tiny_predictor):
     rounded = fast.segment(fast.encode(crop()), *said)
     scale = np.abs(exact.fine).max()
     assert np.abs(exact.fine - rounded.fine).max() < 0.1 * scale
+
+
+def test_similarity_is_one_where_the_intensity_is_the_clicked_one():
+    intensity = torch.zeros(1, 16, 16, 16)
+    intensity[0, 5, 7, 10] = 2.0
+    said = prompts([[20.0, 31, 42], [0, 0, 0]], [1, 0])
+    clicked = torch.tensor([[2.0, 0.0]])
+    alike = similarity_map(intensity, clicked, said, 1, 0.5)[0]
+    assert alike[5, 7, 10] == 1
+    assert alike[0, 0, 0].item() == pytest.approx(np.exp(-8), rel=1e-4)
+    assert (similarity_map(intensity, clicked, prompts([[1.0, 1, 1]], [0]), 1, 0.5) == 0).all()
+
+
+def test_reach_stops_at_what_is_unlike():
+    """Two like regions with an unlike wall between: the seed fills its own side only."""
+    similarity = torch.ones(1, 12, 12, 12)
+    similarity[0, 6] = 0
+    seeds = torch.zeros(1, 12, 12, 12)
+    seeds[0, 2, 5, 5] = 1
+    reach = reach_map(similarity, seeds, steps=12)
+    assert (reach[0, :6] == 1).all()
+    assert (reach[0, 6:] == 0).all()
+
+
+def test_reach_is_dimmed_by_every_cell_on_the_way():
+    similarity = torch.full((1, 8, 8, 8), 0.5)
+    seeds = torch.zeros(1, 8, 8, 8)
+    seeds[0, 0, 0, 0] = 1
+    reach = reach_map(similarity, seeds, steps=3)
+    assert [reach[0, i, 0, 0].item() for i in range(5)] == [0.5, 0.25, 0.125, 0.0625, 0]

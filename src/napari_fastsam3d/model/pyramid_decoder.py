@@ -17,6 +17,13 @@ NARROW, WIDE = 2.5, 10.0
 """Standard deviations, in crop voxels, of the two maps drawn around each click."""
 
 
+STRICT, LOOSE = 0.2, 0.6
+"""Differences of normalised intensity within which a cell counts as like the clicked one."""
+
+REACH = 10
+"""Cells that the reach of a click may cross."""
+
+
 @dataclass(frozen=True)
 class Prompts:
     """What the user said about one object, in crop indices.
@@ -123,6 +130,58 @@ def affinity_map(keys: Tensor, prompts: Prompts, label: int, cell: int) -> Tenso
     return best.transpose(1, 2).reshape(b, size, size, size, heads)
 
 
+def clicked_intensity(pyramid: Pyramid, prompts: Prompts) -> Tensor:
+    """Give the mean intensity (B, N) of the 4^3 voxels around each point."""
+    size = pyramid.middle_intensity.shape[1]
+    return pyramid.middle_intensity.flatten(1).gather(1, cell_of(prompts.points, size, 4))
+
+
+@torch.no_grad()
+def similarity_map(
+    intensity: Tensor, clicked: Tensor, prompts: Prompts, label: int, tolerance: float
+) -> Tensor:
+    """Tell how near each cell's intensity is to that of the clicked ones.
+
+    Parameters
+    ----------
+    intensity : Tensor
+        (B, D, H, W) normalised intensities of the cells.
+    clicked : Tensor
+        (B, N) intensity at each point.
+    prompts, label
+        As in `click_map`.
+    tolerance : float
+        Standard deviation of the Gaussian of the difference.
+
+    Returns
+    -------
+    Tensor
+        (B, D, H, W) in [0, 1]: the largest over the clicks of that label, 0 where there is none.
+    """
+    difference = (intensity[:, None] - clicked[..., None, None, None]) / tolerance
+    alike = torch.exp(-0.5 * difference**2) * (prompts.labels == label)[..., None, None, None]
+    return alike.amax(1)
+
+
+@torch.no_grad()
+def reach_map(similarity: Tensor, seeds: Tensor, steps: int = REACH) -> Tensor:
+    """Spread seeds over neighbouring cells, dimmed by every cell that is unlike the clicked ones.
+
+    This is the exponential of a geodesic distance whose steps cost the dissimilarity (Wang et al.
+    2018 give such distances to a network), found by `steps` rounds of propagation.
+
+    Parameters
+    ----------
+    similarity, seeds : Tensor
+        (B, D, H, W) in [0, 1].
+    """
+    reach = seeds * similarity
+    for _ in range(steps):
+        spread = F.max_pool3d(reach[:, None], 3, stride=1, padding=1)[:, 0]
+        reach = torch.maximum(reach, spread * similarity)
+    return reach
+
+
 class PyramidPromptEncoder(nn.Module):
     """Turn points and a box into tokens, and the previous mask into a bias of the image tokens."""
 
@@ -175,10 +234,10 @@ class PyramidDecoder(nn.Module):
         self.skip_coarse = nn.Linear(config.widths[2], coarse)
         self.block_coarse = ResidualBlock(coarse)
         self.expand_middle = Expand(coarse, middle)
-        self.skip_middle = nn.Linear(config.widths[1] + 6 + 2 * heads[1], middle)
+        self.skip_middle = nn.Linear(config.widths[1] + 12 + 2 * heads[1], middle)
         self.block_middle = ResidualBlock(middle)
         self.expand_fine = Expand(middle, fine)
-        self.skip_fine = nn.Linear(config.widths[0] + 3 + 2 * heads[0], fine)
+        self.skip_fine = nn.Linear(config.widths[0] + 7 + 2 * heads[0], fine)
         self.conv_fine = Convolution(fine)
         self.hyper_middle = self._mlp(width, middle)
         self.hyper_fine = self._mlp(width, fine)
@@ -245,6 +304,13 @@ class PyramidDecoder(nn.Module):
             box_map(prompts.box, size, 4),
             torch.tanh(prompts.previous[:, 0].float() / 4),
         ]
+        clicked = clicked_intensity(pyramid, prompts)
+        for label in (1, 0):
+            strict, loose = (
+                similarity_map(pyramid.middle_intensity, clicked, prompts, label, tolerance)
+                for tolerance in (STRICT, LOOSE)
+            )
+            maps += [strict, loose, reach_map(loose, maps[2 * (1 - label)])]
         return torch.cat(
             [
                 pyramid.middle,
@@ -262,6 +328,12 @@ class PyramidDecoder(nn.Module):
             click_map(prompts, 1, size, 2, NARROW),
             click_map(prompts, 0, size, 2, NARROW),
             box_map(prompts.box, size, 2),
+        ]
+        clicked = clicked_intensity(pyramid, prompts)
+        maps += [
+            similarity_map(pyramid.fine_intensity, clicked, prompts, label, tolerance)
+            for label in (1, 0)
+            for tolerance in (STRICT, LOOSE)
         ]
         return torch.cat(
             [

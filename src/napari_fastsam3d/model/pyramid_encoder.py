@@ -73,6 +73,8 @@ class Pyramid:
         Channels-last features at S/2, S/4 and S/8.
     fine_keys, middle_keys : Tensor
         (B, heads, cells, affinity_width): unit vectors that click affinities compare.
+    fine_intensity, middle_intensity : Tensor
+        (B, D, H, W) float32: the crop itself, averaged to S/2 and S/4.
     """
 
     embedding: Tensor
@@ -81,6 +83,8 @@ class Pyramid:
     coarse: Tensor
     fine_keys: Tensor
     middle_keys: Tensor
+    fine_intensity: Tensor
+    middle_intensity: Tensor
 
 
 class TransformerBlock(nn.Module):
@@ -170,6 +174,8 @@ class PyramidEncoder(nn.Module):
             coarse=coarse,
             fine_keys=self.fine_keys(fine),
             middle_keys=self.middle_keys(middle),
+            fine_intensity=F.avg_pool3d(image, 2)[:, 0],
+            middle_intensity=F.avg_pool3d(image, 4)[:, 0],
         )
 
     def _transform(self, tokens: Tensor) -> Tensor:
