@@ -70,8 +70,19 @@ def ras_affine(
 
 
 def array_of(image: "Image") -> NDArray[Any]:
-    """Return a copy of the voxels of a 3D image, (I, J, K), i fastest in memory."""
-    return silent_itk().GetArrayFromImage(image).transpose()
+    """Return the voxels of an image, (I, J, K), i fastest in memory: its own, not a copy."""
+    return np.asarray(_Pixels(image)).transpose()
+
+
+class _Pixels:
+    """The memory of an image; an array made of this keeps the image alive.
+
+    SimpleITK's own array views don't, and dangle when the image goes.
+    """
+
+    def __init__(self, image: "Image") -> None:
+        self._image = image
+        self.__array_interface__ = silent_itk().GetArrayViewFromImage(image).__array_interface__
 
 
 def _reader(path: Path) -> "ImageFileReader":
