@@ -1,4 +1,9 @@
+import nibabel as nib
+import numpy as np
 import pytest
+import SimpleITK
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry import list_frames, read_volume, save_mask, torso_phantom
@@ -40,3 +45,48 @@ def test_options_that_make_no_sense_for_a_format(mask_path):
         read_volume(mask_path, frame=1)
     with pytest.raises(VolumeError, match="series"):
         read_volume(mask_path, series="1")
+
+
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory):
+    """A small whole file of each format that is one file."""
+    folder = tmp_path_factory.mktemp("whole")
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    for kind, name in ((nib.Nifti1Image, "one.nii"), (nib.Nifti2Image, "two.nii")):
+        kind(voxels, np.diag([1, 2, 3, 1])).to_filename(folder / name)
+    for name in ("raw.mha", "packed.mha", "raw.nrrd", "packed.nrrd"):
+        image = SimpleITK.GetImageFromArray(voxels)
+        SimpleITK.WriteImage(image, str(folder / name), useCompression="packed" in name)
+    return sorted(folder.iterdir())
+
+
+def read_or_error(path):
+    try:
+        return read_volume(path)
+    except VolumeError as error:
+        return error
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    which=st.integers(0, 5),
+    spoilt=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=4),
+    kept=st.floats(0.1, 1) | st.just(1.0),
+)
+def test_spoilt_files_give_a_volume_or_one_clear_error(
+    whole_files, tmp_path_factory, which, spoilt, kept
+):
+    content = bytearray(whole_files[which].read_bytes())
+    for place, noise in spoilt:
+        at = int(place * (len(content) - 1))
+        content[at : at + len(noise)] = noise
+    path = tmp_path_factory.mktemp("spoilt") / whole_files[which].name
+    path.write_bytes(content[: int(kept * len(content))])
+    read = read_or_error(path)
+    if isinstance(read, VolumeError):
+        assert read.remedy
+        assert "\n" not in str(read)
+    else:
+        assert read.voxels.ndim == 3
+        assert np.isfinite(read.affine).all()
+        assert np.isfinite(read.intensity_floor)

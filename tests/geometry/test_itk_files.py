@@ -114,6 +114,23 @@ def test_a_lost_data_file(tmp_path):
         read_volume(tmp_path / "a.mhd")
 
 
+def test_a_data_file_in_another_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    SimpleITK.WriteImage(image(), str(tmp_path / "a.mhd"))
+    (tmp_path / "a.raw").rename(tmp_path / "data" / "a.raw")
+    header = (tmp_path / "a.mhd").read_text().replace("a.raw", "data/a.raw")
+    (tmp_path / "a.mhd").write_text(header)
+    assert np.array_equal(read_volume(tmp_path / "a.mhd").voxels, voxels().transpose())
+
+
+def test_voxels_outlive_the_image_that_was_read(tmp_path):
+    SimpleITK.WriteImage(image(voxels((60, 60, 60))), str(tmp_path / "a.mha"))
+    kept = read_volume(tmp_path / "a.mha").voxels[1:, 2:].transpose()
+    for _ in range(20):
+        read_volume(tmp_path / "a.mha")
+    assert np.array_equal(kept, voxels((60, 60, 60))[:, 2:, 1:])
+
+
 def test_text_in_place_of_a_file(tmp_path):
     for suffix in SUFFIXES:
         path = tmp_path / f"a{suffix}"

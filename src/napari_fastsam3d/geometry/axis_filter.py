@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 _CHUNK_VOXELS = 1 << 19
-_THICKNESS = 32
+_THICKNESS = 16
 
 Floats = NDArray[np.float32]
 
@@ -40,8 +40,8 @@ class AxisFilter:
         """Return the filter that samples an axis at `positions` with a triangle.
 
         A half width of 1 is linear interpolation; a wider one averages, so that nothing finer
-        than the output grid folds back into it (the tent filter of a mipmap). Weights add up
-        to one; beyond the ends the outermost inputs are repeated.
+        than the output grid folds back into it. Weights add up to one: at the ends of the axis
+        the triangle is cut, and positions beyond them get what the ends get.
 
         Parameters
         ----------
@@ -166,8 +166,8 @@ def resample(
     """Filter the three axes of an array, one after the other.
 
     Chunks across the axis that goes last bound the memory: never is more than one chunk of the
-    source held as floats. What is done to each voxel depends on filters and order
-    only, never on how the source lies in memory, so that equal values give equal bits.
+    source held as floats. What is done to each voxel depends on filters and order only, never on
+    how the source lies in memory, so that equal values give equal bits.
 
     Parameters
     ----------
@@ -201,6 +201,7 @@ def resample(
 
 def _thickness(source: NDArray[Any]) -> int:
     thickness = _CHUNK_VOXELS * source.shape[2] // source.size
+    # Thin slices across the innermost axis would use little of each line of the cache.
     innermost = abs(source.strides[2]) == source.itemsize
     return max(thickness, _THICKNESS if innermost else 1)
 

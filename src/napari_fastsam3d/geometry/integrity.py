@@ -43,7 +43,7 @@ def check_meta_image(path: Path) -> None:
         if where.upper() == "LOCAL":
             _check(stream, path, expected, compressed)
             return
-    data = path.with_name(where)
+    data = path.parent / where
     if not data.is_file():
         raise VolumeError(f"{path.name} has lost its data file {where}.", _FETCH)
     with data.open("rb") as stream:
