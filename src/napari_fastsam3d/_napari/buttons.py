@@ -24,7 +24,7 @@ def tool_button(key: str, icon: QIcon, pressed: Callable[[], None]) -> QToolButt
     """Button of a tool: icon above text, and the key that chooses it."""
     entry = action(key)
     button = QToolButton()
-    button.setText(f"{entry.text} ({entry.shortcuts[0]})")
+    button.setText(f"{entry.text}\n{entry.shortcuts[0]}")
     button.setIcon(icon)
     button.setIconSize(QSize(22, 22))
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.buttons import push_button, tool_button
@@ -60,6 +68,7 @@ class PromptPanel(QWidget):
         grid.setSpacing(4)
         for column, button in enumerate(self.tools.values()):
             grid.addWidget(button, 0, column)
+            button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
             grid.setColumnStretch(column, 1)
         return grid
 

@@ -13,7 +13,7 @@ def scan_facts(frame: Frame) -> str:
     volume = frame.volume
     voxels = " × ".join(str(count) for count in volume.shape)
     spacing = " × ".join(f"{size:.3g}" for size in volume.spacing)
-    lines = [f"{voxels} voxels of {spacing} mm"]
+    lines = [f"{voxels} voxels, {spacing} mm"]
     if volume.obliquity_degrees > _UPRIGHT:
         lines.append(
             f"Oblique by {volume.obliquity_degrees:.0f}°: shown along its own axes, saved as it is."

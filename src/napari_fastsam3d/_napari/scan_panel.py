@@ -8,7 +8,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from napari_fastsam3d._napari.buttons import push_button
 
@@ -39,6 +39,8 @@ class ScanPanel(QWidget):
             choices=self._choices, nullable=True, tooltip="The image layer that is segmented."
         )
         self.combo.changed.connect(lambda _: self._chosen(self.layer))
+        # A long name of a layer must not widen the dock.
+        self.combo.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open_button = push_button("open_scan", open_scan)
         self.facts = QLabel()
         self.facts.setWordWrap(True)

@@ -65,7 +65,7 @@ class FastSAM3DWidget(QWidget):
         self._ending = Ending(self)
         self._progress = ""
         self._loading = False
-        self._trouble = ""
+        self.trouble: BaseException | None = None
         self._last: Result | None = None
         self.model_thread = ModelThread(model or self.settings.model, self.settings.device)
         self.views = ScanViews(
@@ -266,7 +266,7 @@ class FastSAM3DWidget(QWidget):
             self._aim.start()
 
     def _look_ahead(self) -> None:
-        if self.view is not None and not self._loading and not self._trouble:
+        if self.view is not None and not self._loading and self.trouble is None:
             self.view.aim(self._aimed_at)
 
     def _follow_frame(self) -> None:
@@ -330,7 +330,7 @@ class FastSAM3DWidget(QWidget):
         self._say("Nothing was saved.")
 
     def _load_model(self) -> None:
-        self._loading, self._trouble = True, ""
+        self._loading, self.trouble = True, None
         self._bridge.watch(self.model_thread.load(), self._on_loaded, self._on_unloaded)
         self._show_status()
 
@@ -340,7 +340,7 @@ class FastSAM3DWidget(QWidget):
         self._show_status()
 
     def _on_unloaded(self, error: BaseException) -> None:
-        self._loading, self._trouble = False, str(error)
+        self._loading, self.trouble = False, error
         notify(error)
         self._show_status()
 
@@ -382,6 +382,7 @@ class FastSAM3DWidget(QWidget):
     def _on_finished(self, result: Result) -> None:
         if not result.stale and result.quality is not None:
             self._last = result
+            self.trouble = None
         self._show_status()
 
     def _on_failed(self, error: BaseException) -> None:
@@ -413,8 +414,8 @@ class FastSAM3DWidget(QWidget):
             self.status.rest(self._hint())
 
     def _hint(self) -> str:
-        if self._trouble:
-            return self._trouble
+        if self.trouble is not None:
+            return str(self.trouble)
         if self.view is None:
             return _NO_SCAN
         notes = " ".join(self._last.notes) if self._last is not None else ""

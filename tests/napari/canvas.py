@@ -1,0 +1,94 @@
+"""A hand on the mouse: real Qt events on the canvas of a real viewer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+_STEPS = 6
+
+
+class Hand:
+    """Points, clicks and drags at places of the world on a viewer's canvas.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Shown.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._canvas = viewer.window._qt_viewer.canvas
+
+    def place(self, world: Sequence[float]) -> QPoint:
+        """Where on the canvas a world point is drawn."""
+        shown = [world[axis] for axis in self._viewer.dims.displayed][::-1]
+        transform = self._canvas.view.transform * self._canvas.view.scene.transform
+        mapped = transform.map([*shown, 0, 1][:4] if len(shown) == 2 else [*shown, 1])
+        x, y = (mapped[:2] / mapped[3])[:2]
+        return QPoint(round(float(x)), round(float(y)))
+
+    def click(self, world: Sequence[float]) -> None:
+        """Move to a world point and click the left button there."""
+        self._step(QTest.mouseMove, self.place(world))
+        self._press(self.place(world))
+        self._release(self.place(world))
+
+    def drag(self, start: Sequence[float], end: Sequence[float]) -> None:
+        """Drag with the left button from one world point to another."""
+        first, last = self.place(start), self.place(end)
+        self._step(QTest.mouseMove, first)
+        self._press(first)
+        for share in np.linspace(0, 1, _STEPS)[1:]:
+            where = first + (last - first) * float(share)
+            self._move_pressed(where)
+        self._release(last)
+
+    def key(self, keys: str) -> None:
+        """Press keys over the canvas, written as Qt writes them."""
+        from qtpy.QtGui import QKeySequence
+
+        QTest.keySequence(self._canvas.native, QKeySequence(keys))
+        QApplication.processEvents()
+
+    def _step(self, act: Any, where: QPoint) -> None:
+        act(self._canvas.native, where)
+        QTest.qWait(20)
+
+    def _press(self, where: QPoint) -> None:
+        QTest.mousePress(
+            self._canvas.native,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+            where,
+        )
+        QTest.qWait(20)
+
+    def _move_pressed(self, where: QPoint) -> None:
+        from qtpy.QtCore import QEvent, QPointF
+        from qtpy.QtGui import QMouseEvent
+
+        native = self._canvas.native
+        event = QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(where),
+            QPointF(native.mapToGlobal(where)),
+            Qt.MouseButton.NoButton,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(native, event)
+        QTest.qWait(20)
+
+    def _release(self, where: QPoint) -> None:
+        QTest.mouseRelease(
+            self._canvas.native,
+            Qt.MouseButton.LeftButton,
+            Qt.KeyboardModifier.NoModifier,
+            where,
+        )
+        QTest.qWait(20)
