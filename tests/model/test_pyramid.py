@@ -166,3 +166,19 @@ def test_reach_is_dimmed_by_every_cell_on_the_way():
     seeds[0, 0, 0, 0] = 1
     reach = reach_map(similarity, seeds, steps=3)
     assert [reach[0, i, 0, 0].item() for i in range(5)] == [0.5, 0.25, 0.125, 0.0625, 0]
+
+
+def test_a_network_trained_without_cues_goes_on_with_them_where_it_was(tiny_predictor):
+    from napari_fastsam3d.model.pyramid import PyramidNetwork
+
+    torch.manual_seed(1)
+    network = PyramidNetwork(tiny_predictor.network.config).eval()
+    said = prompts([[20.0, 31, 42]], [1])
+    with torch.inference_mode():
+        pyramid = network.encoder(crop())
+        shown = network.decoder(pyramid, said)
+        network.decoder.cues = False
+        hidden = network.decoder(pyramid, said)
+        assert torch.equal(shown.fine, hidden.fine)
+        network.decoder.skip_middle.weight.fill_(0.1)
+        assert not torch.equal(network.decoder(pyramid, said).fine, hidden.fine)

@@ -219,8 +219,20 @@ class PyramidPromptEncoder(nn.Module):
         return self.position(centred) + self.clicked(flat.gather(1, where))
 
 
+CUES = 3
+"""Maps of similarity and reach for each label at S/4; at S/2 one fewer, without the reach."""
+
+
 class PyramidDecoder(nn.Module):
-    """Decode a mask from a pyramid and prompts: two-way transformer, then three fusing scales."""
+    """Decode a mask from a pyramid and prompts: two-way transformer, then three fusing scales.
+
+    Attributes
+    ----------
+    cues : bool
+        Whether the maps of similarity and reach are drawn; else they are zeros, as in the first
+        phase of training. The weights that read them start at zero, so that a network trained
+        without them goes on with them where it was.
+    """
 
     def __init__(self, config: PyramidConfig) -> None:
         super().__init__()
@@ -234,14 +246,21 @@ class PyramidDecoder(nn.Module):
         self.skip_coarse = nn.Linear(config.widths[2], coarse)
         self.block_coarse = ResidualBlock(coarse)
         self.expand_middle = Expand(coarse, middle)
-        self.skip_middle = nn.Linear(config.widths[1] + 12 + 2 * heads[1], middle)
+        self.skip_middle = self._skip(config.widths[1] + 6, 2 * CUES, 2 * heads[1], middle)
         self.block_middle = ResidualBlock(middle)
         self.expand_fine = Expand(middle, fine)
-        self.skip_fine = nn.Linear(config.widths[0] + 7 + 2 * heads[0], fine)
+        self.skip_fine = self._skip(config.widths[0] + 3, 2 * (CUES - 1), 2 * heads[0], fine)
         self.conv_fine = Convolution(fine)
         self.hyper_middle = self._mlp(width, middle)
         self.hyper_fine = self._mlp(width, fine)
         self.quality = self._mlp(width, 1)
+        self.cues = True
+
+    @staticmethod
+    def _skip(before: int, cues: int, after: int, out_width: int) -> nn.Linear:
+        skip = nn.Linear(before + cues + after, out_width)
+        nn.init.zeros_(skip.weight[:, before : before + cues])
+        return skip
 
     @staticmethod
     def _mlp(width: int, out_width: int) -> nn.Sequential:
@@ -296,21 +315,14 @@ class PyramidDecoder(nn.Module):
         )
         return tokens, image.unflatten(1, (size, size, size))
 
-    @staticmethod
-    def _middle_maps(pyramid: Pyramid, prompts: Prompts) -> Tensor:
+    def _middle_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
         size = pyramid.middle.shape[1]
         maps = [
             *(click_map(prompts, label, size, 4, s) for label in (1, 0) for s in (NARROW, WIDE)),
             box_map(prompts.box, size, 4),
             torch.tanh(prompts.previous[:, 0].float() / 4),
         ]
-        clicked = clicked_intensity(pyramid, prompts)
-        for label in (1, 0):
-            strict, loose = (
-                similarity_map(pyramid.middle_intensity, clicked, prompts, label, tolerance)
-                for tolerance in (STRICT, LOOSE)
-            )
-            maps += [strict, loose, reach_map(loose, maps[2 * (1 - label)])]
+        maps += self._middle_cues(pyramid, prompts, maps)
         return torch.cat(
             [
                 pyramid.middle,
@@ -321,20 +333,14 @@ class PyramidDecoder(nn.Module):
             dim=-1,
         )
 
-    @staticmethod
-    def _fine_maps(pyramid: Pyramid, prompts: Prompts) -> Tensor:
+    def _fine_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
         size = pyramid.fine.shape[1]
         maps = [
             click_map(prompts, 1, size, 2, NARROW),
             click_map(prompts, 0, size, 2, NARROW),
             box_map(prompts.box, size, 2),
         ]
-        clicked = clicked_intensity(pyramid, prompts)
-        maps += [
-            similarity_map(pyramid.fine_intensity, clicked, prompts, label, tolerance)
-            for label in (1, 0)
-            for tolerance in (STRICT, LOOSE)
-        ]
+        maps += self._fine_cues(pyramid, prompts)
         return torch.cat(
             [
                 pyramid.fine,
@@ -344,6 +350,31 @@ class PyramidDecoder(nn.Module):
             ],
             dim=-1,
         )
+
+    def _middle_cues(self, pyramid: Pyramid, prompts: Prompts, maps: list[Tensor]) -> list[Tensor]:
+        """Draw both similarities and the reach, for both labels; `maps` begins with the clicks."""
+        if not self.cues:
+            return 2 * CUES * [torch.zeros_like(maps[0])]
+        clicked = clicked_intensity(pyramid, prompts)
+        drawn: list[Tensor] = []
+        for label, near in ((1, maps[0]), (0, maps[2])):
+            strict, loose = (
+                similarity_map(pyramid.middle_intensity, clicked, prompts, label, tolerance)
+                for tolerance in (STRICT, LOOSE)
+            )
+            drawn += [strict, loose, reach_map(loose, near)]
+        return drawn
+
+    def _fine_cues(self, pyramid: Pyramid, prompts: Prompts) -> list[Tensor]:
+        """Draw similarity, strict and loose, for both labels."""
+        if not self.cues:
+            return 2 * (CUES - 1) * [torch.zeros_like(pyramid.fine_intensity)]
+        clicked = clicked_intensity(pyramid, prompts)
+        return [
+            similarity_map(pyramid.fine_intensity, clicked, prompts, label, tolerance)
+            for label in (1, 0)
+            for tolerance in (STRICT, LOOSE)
+        ]
 
     @staticmethod
     def _mask(features: Tensor, weights: Tensor) -> Tensor:

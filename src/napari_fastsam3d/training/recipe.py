@@ -23,12 +23,15 @@ class Phase:
         Crops a step.
     clicks : int
         Steps of interaction a crop.
+    cues : bool
+        Whether the decoder is given its maps of similarity and reach.
     """
 
     steps: int
     crop: int
     batch: int
     clicks: int = 3
+    cues: bool = True
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ class Trainer:
         rate = learning_rate(self.recipe, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.network.decoder.cues = phase.cues
         losses, ious = self._interact(phase, images, targets, generator)
         loss = torch.stack(losses).mean()
         if not torch.isfinite(loss):
