@@ -68,7 +68,8 @@ def degrade(image: Array, rng: np.random.Generator) -> Array:
         image = blur(image, float(rng.uniform(0.3, 1.0)))
     if rng.random() < 0.5:
         noise = rng.standard_normal(image.shape, dtype=np.float32)
-        image = image + np.float32(np.exp(rng.uniform(np.log(0.003), np.log(0.08)))) * noise
+        level = float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
+        image = np.add(image, level * noise, dtype=np.float32)
     return image.astype(np.float32, copy=False)
 
 
