@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _CHUNK_VOXELS = 1 << 19
 _THICKNESS = 16
@@ -134,13 +136,15 @@ class AxisFilter:
         return AxisFilter(self.first[low:high], self.weights[low:high], self.length)
 
     @cached_property
-    def matrix(self) -> sparse.csr_array:
+    def matrix(self) -> "csr_array":
         """The filter as a sparse matrix, shape (P, N)."""
+        from scipy.sparse import csr_array
+
         outputs, taps = self.weights.shape
         columns = (self.first[:, None] + np.arange(taps)).ravel()
         starts = np.arange(0, outputs * taps + 1, taps)
         shape = (outputs, self.length)
-        return sparse.csr_array((self.weights.ravel(), columns, starts), shape=shape)
+        return csr_array((self.weights.ravel(), columns, starts), shape=shape)
 
     def apply(self, array: Floats, axis: int = 0) -> Floats:
         """Filter one axis of a float32 array of three axes and any strides.

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.volume import Spacing, Volume
@@ -265,6 +264,8 @@ def _paint_ribs(painter: _Painter) -> None:
 
 def _scan(intensity: Field, spacing: Spacing, rng: np.random.Generator) -> NDArray[np.int16]:
     """Blur borders, add texture and noise, and round, as a scanner would."""
+    from scipy import ndimage
+
     blurred = ndimage.gaussian_filter(intensity, [_BLUR_MM / s for s in spacing], truncate=2)
     coarse = rng.standard_normal([max(2, n // 6) for n in intensity.shape], dtype=np.float32)
     zoom = [n / c for n, c in zip(intensity.shape, coarse.shape, strict=True)]
