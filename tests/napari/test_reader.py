@@ -88,11 +88,11 @@ def test_of_several_volumes_the_user_chooses(series: Path, monkeypatch: Any, qtb
     assert volume.voxels[0, 0, 0] == 2
 
 
-def test_choosing_none_is_an_error_with_a_remedy(series: Path, monkeypatch: Any, qtbot) -> None:
+def test_choosing_none_opens_nothing(series: Path, monkeypatch: Any, qtbot: Any) -> None:
     monkeypatch.setattr(reader, "_has_window", lambda: True)
     monkeypatch.setattr(QInputDialog, "getItem", lambda *_: ("", False))
-    with pytest.raises(VolumeError, match="Open it again"):
-        read_layers(str(series))
+    assert read_layers(str(series)) == [(None,)]
+    assert any("Open it again" in message for message in messages())
 
 
 def test_two_dicom_series_are_two_parts(shared: Path) -> None:
@@ -106,7 +106,18 @@ def test_one_volume_asks_nothing() -> None:
     assert ask_part(None, Path("a.nii"), [Part("the volume")]) == Part("the volume")
 
 
-def test_a_damaged_file_is_one_clear_error(shared: Path) -> None:
+def test_in_a_window_a_damaged_file_is_told_and_opens_nothing(
+    shared: Path, monkeypatch: Any, make_napari_viewer: Any
+) -> None:
+    viewer = make_napari_viewer()
+    monkeypatch.setattr(reader, "_has_window", lambda: True)
+    viewer.open(shared / "data" / "awkward" / "truncated.nii.gz", plugin="napari-fastsam3d")
+    assert len(viewer.layers) == 0
+    assert len(messages()) == 1
+
+
+def test_a_damaged_file_is_one_clear_error(shared: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(reader, "_has_window", lambda: False)
     for name in ("truncated.nii.gz", "corrupted.nii.gz", "lfs_pointer.nii.gz"):
         with pytest.raises(VolumeError):
             read_layers(str(shared / "data" / "awkward" / name))

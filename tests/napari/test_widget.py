@@ -1,5 +1,7 @@
 """The widget at work, with or without a window: what the user does reaches the session and back."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -122,6 +124,41 @@ def test_a_negative_click_takes_away(opened: tuple[Any, Any], click: Any) -> Non
     assert shown(widget)[OTHER] == 0
     assert shown(widget)[BALL] == 1
     assert not widget.view.session.state.objects[0].prompts[-1].positive
+
+
+def test_flipping_turns_the_last_point_or_the_selected_ones(
+    opened: tuple[Any, Any], click: Any, settle: Any
+) -> None:
+    _, widget = opened
+    click(BALL)
+    click(OTHER)
+    widget.prompts.flip.click()
+    settle(widget)
+    assert [p.positive for p in widget.view.prompts] == [True, False]
+    assert shown(widget)[OTHER] == 0
+    widget.toolbox.use("adjust")
+    widget.view.points.layer.selected_data = {0, 1}
+    widget.flip_point()
+    settle(widget)
+    assert [p.positive for p in widget.view.prompts] == [False, True]
+
+
+def test_selecting_an_object_turns_to_where_it_is(
+    opened: tuple[Any, Any], click: Any, settle: Any
+) -> None:
+    viewer, widget = opened
+    click(BALL)
+    widget.objects.next.click()
+    settle(widget)
+    click(OTHER)
+    viewer.dims.set_current_step(0, 0)
+    widget.objects.list.setCurrentRow(0)
+    settle(widget)
+    assert viewer.dims.current_step[0] == widget.view.frame.to_layer(BALL)[0][0]
+    within = viewer.dims.current_step[0] + 2
+    viewer.dims.set_current_step(0, within)
+    widget.view.fly_to(1)
+    assert viewer.dims.current_step[0] == within
 
 
 def test_deleting_a_point_in_the_layer_runs_again(
@@ -412,6 +449,15 @@ def test_closing_the_window_ends_every_thread(
     qtbot.waitUntil(lambda: thread.closed, timeout=5000)
     with pytest.raises(Exception, match="closed"):
         session.add_point(BALL)
+
+
+def test_neither_widget_nor_reader_import_torch() -> None:
+    code = (
+        "import sys, napari_fastsam3d._napari.widget, napari_fastsam3d._napari.reader;"
+        "print('torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert ran.stdout.strip() == "False", ran.stderr
 
 
 def test_nothing_heavy_runs_in_the_main_thread(

@@ -104,6 +104,13 @@ ACTIONS = (
         "history",
     ),
     Action(
+        "flip_point",
+        "Flip",
+        "Turn the selected points, or else the last one, from include to exclude or back.",
+        ("J",),
+        "history",
+    ),
+    Action(
         "next_object",
         "Next object",
         "Keep this object and begin another one with its own colour.",

@@ -85,12 +85,18 @@ class PointsLayer:
         self.layer.selected_data = set()
         self.layer.current_face_color = INCLUDE if value else EXCLUDE
 
+    @property
+    def chosen(self) -> tuple[Any, ...]:
+        """Ids of the marks that the user selected."""
+        rows = sorted(self.layer.selected_data)
+        return tuple(self._marks[row].id for row in rows if row < len(self._marks))
+
     def show(self, marks: Sequence[Mark]) -> None:
         """Draw exactly these marks; what was selected stays so."""
         marks = tuple(marks)
         if marks == self._marks and self._drawn_as(marks):
             return
-        chosen = {self._marks[i].id for i in self.layer.selected_data if i < len(self._marks)}
+        chosen = set(self.chosen)
         self._marks = marks
         with self.layer.events.data.blocker():
             self.layer.selected_data = set()

@@ -22,7 +22,7 @@ TOOLS = ("include", "exclude", "box", "adjust")
 
 
 class PromptPanel(QWidget):
-    """Four tools, the depth of a box, undo, redo and reset.
+    """Four tools, the depth of a box, undo, redo, flip and reset.
 
     Parameters
     ----------
@@ -44,24 +44,26 @@ class PromptPanel(QWidget):
         }
         self.undo = push_button("undo", verbs["undo"], icons.undo())
         self.redo = push_button("redo", verbs["redo"], icons.redo())
+        self.flip = push_button("flip_point", verbs["flip_point"])
         self.reset = push_button("reset_object", verbs["reset_object"])
         self.box_depth = _depth_box(depth_changed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._tool_grid())
         layout.addLayout(self._depth_row())
-        layout.addLayout(_row(self.undo, self.redo, self.reset))
+        layout.addLayout(_row(self.undo, self.redo, self.flip, self.reset))
 
     def choose(self, tool: str | None) -> None:
         """Show which tool is in hand."""
         for key, button in self.tools.items():
             button.setChecked(key == tool)
 
-    def set_history(self, can_undo: bool, can_redo: bool, can_reset: bool) -> None:
-        """Enable what can be done."""
-        self.undo.setEnabled(can_undo)
-        self.redo.setEnabled(can_redo)
-        self.reset.setEnabled(can_reset)
+    def enable(self, undo: bool, redo: bool, flip: bool, reset: bool) -> None:
+        """Enable what can be done now."""
+        self.undo.setEnabled(undo)
+        self.redo.setEnabled(redo)
+        self.flip.setEnabled(flip)
+        self.reset.setEnabled(reset)
 
     def _tool_grid(self) -> QGridLayout:
         grid = QGridLayout()

@@ -8,13 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QApplication
 
 from napari_fastsam3d._napari.contrast import contrast_limits
 from napari_fastsam3d._napari.frame import frame_of_volume, metadata_of
 from napari_fastsam3d._napari.scan_parts import Part, parts_of
-from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.errors import FastSAM3DError, VolumeError
 from napari_fastsam3d.geometry import Volume, read_volume
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -22,6 +22,7 @@ Reader = Callable[[Any], list[LayerData]]
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
 _FILES_LOOKED_AT = 200
+_NOTHING: tuple[Any, ...] = ((None,),)  # napari's word for: read, and no layer came of it
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
@@ -41,10 +42,18 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
     Raises
     ------
     VolumeError
-        If one can't be read; the message says why and what to do.
+        If one can't be read; the message says why and what to do. In a window it is shown
+        there instead, and nothing is opened.
     """
     paths = path if isinstance(path, list) else [path]
-    return [image_layer_data(_read_one(Path(each))) for each in paths]
+    try:
+        return [image_layer_data(_read_one(Path(each))) for each in paths]
+    except FastSAM3DError as error:
+        if not _has_window():
+            raise
+        # napari would only say that the reader failed, and not why.
+        show_error(str(error))
+        return list(_NOTHING)
 
 
 def read_part(path: Path, part: Part) -> Volume:

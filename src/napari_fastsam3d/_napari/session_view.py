@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
@@ -19,7 +20,15 @@ from napari_fastsam3d._napari.outline import Plane
 from napari_fastsam3d._napari.points_layer import Mark, PointsLayer, Ray
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.session import BoxPrompt, ObjectState, Point, Result, Session, SessionState
+from napari_fastsam3d.session import (
+    BoxPrompt,
+    ObjectState,
+    Point,
+    Prompt,
+    Result,
+    Session,
+    SessionState,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -78,6 +87,11 @@ class SessionView:
         state = self.session.state
         return None if state.current is None else state.object(state.current)
 
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts of the current object."""
+        return () if self.current is None else self.current.prompts
+
     def attach(self) -> None:
         """Add to the viewer whatever of these layers it lacks."""
         active = self.viewer.layers.selection.active
@@ -113,6 +127,24 @@ class SessionView:
         self.hidden = self.hidden - {number} if visible else self.hidden | {number}
         self.mask.show(self.session.state.objects, self.hidden)
 
+    def flip(self) -> None:
+        """Flip the selected points, or else the last one."""
+        points = [p.id for p in self.prompts if isinstance(p, Point)]
+        chosen = self.points.chosen if self.points.layer.mode == "select" else ()
+        for number in chosen or points[-1:]:
+            self.run("flip_prompt", number)
+
+    def fly_to(self, number: int) -> None:
+        """Turn to the last prompt of an object, unless its mask is in the shown slice already."""
+        prompts = self.session.state.object(number).prompts
+        plane = self.plane()
+        region = self.frame.box_to_layer(self.session.region(number).box)
+        axis = plane.axis
+        if not prompts or axis is None or region.start[axis] <= plane.position < region.stop[axis]:
+            return
+        place = self._middle(prompts[-1])[axis]
+        self.viewer.dims.set_current_step(axis + self.viewer.dims.ndim - 3, round(place))
+
     def run(self, verb: str, *args: Any, **kwargs: Any) -> None:
         """Call a verb of the session without waiting; a bad prompt is told and undone."""
         try:
@@ -128,11 +160,9 @@ class SessionView:
 
     def draw(self) -> None:
         """Draw prompts, colours and crop from the session's state."""
-        state, current = self.session.state, self.current
-        prompts = current.prompts if current is not None else ()
-        self.points.show([self._mark(p) for p in prompts if isinstance(p, Point)])
-        self.boxes.show([self._box_mark(p) for p in prompts if isinstance(p, BoxPrompt)])
-        self.mask.show(state.objects, self.hidden)
+        self.points.show([self._mark(p) for p in self.prompts if isinstance(p, Point)])
+        self.boxes.show([self._box_mark(p) for p in self.prompts if isinstance(p, BoxPrompt)])
+        self.mask.show(self.session.state.objects, self.hidden)
         self.crop.show()
 
     def look(self) -> None:
@@ -153,7 +183,7 @@ class SessionView:
 
     def aim(self, world: tuple[float, ...]) -> None:
         """Encode the crop of a click at a world position ahead, while the user still aims."""
-        if self.pending or (self.current is not None and self.current.prompts):
+        if self.pending or self.prompts:
             return
         place = self.mask.layer.world_to_data(np.asarray(world))
         index = self.frame.source_index([float(value) for value in place])
@@ -248,6 +278,12 @@ class SessionView:
     def _crop_box(self) -> Box | None:
         crop = self.session.crop()
         return None if crop is None else self.frame.box_to_layer(crop.box)
+
+    def _middle(self, prompt: Prompt) -> NDArray[np.float64]:
+        """Layer index (3 floats) of a point, or of the middle of a box."""
+        if isinstance(prompt, Point):
+            return self.frame.to_layer(prompt.index)[0]
+        return self.frame.to_layer(np.add(prompt.box.start, np.subtract(prompt.box.stop, 1)) / 2)[0]
 
     def _mark(self, point: Point) -> Mark:
         place = self.frame.to_layer(point.index)[0]

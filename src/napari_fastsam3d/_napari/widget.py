@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
@@ -31,7 +32,7 @@ from napari_fastsam3d._napari.shortcuts import Shortcuts
 from napari_fastsam3d._napari.status_panel import StatusPanel
 from napari_fastsam3d._napari.toolbox import Toolbox
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import ModelThread, Result
+from napari_fastsam3d.session import ModelThread, Point, Result
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 _MIN_WIDTH = 300
 _AIMING_MS = 150
 _FRAME_MS = 300
+_HOLD_MS = 50
+_LONGEST_HOLD_S = 10
 _NO_SCAN = "Open a scan, or choose an image layer above."
 _READY = "Click inside the structure you want (Q), or drag a box round it (G)."
 _NEXT = "Click where the mask is wrong: Q adds, W takes away. N begins another object."
@@ -138,12 +141,17 @@ class FastSAM3DWidget(QWidget):
         if self.view is not None and self.view.current is not None:
             self.view.run("reset_object")
 
+    def flip_point(self) -> None:
+        """Flip the selected points, or else the last one."""
+        if self.view is not None:
+            self.view.flip()
+
     def next_object(self) -> None:
         """Begin another object, unless the current one has no prompt yet."""
         view = self.view
         if view is None:
             return
-        if view.current is None or view.current.prompts:
+        if view.current is None or view.prompts:
             view.run("new_object")
         if self.toolbox.tool is None:
             self.toolbox.use("include")
@@ -331,8 +339,16 @@ class FastSAM3DWidget(QWidget):
 
     def _load_model(self) -> None:
         self._loading, self.trouble = True, None
+        self._hold_back()
         self._bridge.watch(self.model_thread.load(), self._on_loaded, self._on_unloaded)
         self._show_status()
+
+    def _hold_back(self) -> None:
+        """Let the model wait until the window is built: importing torch beside that slows both."""
+        gate = Event()
+        self.model_thread.submit(gate.wait, _LONGEST_HOLD_S)
+        self._ending.add(gate.set)
+        QTimer.singleShot(_HOLD_MS, gate.set)
 
     def _on_loaded(self, predictor: Any) -> None:
         self._loading = False
@@ -365,6 +381,7 @@ class FastSAM3DWidget(QWidget):
     def _select(self, number: int) -> None:
         if self.view is not None:
             self.view.run("select_object", number)
+            self.view.fly_to(number)
 
     def _rename(self, number: int, name: str) -> None:
         if self.view is not None:
@@ -394,10 +411,12 @@ class FastSAM3DWidget(QWidget):
         current = None if view is None else view.session.state.current
         self.objects.show_objects(objects, current, frozenset() if view is None else view.hidden)
         self.prompts.setEnabled(view is not None)
-        self.prompts.set_history(
-            view is not None and view.session.can_undo,
-            view is not None and view.session.can_redo,
-            view is not None and view.current is not None and bool(view.current.prompts),
+        prompts = () if view is None else view.prompts
+        self.prompts.enable(
+            undo=view is not None and view.session.can_undo,
+            redo=view is not None and view.session.can_redo,
+            flip=any(isinstance(prompt, Point) for prompt in prompts),
+            reset=bool(prompts),
         )
         self._show_status()
 
@@ -421,8 +440,7 @@ class FastSAM3DWidget(QWidget):
         notes = " ".join(self._last.notes) if self._last is not None else ""
         if notes:
             return notes
-        prompted = self.view.current is not None and bool(self.view.current.prompts)
-        return _NEXT if prompted else _READY
+        return _NEXT if self.view.prompts else _READY
 
     def _facts(self) -> str:
         predictor = self.model_thread.predictor
