@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.published import PublishedNetwork
-from napari_fastsam3d.model.published_decoder import Expansion, Upscaling
+from napari_fastsam3d.model.published_decoder import Expansion
 from napari_fastsam3d.model.published_layout import network_tensors, published_tensors
 from napari_fastsam3d.model.published_runner import filled
 
@@ -41,7 +41,7 @@ def decoded_without_memory(
 ) -> tuple[Tensor, Tensor]:
     """The decoder as its papers draw it: the image with the mask's embedding goes in as a whole."""
     encoder, decoder = network.prompt_encoder, network.mask_decoder
-    dense = encoder.mask_downscaling(mask.movedim(1, -1)).flatten(1, 3)
+    dense = encoder.mask_bias(encoder.mask_features(mask))
     image = embedding.flatten(2).transpose(1, 2) + dense
     output = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])[None]
     tokens = torch.cat([output, encoder.points(points, labels)], dim=1)
@@ -59,7 +59,7 @@ def decoded_without_memory(
 def transposed(expansion: torch.nn.Module, x: Tensor) -> Tensor:
     assert isinstance(expansion, Expansion)
     kernel = expansion.linear.weight.unflatten(0, (2, 2, 2, -1)).permute(4, 3, 0, 1, 2)
-    return F.conv_transpose3d(x, kernel, expansion.bias, stride=2)
+    return F.conv_transpose3d(x, kernel, expansion.linear.bias, stride=2)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
@@ -128,13 +128,6 @@ def test_a_point_is_encoded_in_array_order_as_sine_cosine_sine(small_network: Ma
     torch.testing.assert_close(negative, expected + labels[0])
     torch.testing.assert_close(positive, expected + labels[1])
     torch.testing.assert_close(padding, encoder.not_a_point_embed.weight[0])
-
-
-def test_upscaling_leaves_children_beside_their_token():
-    torch.manual_seed(0)
-    upscaling = Upscaling(16)
-
-    assert upscaling(torch.randn(2, 27, 16)).shape == (2, 27, 8, 8, 2)
 
 
 @pytest.mark.parametrize("mixing", [("none", "global"), ("padded", "global")])

@@ -21,7 +21,7 @@ def predictor(small_network: Make) -> PublishedPredictor:
 
 
 def everywhere(size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tuple(np.ones(size, bool) for _ in range(3))  # type: ignore[return-value]
+    return tuple(np.ones(size, bool) for _ in range(3))
 
 
 def raw_crop(seed: int = 0) -> np.ndarray:
@@ -155,7 +155,7 @@ def test_without_memory_it_goes_on_with_the_cpu_and_says_so(small_network: Make)
     image = torch.randn(1, 1, 128, 128, 128)
     expected = predictor.encode(image)
     predictor.device = torch.device("meta")  # stands for a GPU, which a test can't count on
-    predictor._runner = OutOfMemory(predictor.network)  # type: ignore[assignment]
+    predictor._runner = OutOfMemory(predictor.network)
 
     encoded = predictor.encode(image)
 

@@ -7,6 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_fastsam3d.model.attention import attend_to_few
+from napari_fastsam3d.model.prepared_linear import (
+    TiedLinear,
+    gelu_of,
+    matrix_of,
+    offset_of,
+    times,
+)
 from napari_fastsam3d.model.published_prompts import PublishedPromptEncoder
 from napari_fastsam3d.model.two_way_transformer import (
     ImageProjections,
@@ -65,26 +73,28 @@ class ImageMemo:
 class Expansion(nn.Module):
     """A transposed convolution with kernel = stride = 2, as a matrix product.
 
-    The eight children of a token stay beside it, as a further axis.
+    The eight children of a token lie one after the other in its row.
     """
 
     def __init__(self, width: int, out_width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, 8 * out_width, bias=False)
-        self.bias = nn.Parameter(torch.zeros(out_width))
+        self.linear = TiedLinear(width, out_width, 8)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (..., C) to (..., 8, C'), in the precision of the weights."""
-        weight = self.linear.weight
-        bias = self.bias.to(weight.dtype).repeat(8)
-        return F.linear(x.to(weight.dtype), weight, bias).unflatten(-1, (8, -1))
+        """Map rows (N, C) to (N, 8 * C')."""
+        return self.linear(x)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """Map rows (N, C) to (N, 8 * C') and through a GELU; see `gelu_of`."""
+        return gelu_of(self.linear, x)
 
 
 class Upscaling(nn.ModuleDict):
     """Two expansions with a normalisation between them; keys are the authors' numbers.
 
-    Normalisation and GELU treat every voxel alike, so that the children of a token, and theirs,
-    need not be brought to their places; the one channel that is left at the end is.
+    Normalisation, GELU and the product with the hypernetwork's weights treat every voxel alike, so
+    that the children of a token, and theirs, need not be brought to their places; the few numbers
+    that are left at the end are.
     """
 
     def __init__(self, width: int) -> None:
@@ -96,10 +106,25 @@ class Upscaling(nn.ModuleDict):
             }
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens (B, N, C) to (B, N, 8, 8, C / 8), in the precision of the weights."""
-        coarse = F.gelu(self["1"](self["0"](x).float()))
-        return F.gelu(self["3"](coarse))
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Scale tokens up and weigh their channels.
+
+        Parameters
+        ----------
+        x : Tensor
+            (N, C) tokens.
+        weights : Tensor
+            (C / 8, M).
+
+        Returns
+        -------
+        Tensor
+            (N * 8 * 8, M): children beside their token, and theirs beside them.
+        """
+        width = x.shape[1]
+        coarse = F.gelu(self["1"](self["0"](x).view(-1, width // 4)))
+        fine = cast(Expansion, self["3"]).gelu(coarse)
+        return times(fine.reshape(-1, width // 8), weights)
 
 
 class HyperMLP(nn.Module):
@@ -124,6 +149,8 @@ class PublishedDecoder(nn.Module):
         super().__init__()
         width = config.width
         self.transformer = TwoWayTransformer(width, config.depth, config.heads, config.hidden)
+        for block in self.transformer.layers:
+            cast(TwoWayBlock, block).cross_attn_image_to_token.attention = attend_to_few
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(config.masks, width)
         self.output_upscaling = Upscaling(width)
@@ -137,14 +164,14 @@ class PublishedDecoder(nn.Module):
         first = cast(TwoWayBlock, self.transformer.layers[0])
         encoding = prompts.grid_encoding()
         mask_bias = prompts.mask_bias
-        image = embedding.flatten(2).transpose(1, 2) + mask_bias.bias.float()
+        image = embedding.flatten(2).transpose(1, 2) + offset_of(mask_bias)
         projected = first.project(image, encoding)
-        weight = mask_bias.weight.float()
+        weight = matrix_of(mask_bias)
         look, answer = first.cross_attn_token_to_image, first.cross_attn_image_to_token
-        matrices = [look.k_proj.weight, look.v_proj.weight, answer.q_proj.weight]
+        layers = (look.k_proj, look.v_proj, answer.q_proj)
         return ImageMemo(
             torch.cat([image, projected.keys, projected.values, projected.queries], dim=-1),
-            torch.cat([weight, *(matrix.float() @ weight for matrix in matrices)]).T,
+            torch.cat([weight, *(matrix_of(layer) @ weight for layer in layers)]).T,
             encoding,
         )
 
@@ -194,10 +221,9 @@ class PublishedDecoder(nn.Module):
 
     def _masks(self, image: Tensor, tokens: Tensor, wanted: range) -> Tensor:
         weights = [self.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in wanted]
-        upscaled = self.output_upscaling(image)  # (B, n^3, 8, 8, width / 8)
-        hyper = torch.stack(weights, dim=-1).to(upscaled.dtype)  # (B, width / 8, M)
-        logits = upscaled.flatten(1, 3) @ hyper
-        return _in_place(logits.float().transpose(1, 2), round(image.shape[1] ** (1 / 3)))
+        hyper = torch.stack(weights, dim=-1)  # (B, width / 8, M)
+        each = [self.output_upscaling(x, w).float() for x, w in zip(image, hyper, strict=True)]
+        return _in_place(torch.stack(each).transpose(1, 2), round(image.shape[1] ** (1 / 3)))
 
 
 def _in_place(logits: Tensor, n: int) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from napari_fastsam3d.model.attention import attention_choice
 from napari_fastsam3d.model.normalisation import Inside
-from napari_fastsam3d.model.precision import lower_linears
 from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation
+from napari_fastsam3d.model.prepared_linear import lower_linears, pack_linears
 from napari_fastsam3d.model.published import PublishedNetwork
 from napari_fastsam3d.model.published_checkpoint import Provenance
 from napari_fastsam3d.model.published_runner import (
@@ -84,6 +84,8 @@ class PublishedPredictor(Predictor):
         self.network = network.eval().requires_grad_(False)
         if dtype != torch.float32:
             lower_linears(self.network.image_encoder, dtype)
+        if device.type == "cpu":
+            pack_linears(self.network)
         self._staging = Staging(device)
         self._runner = EagerRunner(self.network)
         self._settle()

@@ -4,12 +4,49 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from napari_fastsam3d.model.convolution import Merge
 from napari_fastsam3d.model.fourier_position import FourierPosition, Wave
 
 EPSILON = 1e-6
 WAVES: tuple[Wave, ...] = ("sin", "cos", "sin")
+
+
+class StridedConvolution(nn.Module):
+    """A convolution with kernel = stride = 2, as a matrix product, channels first.
+
+    With as few channels as a mask has, it is the voxels that should lie side by side.
+    """
+
+    def __init__(self, width: int, out_width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_width, 8 * width))
+        self.bias = nn.Parameter(torch.zeros(out_width))
+        nn.init.trunc_normal_(self.weight, std=(8 * width) ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, 2D, 2H, 2W) to (B, C', D, H, W)."""
+        b, c, d, h, w = x.shape
+        patches = x.reshape(b, c, d // 2, 2, h // 2, 2, w // 2, 2)
+        columns = patches.permute(0, 3, 5, 7, 1, 2, 4, 6).reshape(b, 8 * c, -1)
+        out = self.weight @ columns + self.bias[:, None]
+        return out.view(b, -1, d // 2, h // 2, w // 2)
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of a map that has them first."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, D, H, W) to the same shape."""
+        centred = x - x.mean(1, keepdim=True)
+        scale = torch.rsqrt(centred.square().mean(1, keepdim=True) + EPSILON)
+        shape = (1, -1, 1, 1, 1)
+        return centred * scale * self.weight.view(shape) + self.bias.view(shape)
 
 
 class PublishedPromptEncoder(nn.Module):
@@ -43,14 +80,14 @@ class PublishedPromptEncoder(nn.Module):
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(2))
         self.not_a_point_embed = nn.Embedding(1, width)
         self.no_mask_embed = nn.Embedding(1, width)
-        self.mask_downscaling = nn.Sequential(
-            Merge(1, first),
-            nn.LayerNorm(first, EPSILON),
-            nn.GELU(),
-            Merge(first, second),
-            nn.LayerNorm(second, EPSILON),
-            nn.GELU(),
-            nn.Linear(second, width),
+        self.mask_downscaling = nn.ModuleDict(
+            {
+                "0": StridedConvolution(1, first),
+                "1": ChannelNorm(first),
+                "3": StridedConvolution(first, second),
+                "4": ChannelNorm(second),
+                "6": nn.Linear(second, width),
+            }
         )
 
     def points(self, points: Tensor, labels: Tensor) -> Tensor:
@@ -89,9 +126,13 @@ class PublishedPromptEncoder(nn.Module):
         `logits` is (B, 1, 4 * grid, 4 * grid, 4 * grid), zeros at the first step. What the image
         tokens are added is `mask_bias` of the features.
         """
-        return self.mask_downscaling[:-1](logits.movedim(1, -1)).flatten(1, 3)
+        x = logits
+        for convolution, norm in (("0", "1"), ("3", "4")):
+            x = self.mask_downscaling[convolution](x)
+            x = F.gelu(self.mask_downscaling[norm](x))
+        return x.flatten(2).transpose(1, 2)
 
     @property
-    def mask_bias(self) -> nn.Linear:
-        """The last layer of the mask's way, from 16 channels to those of the image tokens."""
-        return cast(nn.Linear, self.mask_downscaling[-1])
+    def mask_bias(self) -> nn.Module:
+        """The last layer of the mask's way, linear, from 16 channels to the image tokens'."""
+        return self.mask_downscaling["6"]

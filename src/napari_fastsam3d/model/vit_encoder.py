@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.attention import attend, join_heads, split_heads
+from napari_fastsam3d.model.prepared_linear import gelu_of, offset_of, working_dtype
 from napari_fastsam3d.model.relative_position import (
     RelativePosition,
     padded_logit,
@@ -91,7 +92,7 @@ class PatchEmbedding(nn.Module):
         b, _, d, h, w = image.shape
         patches = image.reshape(b, d // p, p, h // p, p, w // p, p).permute(0, 1, 3, 5, 2, 4, 6)
         # Cast and gather in one pass over the crop.
-        gathered = patches.to(self.proj.weight.dtype, memory_format=torch.contiguous_format)
+        gathered = patches.to(working_dtype(self.proj), memory_format=torch.contiguous_format)
         return self.proj(gathered.reshape(b, -1, p**3))
 
 
@@ -106,9 +107,9 @@ class BlockAttention(RelativePosition):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, N, width) to (B, N, width)."""
-        projected = self.qkv(x.to(self.qkv.weight.dtype)).to(self._dtype(x))
+        projected = self.qkv(x.to(working_dtype(self.qkv))).to(self._dtype(x))
         q, k, v = (split_heads(part, self.heads) for part in projected.chunk(3, dim=-1))
-        return self.proj(join_heads(self.mix(q, k, v)).to(self.proj.weight.dtype))
+        return self.proj(join_heads(self.mix(q, k, v)).to(working_dtype(self.proj)))
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Mix values (B, heads, N, c); gives the same shape."""
@@ -116,7 +117,7 @@ class BlockAttention(RelativePosition):
 
     def _dtype(self, x: Tensor) -> torch.dtype:
         # A GPU has matrix units for half precision; on a CPU the attention stays as exact as x.
-        return self.qkv.weight.dtype if x.is_cuda else x.dtype
+        return working_dtype(self.qkv) if x.is_cuda else x.dtype
 
 
 class GlobalAttention(BlockAttention):
@@ -142,7 +143,8 @@ class PaddedAttention(BlockAttention):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Mix with the bias of relative positions and with one key for all padding."""
-        b_q, b_k, b_v = self.qkv.bias.to(q.dtype).view(3, 1, self.heads, 1, -1).unbind()
+        padding = offset_of(self.qkv).to(q.dtype)
+        b_q, b_k, b_v = padding.view(3, 1, self.heads, 1, -1).unbind()
         tables = self.tables(q)
         products = padding_products(b_q[0, :, 0].to(self.offsets.dtype), self.offsets)
         beyond = padded_logit(tables, products)
@@ -191,7 +193,7 @@ class GeluMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, N, width) to (B, N, width), in the precision of the weights."""
-        return self.lin2(F.gelu(self.lin1(x.to(self.lin1.weight.dtype))))
+        return self.lin2(gelu_of(self.lin1, x.flatten(0, 1))).view(x.shape)
 
 
 class ViTBlock(nn.Module):
@@ -228,7 +230,7 @@ class UnfoldedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, H, W, C) to (B, D, H, W, C)."""
-        padded = F.pad(x.to(self.linear.weight.dtype), (0, 0, 1, 1, 1, 1, 1, 1))
+        padded = F.pad(x.to(working_dtype(self.linear)), (0, 0, 1, 1, 1, 1, 1, 1))
         windows = padded.unfold(1, 3, 1).unfold(2, 3, 1).unfold(3, 3, 1)  # ..., C, 3, 3, 3
         return self.linear(windows.movedim(4, -1).flatten(4)).to(x.dtype)
 
