@@ -130,7 +130,7 @@ def test_the_fast_mode_is_close(small_network: Make, mixing):
 def test_the_fast_mode_lowers_linear_layers_only(small_network: Make):
     predictor = PublishedPredictor(small_network(), "small", CPU, torch.bfloat16, "0")
 
-    low = {k for k, v in predictor.network.named_parameters() if v.dtype == torch.bfloat16}
+    low = {k for k, v in predictor.network.named_buffers() if v.dtype == torch.bfloat16}
 
     linear = {"patch_embed", "qkv", "proj", "lin1", "lin2", "neck.0", "neck.2"}
     assert low
