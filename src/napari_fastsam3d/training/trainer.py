@@ -123,7 +123,8 @@ class Trainer:
         """Write the moving average as `weights.safetensors`, and its SHA-256 beside it."""
         path = self.folder / "weights.safetensors"
         sha256 = save_pyramid(self.average, path)
-        path.with_suffix(".sha256").write_text(f"{sha256}  default.safetensors\n")
+        path.chmod(0o644)  # safetensors keeps its files to their owner; a package is for everybody
+        path.with_suffix(".sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
         return path
 
     def draw_log(self) -> bool:
