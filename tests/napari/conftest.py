@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,9 @@ from scipy import ndimage
 _LINUX = sys.platform.startswith("linux")
 if _LINUX and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt is imported
+# napari looks for its settings when it is imported: keep them out of the user's own folder.
+_settings = tempfile.TemporaryDirectory()
+os.environ.setdefault("NAPARI_CONFIG", os.path.join(_settings.name, "settings.yaml"))
 HEADLESS = os.environ.get("QT_QPA_PLATFORM") == "offscreen"
 
 pytest.importorskip("napari", reason="the window needs napari")
@@ -141,7 +145,7 @@ def settle(qtbot: Any) -> Callable[[Any], None]:
 
     def wait(widget: Any) -> None:
         qtbot.wait(20)
-        qtbot.waitUntil(lambda: not widget.busy, timeout=20_000)
+        qtbot.waitUntil(lambda: not widget.busy, timeout=180_000)
         qtbot.wait(20)
 
     return wait

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Layer
 from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QInputDialog
 
 from napari_fastsam3d._napari import widget as widget_module
 from napari_fastsam3d._napari.reader import image_layer_data
@@ -427,6 +428,26 @@ def test_opening_reads_in_another_thread(
     widget._run_job(lambda: volume, widget._add_scan)
     qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=5000)
     assert widget.view.frame.volume is volume
+
+
+def test_of_a_file_of_several_volumes_the_user_chooses_one(
+    make_widget: Callable[..., Any], tmp_path: Path, monkeypatch: Any, qtbot: Any
+) -> None:
+    path = tmp_path / "series.nii.gz"
+    series = np.arange(4 * 5 * 6 * 3, dtype=np.int16).reshape(4, 5, 6, 3)
+    nib.save(nib.Nifti1Image(series, np.eye(4)), path)
+    asked: list[list[str]] = []
+
+    def choose(_parent: Any, _title: str, _question: str, labels: list[str], *_: Any) -> Any:
+        asked.append(labels)
+        return labels[1], True
+
+    monkeypatch.setattr(QInputDialog, "getItem", choose)
+    _, widget = make_widget()
+    widget._chooser.open(path)
+    qtbot.waitUntil(lambda: widget.view is not None, timeout=5000)
+    assert asked == [["volume 1 of 3", "volume 2 of 3", "volume 3 of 3"]]
+    assert np.array_equal(widget.view.frame.volume.voxels, series[..., 1])
 
 
 def test_a_file_that_can_not_be_read_is_told(make_widget: Callable[..., Any], qtbot: Any) -> None:

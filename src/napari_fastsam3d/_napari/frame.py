@@ -67,6 +67,10 @@ class Frame:
         """Show a source-ordered (I, J, K) array in layer order, without a copy."""
         return self.orientation.view(array)
 
+    def source_view(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Show an array in layer order in source order (I, J, K), without a copy."""
+        return self.orientation.source_view(array)
+
     def to_source(self, points: ArrayLike) -> NDArray[np.float64]:
         """Turn layer indices (N, 3) into source indices (N, 3)."""
         return np.asarray(self.orientation.to_source(np.atleast_2d(np.asarray(points, float))))

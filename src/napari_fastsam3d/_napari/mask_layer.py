@@ -22,8 +22,8 @@ _STEP = 0.25
 class MaskLayer:
     """Shows the label map of a session; the session alone changes it.
 
-    The array is source ordered and the layer holds its view in layer order, so that a box of
-    the session is written without touching the rest of the volume.
+    The array lies in memory in layer order, so that a slice is read in one run, and is written
+    through its source ordered view, a box at a time, without touching the rest of the volume.
 
     Parameters
     ----------
@@ -36,11 +36,12 @@ class MaskLayer:
     def __init__(self, frame: Frame, opacity: float = 0.5) -> None:
         self._frame = frame
         # Zeroed pages are not touched before they are written, so this costs no memory yet.
-        self._labels: NDArray[Any] = np.zeros(frame.volume.shape, np.uint8)
+        shown: NDArray[Any] = np.zeros(frame.shape, np.uint8)
+        self._labels = frame.source_view(shown)
         self._hidden: frozenset[int] = frozenset()
         self._objects: tuple[ObjectState, ...] = ()
         self.layer = Labels(
-            frame.view(self._labels),
+            shown,
             name=NAME,
             opacity=opacity,
             colormap=_colormap({}),
@@ -57,9 +58,9 @@ class MaskLayer:
         if box.is_empty:
             return
         if labels.dtype.itemsize > self._labels.dtype.itemsize:
-            self._labels = self._labels.astype(labels.dtype)
-            data: Any = self._frame.view(self._labels)
-            self.layer.data = data
+            wider: Any = self._frame.view(self._labels).astype(labels.dtype)
+            self._labels = self._frame.source_view(wider)
+            self.layer.data = wider
         self._labels[box.slices] = labels
         self.layer.refresh(extent=False, thumbnail=False)
 

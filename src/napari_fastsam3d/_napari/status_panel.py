@@ -6,6 +6,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
+_LINES = 3
+
 
 class StatusPanel(QWidget):
     """Two lines and a bar: what happens now, what runs and how the last click went."""
@@ -19,6 +21,9 @@ class StatusPanel(QWidget):
         policy.setRetainSizeWhenHidden(True)
         self.bar.setSizePolicy(policy)
         self.now = _line("What the plugin is doing.")
+        # Room for three lines from the start: the panel above must not jump with every message.
+        self.now.setMinimumHeight(_LINES * self.now.fontMetrics().lineSpacing())
+        self.now.setAlignment(Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft)
         self.facts = _line("Model, device, time of the last click and the model's own judgement.")
         self.facts.setEnabled(False)
         layout = QVBoxLayout(self)

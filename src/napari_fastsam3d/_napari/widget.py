@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,8 +44,12 @@ _FRAME_MS = 300
 _HOLD_MS = 50
 _LONGEST_HOLD_S = 10
 _NO_SCAN = "Open a scan, or choose an image layer above."
-_READY = "Click inside the structure you want (Q), or drag a box round it (G)."
-_NEXT = "Click where the mask is wrong: Q adds, W takes away. N begins another object."
+_KEYS = {entry.key: entry.shortcuts[0] for entry in ACTIONS if entry.shortcuts}
+_READY = "Click inside the structure you want ({include}), or drag a box round it ({box})."
+_NEXT = (
+    "Click where the mask is wrong: {include} adds, {exclude} takes away. "
+    "{next_object} begins another object."
+)
 
 
 class FastSAM3DWidget(QWidget):
@@ -352,7 +357,8 @@ class FastSAM3DWidget(QWidget):
 
     def _on_loaded(self, predictor: Any) -> None:
         self._loading = False
-        self.model.offer(_known_models())
+        if "torch" in sys.modules:
+            self.model.offer(_known_models())
         self._show_status()
 
     def _on_unloaded(self, error: BaseException) -> None:
@@ -440,7 +446,7 @@ class FastSAM3DWidget(QWidget):
         notes = " ".join(self._last.notes) if self._last is not None else ""
         if notes:
             return notes
-        return _NEXT if self.view.prompts else _READY
+        return (_NEXT if self.view.prompts else _READY).format(**_KEYS)
 
     def _facts(self) -> str:
         predictor = self.model_thread.predictor
@@ -454,7 +460,7 @@ class FastSAM3DWidget(QWidget):
 
 
 def _known_models() -> list[str]:
-    # Imported late: by now torch is loaded, in the model's thread.
+    # Imported only once torch is loaded, which is done in the model's thread.
     from napari_fastsam3d.model import MODELS
 
     return list(MODELS)
