@@ -10,6 +10,7 @@ from napari_fastsam3d.model.pyramid_decoder import (
     reach_map,
     similarity_map,
 )
+from napari_fastsam3d.model.pyramid_predictor import agreement
 
 
 def crop(size=64, seed=0):
@@ -182,3 +183,30 @@ def test_a_network_trained_without_cues_goes_on_with_them_where_it_was(tiny_pred
         assert torch.equal(shown.fine, hidden.fine)
         network.decoder.skip_middle.weight.fill_(0.1)
         assert not torch.equal(network.decoder(pyramid, said).fine, hidden.fine)
+
+
+def test_agreement_compares_extents():
+    fine = np.full((32, 32, 32), -1, np.float32)
+    box = np.array([[8, 8, 8], [23, 23, 23]], np.float32)
+    assert agreement(fine, box) == 0
+    fine[4:12, 4:12, 4:12] = 1
+    assert agreement(fine, box) == 1
+    fine[4:12, 4:12, 8:12] = -1
+    assert agreement(fine, box) == pytest.approx(0.5)
+
+
+def test_a_box_with_a_point_is_read_as_it_is(tiny_predictor):
+    encoded = tiny_predictor.encode(crop())
+    box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
+    place = np.array([[20, 21, 22]], np.float32), np.array([1])
+    with_point = tiny_predictor.segment(encoded, *place, box, None)
+    middle = np.array([[24, 24, 24]], np.float32), np.array([1])
+    alone = tiny_predictor.segment(
+        encoded, np.zeros((0, 3), np.float32), np.zeros(0, int), box, None
+    )
+    in_middle = tiny_predictor.segment(encoded, *middle, box, None)
+    bare = tiny_predictor._answer(
+        encoded, np.zeros((0, 3), np.float32), np.zeros(0, int), box, None
+    )
+    assert not np.array_equal(with_point.fine, alone.fine)
+    assert any(np.array_equal(alone.fine, other.fine) for other in (in_middle, bare))

@@ -19,8 +19,8 @@ Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 # coarse the lattice is on which the first crops lie.
 _MARGIN = 1 / 16
 _LATTICE = 1 / 8
-# Part of a box's side that is to be seen around it.
-_BOX_MARGIN = 0.1
+# Part of a box's side that is to be seen around it, on either side.
+_BOX_MARGIN = 0.5
 # Part of a face of the crop that a mask must cover to be held cut off by it.
 _CUT_OFF = 0.005
 _DECIMALS = 6
@@ -65,8 +65,8 @@ class CropPolicy:
     def around_box(self, box: Box) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.
 
-        It is the finest rung that holds the box with a tenth of the box's side around it, the
-        coarsest if none does.
+        It is the finest rung that holds the box with half of the box's side around it, the
+        coarsest if none does: what a structure is not tells where it ends.
         """
         content = self.volume.canonical.box_to_target(box)
         centre = _centre(content)
