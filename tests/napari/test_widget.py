@@ -88,6 +88,17 @@ def test_the_image_is_chosen_by_itself_and_a_tool_is_ready(opened: tuple[Any, An
     assert "flood on cpu" in widget.status.facts.text()
 
 
+def test_a_scan_that_is_open_already_is_ready_when_the_widget_is(
+    make_napari_viewer: Callable[..., Any], volume: Volume, flood: Any
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_layer(Layer.create(*image_layer_data(volume)))
+    widget = widget_module.FastSAM3DWidget(viewer, model=flood)
+    viewer.window.add_dock_widget(widget)
+    assert widget.view is not None
+    assert widget.toolbox.tool == "include"
+
+
 def test_a_click_shows_the_mask(opened: tuple[Any, Any], click: Any) -> None:
     _, widget = opened
     click(BALL)

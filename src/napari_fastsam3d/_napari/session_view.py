@@ -239,14 +239,26 @@ class SessionView:
         self._later("add_box", source.start, source.stop)
 
     def _move_point(self, prompt: int, place: tuple[float, ...]) -> None:
-        self._later("move_prompt", prompt, self.frame.source_index(place))
+        self._change("move_prompt", prompt, self.frame.source_index(place))
 
     def _move_box(self, prompt: int, box: Box) -> None:
-        self._later("move_prompt", prompt, self.frame.box_to_source(box))
+        self._change("move_prompt", prompt, self.frame.box_to_source(box))
 
     def _delete(self, prompts: tuple[int, ...]) -> None:
         for prompt in prompts:
-            self._later("delete_prompt", prompt)
+            self._change("delete_prompt", prompt)
+
+    def _change(self, verb: str, prompt: int, *args: Any) -> None:
+        """Change a prompt, unless an undo has taken it away since the user touched it."""
+
+        def change() -> None:
+            kept = {each.id for shown in self.session.state.objects for each in shown.prompts}
+            if prompt in kept:
+                self.run(verb, prompt, *args)
+            else:
+                self.draw()
+
+        self.bridge.soon(change)
 
     def _later(self, verb: str, *args: Any, **kwargs: Any) -> None:
         # The layer is still in the middle of its own change: it is redrawn once that is over.

@@ -82,6 +82,7 @@ class Toolbox:
         return isinstance(active, Labels) and not ours
 
     def _set_modes(self, view: SessionView, tool: str | None) -> None:
+        view.attach()
         points, boxes = view.points.layer, view.boxes.layer
         if tool in ("include", "exclude"):
             view.points.positive = tool == "include"

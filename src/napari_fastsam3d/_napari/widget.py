@@ -74,7 +74,7 @@ class FastSAM3DWidget(QWidget):
         self._progress = ""
         self._loading = False
         self.trouble: BaseException | None = None
-        self._last: Result | None = None
+        self._last: dict[int, Result] = {}
         self.model_thread = ModelThread(model or self.settings.model, self.settings.device)
         self.views = ScanViews(
             self.viewer,
@@ -286,7 +286,7 @@ class FastSAM3DWidget(QWidget):
         self.views.follow(self.scan.layer)
 
     def _on_switched(self, view: SessionView | None) -> None:
-        self._last = None
+        self._last = {}
         if view is not None:
             view.state_changed.connect(self._show_state, unique=True)
             view.finished.connect(self._on_finished, unique=True)
@@ -372,7 +372,7 @@ class FastSAM3DWidget(QWidget):
         self._ending.add(self.model_thread.close)
         self.views.change_model(self.model_thread)
         self._files.submit(old.close)
-        self._last = None
+        self._last = {}
         self._load_model()
 
     def _show_crop(self, shown: bool) -> None:
@@ -404,7 +404,7 @@ class FastSAM3DWidget(QWidget):
 
     def _on_finished(self, result: Result) -> None:
         if not result.stale and result.quality is not None:
-            self._last = result
+            self._last[result.object] = result
             self.trouble = None
         self._show_status()
 
@@ -443,19 +443,25 @@ class FastSAM3DWidget(QWidget):
             return str(self.trouble)
         if self.view is None:
             return _NO_SCAN
-        notes = " ".join(self._last.notes) if self._last is not None else ""
-        if notes:
-            return notes
+        last = self._last_of_current()
+        if last is not None and last.notes:
+            return " ".join(last.notes)
         return (_NEXT if self.view.prompts else _READY).format(**_KEYS)
+
+    def _last_of_current(self) -> Result | None:
+        """Return the last mask of the current object, unless its prompts are gone since."""
+        if self.view is None or not self.view.prompts or self.view.current is None:
+            return None
+        return self._last.get(self.view.current.id)
 
     def _facts(self) -> str:
         predictor = self.model_thread.predictor
         if predictor is None:
             return ""
         parts = [f"{predictor.name} on {predictor.device}"]
-        if self._last is not None:
-            parts.append(f"{self._last.milliseconds:.0f} ms")
-            parts.append(f"quality {self._last.quality or 0:.0%}")
+        last = self._last_of_current()
+        if last is not None:
+            parts += [f"{last.milliseconds:.0f} ms", f"quality {last.quality or 0:.0%}"]
         return " · ".join(parts)
 
 
