@@ -20,6 +20,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     ----------
     q, k, v : Tensor
         Queries (B, heads, Nq, c), keys and values (B, heads, Nk, c).
+        The values may be of lower precision than the queries and keys.
     bias : Tensor, optional
         Added to the scaled logits, broadcastable to (B, heads, Nq, Nk).
 
@@ -36,7 +37,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
     if bias is None and q.is_cuda and _half(q.dtype) and (flash := _flash_attn()):
         out = flash.flash_attn_func(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return out.transpose(1, 2)
+    if v.dtype != q.dtype:
+        return _attend_mixed(q, k, v, bias)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+def _attend_mixed(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Keep logits and softmax exact, and weigh the values at their own, lower precision."""
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    if bias is not None:
+        logits = logits.add_(bias)
+    return logits.softmax(dim=-1).to(v.dtype) @ v
 
 
 def attend_to_few(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:

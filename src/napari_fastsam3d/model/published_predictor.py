@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fastsam3d.model.attention import attention_choice
+from napari_fastsam3d.model.few_tokens import fold_few_tokens
 from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation
 from napari_fastsam3d.model.prepared_linear import lower_linears, pack_linears
@@ -84,6 +85,7 @@ class PublishedPredictor(Predictor):
         self.network = network.eval().requires_grad_(False)
         if dtype != torch.float32:
             lower_linears(self.network.image_encoder, dtype)
+        fold_few_tokens(self.network.mask_decoder.transformer)
         if device.type == "cpu":
             pack_linears(self.network)
         self._staging = Staging(device)

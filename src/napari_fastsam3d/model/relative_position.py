@@ -36,12 +36,23 @@ class Tables:
     h: Tensor
     w: Tensor
 
-    def bias(self) -> Tensor:
-        """Give the bias (B, heads, n^3, n^3) of keys on the queries' own grid."""
-        n = self.d.shape[3]
+    def bias(self, beyond: Tensor | None = None) -> Tensor:
+        """Give the bias of keys on the queries' own grid, (B, heads, n^3, n^3).
+
+        `beyond` (B, heads, n^3, 1) is that of one further key, which comes last.
+        """
+        b, heads, _, n, _ = self.d.shape
         of_row = self.h[..., :n].unsqueeze(4) + self.w[..., :n].unsqueeze(3)  # row, D, H, W
         of_query = self.d[..., None, None, :n]  # row, w, 1, 1, W
-        return (of_query + of_row.unsqueeze(3)).flatten(4).flatten(2, 3)
+        bias = self.d.new_empty(b, heads, n**3, n**3 + (beyond is not None))
+        grid = bias[..., : n**3].view(b, heads, n * n, n, n, n, n)
+        if torch.is_grad_enabled():
+            grid.copy_(of_query + of_row.unsqueeze(3))
+        else:  # the largest tensor of the encoder is written once
+            torch.add(of_query, of_row.unsqueeze(3), out=grid)
+        if beyond is not None:
+            bias[..., n**3 :] = beyond
+        return bias
 
 
 class RelativePosition(nn.Module):

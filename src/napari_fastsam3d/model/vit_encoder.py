@@ -107,17 +107,15 @@ class BlockAttention(RelativePosition):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, N, width) to (B, N, width)."""
-        projected = self.qkv(x.to(working_dtype(self.qkv))).to(self._dtype(x))
+        projected = self.qkv(x.to(working_dtype(self.qkv)))
         q, k, v = (split_heads(part, self.heads) for part in projected.chunk(3, dim=-1))
+        if not x.is_cuda:  # without its matrix units, the softmax's input stays as exact as x
+            q, k = q.to(x.dtype), k.to(x.dtype)
         return self.proj(join_heads(self.mix(q, k, v)).to(working_dtype(self.proj)))
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Mix values (B, heads, N, c); gives the same shape."""
+        """Mix values (B, heads, N, c), which may be of lower precision; gives the same shape."""
         raise NotImplementedError
-
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        # A GPU has matrix units for half precision; on a CPU the attention stays as exact as x.
-        return working_dtype(self.qkv) if x.is_cuda else x.dtype
 
 
 class GlobalAttention(BlockAttention):
@@ -143,14 +141,14 @@ class PaddedAttention(BlockAttention):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Mix with the bias of relative positions and with one key for all padding."""
-        padding = offset_of(self.qkv).to(q.dtype)
-        b_q, b_k, b_v = padding.view(3, 1, self.heads, 1, -1).unbind()
+        padding = offset_of(self.qkv).view(3, 1, self.heads, 1, -1)
+        b_q, b_k, b_v = padding.expand(-1, q.shape[0], -1, -1, -1).unbind()
         tables = self.tables(q)
         products = padding_products(b_q[0, :, 0].to(self.offsets.dtype), self.offsets)
         beyond = padded_logit(tables, products)
-        k = torch.cat([k, b_k.expand(q.shape[0], -1, -1, -1)], dim=2)
-        v = torch.cat([v, b_v.expand(q.shape[0], -1, -1, -1)], dim=2)
-        return attend(q, k, v, torch.cat([tables.bias(), beyond], dim=-1).to(q.dtype))
+        k = torch.cat([k, b_k.to(k.dtype)], dim=2)
+        v = torch.cat([v, b_v.to(v.dtype)], dim=2)
+        return attend(q, k, v, tables.bias(beyond).to(q.dtype))
 
 
 class GroupedAttention(BlockAttention):
