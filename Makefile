@@ -35,7 +35,7 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.tools
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/.tools
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
