@@ -1,0 +1,92 @@
+"""Take the documentation's pictures of the real window: docs_pictures.py SCAN LABELS.
+
+SCAN is a torso CT and LABELS its structures, liver 5 and right kidney 2 (TotalSegmentator's
+example). Needs a display, or xvfb-run.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from qtpy.QtTest import QTest
+from scipy import ndimage
+
+import napari
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
+LIVER, RIGHT_KIDNEY = 5, 2
+SIZE = (1360, 860)
+
+
+def settle(widget: Any) -> None:
+    """Wait until the widget shows all that was asked of it."""
+    QTest.qWait(100)
+    while widget.busy:
+        QTest.qWait(50)
+    QTest.qWait(300)
+
+
+def middle(mask: np.ndarray) -> tuple[int, ...]:
+    """Give the voxel of a mask that lies farthest from its rim."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1]
+    return tuple(int(i) for i in np.unravel_index(depth.argmax(), mask.shape))
+
+
+def take(viewer: napari.Viewer, name: str) -> None:
+    """Write a picture of the window."""
+    viewer.screenshot(PICTURES / f"{name}.png", canvas_only=False, flash=False)
+
+
+def click(viewer: napari.Viewer, widget: Any, place: tuple[int, ...], positive: bool) -> None:
+    """Turn to the slice of a source index and click there."""
+    layer = widget.view.frame.to_layer(place)[0]
+    viewer.dims.set_current_step(0, round(float(layer[0])))
+    widget.view.run("add_point", place, positive=positive)
+    settle(widget)
+
+
+def show_both(viewer: napari.Viewer, labels: np.ndarray) -> None:
+    """Turn to the slice in which the smaller of two objects is largest."""
+    areas = [(labels == value).sum(axis=(1, 2)) for value in (1, 2)]
+    viewer.dims.set_current_step(0, int(np.minimum(*areas).argmax()))
+
+
+def main(scan: str, labels: str) -> None:
+    """Open the scan, click the liver, exclude a leak, box a kidney: a picture after each."""
+    truth = np.asarray(nib.load(labels).dataobj)
+    viewer = napari.Viewer()
+    viewer.window.resize(*SIZE)
+    viewer.open(scan, plugin="napari-fastsam3d")
+    widget: Any = viewer.window.add_plugin_dock_widget("napari-fastsam3d")[1]
+    settle(widget)
+    liver = truth == LIVER
+    viewer.dims.set_current_step(0, round(float(widget.view.frame.to_layer(middle(liver))[0][0])))
+    settle(widget)
+    viewer.reset_view()
+    take(viewer, "opened")
+    click(viewer, widget, middle(liver), True)
+    take(viewer, "first-click")
+    click(viewer, widget, middle(widget.view.session.mask() & ~liver), False)
+    take(viewer, "negative-click")
+    widget.view.run("undo")
+    settle(widget)
+    click(viewer, widget, middle(liver & ~widget.view.session.mask()), True)
+    widget.view.run("rename_object", widget.view.session.state.current, "liver")
+    widget.view.run("new_object", "right kidney")
+    places = np.argwhere(truth == RIGHT_KIDNEY)
+    low, high = places.min(axis=0) - 1, places.max(axis=0) + 2
+    widget.view.run("add_box", tuple(int(i) for i in low), tuple(int(i) for i in high))
+    centre = tuple(int(i) for i in (low + high) // 2)
+    viewer.dims.set_current_step(0, round(float(widget.view.frame.to_layer(centre)[0][0])))
+    settle(widget)
+    take(viewer, "box")
+    show_both(viewer, np.asarray(widget.view.mask.layer.data))
+    settle(widget)
+    take(viewer, "window")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
