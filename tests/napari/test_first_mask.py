@@ -14,6 +14,9 @@ from napari_fastsam3d._napari import widget as widget_module
 from napari_fastsam3d.errors import CheckpointError
 
 LIVER, RIGHT_KIDNEY = 5, 2
+# The least Dice of one click in the liver and of a box on the right kidney, by model. The default
+# model reached 0.74 and 0.72 when this was written; the other one only exercises the window.
+LEAST_DICE = {"default": (0.6, 0.5), "flood": (0.3, 0.0)}
 
 pytestmark = pytest.mark.gl
 
@@ -99,7 +102,8 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert np.allclose(widget.view.frame.to_layer(prompt.index)[0], inside, atol=1)
     first = scene.shown == 1
     assert first[inside]
-    assert dice(first, liver) > 0.0
+    least_liver, least_kidney = LEAST_DICE[widget.model_thread.predictor.name]
+    assert dice(first, liver) >= least_liver
 
     wrong = first & ~liver
     leak = deepest(wrong) if wrong.any() else tuple(np.argwhere(first)[0])
@@ -130,6 +134,7 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert len(widget.view.session.state.objects) == 2
     third = scene.shown == 2
     assert third.any()
+    assert dice(third, kidney) >= least_kidney
     assert np.array_equal(scene.shown == 1, second & ~(third & ~second))
 
     target = tmp_path / "mask.nii.gz"
