@@ -15,7 +15,7 @@ import pytest
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model import MODELS, fetch_model, load_model
-from napari_fastsam3d.model.download import DownloadCancelledError, download, look
+from napari_fastsam3d.model.download import DownloadCancelledError, download, file_name, look
 from napari_fastsam3d.model.store import ModelStore
 
 CONTENT = os.urandom(3_000_000)
@@ -141,6 +141,19 @@ def test_a_whole_file(server: str, target: Path):
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert len(seen) > 5
     assert left_in(target.parent) == ["weights.pth"]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://host/a/b.pth", "b.pth"),
+        ("https://host/a/b.pth?download=true&x=/y", "b.pth"),
+        ("https://host/", "download"),
+        ("https://host/../..%2fetc", "..%2fetc"),
+    ],
+)
+def test_the_name_of_a_file(url: str, name: str):
+    assert file_name(url) == name
 
 
 def test_looking_downloads_nothing(server: str, behaviour: Behaviour):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_fastsam3d.model import published_runner
 from napari_fastsam3d.model.published import PublishedNetwork
 from napari_fastsam3d.model.published_predictor import PublishedPredictor
-from napari_fastsam3d.model.published_runner import EagerRunner, GraphRunner
+from napari_fastsam3d.model.published_runner import EagerRunner, GraphRunner, z_normalised
 from napari_fastsam3d.model.staging import Staging
 
 Make = Callable[..., PublishedNetwork]
@@ -32,6 +33,101 @@ def clicked(predictor: PublishedPredictor, counts: tuple[int, ...] = (1, 1, 3)) 
         previous = answer.low
         masks.append(answer.low)
     return masks
+
+
+class ReplayOnCpu:
+    """Does on a CPU what a CUDA graph does: fixed shapes, fixed places, nothing decided anew."""
+
+    recorded = 0
+
+    def __init__(self, function, examples) -> None:
+        type(self).recorded += 1
+        self.function = function
+        self.slots = [example.clone() for example in examples]
+
+    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        for slot, value in zip(self.slots, inputs, strict=True):
+            assert slot.shape == value.shape
+            assert slot.dtype == value.dtype
+            slot.copy_(value)
+        return tuple(output.clone() for output in self.function(*self.slots))
+
+
+@pytest.fixture
+def replayed(small_network: Make, monkeypatch: pytest.MonkeyPatch) -> PublishedPredictor:
+    """A predictor that goes the way of graphs, on the CPU."""
+    monkeypatch.setattr(published_runner, "CapturedCall", ReplayOnCpu)
+    monkeypatch.setattr(ReplayOnCpu, "recorded", 0)
+    predictor = PublishedPredictor(small_network(), "small", CPU, torch.float32, "0")
+    predictor._record_graphs()
+    return predictor
+
+
+def test_the_way_of_graphs_gives_what_the_plain_way_gives(
+    replayed: PublishedPredictor, small_network: Make
+):
+    plain = PublishedPredictor(small_network(), "small", CPU, torch.float32, "0")
+
+    assert isinstance(replayed._runner, GraphRunner)
+    for ours, theirs in zip(
+        clicked(replayed, (0, 1, 1, 2, 3)), clicked(plain, (0, 1, 1, 2, 3)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_few_graphs_serve_all_numbers_of_points(replayed: PublishedPredictor):
+    ready = ReplayOnCpu.recorded
+    encoded = replayed.encode(replayed.normalise(crop(), INSIDE))
+
+    for count in (0, 1, 1, 1):
+        points = torch.zeros(1, count, 3)
+        replayed.decode(encoded, points, torch.ones(1, count, dtype=torch.long))
+    assert ready == ReplayOnCpu.recorded == 2
+    for count in (2, 3, 7, 31, 50):
+        points = 127 * torch.rand(1, count, 3)
+        replayed.decode(encoded, points, torch.ones(1, count, dtype=torch.long))
+
+    assert ReplayOnCpu.recorded == 5  # for 4, 8 and 32 tokens; 51 run without one
+
+
+def test_guesses_need_no_graph(replayed: PublishedPredictor):
+    encoded = replayed.encode(replayed.normalise(crop(), INSIDE))
+
+    masks, _ = replayed.decode(
+        encoded, torch.zeros(1, 1, 3), torch.ones(1, 1, dtype=torch.long), multimask=True
+    )
+
+    assert masks.shape[1] == 3
+
+
+@pytest.mark.parametrize("mixing", [("none", "global"), ("padded", "global"), ("none", "grouped")])
+def test_nothing_that_is_recorded_is_read_back(small_network: Make, mixing):
+    """A meta tensor has a shape and no numbers: whatever decides by numbers fails on it."""
+    network = small_network(mixing).to("meta")
+    runner = EagerRunner(network)
+    with torch.device("meta"):
+        image = z_normalised(torch.empty(1, 1, 128, 128, 128))
+        memo = runner.encode(image).memo
+        prompts = torch.empty(1, 8, 3), torch.empty(1, 8, dtype=torch.long)
+        logits, quality = network.decode(
+            memo, *prompts, torch.empty(1, 1, 32, 32, 32), fillers=True
+        )
+
+    assert logits.shape == (1, 1, 32, 32, 32)
+    assert quality.shape == (1, 1)
+
+
+def test_without_graphs_it_goes_on_and_says_why(small_network: Make):
+    if torch.cuda.is_available():
+        pytest.skip("graphs can be had here")
+    predictor = PublishedPredictor(small_network(), "small", CPU, torch.float32, "0")
+
+    predictor._record_graphs()
+
+    assert type(predictor._runner) is EagerRunner
+    (note,) = predictor.notes
+    assert note.startswith("CUDA graphs cannot be used here (")
+    assert len(clicked(predictor)) == 3
 
 
 def test_staging_on_a_cpu_is_no_copy():

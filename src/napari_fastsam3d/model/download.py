@@ -11,6 +11,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from napari_fastsam3d.errors import CheckpointError
@@ -172,7 +173,7 @@ def _continue(
 def _block(response: HTTPResponse, url: str, part: "_Part", cancelled: Callable[[], bool]) -> bytes:
     if cancelled():
         raise DownloadCancelledError(
-            f"The download of {_name(url)} was stopped.",
+            f"The download of {file_name(url)} was stopped.",
             "What has arrived is kept; fetch it again to go on.",
         )
     return response.read1(_BLOCK)  # what there is: nothing is lost if the rest never comes
@@ -206,7 +207,7 @@ def _accept(
             arrived = part.size
             part.discard()
             raise CheckpointError(
-                f"{_name(url)} has {arrived} bytes and should have {wanted}.",
+                f"{file_name(url)} has {arrived} bytes and should have {wanted}.",
                 "Fetch it again; if that does not help, the file at its origin has changed.",
             )
     with part.path.open("rb+") as file:
@@ -215,7 +216,7 @@ def _accept(
     if sha256 is not None and actual != sha256:
         part.discard()
         raise CheckpointError(
-            f"{_name(url)} is not the file that it should be: its SHA-256 is {actual[:12]}..., "
+            f"{file_name(url)} is not the file that it should be: its SHA-256 is {actual[:12]}..., "
             f"not {sha256[:12]}...",
             "It was deleted. The file at its origin was damaged or replaced; ask its authors.",
         )
@@ -275,8 +276,9 @@ def _require_space(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
 
-def _name(url: str) -> str:
-    return url.rpartition("/")[2] or url
+def file_name(url: str) -> str:
+    """Give the name of the file at the end of an address."""
+    return urlsplit(url).path.rpartition("/")[2] or "download"
 
 
 def _explained(url: str, error: Exception, part: _Part | None = None) -> CheckpointError:
@@ -285,19 +287,19 @@ def _explained(url: str, error: Exception, part: _Part | None = None) -> Checkpo
     again = "Fetch it again" + (f"; {kept >> 20} MiB are here already." if kept else ".")
     if isinstance(error, HTTPError):
         return CheckpointError(
-            f"The server has no {_name(url)} for us: {error.code} {error.reason}.",
+            f"The server has no {file_name(url)} for us: {error.code} {error.reason}.",
             f"Look whether {url} opens in a browser; it may have moved.",
         )
     if isinstance(error, OSError) and error.errno in _FULL:
         return CheckpointError(
-            f"There is no space left for {_name(url)}.", "Free some space, then fetch it again."
+            f"There is no space left for {file_name(url)}.", "Free some space, then fetch it again."
         )
     if isinstance(error, URLError | _BrokenError | HTTPException | TimeoutError | ConnectionError):
         reason = getattr(error, "reason", None) or error
         return CheckpointError(
-            f"{_name(url)} could not be downloaded: {reason}.",
+            f"{file_name(url)} could not be downloaded: {reason}.",
             f"Check the network connection. {again}",
         )
     return CheckpointError(
-        f"{_name(url)} could not be written: {error}.", "Make the folder writable."
+        f"{file_name(url)} could not be written: {error}.", "Make the folder writable."
     )

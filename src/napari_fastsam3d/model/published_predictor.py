@@ -200,12 +200,19 @@ class PublishedPredictor(Predictor):
         try:
             self.network.to(self.device)
             if self.device.type == "cuda":
-                with torch.inference_mode(), torch.cuda.device(self.device):
-                    self._runner = GraphRunner(self.network)
-        except torch.OutOfMemoryError as error:
-            self._retreat(error)
+                with torch.cuda.device(self.device):
+                    self._record_graphs()
+        except torch.OutOfMemoryError:
+            self._retreat()
+
+    def _record_graphs(self) -> None:
+        try:
+            with torch.inference_mode():
+                self._runner = GraphRunner(self.network)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].rstrip(".")
             self._note(f"CUDA graphs cannot be used here ({reason}); kernels are launched singly.")
 
     def _surely(self, work: Callable[[], T]) -> T:
@@ -213,14 +220,14 @@ class PublishedPredictor(Predictor):
         try:
             with torch.inference_mode():
                 return work()
-        except torch.OutOfMemoryError as error:
+        except torch.OutOfMemoryError:
             if self.device.type == "cpu":
                 raise
-            self._retreat(error)
+            self._retreat()
         with torch.inference_mode():
             return work()
 
-    def _retreat(self, error: Exception) -> None:
+    def _retreat(self) -> None:
         self._note(f"{self.device} has too little memory; going on with the CPU.")
         self.device = torch.device("cpu")
         self._staging = Staging(self.device)

@@ -14,7 +14,7 @@ from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model.checkpoint import fingerprint as sha256_of
 from napari_fastsam3d.model.checkpoint import is_pyramid, read_pyramid, verify
 from napari_fastsam3d.model.device import choose_device, choose_precision
-from napari_fastsam3d.model.download import Progress, download
+from napari_fastsam3d.model.download import Progress, download, file_name
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.model.published_checkpoint import Assembly, assemble, build_network
 from napari_fastsam3d.model.published_file import PARTS, PublishedFile, read_published
@@ -189,7 +189,7 @@ def fetch_model(
         raise CheckpointError(f"There is nothing to fetch for {name!r}.", f"Choose one of {can}.")
     store = store or ModelStore()
     source = url or card.url
-    file = store.folder / "downloads" / source.rpartition("/")[2]
+    file = store.folder / "downloads" / file_name(source)
     known = card.sha256 or _first_use(store).get(name)
     sha256 = download(source, file, sha256=known, progress=progress, cancelled=cancelled)
     record = _install(card, file, sha256, known, store)
