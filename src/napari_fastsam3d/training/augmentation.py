@@ -105,15 +105,16 @@ def flip(
 
     The canonical frame tells the network where up is, and most scans keep to it.
     """
+    planes = list(inside)
     for axis, chance in enumerate((0.5, 0.15, 0.15)):
         if rng.random() < chance:
             image, target = np.flip(image, axis), np.flip(target, axis)
-            inside = tuple(np.flip(p) if a == axis else p for a, p in enumerate(inside))  # type: ignore[assignment]
+            planes[axis] = np.flip(planes[axis])
     if rng.random() < 0.15:
         order = rng.permutation(3)
         image, target = image.transpose(order), target.transpose(order)
-        inside = (inside[order[0]], inside[order[1]], inside[order[2]])
-    return image, target, inside
+        planes = [planes[axis] for axis in order]
+    return image, target, (planes[0], planes[1], planes[2])
 
 
 def deform(
