@@ -56,20 +56,21 @@ def click(scan: Path, centre: list[int], model: str, runs: int) -> dict[str, flo
     import napari_fastsam3d as fs
     from napari_fastsam3d.cli.bench import peak_memory
     from napari_fastsam3d.geometry import read_volume
+    from napari_fastsam3d.session import ModelThread
 
     began = time.perf_counter()
     volume = read_volume(scan)
     opened = time.perf_counter() - began
     i, j, k = centre
-    predictor = fs.load_model(model)
     first: list[float] = []
     later: list[float] = []
-    for _ in range(runs):
-        with fs.Session(volume, model=predictor) as session:
-            first.append(session.add_point((i, j, k)).milliseconds)
-            for shift in (3, 6, 9, 12):
-                later.append(session.add_point((i + shift, j, k)).milliseconds)
-            session.save(scan.with_name(f"mask_of_{scan.name}"))
+    with ModelThread(model) as thread:
+        for _ in range(runs):
+            with fs.Session(volume, model=thread) as session:
+                first.append(session.add_point((i, j, k)).milliseconds)
+                for shift in (3, 6, 9, 12):
+                    later.append(session.add_point((i + shift, j, k)).milliseconds)
+                session.save(scan.with_name(f"mask_of_{scan.name}"))
     return {
         "opening": 1000 * opened,
         "first click": statistics.median(first[1:]),
