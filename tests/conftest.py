@@ -26,6 +26,7 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 def tiny_predictor():
     """A real predictor with a very small network and random weights, float32 on the CPU."""
     import torch
+
     from napari_fastsam3d.model.pyramid import PyramidNetwork
     from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
     from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
