@@ -1,13 +1,14 @@
 """From other threads to the main one, and an orderly end."""
 
 import gc
+import subprocess
+import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QApplication
 
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
 from napari_fastsam3d.errors import VolumeError
@@ -96,9 +97,22 @@ def test_the_end_comes_when_the_owner_is_forgotten(qtbot: Any) -> None:
     assert calls == ["closed"]
 
 
-def test_the_application_ends_everything(qtbot: Any) -> None:
-    calls: list[str] = []
-    owner = _Owner()
-    Ending(owner).add(lambda: calls.append("closed"))
-    QApplication.instance().aboutToQuit.emit()
-    assert calls == ["closed"]
+QUITTING = """
+from qtpy.QtCore import QCoreApplication, QTimer
+from napari_fastsam3d._napari.bridge import Ending
+
+class Owner: pass
+
+application = QCoreApplication([])
+owner = Owner()
+Ending(owner).add(lambda: print("closed", flush=True))
+QTimer.singleShot(0, application.quit)
+application.exec()
+"""
+
+
+def test_the_application_ends_everything() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", QUITTING], capture_output=True, text=True, timeout=120
+    )
+    assert ran.stdout.split() == ["closed"], ran.stderr
