@@ -1,6 +1,7 @@
 """The mask decoder of the published models (Kirillov et al. 2023, in three dimensions)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import torch
@@ -13,6 +14,7 @@ from napari_fastsam3d.model.prepared_linear import (
     gelu_of,
     matrix_of,
     offset_of,
+    pack_linears,
     times,
 )
 from napari_fastsam3d.model.published_prompts import PublishedPromptEncoder
@@ -159,6 +161,17 @@ class PublishedDecoder(nn.Module):
         )
         self.iou_prediction_head = HyperMLP(width, config.quality_hidden, config.masks)
 
+    def pack(self) -> None:
+        """Hand the layers that see image tokens, and the widest, to oneDNN; see `pack_linears`.
+
+        For the small layers of a handful of tokens, going there and back costs more than it gains.
+        """
+        first = cast(TwoWayBlock, self.transformer.layers[0])
+        pack_linears(first.cross_attn_image_to_token)
+        pack_linears(self.output_upscaling)
+        for block in self.transformer.layers:
+            pack_linears(cast(TwoWayBlock, block).mlp)
+
     def memorise(self, embedding: Tensor, prompts: PublishedPromptEncoder) -> ImageMemo:
         """Prepare for the prompts of an embedding (B, width, n, n, n)."""
         first = cast(TwoWayBlock, self.transformer.layers[0])
@@ -228,6 +241,12 @@ class PublishedDecoder(nn.Module):
 
 def _in_place(logits: Tensor, n: int) -> Tensor:
     """Turn (B, M, n^3 * 8 * 8), children beside their tokens, into (B, M, 4 n, 4 n, 4 n)."""
-    b, m, _ = logits.shape
-    nested = logits.reshape(b, m, n, n, n, 2, 2, 2, 2, 2, 2)
-    return nested.permute(0, 1, 2, 5, 8, 3, 6, 9, 4, 7, 10).reshape(b, m, 4 * n, 4 * n, 4 * n)
+    return logits.index_select(2, _order(n, logits.device)).unflatten(2, (4 * n, 4 * n, 4 * n))
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _order(n: int, device: torch.device) -> Tensor:
+    """Tell for each voxel of a grid of (4 n)^3 where `Upscaling` put it, (64 n^3)."""
+    nested = torch.arange(64 * n**3, device=device).reshape(n, n, n, 2, 2, 2, 2, 2, 2)
+    return nested.permute(0, 3, 6, 1, 4, 7, 2, 5, 8).flatten()

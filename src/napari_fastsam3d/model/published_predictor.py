@@ -87,7 +87,8 @@ class PublishedPredictor(Predictor):
             lower_linears(self.network.image_encoder, dtype)
         fold_few_tokens(self.network.mask_decoder.transformer)
         if device.type == "cpu":
-            pack_linears(self.network)
+            pack_linears(self.network.image_encoder)
+            self.network.mask_decoder.pack()
         self._staging = Staging(device)
         self._runner = EagerRunner(self.network)
         self._settle()
