@@ -150,14 +150,15 @@ def test_a_negative_click_is_obeyed_where_the_crop_no_longer_looks():
 def test_a_box_makes_a_mask_in_the_box(replay):
     box = Box((11, 16, 11), (30, 35, 30))
     step = replay.step([BoxPrompt(1, box)])
-    assert dice(step.mask.volume(SHAPE), truth(100)) > 0.8
+    # Half a side is seen around the box, on a rung whose cells are coarse for this structure.
+    assert step.crop.spacing == 4.0
+    assert dice(step.mask.volume(SHAPE), truth(100)) > 0.6
     assert step.mask.outside(box.padded(1)).is_empty
-    assert step.crop.spacing == 2.0
     assert step.notes == ()
 
 
 def test_a_box_chooses_how_closely_to_look(replay):
-    assert replay.step([BoxPrompt(1, Box((16, 21, 16), (24, 29, 24)))]).crop.spacing == 1.0
+    assert replay.step([BoxPrompt(1, Box((17, 22, 17), (23, 28, 23)))]).crop.spacing == 1.0
     assert replay.step([BoxPrompt(1, Box((0, 0, 0), SHAPE))]).crop.spacing == 4.0
 
 
