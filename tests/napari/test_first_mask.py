@@ -83,7 +83,7 @@ def scene(
     viewer.window._qt_window.activateWindow()
     viewer.reset_view()
     qtbot.waitActive(viewer.window._qt_window)
-    if isinstance(widget.trouble, CheckpointError):
+    if isinstance(widget.loader.trouble, CheckpointError):
         pytest.skip("the default model is not in this installation")
     labels = np.asarray(nib.load(folder / "example_ct_3mm_seg.nii.gz").dataobj)
     return Scene(viewer, widget, labels, tmp_path)
@@ -102,7 +102,7 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert np.allclose(widget.view.frame.to_layer(prompt.index)[0], inside, atol=1)
     first = scene.shown == 1
     assert first[inside]
-    least_liver, least_kidney = LEAST_DICE[widget.model_thread.predictor.name]
+    least_liver, least_kidney = LEAST_DICE[widget.loader.thread.predictor.name]
     assert dice(first, liver) >= least_liver
 
     wrong = first & ~liver
@@ -145,7 +145,7 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert np.array_equal(saved.affine, scan.affine)
     assert np.array_equal(widget.view.frame.view(np.asarray(saved.dataobj)), scene.shown)
     print(
-        f"{widget.model_thread.predictor.name}: liver {dice(first, liver):.2f},"
+        f"{widget.loader.thread.predictor.name}: liver {dice(first, liver):.2f},"
         f" after a negative click {dice(second, liver):.2f}, kidney {dice(third, kidney):.2f}"
     )
 

@@ -14,6 +14,7 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QInputDialog
 
+from napari_fastsam3d._napari import model_loader
 from napari_fastsam3d._napari import widget as widget_module
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.errors import CheckpointError
@@ -384,7 +385,7 @@ def test_another_model_repeats_every_prompt(
     settle(widget)
     click(OTHER)
     before = shown(widget).copy()
-    monkeypatch.setattr(widget_module, "ModelThread", lambda *_: _thread_of(flood))
+    monkeypatch.setattr(model_loader, "ModelThread", lambda *_: _thread_of(flood))
     widget._change_model("flood", "cpu")
     settle(widget)
     assert np.array_equal(shown(widget), before)
@@ -476,7 +477,7 @@ def test_closing_the_window_ends_every_thread(
 ) -> None:
     viewer, widget = opened
     click(BALL)
-    session, thread = widget.view.session, widget.model_thread
+    session, thread = widget.view.session, widget.loader.thread
     viewer.close()
     qtbot.waitUntil(lambda: thread.closed, timeout=5000)
     with pytest.raises(Exception, match="closed"):

@@ -56,6 +56,8 @@ class ModelPanel(QWidget):
 
     def offer(self, models: Sequence[str]) -> None:
         """Offer these models beside the chosen one."""
+        if set(models) <= set(self.model.choices):
+            return
         with self.model.changed.blocked():
             self.model.choices = list(dict.fromkeys([*models, self.model.value]))
 

@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_fastsam3d._napari.actions import ACTIONS
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
+from napari_fastsam3d._napari.column import column
 from napari_fastsam3d._napari.mask_saver import ask_path
+from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
 from napari_fastsam3d._napari.prompt_panel import PromptPanel
@@ -31,9 +31,10 @@ from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_settings
 from napari_fastsam3d._napari.shortcuts import Shortcuts
 from napari_fastsam3d._napari.status_panel import StatusPanel
+from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint
 from napari_fastsam3d._napari.toolbox import Toolbox
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import ModelThread, Point, Result
+from napari_fastsam3d.session import Point, Result
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -41,15 +42,6 @@ if TYPE_CHECKING:
 _MIN_WIDTH = 300
 _AIMING_MS = 150
 _FRAME_MS = 300
-_HOLD_MS = 50
-_LONGEST_HOLD_S = 10
-_NO_SCAN = "Open a scan, or choose an image layer above."
-_KEYS = {entry.key: entry.shortcuts[0] for entry in ACTIONS if entry.shortcuts}
-_READY = "Click inside the structure you want ({include}), or drag a box round it ({box})."
-_NEXT = (
-    "Click where the mask is wrong: {include} adds, {exclude} takes away. "
-    "{next_object} begins another object."
-)
 
 
 class FastSAM3DWidget(QWidget):
@@ -72,13 +64,17 @@ class FastSAM3DWidget(QWidget):
         self._files = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-files")
         self._ending = Ending(self)
         self._progress = ""
-        self._loading = False
-        self.trouble: BaseException | None = None
         self._last: dict[int, Result] = {}
-        self.model_thread = ModelThread(model or self.settings.model, self.settings.device)
+        self.loader = ModelLoader(
+            model or self.settings.model,
+            self.settings.device,
+            self._bridge,
+            self._ending,
+            self._show_status,
+        )
         self.views = ScanViews(
             self.viewer,
-            self.model_thread,
+            self.loader.thread,
             self._files,
             self._bridge,
             self._ending,
@@ -95,7 +91,7 @@ class FastSAM3DWidget(QWidget):
         self._frame_timer = self._timer(_FRAME_MS, self._follow_frame)
         self._aimed_at: tuple[float, ...] = ()
         self._connect()
-        self._load_model()
+        self.loader.load()
         self.scan.refresh()
         self._show_state()
 
@@ -107,7 +103,7 @@ class FastSAM3DWidget(QWidget):
     @property
     def busy(self) -> bool:
         """Whether the model loads, or a click waits for its mask."""
-        return self._loading or (self.view is not None and self.view.pending > 0)
+        return self.loader.loading or (self.view is not None and self.view.pending > 0)
 
     def open_scan(self) -> None:
         """Ask for a file or a DICOM folder and open it."""
@@ -196,7 +192,7 @@ class FastSAM3DWidget(QWidget):
             shortcuts.dock()
 
     def _build_panels(self) -> None:
-        known = getattr(self.model_thread.predictor, "name", self.settings.model)
+        known = getattr(self.loader.thread.predictor, "name", self.settings.model)
         self.scan = ScanPanel(self._images, self._use, self.open_scan)
         self.prompts = PromptPanel(self.verbs, self._set_depth)
         self.objects = ObjectsPanel(self.verbs, self._select, self._rename, self._set_visible)
@@ -205,21 +201,10 @@ class FastSAM3DWidget(QWidget):
         )
         self.model.crop.value = self.settings.show_crop
         self.status = StatusPanel()
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.setContentsMargins(8, 4, 8, 4)
-        for title, panel in (
-            ("Scan", self.scan),
-            ("Prompt", self.prompts),
-            ("Objects", self.objects),
-        ):
-            layout.addWidget(_heading(title))
-            layout.addWidget(panel)
-        layout.addWidget(self.model)
-        layout.addStretch(1)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(_scrolling(content), 1)
+        panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
+        outer.addWidget(column((*panels, ("", self.model))), 1)
         outer.addWidget(self.status)
         self.setMinimumWidth(_MIN_WIDTH)
 
@@ -235,7 +220,6 @@ class FastSAM3DWidget(QWidget):
         self.views.refused.connect(self._on_refused)
         self.viewer.mouse_move_callbacks.append(_weakly(self._on_move))
         self._ending.add(self._bridge.close)
-        self._ending.add(self.model_thread.close)
         self._ending.add(_closer(self._files))
         self.destroyed.connect(self._ending.slot())
 
@@ -279,7 +263,7 @@ class FastSAM3DWidget(QWidget):
             self._aim.start()
 
     def _look_ahead(self) -> None:
-        if self.view is not None and not self._loading and self.trouble is None:
+        if self.view is not None and not self.loader.loading and not self.loader.trouble:
             self.view.aim(self._aimed_at)
 
     def _follow_frame(self) -> None:
@@ -342,38 +326,12 @@ class FastSAM3DWidget(QWidget):
         notify(error)
         self._say("Nothing was saved.")
 
-    def _load_model(self) -> None:
-        self._loading, self.trouble = True, None
-        self._hold_back()
-        self._bridge.watch(self.model_thread.load(), self._on_loaded, self._on_unloaded)
-        self._show_status()
-
-    def _hold_back(self) -> None:
-        """Let the model wait until the window is built: importing torch beside that slows both."""
-        gate = Event()
-        self.model_thread.submit(gate.wait, _LONGEST_HOLD_S)
-        self._ending.add(gate.set)
-        QTimer.singleShot(_HOLD_MS, gate.set)
-
-    def _on_loaded(self, predictor: Any) -> None:
-        self._loading = False
-        if "torch" in sys.modules:
-            self.model.offer(_known_models())
-        self._show_status()
-
-    def _on_unloaded(self, error: BaseException) -> None:
-        self._loading, self.trouble = False, error
-        notify(error)
-        self._show_status()
-
     def _change_model(self, model: str, device: str) -> None:
         keep_engine(model, device)
-        old, self.model_thread = self.model_thread, ModelThread(model, device)
-        self._ending.add(self.model_thread.close)
-        self.views.change_model(self.model_thread)
-        self._files.submit(old.close)
+        self.loader.change(model, device, self._files)
+        self.views.change_model(self.loader.thread)
         self._last = {}
-        self._load_model()
+        self.loader.load()
 
     def _show_crop(self, shown: bool) -> None:
         keep_show_crop(shown)
@@ -405,7 +363,7 @@ class FastSAM3DWidget(QWidget):
     def _on_finished(self, result: Result) -> None:
         if not result.stale and result.quality is not None:
             self._last[result.object] = result
-            self.trouble = None
+            self.loader.trouble = None
         self._show_status()
 
     def _on_failed(self, error: BaseException) -> None:
@@ -430,63 +388,25 @@ class FastSAM3DWidget(QWidget):
         self.status.rest(message)
 
     def _show_status(self) -> None:
-        self.status.tell(self._facts())
-        if self._loading:
-            self.status.busy("Loading the model; you can click already.")
+        last = self._last_of_current()
+        self.status.tell(facts(self.loader.facts, last))
+        self.model.offer(self.loader.known_models())
+        if self.loader.loading:
+            self.status.busy(LOADING)
         elif self.view is not None and self.view.pending:
             self.status.busy(f"{self._progress or 'Working'}...")
+        elif self.loader.trouble is not None:
+            self.status.rest(str(self.loader.trouble))
+        elif self.view is None:
+            self.status.rest(NO_SCAN)
         else:
-            self.status.rest(self._hint())
-
-    def _hint(self) -> str:
-        if self.trouble is not None:
-            return str(self.trouble)
-        if self.view is None:
-            return _NO_SCAN
-        last = self._last_of_current()
-        if last is not None and last.notes:
-            return " ".join(last.notes)
-        return (_NEXT if self.view.prompts else _READY).format(**_KEYS)
+            self.status.rest(hint(last, prompted=bool(self.view.prompts)))
 
     def _last_of_current(self) -> Result | None:
         """Return the last mask of the current object, unless its prompts are gone since."""
         if self.view is None or not self.view.prompts or self.view.current is None:
             return None
         return self._last.get(self.view.current.id)
-
-    def _facts(self) -> str:
-        predictor = self.model_thread.predictor
-        if predictor is None:
-            return ""
-        parts = [f"{predictor.name} on {predictor.device}"]
-        last = self._last_of_current()
-        if last is not None:
-            parts += [f"{last.milliseconds:.0f} ms", f"quality {last.quality or 0:.0%}"]
-        return " · ".join(parts)
-
-
-def _known_models() -> list[str]:
-    # Imported only once torch is loaded, which is done in the model's thread.
-    from napari_fastsam3d.model import MODELS
-
-    return list(MODELS)
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    font = label.font()
-    font.setBold(True)
-    label.setFont(font)
-    return label
-
-
-def _scrolling(content: QWidget) -> QScrollArea:
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(content)
-    return area
 
 
 def _weakly(method: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,33 @@
+# pyright: basic
+"""What the status line says."""
+
+from __future__ import annotations
+
+from napari_fastsam3d._napari.actions import ACTIONS
+from napari_fastsam3d.session import Result
+
+_KEYS = {entry.key: entry.shortcuts[0] for entry in ACTIONS if entry.shortcuts}
+
+NO_SCAN = "Open a scan, or choose an image layer above."
+LOADING = "Loading the model; you can click already."
+FIRST = "Click inside the structure you want ({include}), or drag a box round it ({box}).".format(
+    **_KEYS
+)
+NEXT = (
+    "Click where the mask is wrong: {include} adds, {exclude} takes away. "
+    "{next_object} begins another object."
+).format(**_KEYS)
+
+
+def hint(last: Result | None, prompted: bool) -> str:
+    """Say what to know about the last mask, or else what can be done next."""
+    if last is not None and last.notes:
+        return " ".join(last.notes)
+    return NEXT if prompted else FIRST
+
+
+def facts(model: str, last: Result | None) -> str:
+    """Say what runs, what the last click cost, and what the model thinks of its mask."""
+    if last is None or not model:
+        return model
+    return f"{model} · {last.milliseconds:.0f} ms · quality {last.quality or 0:.0%}"
