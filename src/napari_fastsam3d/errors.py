@@ -47,3 +47,11 @@ class DeviceError(FastSAM3DError):
 
 class TrainingError(FastSAM3DError):
     """A training run that cannot start or go on."""
+
+
+class DataError(FastSAM3DError):
+    """A folder of labelled scans that is incomplete or cannot be read."""
+
+
+class EvaluationError(FastSAM3DError):
+    """An evaluation that cannot start or go on."""

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.evaluation.data_folder import label_map_cases, labelled_cases
 from napari_fastsam3d.training import shapes
 from napari_fastsam3d.training.augmentation import deform, degrade, flip
-from napari_fastsam3d.training.cases import label_map_cases, labelled_cases, load_case
+from napari_fastsam3d.training.cases import load_case
 from napari_fastsam3d.training.sample import SMALLEST, Sampler
 
 
@@ -52,17 +52,6 @@ def test_the_shipped_recipe_draws_from_no_patient_of_validation(shared):
     assert train
     assert validation
     assert not train & validation
-
-
-def test_a_case_that_is_absent_is_named(data):
-    (data / "labelled" / "balls" / "b_seg.nii.gz").unlink()
-    with pytest.raises(TrainingError, match="b_seg"):
-        labelled_cases(data, "train")
-
-
-def test_a_folder_without_split_is_told(tmp_path):
-    with pytest.raises(TrainingError, match=r"split\.json"):
-        labelled_cases(tmp_path, "train")
 
 
 def test_structures_know_their_extent(data):

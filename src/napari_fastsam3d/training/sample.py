@@ -6,18 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fastsam3d.evaluation.data_folder import Case, by_set, label_map_cases, labelled_cases
 from napari_fastsam3d.geometry import Crop
 from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
 from napari_fastsam3d.training import augmentation, shapes
-from napari_fastsam3d.training.cases import (
-    Case,
-    LabelledVolume,
-    Structure,
-    by_set,
-    label_map_cases,
-    labelled_cases,
-    load_case,
-)
+from napari_fastsam3d.training.cases import LabelledVolume, Structure, load_case
 
 SMALLEST = 250
 """Crop voxels that a target needs; smaller ones are drawn anew."""
