@@ -1,128 +1,223 @@
-"""`napari-fastsam3d evaluate`: Dice after each simulated click."""
+"""`napari-fastsam3d evaluate`: how good a model is after each simulated click."""
 
 import json
-import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.errors import DataError, EvaluationError
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.evaluation import Trial
+    from napari_fastsam3d.evaluation import Protocol, Segmenter, Trial
+    from napari_fastsam3d.evaluation.data_folder import Case
+    from napari_fastsam3d.evaluation.results import Results, Settings
+
+_BASELINES = ("random-walker", "region-growing")
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The cases, and what is known of their sets."""
+
+    cases: "list[Case]"
+    names: Callable[[str], dict[int, str]]
+    modality: Callable[[str], str]
+    part: str
+
+
+def _data_of_folder(folder: Path, part: str, cases_per_set: int | None) -> _Data:
+    from napari_fastsam3d.evaluation import data_folder
+
+    cases = data_folder.labelled_cases(folder, part)
+    if cases_per_set is not None:
+        cases = data_folder.evenly_spaced(cases, cases_per_set)
+    return _Data(
+        cases,
+        lambda set_name: data_folder.label_names(folder, set_name),
+        lambda set_name: data_folder.modality(folder, set_name),
+        part,
+    )
+
+
+def _data_of_pairs(images: Path, labels: Path, names: Path | None) -> _Data:
+    from napari_fastsam3d.evaluation.data_folder import UNKNOWN, names_in, paired_cases
+
+    table = {} if names is None else names_in(names)
+    return _Data(paired_cases(images, labels), lambda _: table, lambda _: UNKNOWN, "pairs")
+
+
+@contextmanager
+def _segmenter(model: str, device: str) -> "Generator[Segmenter, None, None]":
+    if model in _BASELINES:
+        from napari_fastsam3d.evaluation.random_walker import random_walker
+        from napari_fastsam3d.evaluation.region_growing import region_growing
+
+        yield random_walker() if model == _BASELINES[0] else region_growing()
+        return
+    from napari_fastsam3d.evaluation import SessionSegmenter
     from napari_fastsam3d.session import ModelThread
 
-_IMAGE, _LABELS = "_img.nii.gz", "_seg.nii.gz"
-_COLUMNS = (1, 2, 3, 5, 10)
-
-
-def _pairs(images: Path, labels: Path) -> list[tuple[str, Path, Path]]:
-    """Pair `<case>_img.nii.gz` of one folder with `<case>_seg.nii.gz` of another, or two files."""
-    if images.is_file():
-        return [(images.name.removesuffix(_IMAGE), images, labels)]
-    pairs = [
-        (path.name.removesuffix(_IMAGE), path, labels / path.name.replace(_IMAGE, _LABELS))
-        for path in sorted(images.glob(f"*{_IMAGE}"))
-    ]
-    if not pairs:
-        raise VolumeError(f"{images} holds no *{_IMAGE}.", "Give a scan, or a folder of such.")
-    return pairs
-
-
-def _names(path: Path | None) -> dict[int, str]:
-    if path is None:
-        return {}
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VolumeError(f"{path} cannot be read: {error}.", "Give a JSON file.") from error
-    return {int(value): str(name) for value, name in table.get("labels", table).items()}
+    with ModelThread(model, device) as thread:
+        yield SessionSegmenter(Path(model).name, thread)
 
 
 def _trials(
-    pair: tuple[str, Path, Path],
-    model: "ModelThread",
-    wanted: list[str],
-    names: dict[int, str],
-    limits: tuple[int, int, int],
+    data: _Data,
+    segmenter: "Segmenter",
+    protocol: "Protocol",
+    wanted: frozenset[str],
+    results: "Results | None",
 ) -> "Iterator[Trial]":
-    from napari_fastsam3d.evaluation import run_trial, structures_of
-    from napari_fastsam3d.geometry import read_volume
+    """Yield every trial, those that are in the results already as they are."""
+    from napari_fastsam3d.evaluation import run_trial, targets_of
+    from napari_fastsam3d.evaluation.score import FAILED
 
-    case, image, seg = pair
-    clicks, smallest, most = limits
-    volume, labels = read_volume(image), read_volume(seg).voxels.astype("int32")
-    if labels.shape != volume.shape:
-        raise VolumeError(f"{seg.name} is not on the grid of {image.name}.", "Resample it first.")
-    for value, truth in structures_of(labels, smallest, 1 << 16 if wanted else most):
-        name = names.get(value, str(value))
-        if not wanted or name in wanted or str(value) in wanted:
-            yield run_trial(volume, truth, model, clicks, (case, name))
+    known = {trial.key: trial for trial in results.trials} if results else {}
+    for case in data.cases:
+        for target in targets_of(case, protocol, data.names(case.set_name), wanted):
+            if target.key in known:
+                yield known[target.key]
+                continue
+            trial, mask = run_trial(target, segmenter, protocol)
+            if results:
+                if trial.dice[-1] < FAILED:
+                    from napari_fastsam3d.cli.trial_picture import draw_trial
+
+                    pictures = results.folder / "failures"
+                    pictures.mkdir(exist_ok=True)
+                    name = "_".join(str(part) for part in target.key)
+                    draw_trial(target, trial, mask).save(pictures / f"{name}.png")
+                results.add(trial)
+            yield trial
 
 
-def _print_table(trials: "list[Trial]", clicks: int) -> None:
-    from statistics import mean
+def _write(results: "Results", settings: "Settings", trials: "list[Trial]", data: _Data) -> None:
+    from napari_fastsam3d.evaluation import report, scores_of
+    from napari_fastsam3d.evaluation.score import FAILED
 
-    from rich.console import Console
-    from rich.table import Table
+    scores = scores_of(trials, {t.set_name: data.modality(t.set_name) for t in trials})
+    report.write_summary(results.folder / "summary.json", settings, scores)
+    tables = report.table_of_scores(scores)
+    failed = [trial for trial in trials if trial.dice[-1] < FAILED]
+    if failed:
+        tables += "\n" + report.table_of_failures(failed)
+    (results.folder / "table.md").write_text(tables, encoding="utf-8")
+    try:
+        report.draw_curves(results.folder / "curves.png", scores)
+    except ImportError:
+        typer.echo("curves.png was not drawn: matplotlib is not installed", err=True)
 
-    from napari_fastsam3d.evaluation import mean_at
 
-    shown = [n for n in _COLUMNS if n <= clicks]
-    table = Table("case", "structure", title="Dice after each click", show_footer=True)
-    table.add_column("voxels", justify="right")
-    for n in shown:
-        table.add_column(str(n), justify="right", footer=f"{mean_at(trials, n):.3f}")
-    boxes = [t.box for t in trials if t.box is not None]
-    table.add_column("box", justify="right", footer=f"{mean(boxes):.3f}" if boxes else "")
-    for t in trials:
-        scores = [f"{t.clicks[n - 1]:.3f}" for n in shown]
-        box = "" if t.box is None else f"{t.box:.3f}"
-        table.add_row(t.case, t.structure, str(t.voxels), *scores, box)
-    table.columns[0].footer = "mean"
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+def _report(trials: "list[Trial]", data: _Data, against: Path | None) -> str:
+    from napari_fastsam3d.evaluation import report, scores_of
+    from napari_fastsam3d.evaluation.results import read_trials
+    from napari_fastsam3d.evaluation.score import in_common
+
+    modalities = {trial.set_name: data.modality(trial.set_name) for trial in trials}
+    tables = [report.table_of_scores(scores_of(trials, modalities))]
+    if data.part == "pairs":
+        tables.insert(0, report.table_of_trials(trials))
+    if against is not None:
+        ours, theirs = in_common(trials, read_trials(against))
+        if not ours:
+            raise EvaluationError(f"{against} holds none of these structures.", "Name another.")
+        changes = report.table_of_changes(
+            scores_of(ours, modalities), scores_of(theirs, modalities)
+        )
+        tables.append(f"Against {against.name}, in points:\n\n{changes}")
+    disobeyed = sum(not all(trial.obeyed) for trial in trials)
+    tables.append(f"A click was not obeyed in {disobeyed} of {len(trials)} structures.")
+    return "\n".join(tables)
 
 
 def evaluate(
-    images: Annotated[Path, typer.Option(help="A scan, or a folder of *_img.nii.gz.")],
-    labels: Annotated[Path, typer.Option(help="Its labels, or a folder of *_seg.nii.gz.")],
-    structure: Annotated[
-        list[str] | None, typer.Option(help="A name or value to evaluate; may be repeated.")
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder with split.json and labelled/.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="Part of the split.")] = "validation",
+    cases_per_set: Annotated[
+        int | None, typer.Option(min=1, help="Take so many cases of a set, evenly spaced.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="A scan, or a folder of *_img.nii.gz, instead of DATA.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Its labels, or a folder of *_seg.nii.gz.")
     ] = None,
     names: Annotated[
-        Path | None, typer.Option(help="JSON file that names the values of the labels.")
+        Path | None, typer.Option(help="JSON file that names the values of --labels.")
+    ] = None,
+    structure: Annotated[
+        list[str] | None, typer.Option(help="A name or value to evaluate; may be repeated.")
     ] = None,
     clicks: Annotated[int, typer.Option(min=1, help="Simulated clicks a structure.")] = 10,
     most: Annotated[int, typer.Option(min=1, help="Largest structures taken of a case.")] = 6,
     smallest: Annotated[int, typer.Option(min=1, help="Voxels a structure needs.")] = 200,
-    model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
+    random_first_click: Annotated[
+        bool, typer.Option("--random-first-click", help="Click anywhere first, not in the middle.")
+    ] = False,
+    slice_thickness: Annotated[
+        float | None, typer.Option(min=0.1, help="Evaluate in slices at least so thick, mm.")
+    ] = None,
+    zoom: Annotated[
+        float, typer.Option(min=0.1, max=10, help="Evaluate on voxels so many times as large.")
+    ] = 1.0,
+    model: Annotated[
+        str,
+        typer.Option(help="A model's name, a file of weights, random-walker or region-growing."),
+    ] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results; an evaluation found there goes on.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="--out of another evaluation, to tell the difference.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Segment known structures by simulated clicks and tell the Dice after each.
+    """Segment known structures by simulated clicks and tell Dice and surface Dice after each.
 
     Every click falls in the middle of the largest error, positive or negative; one more column
-    tells what a single box does.
+    tells what a single box does. Give a data folder, or --images and --labels.
     """
+    if (data is None) == (images is None) or (images is None) != (labels is None):
+        raise typer.BadParameter("Give either DATA, or --images and --labels.")
     from napari_fastsam3d.cli.progress import telling
-    from napari_fastsam3d.session import ModelThread
+    from napari_fastsam3d.evaluation import Protocol
+    from napari_fastsam3d.evaluation.results import Results
 
-    table = _names(names)
-    trials: list[Trial] = []
-    with telling() as tell, ModelThread(model, device) as thread:
-        for pair in _pairs(images, labels):
-            tell(f"case {pair[0]}")
-            for trial in _trials(pair, thread, structure or [], table, (clicks, smallest, most)):
-                trials.append(trial)
-                tell(f"{trial.case} {trial.structure}: {trial.clicks[-1]:.3f}")
-    if not trials:
-        raise VolumeError(
-            "No structure to evaluate was found.", "Check --structure and --smallest."
-        )
-    if as_json:
-        typer.echo(json.dumps([asdict(trial) for trial in trials], indent=1))
+    if data is not None:
+        chosen = _data_of_folder(data, part, cases_per_set)
     else:
-        _print_table(trials, clicks)
+        assert images is not None
+        assert labels is not None
+        chosen = _data_of_pairs(images, labels, names)
+    protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom)
+    wanted = frozenset(structure or ())
+    trials: list[Trial] = []
+    with telling() as tell, _segmenter(model, device) as segmenter:
+        settings = {
+            "model": segmenter.name,
+            "fingerprint": segmenter.fingerprint,
+            "part": chosen.part,
+            "structures": sorted(wanted),
+            **asdict(protocol),
+        }
+        results = None if out is None else Results(out, settings)
+        for trial in _trials(chosen, segmenter, protocol, wanted, results):
+            trials.append(trial)
+            scores = f"{trial.dice[0]:.3f} -> {trial.dice[-1]:.3f}"
+            tell(f"{trial.set_name} {trial.case} {trial.structure}: {scores}")
+    if not trials:
+        raise DataError("No structure to evaluate was found.", "Check --structure and --smallest.")
+    if results:
+        _write(results, settings, trials, chosen)
+    typer.echo(
+        json.dumps([asdict(trial) for trial in trials], indent=1)
+        if as_json
+        else _report(trials, chosen, against)
+    )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Colour = tuple[int, int, int]
 
 _HEIGHT = 480
+_DOT = 5
 _GAP = 12
 _CAPTION = 24
 _LETTERS = 16
@@ -37,6 +38,22 @@ class Outline:
 
     name: str
     mask: NDArray[np.bool_]
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A voxel to be marked: filled on a slice that it lies in, hollow on the others.
+
+    Parameters
+    ----------
+    index : tuple of int
+        Source index.
+    colour : tuple of 3 ints
+        Red, green and blue, 0 to 255.
+    """
+
+    index: tuple[int, int, int]
     colour: Colour
 
 
@@ -100,7 +117,19 @@ def _panel(
     return Image.fromarray(colours)
 
 
-def draw(volume: "Volume", outlines: Sequence[Outline], window: tuple[float, float]) -> Image.Image:
+def _mark(panel: Image.Image, place: tuple[float, float], colour: Colour, *, filled: bool) -> None:
+    """Draw a disc or a circle at a place given in parts of the panel's width and height."""
+    x, y = place[0] * panel.width, place[1] * panel.height
+    ring = (x - _DOT, y - _DOT, x + _DOT, y + _DOT)
+    ImageDraw.Draw(panel).ellipse(ring, fill=colour if filled else None, outline=colour, width=2)
+
+
+def draw(
+    volume: "Volume",
+    outlines: Sequence[Outline],
+    window: tuple[float, float],
+    dots: Sequence[Dot] = (),
+) -> Image.Image:
     """Draw three slices side by side, as radiologists hold them, with the masks' contours.
 
     Parameters
@@ -111,6 +140,8 @@ def draw(volume: "Volume", outlines: Sequence[Outline], window: tuple[float, flo
         At least one; the slices are chosen to show them.
     window : tuple of float
         Intensities that become black and white.
+    dots : sequence of Dot
+        Voxels to be marked.
 
     Returns
     -------
@@ -128,9 +159,12 @@ def draw(volume: "Volume", outlines: Sequence[Outline], window: tuple[float, flo
             for mask, outline in zip(masks, outlines, strict=True)
         ]
         rows, columns = (step for other, step in enumerate(spacing) if other != axis)
-        panels.append(
-            _panel(_grey(np.take(voxels, at, axis=axis), window), contours, (rows, columns))
-        )
+        panel = _panel(_grey(np.take(voxels, at, axis=axis), window), contours, (rows, columns))
+        for dot in dots:
+            place = np.rint(display.to_target(dot.index))
+            y, x = (np.delete(place, axis) + 0.5) / np.delete(voxels.shape, axis)
+            _mark(panel, (x, y), dot.colour, filled=bool(place[axis] == at))
+        panels.append(panel)
     return _side_by_side(panels, outlines)
 
 

@@ -1,7 +1,29 @@
-"""How good a model is: a click simulator, Dice per click, tables."""
+"""How good a model is: a click simulator, trials on labelled scans, scores, and what to compare.
+
+A `Segmenter` (a model or a classical baseline) is given the `Target`s of labelled cases, is
+clicked as a `Protocol` says, and every structure becomes a `Trial`; trials become `Score`s.
+"""
 
 from napari_fastsam3d.evaluation.clicks import next_click
 from napari_fastsam3d.evaluation.overlap import dice
-from napari_fastsam3d.evaluation.protocol import Trial, mean_at, run_trial, structures_of
+from napari_fastsam3d.evaluation.protocol import Protocol
+from napari_fastsam3d.evaluation.score import Score, scores_of
+from napari_fastsam3d.evaluation.segmenter import Segmenter, SessionSegmenter
+from napari_fastsam3d.evaluation.surface import Surface
+from napari_fastsam3d.evaluation.target import Target, targets_of
+from napari_fastsam3d.evaluation.trial import Trial, run_trial
 
-__all__ = ["Trial", "dice", "mean_at", "next_click", "run_trial", "structures_of"]
+__all__ = [
+    "Protocol",
+    "Score",
+    "Segmenter",
+    "SessionSegmenter",
+    "Surface",
+    "Target",
+    "Trial",
+    "dice",
+    "next_click",
+    "run_trial",
+    "scores_of",
+    "targets_of",
+]

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.session import Mask
 
 Click = tuple[tuple[int, int, int], bool]
 """A source index and whether it is positive."""
@@ -41,6 +42,23 @@ def next_click(
     region = _largest_part(error if error.any() else truth)
     index = _middle(region, spacing)
     return index, bool(truth[index])
+
+
+def correcting_click(mask: Mask, truth: Mask, spacing: tuple[float, float, float]) -> Click:
+    """Click as `next_click` does, reading only the boxes that hold mask and structure."""
+    box = mask.box.union(truth.box)
+    (i, j, k), positive = next_click(mask.within(box), truth.within(box), spacing)
+    di, dj, dk = box.start
+    return (i + di, j + dj, k + dk), positive
+
+
+def click_anywhere(truth: Mask, seed: int) -> Click:
+    """Click on any voxel of a structure, all alike likely; the same seed gives the same one."""
+    rng = np.random.default_rng(seed)
+    voxels = np.flatnonzero(truth.voxels.ravel())
+    where = np.unravel_index(int(rng.choice(voxels)), truth.voxels.shape)
+    i, j, k = (int(at) + low for at, low in zip(where, truth.box.start, strict=True))
+    return (i, j, k), True
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> tuple[Box, NDArray[np.bool_]]:

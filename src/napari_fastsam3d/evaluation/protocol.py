@@ -1,119 +1,43 @@
-"""The interactive protocol: click, measure, click again."""
+"""How structures are chosen and clicked."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import mean
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_fastsam3d.evaluation.clicks import next_click
-from napari_fastsam3d.evaluation.overlap import dice
-from napari_fastsam3d.geometry import Box, Volume
-from napari_fastsam3d.session import ModelThread, Session
-
-BOX_MARGIN = 1
-"""Source voxels by which an evaluated box is wider than the structure, on each side."""
+from napari_fastsam3d.evaluation.regrid import Regrid, thick_slices
+from napari_fastsam3d.geometry import Volume
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One structure, segmented by simulated clicks.
+class Protocol:
+    """How structures are chosen and clicked.
 
     Attributes
     ----------
-    case, structure : str
-        Which.
-    voxels : int
-        Size of the truth.
-    clicks : tuple of float
-        Dice after each click.
-    box : float or None
-        Dice after one box and nothing else.
-    milliseconds : tuple of float
-        What each click took.
-    """
-
-    case: str
-    structure: str
-    voxels: int
-    clicks: tuple[float, ...]
-    box: float | None
-    milliseconds: tuple[float, ...]
-
-
-def run_trial(
-    volume: Volume,
-    truth: NDArray[np.bool_],
-    model: ModelThread,
-    clicks: int,
-    names: tuple[str, str],
-) -> Trial:
-    """Segment one structure by clicks, and once more by a box.
-
-    Parameters
-    ----------
-    volume : Volume
-        The scan.
-    truth : ndarray of bool
-        (I, J, K) the structure, source order, not empty.
-    model : ModelThread
-        Keeps the model between trials.
     clicks : int
-        How many.
-    names : tuple of str
-        The case and the structure.
-    """
-    scores: list[float] = []
-    times: list[float] = []
-    with Session(volume, model=model) as session:
-        for _ in range(clicks):
-            index, positive = next_click(session.mask(), truth, volume.spacing)
-            result = session.add_point(index, positive=positive)
-            scores.append(dice(session.mask(), truth))
-            times.append(result.milliseconds)
-    return Trial(
-        *names,
-        voxels=int(np.count_nonzero(truth)),
-        clicks=tuple(scores),
-        box=_box_score(volume, truth, model),
-        milliseconds=tuple(times),
-    )
-
-
-def _box_score(volume: Volume, truth: NDArray[np.bool_], model: ModelThread) -> float | None:
-    tight = Box.of_mask(truth)
-    if tight is None:
-        return None
-    loose = tight.padded(BOX_MARGIN).clipped(truth.shape)
-    with Session(volume, model=model) as session:
-        session.add_box(loose.start, loose.stop)
-        return dice(session.mask(), truth)
-
-
-def structures_of(
-    labels: NDArray[np.integer], smallest: int, most: int
-) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Yield the largest structures of a label array as (value, mask), largest first.
-
-    Parameters
-    ----------
-    labels : ndarray of integer
-        (I, J, K), 0 is background.
-    smallest : int
-        Voxels that a structure needs.
+        Simulated clicks a structure.
     most : int
-        How many structures at the most.
+        Largest structures taken of a case.
+    smallest : int
+        Voxels that a structure needs, on the grid of its file.
+    random_first_click : bool
+        Whether the first click falls anywhere in the structure, not in its middle.
+    slice_thickness : float or None
+        The scan is brought to slices at least so thick, mm.
+    zoom : float
+        The scan is brought to voxels so many times as large along each axis.
     """
-    values, counts = np.unique(labels, return_counts=True)
-    large = sorted(
-        ((int(n), int(v)) for v, n in zip(values, counts, strict=True) if v and n >= smallest),
-        reverse=True,
-    )
-    for _, value in large[:most]:
-        yield value, labels == value
 
+    clicks: int = 10
+    most: int = 6
+    smallest: int = 200
+    random_first_click: bool = False
+    slice_thickness: float | None = None
+    zoom: float = 1.0
 
-def mean_at(trials: list[Trial], click: int) -> float:
-    """Give the mean Dice after a click (1 is the first); trials with fewer give their last."""
-    return mean(t.clicks[min(click, len(t.clicks)) - 1] for t in trials)
+    def regrid(self, volume: Volume) -> Regrid | None:
+        """Give the way to the grid that is evaluated on; None where it is the file's own."""
+        if self.slice_thickness is not None:
+            spacing = thick_slices(volume, self.slice_thickness)
+        else:
+            spacing = volume.spacing
+        i, j, k = (size * self.zoom for size in spacing)
+        return None if (i, j, k) == volume.spacing else Regrid.to_spacing(volume, (i, j, k))
