@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import EvaluationError
 from napari_fastsam3d.evaluation.baseline import Baseline, Floats, Scene
 
-_BETA = 130
+_BETA = 50
 _TOLERANCE = 1e-2
-_SEED_RADIUS = 2
+_SEED_RADIUS = 3
 _OBJECT, _BACKGROUND = 1, 2
 
 
@@ -18,7 +18,7 @@ def random_walker() -> Baseline:
     """Give scikit-image's random walker as a segmenter.
 
     Positive clicks are seeds of the object and negative ones of the background, each a ball of
-    radius 2 voxels, for a single voxel holds no ground against the rest. So are, of the
+    radius 3 voxels, for a single voxel holds no ground against the rest. So are, of the
     background, the faces of the cube beyond which the volume goes on, or all where it does not.
 
     Raises

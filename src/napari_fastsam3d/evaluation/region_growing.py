@@ -7,31 +7,30 @@ from scipy.spatial import KDTree
 
 from napari_fastsam3d.evaluation.baseline import Baseline, Floats, Scene
 
-_REACH = 2
-_WIDTH = 2.5
+_TOLERANCE = 0.05
 _SMOOTHING = 1.0
+_PERCENTILES = (1, 99)
 
 
 def region_growing() -> Baseline:
     """Give region growing as a segmenter.
 
-    A voxel of the smoothed image belongs to the object when its intensity is within two and a
-    half standard deviations of the mean around the nearest click, that click is a positive one,
-    and such voxels lead from it to a positive click.
+    A voxel of the smoothed image belongs to the object when its intensity is that at a positive
+    click, give or take a twentieth of the image's range, no negative click is nearer than every
+    positive one, and such voxels lead from it to a positive click.
     """
-    settings = f"reach {_REACH}, width {_WIDTH}, smoothing {_SMOOTHING}"
+    settings = f"tolerance {_TOLERANCE}, smoothing {_SMOOTHING}"
     return Baseline("region-growing", _grow, settings)
 
 
 def _grow(scene: Scene) -> Floats:
     image = np.asarray(ndimage.gaussian_filter(scene.image, _SMOOTHING), np.float32)
-    ranges = np.array([_range(image, place) for place in scene.positive])
-    clicks = np.concatenate([scene.positive, scene.negative])
-    voxels = np.indices(image.shape).reshape(3, -1).T
-    nearest = KDTree(clicks).query(voxels)[1].reshape(image.shape)
-    mine = nearest < len(scene.positive)
-    low, high = ranges[np.where(mine, nearest, 0)].transpose(3, 0, 1, 2)
-    alike = mine & (image >= low) & (image <= high)
+    tolerance = _TOLERANCE * float(np.ptp(np.percentile(image, _PERCENTILES)))
+    alike = np.zeros(image.shape, bool)
+    for place in scene.positive:
+        alike |= np.abs(image - image[tuple(place)]) <= tolerance
+    if len(scene.negative):
+        alike &= _distances(image, scene.positive) <= _distances(image, scene.negative)
     alike[tuple(scene.positive.T)] = True
     parts = np.zeros(image.shape, np.int32)
     ndimage.label(alike, output=parts)
@@ -39,8 +38,7 @@ def _grow(scene: Scene) -> Floats:
     return np.where(np.isin(parts, kept), 1, -1).astype(np.float32)
 
 
-def _range(image: Floats, place: NDArray[np.intp]) -> tuple[float, float]:
-    """Give the intensities that belong together around a click."""
-    near = image[tuple(slice(max(0, at - _REACH), at + _REACH + 1) for at in place)]
-    mean, spread = float(near.mean()), float(near.std())
-    return mean - _WIDTH * spread, mean + _WIDTH * spread
+def _distances(image: Floats, places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Give the distance in voxels from each voxel of the image to the nearest of some places."""
+    voxels = np.indices(image.shape).reshape(3, -1).T
+    return KDTree(places).query(voxels)[0].reshape(image.shape)

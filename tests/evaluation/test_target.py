@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from labelled_folder import SHAPE
+
+from napari_fastsam3d.errors import DataError
+from napari_fastsam3d.evaluation import Protocol, targets_of
+from napari_fastsam3d.evaluation.data_folder import labelled_cases
+from napari_fastsam3d.evaluation.target import structures_of
+from napari_fastsam3d.geometry import Volume, save_mask
+
+NAMES = {1: "large", 2: "small"}
+
+
+@pytest.fixture
+def case(data):
+    return next(c for c in labelled_cases(data, "validation") if c.set_name == "pairs")
+
+
+def test_structures_come_largest_first():
+    labels = np.zeros(SHAPE, np.int32)
+    labels[:4], labels[5:7], labels[8, 0, 0] = 7, 3, 9
+    assert [value for value, _ in structures_of(labels, 2, 5)] == [7, 3]
+    assert [value for value, _ in structures_of(labels, 2, 1)] == [7]
+
+
+def test_wanted_structures_are_found_by_name_or_value(case):
+    def found(wanted, most=6):
+        protocol = Protocol(most=most)
+        return [t.structure for t in targets_of(case, protocol, NAMES, frozenset(wanted))]
+
+    assert found([]) == ["large", "small"]
+    assert found([], most=1) == ["large"]
+    assert found(["2"], most=1) == found(["small"], most=1) == ["small"]
+
+
+@pytest.mark.parametrize("protocol", [Protocol(zoom=2), Protocol(slice_thickness=3)])
+def test_another_grid_shows_the_same_structures(case, protocol):
+    """Those with 200 voxels in the file, though they may have fewer on the other grid."""
+    own = list(targets_of(case, Protocol(), NAMES))
+    other = list(targets_of(case, protocol, NAMES))
+    assert [t.key for t in own] == [t.key for t in other]
+    assert other[1].truth.voxels.sum() < 200
+    assert all(target.volume.spacing[2] == 3 for target in other)
+    for before, after in zip(own, other, strict=True):
+        size = [t.truth.voxels.sum() * np.prod(t.volume.spacing) for t in (before, after)]
+        assert size[1] == pytest.approx(size[0], rel=0.2)
+
+
+def test_labels_on_another_grid_are_refused(case):
+    save_mask(case.labels, np.ones((4, 4, 4), bool), Volume.from_array(np.zeros((4, 4, 4))))
+    with pytest.raises(DataError, match="not on the grid"):
+        list(targets_of(case, Protocol(), NAMES))
