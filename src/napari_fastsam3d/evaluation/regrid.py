@@ -1,6 +1,7 @@
 """The same scan on another grid: thicker slices, larger or smaller voxels."""
 
 from dataclasses import dataclass, replace
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,12 +59,17 @@ class Regrid:
 def thick_slices(volume: Volume, thickness: float) -> Spacing:
     """Give the spacing of the scan in slices at least so thick, in mm.
 
-    Slices lie across the axis along which voxels are largest, and if all are alike across that
-    closest to the patient's long axis.
+    Slices lie across the axis along which voxels are unlike those along the other two; if all are
+    alike, across that closest to the patient's long axis.
     """
     sizes = list(volume.spacing)
     longest = volume.canonical.axes[2]
-    across = max(range(3), key=lambda d: (round(sizes[d], 3), d == longest))
+
+    def unlikeness_of_others(axis: int) -> tuple[float, bool]:
+        one, other = (size for d, size in enumerate(sizes) if d != axis)
+        return round(abs(log(one / other)), 3), axis != longest
+
+    across = min(range(3), key=unlikeness_of_others)
     sizes[across] = max(sizes[across], thickness)
     return (sizes[0], sizes[1], sizes[2])
 
