@@ -50,6 +50,7 @@ def test_a_folder_is_evaluated_and_told(evaluate, tmp_path):
     assert code == 0
     assert "| mean over sets | CT | 3 |" in out
     assert "not obeyed in 0 of 3" in out
+    assert "lower than before: " in out
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert [s["name"] for s in summary["scores"]] == ["one", "two", "mean over sets"]
     assert [row["structure"] for row in rows(tmp_path / "run")] == ["cube"] * 3

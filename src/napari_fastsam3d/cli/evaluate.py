@@ -118,7 +118,8 @@ def _report(trials: "list[Trial]", data: _Data, against: Path | None) -> str:
     from napari_fastsam3d.evaluation.score import in_common
 
     modalities = {trial.set_name: data.modality(trial.set_name) for trial in trials}
-    tables = [report.table_of_scores(scores_of(trials, modalities))]
+    scores = scores_of(trials, modalities)
+    tables = [report.table_of_scores(scores)]
     if data.part == "pairs":
         tables.insert(0, report.table_of_trials(trials))
     if against is not None:
@@ -130,7 +131,11 @@ def _report(trials: "list[Trial]", data: _Data, against: Path | None) -> str:
         )
         tables.append(f"Against {against.name}, in points:\n\n{changes}")
     disobeyed = sum(not all(trial.obeyed) for trial in trials)
-    tables.append(f"A click was not obeyed in {disobeyed} of {len(trials)} structures.")
+    falls = ", ".join(map(str, scores[-1].falls)) or "none"
+    tables.append(
+        f"A click was not obeyed in {disobeyed} of {len(trials)} structures.\n"
+        f"Clicks after which the mean Dice was lower than before: {falls}."
+    )
     return "\n".join(tables)
 
 
