@@ -21,7 +21,6 @@ from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
 from napari_fastsam3d._napari.prompt_panel import PromptPanel
-from napari_fastsam3d._napari.pyside_guard import guard
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d._napari.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.scan_facts import scan_facts
@@ -57,7 +56,6 @@ class FastSAM3DWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, model: Any = None) -> None:
         super().__init__()
-        guard()
         self.viewer = napari_viewer
         self.settings = load_settings()
         self._bridge = Bridge()
