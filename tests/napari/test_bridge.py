@@ -67,9 +67,7 @@ print("in order")
 
 
 def test_tens_of_thousands_of_calls_arrive_in_order() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", CROWD], capture_output=True, text=True, timeout=120
-    )
+    ran = subprocess.run([sys.executable, "-c", CROWD], capture_output=True, text=True, timeout=120)
     assert ran.stdout.strip() == "in order", ran.stderr
 
 

@@ -17,9 +17,9 @@ LEAST_AGREEMENT = 0.25
 EDGE = 5
 """Crop voxels that a positive point is kept from the crop's faces, as the network is told of it.
 
-A face that a point lies this close to is the end of the scan, where the network, which was trained
-on points farther in, paints little more than a ball. Told of a point a little farther in, it does in
-the last two slices of a CT as well as in the third: mean Dice of a click 0.40 instead of 0.24.
+A face that a point lies this close to is the end of the scan, where the network paints little more
+than a ball. Told of a point a little farther in, it does in the last two slices of a CT as well as
+in the third: mean Dice of a click 0.40 instead of 0.24.
 """
 
 
