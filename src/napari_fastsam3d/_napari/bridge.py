@@ -17,7 +17,13 @@ from napari.utils.notifications import (
     show_error,
     show_info,
 )
-from qtpy.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import (
+    QCoreApplication,
+    QObject,
+    Qt,
+    QTimer,
+    Signal,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from napari_fastsam3d.errors import FastSAM3DError
 
