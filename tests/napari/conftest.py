@@ -23,10 +23,6 @@ HEADLESS = os.environ.get("QT_QPA_PLATFORM") == "offscreen"
 
 pytest.importorskip("napari", reason="the window needs napari")
 
-from napari_fastsam3d._napari.pyside_guard import guard  # noqa: E402
-
-guard()
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

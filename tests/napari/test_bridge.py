@@ -29,6 +29,48 @@ def test_what_other_threads_send_arrives_in_the_main_thread(bridge: Bridge, qtbo
     assert arrived == [("mask", True)]
 
 
+def test_a_call_in_the_main_thread_is_not_put_off(bridge: Bridge) -> None:
+    arrived: list[int] = []
+    bridge.to_main(arrived.append)(1)
+    assert arrived == [1]
+
+
+def test_a_call_that_fails_keeps_no_other_back(bridge: Bridge, qtbot: Any) -> None:
+    arrived: list[int] = []
+    with qtbot.captureExceptions() as failures, ThreadPoolExecutor(1) as pool:
+        pool.submit(bridge.to_main(lambda: 1 / 0)).result()
+        pool.submit(bridge.to_main(arrived.append), 1).result()
+        qtbot.waitUntil(lambda: arrived == [1])
+    assert [kind for kind, *_ in failures] == [ZeroDivisionError]
+
+
+CROWD = """
+import threading, time
+from qtpy.QtCore import QCoreApplication
+from napari_fastsam3d._napari.bridge import Bridge
+
+application, bridge, arrived = QCoreApplication([]), Bridge(), []
+send, done = bridge.to_main(arrived.append), bridge.to_main(application.quit)
+
+def crowd():
+    for number in range(50_000):
+        send(number)
+        if number % 50 == 0:
+            time.sleep(0.001)
+    done()
+
+threading.Thread(target=crowd).start()
+application.exec()
+assert arrived == list(range(50_000))
+print("in order")
+"""
+
+
+def test_tens_of_thousands_of_calls_arrive_in_order() -> None:
+    ran = subprocess.run([sys.executable, "-c", CROWD], capture_output=True, text=True, timeout=120)
+    assert ran.stdout.strip() == "in order", ran.stderr
+
+
 def test_a_future_is_told_as_done_or_failed(bridge: Bridge, qtbot: Any) -> None:
     told: list[Any] = []
     good: Future[int] = Future()

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -84,3 +85,20 @@ def test_importing_the_session_loads_neither_torch_nor_a_window_system():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_torch_s_threads_sleep_while_they_wait_unless_the_user_says_otherwise():
+    code = (
+        "import os\n"
+        "from napari_fastsam3d.session import ModelThread\n"
+        "with ModelThread() as thread:\n"
+        "    thread.load().exception()\n"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    for given, used in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+        environment |= {"OMP_WAIT_POLICY": given} if given else {}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == used, done.stderr

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from threading import get_ident
 from typing import Any
 
 from napari.utils.notifications import (
@@ -14,10 +17,53 @@ from napari.utils.notifications import (
     show_error,
     show_info,
 )
-from qtpy.QtCore import QCoreApplication, QTimer
-from superqt.utils import ensure_main_thread
+from qtpy.QtCore import (
+    QCoreApplication,
+    QObject,
+    Qt,
+    QTimer,
+    Signal,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from napari_fastsam3d.errors import FastSAM3DError
+
+
+class Mailbox(QObject):
+    """Calls functions in the main thread, in the order in which other threads sent them.
+
+    It is made in the main thread and belongs to the application. superqt's `ensure_main_thread`
+    makes a QObject for each call instead, which dies in whichever thread lets go of it last; under
+    PySide6 6.11.3 that crashes the process once in some hundreds or thousands of calls.
+    """
+
+    _posted = Signal()
+
+    def __init__(self, application: QCoreApplication) -> None:
+        super().__init__(application)
+        self._letters: deque[Callable[[], Any]] = deque()
+        self._home = get_ident()
+        self._posted.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    @classmethod
+    def of_application(cls) -> Mailbox:
+        """Return the mailbox of the application that runs, making it at the first call."""
+        application = QCoreApplication.instance()
+        if application is None:
+            raise RuntimeError("There is no Qt application yet.")
+        return application.findChild(cls) or cls(application)
+
+    def send(self, call: Callable[[], Any]) -> None:
+        """Call a function in the main thread: at once if this is it, and soon otherwise."""
+        if get_ident() == self._home:
+            call()
+            return
+        self._letters.append(call)
+        with suppress(RuntimeError):  # Qt is gone, and whoever would read this with it
+            self._posted.emit()
+
+    def _deliver(self) -> None:
+        # One letter for each signal: what fails in one must not keep the others back.
+        self._letters.popleft()()
 
 
 class Bridge:
@@ -28,13 +74,14 @@ class Bridge:
 
     def __init__(self) -> None:
         self._open = True
+        self._mailbox = Mailbox.of_application()
 
     def to_main(self, function: Callable[..., Any]) -> Callable[..., None]:
         """Return a function that any thread may call and that runs `function` in the main one."""
 
         def send(*args: Any) -> None:
             if self._open:
-                self._call(function, args)
+                self._mailbox.send(lambda: self._call(function, args))
 
         return send
 
@@ -56,7 +103,6 @@ class Bridge:
         """Deliver nothing any more."""
         self._open = False
 
-    @ensure_main_thread
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         if self._open:
             function(*args)

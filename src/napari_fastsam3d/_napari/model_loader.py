@@ -47,12 +47,12 @@ class ModelLoader:
         return "" if predictor is None else f"{predictor.name} on {predictor.device}"
 
     def known_models(self) -> list[str]:
-        """List the models by name, once that costs no import of torch in this thread."""
+        """Name the models on this machine, once that costs no import of torch in this thread."""
         if "torch" not in sys.modules or self.loading:
             return []
-        from napari_fastsam3d.model import MODELS
+        from napari_fastsam3d.model import available_models
 
-        return list(MODELS)
+        return list(available_models())
 
     def load(self) -> None:
         """Load the model, telling when it is done; a failure is notified and kept."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from magicgui.widgets import CheckBox, ComboBox
-from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_fastsam3d._napari.actions import action
@@ -27,6 +27,8 @@ class ModelPanel(QWidget):
         Called with the names of model and device when the user changes either.
     show_crop : callable
         Called with whether the model's view is to be outlined.
+    manage : callable
+        Called when the user wants to fetch, import or remove models.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class ModelPanel(QWidget):
         device: str,
         changed: Callable[[str, str], None],
         show_crop: Callable[[bool], None],
+        manage: Callable[[], None],
     ) -> None:
         super().__init__()
         names = list(dict.fromkeys([*models, model]))
@@ -52,20 +55,27 @@ class ModelPanel(QWidget):
         for chooser in (self.model, self.device):
             chooser.changed.connect(lambda *_: changed(self.model.value, self.device.value))
         self.crop.changed.connect(show_crop)
+        self.manage_button = QPushButton("Models...")
+        self.manage_button.setToolTip("Fetch, import or remove models.")
+        self.manage_button.clicked.connect(lambda *_: manage())
         self._lay_out()
 
     def offer(self, models: Sequence[str]) -> None:
-        """Offer these models beside the chosen one."""
-        if set(models) <= set(self.model.choices):
+        """Offer these models beside the chosen one, which stays even if it is not among them."""
+        offered = tuple(dict.fromkeys([*models, self.model.value]))
+        if not models or offered == tuple(self.model.choices):
             return
         with self.model.changed.blocked():
-            self.model.choices = list(dict.fromkeys([*models, self.model.value]))
+            self.model.choices = offered
 
     def _lay_out(self) -> None:
         inner = QWidget()
         form = QFormLayout(inner)
         form.setContentsMargins(0, 4, 0, 4)
-        form.addRow("Model", self.model.native)
+        line = QHBoxLayout()
+        line.addWidget(self.model.native, 1)
+        line.addWidget(self.manage_button)
+        form.addRow("Model", line)
         form.addRow("Device", self.device.native)
         form.addRow(self.crop.native)
         self.fold = QCollapsible("Model and device")

@@ -3,20 +3,28 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
 
 _LINES = 3
+# Qt's own moving bar repaints the whole window sixty times a second. Where the processor draws,
+# without a graphics card, that takes it from the model: a click took twice as long and more.
+_PATIENCE_MS = 400
+_STEPS = 8
 
 
 class StatusPanel(QWidget):
-    """Two lines and a bar: what happens now, what runs and how the last click went."""
+    """Two lines and a bar: what happens now, what runs and how the last click went.
+
+    What is done within a moment, as most clicks are, is not told: it would only flicker.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
+        self.bar.setRange(0, _STEPS)
         policy = self.bar.sizePolicy()
         policy.setRetainSizeWhenHidden(True)
         self.bar.setSizePolicy(policy)
@@ -31,23 +39,35 @@ class StatusPanel(QWidget):
         layout.setSpacing(3)
         for widget in (self.bar, self.now, self.facts):
             layout.addWidget(widget)
+        self._doing = ""
+        self._timer = QTimer(self)
+        self._timer.setInterval(_PATIENCE_MS)
+        self._timer.timeout.connect(self._move_on)
         self.rest("")
 
-    def busy(self, text: str, done: int = 0, total: int = 0) -> None:
-        """Say what is being done; without a total the bar only moves."""
-        self.now.setText(text)
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.bar.setVisible(True)
+    def busy(self, text: str) -> None:
+        """Say what is being done, unless it ends within a moment."""
+        self._doing = text
+        if not self._timer.isActive():
+            self._timer.start()
+        elif self.bar.isVisible():
+            self.now.setText(text)
 
     def rest(self, text: str) -> None:
         """Say what can be done next; nothing is running."""
-        self.now.setText(text)
+        self._timer.stop()
+        self.bar.setValue(0)
         self.bar.setVisible(False)
+        self.now.setText(text)
 
     def tell(self, facts: str) -> None:
         """Show model, device and the last click."""
         self.facts.setText(facts)
+
+    def _move_on(self) -> None:
+        self.now.setText(self._doing)
+        self.bar.setValue(self.bar.value() % _STEPS + 1)
+        self.bar.setVisible(True)
 
 
 def _line(tooltip: str) -> QLabel:

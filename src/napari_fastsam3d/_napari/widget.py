@@ -17,11 +17,12 @@ from napari_fastsam3d._napari.actions import ACTIONS
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
 from napari_fastsam3d._napari.column import column
 from napari_fastsam3d._napari.mask_saver import ask_path
+from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
+from napari_fastsam3d._napari.models_dialog import ModelsDialog
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
 from napari_fastsam3d._napari.prompt_panel import PromptPanel
-from napari_fastsam3d._napari.pyside_guard import guard
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d._napari.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.scan_facts import scan_facts
@@ -57,7 +58,6 @@ class FastSAM3DWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, model: Any = None) -> None:
         super().__init__()
-        guard()
         self.viewer = napari_viewer
         self.settings = load_settings()
         self._bridge = Bridge()
@@ -65,6 +65,7 @@ class FastSAM3DWidget(QWidget):
         self._ending = Ending(self)
         self._progress = ""
         self._last: dict[int, Result] = {}
+        self.models_dialog: ModelsDialog | None = None
         self.loader = ModelLoader(
             model or self.settings.model,
             self.settings.device,
@@ -197,7 +198,12 @@ class FastSAM3DWidget(QWidget):
         self.prompts = PromptPanel(self.verbs, self._set_depth)
         self.objects = ObjectsPanel(self.verbs, self._select, self._rename, self._set_visible)
         self.model = ModelPanel(
-            ["default"], str(known), self.settings.device, self._change_model, self._show_crop
+            ["default"],
+            str(known),
+            self.settings.device,
+            self._change_model,
+            self._show_crop,
+            self._manage_models,
         )
         self.model.crop.value = self.settings.show_crop
         self.status = StatusPanel()
@@ -332,6 +338,14 @@ class FastSAM3DWidget(QWidget):
         self.views.change_model(self.loader.thread)
         self._last = {}
         self.loader.load()
+
+    def _manage_models(self) -> None:
+        if self.models_dialog is None:
+            jobs = ModelJobs()
+            self._ending.add(jobs.close)
+            self.models_dialog = ModelsDialog(self, jobs, self._bridge, self._show_status)
+        self.models_dialog.show()
+        self.models_dialog.raise_()
 
     def _show_crop(self, shown: bool) -> None:
         keep_show_crop(shown)

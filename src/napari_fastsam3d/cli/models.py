@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from napari_fastsam3d.model.catalogue import Entry
     from napari_fastsam3d.model.store import Record
-    from napari_fastsam3d.model.zoo import ModelCard
 
 models = typer.Typer(
     name="models",
@@ -23,41 +23,28 @@ models = typer.Typer(
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
-def _megabytes(size: int | None) -> str:
-    return "size unknown" if size is None else f"{size / 1e6:.0f} MB"
-
-
 def _rows() -> list[dict[str, Any]]:
     """Describe every model that is here or can be fetched."""
-    from napari_fastsam3d.model import MODELS
-    from napari_fastsam3d.model.store import ModelStore
+    from napari_fastsam3d.model.catalogue import catalogue
 
-    store = ModelStore()
-    rows = {card.name: _of_card(card) for card in MODELS.values()}
-    for name in store.names():
-        rows[name] = {**rows.get(name, {}), **_of_record(store.record(name))}
-    return list(rows.values())
+    return [_row(entry) for entry in catalogue()]
 
 
-def _of_card(card: "ModelCard") -> dict[str, Any]:
-    here = card.url is None
-    size = None if card.megabytes is None else card.megabytes * 1_000_000
-    return {
-        "name": card.name,
-        "state": "part of the package" if here else "can be fetched",
-        "size": size,
-        "licence": card.licence,
-        "origin": card.origin,
-        "summary": card.summary,
-        "url": card.url,
-        "architecture": card.architecture,
+def _row(entry: "Entry") -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": entry.name,
+        "state": entry.state,
+        "size": entry.size,
+        "licence": entry.licence,
+        "origin": entry.origin,
     }
-
-
-def _of_record(record: "Record") -> dict[str, Any]:
-    table = asdict(record)
-    parts = [str(origin) for origin in record.provenance]
-    return {**table, "provenance": parts, "state": "on this machine"}
+    if entry.card is not None:
+        row |= {"summary": entry.summary, "url": entry.card.url}
+        row |= {"architecture": entry.card.architecture}
+    if entry.record is not None:
+        parts = [str(origin) for origin in entry.record.provenance]
+        row |= {**asdict(entry.record), "provenance": parts}
+    return row
 
 
 @models.command("list")
@@ -70,10 +57,12 @@ def list_models(as_json: _AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from napari_fastsam3d.model.catalogue import megabytes
+
     table = Table("model", "state", "licence", "what it is")
     table.add_column("size", justify="right")
     for row in rows:
-        size = "" if row["state"] == "part of the package" else _megabytes(row["size"])
+        size = "" if row["state"] == "part of the package" else megabytes(row["size"])
         what = row.get("summary") or f"{row['architecture']}, {row['origin']}"
         table.add_row(row["name"], row["state"], row["licence"], what, size)
     Console().print(table)
@@ -85,6 +74,7 @@ def info(
 ) -> None:
     """Tell what is known of a model: licence, origin, size, and which part came from which file."""
     from napari_fastsam3d.errors import CheckpointError
+    from napari_fastsam3d.model.catalogue import megabytes
 
     rows = {row["name"]: row for row in _rows()}
     if name not in rows:
@@ -99,7 +89,7 @@ def info(
             continue
         lines = value if isinstance(value, list) else [value]
         for line in lines:
-            typer.echo(f"{key:<13}{_megabytes(line) if key == 'size' else line}")
+            typer.echo(f"{key:<13}{megabytes(line) if key == 'size' else line}")
 
 
 @models.command()
@@ -116,6 +106,7 @@ def fetch(
     """
     from napari_fastsam3d.errors import CheckpointError
     from napari_fastsam3d.model import MODELS, fetch_model
+    from napari_fastsam3d.model.catalogue import megabytes
     from napari_fastsam3d.model.download import look
 
     card = MODELS.get(name)
@@ -125,7 +116,7 @@ def fetch(
     offer = look(url or card.url)
     typer.echo(f"{card.name}: {card.summary}")
     typer.echo(f"licence {card.licence}, from {card.origin}")
-    typer.echo(f"{_megabytes(offer.size)} from {url or card.url}")
+    typer.echo(f"{megabytes(offer.size)} from {url or card.url}")
     if not yes and sys.stdin.isatty():
         typer.confirm("Download it?", abort=True)
     with _progress(f"fetching {name}") as progress:
@@ -160,6 +151,7 @@ def import_(
 def remove(name: Annotated[str, typer.Argument(help="A model on this machine.")]) -> None:
     """Delete a model that was fetched or imported."""
     from napari_fastsam3d.errors import CheckpointError
+    from napari_fastsam3d.model.catalogue import megabytes
     from napari_fastsam3d.model.store import ModelStore
 
     if name == "default":
@@ -167,11 +159,13 @@ def remove(name: Annotated[str, typer.Argument(help="A model on this machine.")]
             "The default model is part of the package.", "Only fetched ones can be removed."
         )
     freed = ModelStore().remove(name)
-    typer.echo(f"removed {name}, {_megabytes(freed)} freed")
+    typer.echo(f"removed {name}, {megabytes(freed)} freed")
 
 
 def _report(record: "Record") -> None:
-    typer.echo(f"{record.name} is ready ({record.architecture}, {_megabytes(record.size)})")
+    from napari_fastsam3d.model.catalogue import megabytes
+
+    typer.echo(f"{record.name} is ready ({record.architecture}, {megabytes(record.size)})")
     for origin in record.provenance:
         typer.echo(f"  {origin}")
     typer.echo(f"  {record.trust}")

@@ -14,6 +14,14 @@ from napari_fastsam3d.model.pyramid_encoder import Pyramid
 LEAST_AGREEMENT = 0.25
 """IoU of a mask's extent with its box, under which the box's middle is taken to be empty."""
 
+EDGE = 5
+"""Crop voxels that a positive point is kept from the crop's faces, as the network is told of it.
+
+A face that a point lies this close to is the end of the scan, where the network paints little more
+than a ball. Told of a point a little farther in, it does in the last two slices of a CT as well as
+in the third: mean Dice of a click 0.40 instead of 0.24.
+"""
+
 
 class PyramidPredictor(Predictor):
     """Runs a `PyramidNetwork`: all prompts so far at each step, boxes too, masks at half size."""
@@ -85,9 +93,11 @@ class PyramidPredictor(Predictor):
         box: Floats | None,
         previous: Floats | None,
     ) -> Segmentation:
+        size = 4 * encoded.middle.shape[1]
+        told = away_from_faces(points.reshape(-1, 3), labels, size)
         masks = self._masks(
             encoded,
-            self._tensor(points.reshape(1, -1, 3)),
+            self._tensor(told[None]),
             self._tensor(labels.reshape(1, -1)),
             None if previous is None else self._tensor(previous)[None, None],
             None if box is None else self._tensor(box)[None],
@@ -123,6 +133,22 @@ class PyramidPredictor(Predictor):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
         )
+
+
+def away_from_faces(points: Floats, labels: NDArray[np.int64], size: int) -> Floats:
+    """Move positive points that lie at a face of the crop `EDGE` voxels away from it.
+
+    Parameters
+    ----------
+    points : ndarray of float32
+        (N, 3), crop index.
+    labels : ndarray of int64
+        (N,), 1 for a positive point.
+    size : int
+        Voxels of the crop along each axis.
+    """
+    inner = np.clip(points, EDGE, size - 1 - EDGE)
+    return np.where(labels[:, None] == 1, inner, points)
 
 
 def agreement(fine: Floats, box: Floats) -> float:

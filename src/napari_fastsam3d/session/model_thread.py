@@ -1,5 +1,6 @@
 """The one thread in which a model is loaded and does all its work."""
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,6 +95,7 @@ class ModelThread:
         """Return the model, loading it if need be; to be called by jobs in the thread only."""
         if self._predictor is None:
             assert isinstance(self._model, str | PathLike)
+            _wait_asleep()
             # Imported here, so that torch's seconds are spent in this thread.
             from napari_fastsam3d.model import load_model
 
@@ -111,6 +113,16 @@ class ModelThread:
 
     def _remember(self) -> None:
         self._identity = threading.get_ident()
+
+
+def _wait_asleep() -> None:
+    """Let torch's threads sleep while they wait for each other, if torch is not imported yet.
+
+    By default they wait by counting. Where every processor has something else to do as well, such
+    as drawing the window, the one that counts keeps from work the one that it waits for, and a
+    click takes up to ten times as long. Where nothing else runs it makes no difference.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _name_or_file(model: str | PathLike[str]) -> str | Path:
