@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import BoxPrompt, Point, Session
-from napari_fastsam3d.session.action import action_from_json, action_to_json
+from napari_fastsam3d.session.action_json import action_from_json, action_to_json
 from napari_fastsam3d.session.history import replay
 from napari_fastsam3d.session.replay import Replay
 

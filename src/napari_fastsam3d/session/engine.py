@@ -4,66 +4,37 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from time import perf_counter
 
 from psygnal import EmitLoopError, SignalInstance
 
-from napari_fastsam3d.errors import DeviceError, FastSAM3DError, SessionError
+from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.action import Action
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.mask import NOWHERE
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.model_failure import explained
 from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.prompt import Prompt
+from napari_fastsam3d.session.overlap import (
+    changed_box,
+    holders,
+    holding_note,
+    relabelled_box,
+    shown_mask,
+)
+from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.replay import Replay, Step
+from napari_fastsam3d.session.request import Prompts, Request, Shown
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.signals import Signals
-from napari_fastsam3d.session.state import SessionState
+from napari_fastsam3d.session.state import ObjectState, SessionState
 
 _log = logging.getLogger(__name__)
 
-Prompts = tuple[Prompt, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """One object's mask, asked for.
-
-    `before` and `after` are the log at either side of the verb that asked, `serial` the entry
-    that the verb added to it; all are None when the engine asks by itself.
-    """
-
-    number: int
-    object: int
-    started: float
-    before: History | None = None
-    after: History | None = None
-    serial: int | None = None
-
-    def result(self, box: Box = NOWHERE, step: Step | None = None, stale: bool = False) -> Result:
-        return Result(
-            object=self.object,
-            box=box,
-            quality=step.quality if step else None,
-            milliseconds=(perf_counter() - self.started) * 1000,
-            request=self.number,
-            stale=stale,
-            notes=step.notes if step else (),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """The last finished mask of an object, and the prompts that it answers."""
-
-    prompts: Prompts = ()
-    step: Step = field(default_factory=Step)
-
-    def answers(self, prompts: Prompts) -> bool:
-        return [p.key for p in self.prompts] == [p.key for p in prompts]
+_LOCKED_KEPT = 64
 
 
 class Engine:
@@ -84,12 +55,14 @@ class Engine:
         self._history = History()
         self._numbers = count(1)
         self._newest: dict[int, int] = {}
-        self._shown: dict[int, _Shown] = {}
+        self._shown: dict[int, Shown] = {}
         self._unsettled: dict[int, list[int]] = {}
         self._unanswered = 0
+        self._freezing = 0
         self._newest_look = 0
         self._closed = False
         self._replay: Replay | None = None
+        self._unpacked = lru_cache(maxsize=_LOCKED_KEPT)(PackedMask.unpack)
 
     @property
     def history(self) -> History:
@@ -104,11 +77,35 @@ class Engine:
     def shown(self, number: int) -> Step:
         """Return what the last finished mask of an object came from."""
         with self._lock:
-            return self._shown.get(number, _Shown()).step
+            return self._shown.get(number, Shown()).step
 
     def do(self, make: Callable[[SessionState], Action]) -> Future[Result]:
         """Add to the log the action that `make` makes of the state, and ask for its mask."""
         return self._change(lambda log: log.do(make(log.state)), logged=True)
+
+    def freeze(self, number: int, make: Callable[[int, PackedMask], Action]) -> Future[Result]:
+        """Add the action that `make` makes of an object's shown mask, once that is finished.
+
+        Where masks wait for the model, the log changes after them.
+        """
+        with self._lock:
+            self._history.state.object(number)
+            waits = self._unanswered and self._unsettled_objects(number)
+            self._freezing += 1
+        outcome: Future[Result] = Future()
+        if waits:
+            self.thread.submit(self._freeze, number, make, outcome)
+        else:
+            self._freeze(number, make, outcome)
+            if outcome.done():
+                outcome.result()
+        return outcome
+
+    def own(self, each: ObjectState) -> Mask:
+        """Return the locked mask of an object, or else the last finished one of its prompts."""
+        if each.locked is not None:
+            return self._unpacked(each.locked)
+        return self._shown.get(each.id, Shown()).step.mask
 
     def undo(self) -> Future[Result]:
         """Take the last step back, and ask for the mask."""
@@ -165,7 +162,7 @@ class Engine:
         with self._lock:
             self._check_open()
             before, after = self._history, change(self._history)
-            request = _Request(
+            request = Request(
                 number=next(self._numbers),
                 object=after.touched or 0,
                 started=started,
@@ -182,24 +179,60 @@ class Engine:
             self._tell(self.signals.predicted, answer)
         return _answered(answer)
 
+    def _freeze(
+        self,
+        number: int,
+        make: Callable[[int, PackedMask], Action],
+        outcome: Future[Result],
+    ) -> None:
+        def change(log: History) -> History:
+            if self._unsettled_objects(number):
+                raise SessionError(
+                    "The mask doesn't follow its prompts yet.", "Wait for it, then lock it."
+                )
+            mask = shown_mask(log.state, number, self.own)
+            return log.do(make(number, PackedMask.of(mask)))
+
+        try:
+            with self._lock:
+                waits = self._unanswered and self._unsettled_objects(number)
+            if waits:
+                self.thread.submit(self._freeze, number, make, outcome)
+                return
+            done = self._change(change, logged=True)
+        except Exception as error:
+            outcome.set_exception(error)
+        else:
+            done.add_done_callback(lambda answer: outcome.set_result(answer.result()))
+        with self._lock:
+            self._freezing -= 1
+
+    def _unsettled_objects(self, number: int) -> list[int]:
+        """Return which masks that the shown one of an object is made of are yet to come."""
+        state = self._history.state
+        if not state.has(number):
+            return []
+        concerned = {number, *(each.id for each in holders(state, number))}
+        return [behind for behind in self._behind() if behind in concerned]
+
     def _ask(
-        self, request: _Request, before: SessionState, after: SessionState
+        self, request: Request, before: SessionState, after: SessionState
     ) -> Result | Future[Result]:
         """Answer a request at once where no model is needed, else in the model thread."""
         number = request.object
-        if not after.has(number):
+        if before.has(number) and not after.has(number):
             return request.result(self._forget(request))
-        prompts = after.object(number).prompts
+        prompts = after.object(number).prompts if after.has(number) else ()
         if prompts == (before.object(number).prompts if before.has(number) else ()):
-            return request.result()
-        shown = self._shown.get(number, _Shown())
+            return request.result(relabelled_box(before, after, number, self.own))
+        shown = self._shown.get(number, Shown())
         if shown.answers(prompts):
             self._newest[number] = request.number
             self._unsettled.pop(number, None)
-            return request.result(step=shown.step)
+            return request.result(changed_box(after, shown.step.mask, shown.step.mask), shown.step)
         return self._ask_model(request)
 
-    def _ask_model(self, request: _Request) -> Future[Result]:
+    def _ask_model(self, request: Request) -> Future[Result]:
         future = self.thread.submit(self._run, request)
         self._newest[request.object] = request.number
         self._unanswered += 1
@@ -208,28 +241,28 @@ class Engine:
         return future
 
     def _wait_for_answers(self) -> None:
-        while self._unanswered:
+        while self._unanswered or self._freezing:
             self.thread.submit(_nothing).result()
 
     def _ask_again(self) -> None:
         with self._lock:
             for number in () if self._unanswered else self._behind():
-                self._ask_model(_Request(next(self._numbers), number, perf_counter()))
+                self._ask_model(Request(next(self._numbers), number, perf_counter()))
 
     def _behind(self) -> list[int]:
         return [
             each.id
             for each in self._history.state.objects
-            if not self._shown.get(each.id, _Shown()).answers(each.prompts)
+            if not self._shown.get(each.id, Shown()).answers(each.prompts)
         ]
 
-    def _forget(self, request: _Request) -> Box:
+    def _forget(self, request: Request) -> Box:
         """Drop the mask of an object that is gone; return where it was."""
         self._newest[request.object] = request.number
         self._unsettled.pop(request.object, None)
-        return self._shown.pop(request.object, _Shown()).step.mask.box
+        return self._shown.pop(request.object, Shown()).step.mask.box
 
-    def _run(self, request: _Request) -> Result:
+    def _run(self, request: Request) -> Result:
         """Answer one request; in the model thread."""
         try:
             with self._lock:
@@ -241,38 +274,40 @@ class Engine:
             with self._lock:
                 self._unanswered -= 1
 
-    def _predict(self, request: _Request, prompts: Prompts) -> Result:
+    def _predict(self, request: Request, prompts: Prompts) -> Result:
         try:
             step = self._ready().step(prompts)
-            box = self.shown(request.object).mask.changed_box(step.mask)
+            old = self.shown(request.object).mask
+            box = changed_box(self._history.state, old, step.mask)
         except Exception as error:
             if not self._take_back(request):
                 return request.result(stale=True)
-            told = _explained(error, "The step was taken back: try again")
+            told = explained(error, "The step was taken back: try again")
             self._tell(self.signals.failed, told)
             self._tell(self.signals.changed, self._history.state)
             raise told from error
-        result = self._show(request, _Shown(prompts, step), box)
+        result = self._show(request, Shown(prompts, step), box)
         if not result.stale:
             self._tell(self.signals.predicted, result)
         return result
 
-    def _show(self, request: _Request, new: _Shown, box: Box) -> Result:
+    def _show(self, request: Request, new: Shown, box: Box) -> Result:
         with self._lock:
             if self._prompts_if_newest(request) is None:
                 return request.result(stale=True)
             self._shown[request.object] = new
             self._unsettled.pop(request.object, None)
-        return request.result(box, new.step)
+            note = holding_note(self._history.state, request.object, self.own)
+        return request.result(box, new.step, notes=note)
 
-    def _prompts_if_newest(self, request: _Request) -> Prompts | None:
+    def _prompts_if_newest(self, request: Request) -> Prompts | None:
         state = self._history.state
         overtaken = self._newest.get(request.object) != request.number
         if self._closed or overtaken or not state.has(request.object):
             return None
         return state.object(request.object).prompts
 
-    def _take_back(self, request: _Request) -> bool:
+    def _take_back(self, request: Request) -> bool:
         """Bring the log back to what the masks show.
 
         Returns
@@ -298,7 +333,7 @@ class Engine:
         left = self._unsettled.get(number)
         if left and number in self._behind():
             serial = left.pop()
-            self._ask_model(_Request(next(self._numbers), number, perf_counter(), serial=serial))
+            self._ask_model(Request(next(self._numbers), number, perf_counter(), serial=serial))
 
     def _run_warm_up(self) -> None:
         if self._closed:
@@ -306,7 +341,7 @@ class Engine:
         try:
             self._ready()
         except Exception as error:
-            told = _explained(error, "Try again")
+            told = explained(error, "Try again")
             self._tell(self.signals.failed, told)
             raise told from error
 
@@ -337,20 +372,6 @@ class Engine:
             signal.emit(*news)
         except EmitLoopError:
             _log.exception("A listener to the session failed")
-
-
-def _explained(error: Exception, remedy: str) -> FastSAM3DError:
-    """Return a failure of the model as an error of the one family."""
-    if isinstance(error, FastSAM3DError):
-        return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return DeviceError(
-            "The model ran out of memory.", f"{remedy} with other programs closed, or on the CPU."
-        )
-    what = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
-    return SessionError(
-        f"The model failed ({what}).", f"{remedy}, or choose another model or device."
-    )
 
 
 def _answered(result: Result) -> Future[Result]:

@@ -19,14 +19,15 @@ from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Futures, Voxel
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import Model, ModelThread
+from napari_fastsam3d.session.overlap import label_map, shown_mask
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import point_index
 from napari_fastsam3d.session.replay import Step
-from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.state import ObjectState, SessionState
+from napari_fastsam3d.session.verbs import Verbs
 
 
-class Session:
+class Session(Verbs):
     """One volume being segmented: its objects, their prompts, undo and redo, and their masks.
 
     Every verb waits for the mask and returns a `Result`; `futures` has the same verbs without
@@ -81,9 +82,9 @@ class Session:
             raise SessionError("A session can't use a memory bank yet.", "Give memory=None.")
         self._owns_thread = not isinstance(model, ModelThread)
         self.volume = volume
-        self.thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
-        self._engine = Engine(volume, self.thread)
-        self.futures = Futures(self._engine)
+        thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
+        self._engine = Engine(volume, thread)
+        super().__init__(Futures(self._engine), thread)
         signals = self._engine.signals
         self.changed, self.predicted = signals.changed, signals.predicted
         self.failed, self.progress = signals.failed, signals.progress
@@ -116,85 +117,10 @@ class Session:
         """The model; None until it is loaded."""
         return self.thread.predictor
 
-    def add_point(self, index: Voxel, positive: bool = True) -> Result:
-        """Click on a voxel: it belongs to the current object, or, negative, doesn't.
-
-        Without a current object, one is begun; both are one step of undo.
-
-        Parameters
-        ----------
-        index : sequence of three integers
-            Source index of a voxel of the volume.
-        positive : bool
-            Whether the voxel belongs to the object.
-        """
-        return self._waiting().add_point(index, positive).result()
-
-    def add_box(self, start: Voxel, stop: Voxel) -> Result:
-        """Draw a box around the current object, or around a new one if there is none.
-
-        Parameters
-        ----------
-        start, stop : sequence of three integers
-            Opposite corners, half-open source box, in any order; what lies outside the volume
-            is cut off.
-        """
-        return self._waiting().add_box(start, stop).result()
-
-    def move_prompt(self, prompt: int, to: Voxel | Box) -> Result:
-        """Put a prompt elsewhere, whichever it is; it keeps its place in the order.
-
-        Parameters
-        ----------
-        prompt : int
-            Its id.
-        to : sequence of three integers, or Box
-            The voxel that a point is to be at, or the half-open box, both source index.
-        """
-        return self._waiting().move_prompt(prompt, to).result()
-
-    def flip_prompt(self, prompt: int) -> Result:
-        """Make the positive point of that id negative, or a negative one positive."""
-        return self._waiting().flip_prompt(prompt).result()
-
-    def delete_prompt(self, prompt: int) -> Result:
-        """Take the prompt of that id away, whichever it is."""
-        return self._waiting().delete_prompt(prompt).result()
-
-    def undo(self) -> Result:
-        """Take the last step back, in whichever object it was; that becomes the current one."""
-        return self._waiting().undo().result()
-
-    def redo(self) -> Result:
-        """Do again what `undo` took back last."""
-        return self._waiting().redo().result()
-
-    def reset_object(self, number: int | None = None) -> Result:
-        """Take all prompts of an object away, by default of the current one."""
-        return self._waiting().reset_object(number).result()
-
-    def new_object(self, name: str | None = None) -> Result:
-        """Begin another object and make it the current one; `Result.object` is its id.
-
-        Its value in label maps is the next never used by an object before it.
-        """
-        return self._waiting().new_object(name).result()
-
-    def select_object(self, number: int) -> Result:
-        """Make an object the current one; no step of undo, for nothing is changed by it."""
-        return self._waiting().select_object(number).result()
-
-    def rename_object(self, number: int, name: str) -> Result:
-        """Give the object of that id another name."""
-        return self._waiting().rename_object(number, name).result()
-
-    def remove_object(self, number: int | None = None) -> Result:
-        """Take an object away, by default the current one; the others keep their values."""
-        return self._waiting().remove_object(number).result()
-
     def region(self, object: int | None = None) -> Mask:
         """Return the last finished mask of an object as the box that holds it.
 
+        Voxels that another object holds, by a lock or by the rule of the session, are not in it.
         Doesn't wait for predictions under way; `wait` does.
 
         Parameters
@@ -202,7 +128,10 @@ class Session:
         object : int, optional
             Id of the object; by default the current one.
         """
-        return self._step(object).mask
+        chosen = self._object(object)
+        if chosen is None:
+            return Mask.empty()
+        return shown_mask(self.state, chosen.id, self._engine.own)
 
     def mask(self, object: int | None = None) -> NDArray[np.bool_]:
         """Return the last finished mask of an object: bool (I, J, K), source order.
@@ -232,15 +161,10 @@ class Session:
         -------
         ndarray of uint8, or of uint16 where a value exceeds 255
             The value of the object that holds the voxel, 0 where none does; source order, shape
-            of the box. A voxel that two objects claim is the earlier one's.
+            of the box. For a voxel that several objects claim see `set_overlap`.
         """
-        objects = self.state.objects
-        highest = max((o.value for o in objects), default=0)
         box = Box.whole(self.volume.shape) if box is None else box
-        labels = np.zeros(box.shape, dtype=np.uint8 if highest < 256 else np.uint16)
-        for each in reversed(objects):
-            self._engine.shown(each.id).mask.write(labels, box, each.value)
-        return labels
+        return label_map(self.state, box, self._engine.own)
 
     def save(self, path: str | PathLike[str], object: int | None = None) -> Path:
         """Write the masks to a file on the source grid, after predictions under way.
@@ -311,14 +235,6 @@ class Session:
                 "There is no mask to save.", "Click on a structure, or draw a box around it, first."
             )
         return drawn
-
-    def _waiting(self) -> Futures:
-        if self.thread.is_current:
-            raise SessionError(
-                "A verb that waits was called in the model thread, which would wait for itself.",
-                "Call it in another thread, or use the verbs of session.futures.",
-            )
-        return self.futures
 
     def _step(self, number: int | None) -> Step:
         chosen = self._object(number)
