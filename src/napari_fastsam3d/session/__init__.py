@@ -6,11 +6,13 @@ Neither torch nor Qt is imported here: the model comes in its own thread, when i
 from napari_fastsam3d.session.action import Action, OverlapRule
 from napari_fastsam3d.session.action_json import action_from_json, action_to_json
 from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.prompt import BoxPrompt, Edit, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.recorder import JournalStatus
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.session import Session
 from napari_fastsam3d.session.signals import Signals
@@ -21,6 +23,8 @@ __all__ = [
     "BoxPrompt",
     "Edit",
     "History",
+    "JournalStatus",
+    "Kept",
     "Mask",
     "MaskPrompt",
     "ModelThread",

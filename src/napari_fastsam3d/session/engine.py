@@ -15,6 +15,7 @@ from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.action import Action
 from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_failure import explained
 from napari_fastsam3d.session.model_thread import ModelThread
@@ -26,8 +27,9 @@ from napari_fastsam3d.session.overlap import (
     shown_mask,
 )
 from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.recorder import JournalStatus, Recorder
 from napari_fastsam3d.session.replay import Replay, Step
-from napari_fastsam3d.session.request import Prompts, Request, Shown
+from napari_fastsam3d.session.request import Prompts, Request, Shown, prompts_digest
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.signals import Signals
 from napari_fastsam3d.session.state import ObjectState, SessionState
@@ -35,6 +37,10 @@ from napari_fastsam3d.session.state import ObjectState, SessionState
 _log = logging.getLogger(__name__)
 
 _LOCKED_KEPT = 64
+_DIFFERS = (
+    "The masks were made with another model. They stay as they are until their prompts change; "
+    "then they are made anew with this one, and will differ."
+)
 
 
 class Engine:
@@ -62,6 +68,9 @@ class Engine:
         self._newest_look = 0
         self._closed = False
         self._replay: Replay | None = None
+        self._recorder: Recorder | None = None
+        self._kept_with: str | None = None
+        self.journal_status = JournalStatus()
         self._unpacked = lru_cache(maxsize=_LOCKED_KEPT)(PackedMask.unpack)
 
     @property
@@ -142,6 +151,8 @@ class Engine:
         if not self._closed:
             self._ask_again()
             self._wait_for_answers()
+        if self._recorder is not None:
+            self._recorder.wait()
 
     def behind(self) -> list[int]:
         """Return the ids of the objects whose mask doesn't follow their prompts, and won't.
@@ -151,17 +162,62 @@ class Engine:
         with self._lock:
             return [] if self._unanswered else self._behind()
 
+    @property
+    def recorder(self) -> Recorder | None:
+        """What keeps the log on disk; None without a journal."""
+        return self._recorder
+
+    def keep(self, recorder: Recorder) -> None:
+        """Keep the log on disk from now on, with what was done so far."""
+        with self._lock:
+            self._check_open()
+            if self._recorder is not None:
+                raise SessionError("The session has a journal.", "Go on with that one.")
+            self._recorder = recorder
+            if self._history.entries:
+                recorder.record(self._history)
+
+    def tell_journalled(self, status: JournalStatus) -> None:
+        """Remember and tell how safe the session is."""
+        self.journal_status = status
+        self._tell(self.signals.journalled, status)
+
+    def take(self, kept: Kept) -> None:
+        """Go on where a journal ends; masks that it lacks are asked of the model."""
+        shown = {each.id: _kept_mask(each, kept) for each in kept.history.state.objects}
+        with self._lock:
+            self._check_open()
+            if self._history.entries:
+                raise SessionError(
+                    "Something was done in this session already.", "Undo isn't enough: begin anew."
+                )
+            self._history = kept.history
+            self._shown = shown
+            self._kept_with = kept.fingerprint
+            behind = self._behind()
+        self._tell(self.signals.changed, self._history.state)
+        for number, each in shown.items():
+            request = Request(next(self._numbers), number, perf_counter())
+            self._tell(self.signals.predicted, request.result(each.step.mask.box, each.step))
+        with self._lock:
+            for number in behind:
+                self._ask_model(Request(next(self._numbers), number, perf_counter()))
+        self._tell_of_another_model()
+
     def close(self) -> None:
         """Answer no more; what waits comes out stale."""
         with self._lock:
-            self._closed = True
+            was_closed, self._closed = self._closed, True
             self._replay = None
+        if self._recorder is not None and not was_closed:
+            self._recorder.close()
 
     def _change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
         started = perf_counter()
         with self._lock:
             self._check_open()
             before, after = self._history, change(self._history)
+            self._history = after
             request = Request(
                 number=next(self._numbers),
                 object=after.touched or 0,
@@ -169,15 +225,19 @@ class Engine:
                 before=before,
                 after=after,
                 serial=after.entries[-1].serial if logged else None,
+                written=self._written(),
             )
             answer = self._ask(request, before.state, after.state)
-            self._history = after
         self._tell(self.signals.changed, after.state)
         if isinstance(answer, Future):
             return answer
         if not answer.box.is_empty:
             self._tell(self.signals.predicted, answer)
-        return _answered(answer)
+        return _answered(answer, request.written)
+
+    def _written(self) -> Future[None] | None:
+        """Have the log as it is now written."""
+        return None if self._recorder is None else self._recorder.record(self._history)
 
     def _freeze(
         self,
@@ -279,6 +339,8 @@ class Engine:
             step = self._ready().step(prompts)
             old = self.shown(request.object).mask
             box = changed_box(self._history.state, old, step.mask)
+            if request.written is not None:
+                request.written.result()
         except Exception as error:
             if not self._take_back(request):
                 return request.result(stale=True)
@@ -297,6 +359,10 @@ class Engine:
                 return request.result(stale=True)
             self._shown[request.object] = new
             self._unsettled.pop(request.object, None)
+            if self._recorder is not None:
+                self._recorder.keep_mask(
+                    request.object, new.prompts, new.step.mask, self._fingerprint()
+                )
             note = holding_note(self._history.state, request.object, self.own)
         return request.result(box, new.step, notes=note)
 
@@ -325,6 +391,7 @@ class Engine:
                 self._history = request.before
             elif request.serial is not None:
                 self._history = self._history.withdraw(request.serial)
+            self._written()
             self._settle(request.object)
         return True
 
@@ -358,7 +425,24 @@ class Engine:
         if self._replay is None:
             predictor = self.thread.obtain(self._tell_progress)
             self._replay = Replay(self.volume, predictor, self._tell_progress)
+            self._tell_of_another_model()
         return self._replay
+
+    def _fingerprint(self) -> str:
+        predictor = self.thread.predictor
+        return "" if predictor is None else predictor.fingerprint
+
+    def _tell_of_another_model(self) -> None:
+        """Say once that replaying will differ, when both models are known."""
+        predictor, kept_with = self.thread.predictor, self._kept_with
+        if predictor is None:
+            return
+        if self._recorder is not None:
+            facts = {"model": predictor.name, "fingerprint": predictor.fingerprint}
+            self._recorder.keep_facts(facts)
+        if kept_with not in (None, predictor.fingerprint):
+            self._kept_with = None
+            self._tell(self.signals.noted, _DIFFERS)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -374,10 +458,23 @@ class Engine:
             _log.exception("A listener to the session failed")
 
 
-def _answered(result: Result) -> Future[Result]:
+def _answered(result: Result, written: Future[None] | None) -> Future[Result]:
+    """Return a future of a result that is known, done once the log is on disk."""
     future: Future[Result] = Future()
-    future.set_result(result)
+    if written is None:
+        future.set_result(result)
+    else:
+        written.add_done_callback(lambda _: future.set_result(result))
     return future
+
+
+def _kept_mask(each: ObjectState, kept: Kept) -> Shown:
+    """Return the mask that a journal has of an object, as the answer to nothing if it is old."""
+    mask = kept.masks.get(each.id)
+    if mask is None or not each.prompts:
+        return Shown()
+    answers = mask.prompts == prompts_digest(each.prompts)
+    return Shown(each.prompts if answers else (), Step(mask.mask.unpack()))
 
 
 def _nothing() -> None:

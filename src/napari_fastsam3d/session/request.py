@@ -1,10 +1,13 @@
 """One object's mask, asked for; and the last one that was finished."""
 
+import hashlib
+import json
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.session.action_json import prompt_to_json
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.mask import NOWHERE
 from napari_fastsam3d.session.prompt import Prompt
@@ -12,6 +15,12 @@ from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.result import Result
 
 Prompts = tuple[Prompt, ...]
+
+
+def prompts_digest(prompts: Prompts) -> str:
+    """Return what tells these prompts, in this order, from others: SHA-256 in hexadecimal."""
+    told = [{**prompt_to_json(prompt), "id": 0} for prompt in prompts]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: A002 - `object` is the word of the design's interface, session.mask(object=2)
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import Future
 from os import PathLike
@@ -17,11 +18,13 @@ from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Futures, Voxel
+from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.overlap import label_map, shown_mask
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import point_index
+from napari_fastsam3d.session.recorder import JournalStatus, Recorder, sessions_folder
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.state import ObjectState, SessionState
 from napari_fastsam3d.session.verbs import Verbs
@@ -49,6 +52,10 @@ class Session(Verbs):
         Where a model named or read from a file is to compute: "auto", "cpu", "cuda", "mps".
     memory : None
         A bank of remembered cases; not yet to be had.
+    journal : bool or path
+        Whether every change is kept on disk, in the user's data folder or in that folder; then
+        the session goes on where the last one on the same volume ended. A program with a window
+        uses `keep_journal` instead, which doesn't wait.
 
     Attributes
     ----------
@@ -57,7 +64,7 @@ class Session(Verbs):
         Where the model lives.
     futures : Futures
         The verbs without waiting.
-    changed, predicted, failed, progress : psygnal.SignalInstance
+    changed, predicted, failed, progress, journalled, noted : psygnal.SignalInstance
         See `Signals`, also for the threads that they come from.
 
     Raises
@@ -77,6 +84,7 @@ class Session(Verbs):
         model: Model | ModelThread = "default",
         device: str = "auto",
         memory: None = None,
+        journal: bool | str | PathLike[str] = False,
     ) -> None:
         if memory is not None:
             raise SessionError("A session can't use a memory bank yet.", "Give memory=None.")
@@ -88,8 +96,13 @@ class Session(Verbs):
         signals = self._engine.signals
         self.changed, self.predicted = signals.changed, signals.predicted
         self.failed, self.progress = signals.failed, signals.progress
+        self.journalled, self.noted = signals.journalled, signals.noted
         if self.thread.predictor is None:
             self._engine.warm_up()
+        if journal:
+            kept = self.keep_journal(None if journal is True else journal).result()
+            if not kept.is_empty:
+                self.resume().result()
 
     def __enter__(self) -> "Session":
         return self
@@ -196,8 +209,57 @@ class Session(Verbs):
         names = {each.value: each.name for each in drawn}
         return save_mask(path, self.label_map(), self.volume, label_names=names)
 
+    def keep_journal(self, folder: str | PathLike[str] | None = None) -> "Future[Kept]":
+        """Keep every change on disk from now on; returns at once.
+
+        From then on a verb's future is done only when its change is on disk, or `journalled` has
+        told why it can't be. What a former session on the same volume left is found, and stays
+        there to be gone on with (`resume`) until the first verb of this one, which puts it aside.
+
+        Parameters
+        ----------
+        folder : path, optional
+            Where journals are; by default in the user's data folder.
+
+        Returns
+        -------
+        Future of Kept
+            What was found, `Kept.is_empty` if nothing. Fails with JournalBusyError where another
+            session has this volume, and then nothing is kept; with JournalError where the
+            journal can't be opened, which is tried again at each verb.
+        """
+        chosen = sessions_folder() if folder is None else Path(folder).expanduser()
+        recorder = Recorder(self.volume, chosen, self._engine.tell_journalled)
+        found = recorder.open()
+        self._engine.keep(recorder)
+        return found
+
+    def resume(self) -> "Future[None]":
+        """Go on with what `keep_journal` found; returns at once.
+
+        The log is restored with what can be redone, and masks as they were last seen, without
+        the model; `changed` and `predicted` are emitted in the journal's thread. Fails with
+        SessionError once a verb was used.
+        """
+        return self._recorder().resume(self._engine.take)
+
+    def keep_view(self, view: object) -> None:
+        """Keep in the journal what `Kept.view` is to give back: anything `json.dumps` takes."""
+        recorder = self._engine.recorder
+        if recorder is not None:
+            recorder.keep_facts({"view": json.dumps(view)})
+
+    def discard_journal(self) -> "Future[None]":
+        """Remove the journal, also what was found and not gone on with; keep nothing more."""
+        return self._recorder().discard()
+
+    @property
+    def journal_status(self) -> JournalStatus:
+        """How safe the session is; as `journalled` told last."""
+        return self._engine.journal_status
+
     def wait(self) -> None:
-        """Block until every mask asked for so far is there, or has failed."""
+        """Block until every mask asked for so far is there, or has failed, and all is on disk."""
         self._engine.wait()
 
     def prefetch(self, index: Voxel) -> "Future[bool]":
@@ -235,6 +297,12 @@ class Session(Verbs):
                 "There is no mask to save.", "Click on a structure, or draw a box around it, first."
             )
         return drawn
+
+    def _recorder(self) -> Recorder:
+        recorder = self._engine.recorder
+        if recorder is None:
+            raise SessionError("The session has no journal.", "Call keep_journal first.")
+        return recorder
 
     def _step(self, number: int | None) -> Step:
         chosen = self._object(number)
