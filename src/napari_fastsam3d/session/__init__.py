@@ -9,9 +9,11 @@ from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import ModelThread
+from napari_fastsam3d.session.organs import Organ, organs
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.prompt import BoxPrompt, Edit, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
 from napari_fastsam3d.session.recorder import JournalStatus
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.session import Session
@@ -29,11 +31,13 @@ __all__ = [
     "MaskPrompt",
     "ModelThread",
     "ObjectState",
+    "Organ",
     "OverlapRule",
     "PackedMask",
     "Point",
     "Predictor",
     "Prompt",
+    "PromptFile",
     "Result",
     "Segmentation",
     "Session",
@@ -41,4 +45,6 @@ __all__ = [
     "Signals",
     "action_from_json",
     "action_to_json",
+    "organs",
+    "read_prompts",
 ]

@@ -8,25 +8,20 @@ from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.label_file import read_labels
 from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.engine import Engine
-from napari_fastsam3d.session.futures import Futures, Voxel
+from napari_fastsam3d.session.futures import Voxel
 from napari_fastsam3d.session.journal import Kept
-from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import Model, ModelThread
-from napari_fastsam3d.session.overlap import label_map, shown_mask
-from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import point_index
+from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder, sessions_folder
-from napari_fastsam3d.session.replay import Step
-from napari_fastsam3d.session.state import ObjectState, SessionState
+from napari_fastsam3d.session.result import Result
+from napari_fastsam3d.session.saving import masks_of, paths_of_each
+from napari_fastsam3d.session.state import ObjectState
 from napari_fastsam3d.session.verbs import Verbs
 
 
@@ -89,10 +84,8 @@ class Session(Verbs):
         if memory is not None:
             raise SessionError("A session can't use a memory bank yet.", "Give memory=None.")
         self._owns_thread = not isinstance(model, ModelThread)
-        self.volume = volume
         thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
-        self._engine = Engine(volume, thread)
-        super().__init__(Futures(self._engine), thread)
+        super().__init__(Engine(volume, thread))
         signals = self._engine.signals
         self.changed, self.predicted = signals.changed, signals.predicted
         self.failed, self.progress = signals.failed, signals.progress
@@ -110,77 +103,8 @@ class Session(Verbs):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @property
-    def state(self) -> SessionState:
-        """The objects and their prompts now; frozen."""
-        return self._engine.history.state
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return self._engine.history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is a step that was taken back."""
-        return self._engine.history.can_redo
-
-    @property
-    def predictor(self) -> Predictor | None:
-        """The model; None until it is loaded."""
-        return self.thread.predictor
-
-    def region(self, object: int | None = None) -> Mask:
-        """Return the last finished mask of an object as the box that holds it.
-
-        Voxels that another object holds, by a lock or by the rule of the session, are not in it.
-        Doesn't wait for predictions under way; `wait` does.
-
-        Parameters
-        ----------
-        object : int, optional
-            Id of the object; by default the current one.
-        """
-        chosen = self._object(object)
-        if chosen is None:
-            return Mask.empty()
-        return shown_mask(self.state, chosen.id, self._engine.own)
-
-    def mask(self, object: int | None = None) -> NDArray[np.bool_]:
-        """Return the last finished mask of an object: bool (I, J, K), source order.
-
-        Takes memory for the whole volume; `region` doesn't.
-
-        Parameters
-        ----------
-        object : int, optional
-            Id of the object; by default the current one.
-        """
-        return self.region(object).volume(self.volume.shape)
-
-    def crop(self, object: int | None = None) -> Crop | None:
-        """Return what the model looked at for an object's last finished mask, if at anything."""
-        return self._step(object).crop
-
-    def label_map(self, box: Box | None = None) -> NDArray[np.uint8 | np.uint16]:
-        """Return the last finished masks of all objects together.
-
-        Parameters
-        ----------
-        box : Box, optional
-            The part of the volume wanted, source index; by default all of it.
-
-        Returns
-        -------
-        ndarray of uint8, or of uint16 where a value exceeds 255
-            The value of the object that holds the voxel, 0 where none does; source order, shape
-            of the box. For a voxel that several objects claim see `set_overlap`.
-        """
-        box = Box.whole(self.volume.shape) if box is None else box
-        return label_map(self.state, box, self._engine.own)
-
     def save(self, path: str | PathLike[str], object: int | None = None) -> Path:
-        """Write the masks to a file on the source grid, after predictions under way.
+        """Write the masks to one file on the source grid, after predictions under way.
 
         Parameters
         ----------
@@ -188,7 +112,7 @@ class Session(Verbs):
             Ending in .nii.gz, .nii, .nrrd or .mha; replaced as a whole, or not at all.
         object : int, optional
             Id of one object, to be written as 0 and 1; by default all objects are written, as a
-            map of their label values.
+            map of their label values with a table of their names.
 
         Returns
         -------
@@ -208,6 +132,100 @@ class Session(Verbs):
             return save_mask(path, self.mask(object), self.volume)
         names = {each.value: each.name for each in drawn}
         return save_mask(path, self.label_map(), self.volume, label_names=names)
+
+    def save_each(self, path: str | PathLike[str]) -> list[Path]:
+        """Write each object that has a mask to a file of its own, as 0 and 1.
+
+        Parameters
+        ----------
+        path : path
+            mask.nii.gz makes mask_liver.nii.gz, mask_spleen.nii.gz and so on; objects of one
+            name get their value too. Ends as for `save`, which says what is raised.
+
+        Returns
+        -------
+        list of Path
+            The files written, in the order of the objects.
+        """
+        self.wait()
+        drawn = self._drawn(self.state.objects)
+        return [
+            save_mask(target, self.mask(each.id), self.volume)
+            for each, target in zip(drawn, paths_of_each(Path(path), drawn), strict=True)
+        ]
+
+    def open_mask(self, path: str | PathLike[str]) -> list[Result]:
+        """Begin an object with each label of a file, to be refined by clicks.
+
+        Names come from the file's table of labels. A label whose value an object has already
+        gets the next free one. Each is one step of undo.
+
+        Parameters
+        ----------
+        path : path
+            A mask or label map on the grid of the volume, as `save` writes it.
+
+        Raises
+        ------
+        VolumeError
+            If it can't be read, lies on another grid, or holds no labels.
+        SessionError
+            If it is empty.
+        """
+        found = read_labels(path, self.volume)
+        futures = [
+            self._waiting().add_mask(mask, found.names.get(value), self.state.free_value(value))
+            for value, mask in masks_of(found.labels)
+        ]
+        if not futures:
+            raise SessionError(f"{Path(path).name} holds no mask.", "Choose one that isn't empty.")
+        return [future.result() for future in futures]
+
+    def save_prompts(self, path: str | PathLike[str]) -> Path:
+        """Write what was done to a file of prompts, from which it can be replayed.
+
+        It holds the objects with their names, values, prompts (source index, and RAS mm), hand
+        edits and locks, the rule of overlap, and hashes of volume and model.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .json; replaced as a whole, or not at all.
+
+        Raises
+        ------
+        SaveError
+            If it can't be written.
+        """
+        return save_prompts(path, self.state, self.volume, self.predictor)
+
+    def load_prompts(self, path: str | PathLike[str]) -> PromptFile:
+        """Do again what a file of prompts says, in an untouched session.
+
+        With the same model on the same machine the masks are the same, voxel for voxel.
+
+        Returns
+        -------
+        PromptFile
+            What it says, such as the fingerprint of the model that was used.
+
+        Raises
+        ------
+        SessionError
+            If the file is damaged or was made on another scan, or the session isn't untouched.
+        """
+        found = read_prompts(path)
+        found.check_scan(self.volume)
+        if self.history.entries:
+            raise SessionError(
+                "Prompts can be loaded into an untouched session only.", "Open the scan anew."
+            )
+        self._waiting()
+        futures = [self._engine.do(lambda _, each=each: each) for each in found.actions]
+        self.wait()
+        for future in futures:
+            future.result()
+        return found
 
     def keep_journal(self, folder: str | PathLike[str] | None = None) -> "Future[Kept]":
         """Keep every change on disk from now on; returns at once.
@@ -285,7 +303,7 @@ class Session(Verbs):
     def _drawn(self, objects: Sequence[ObjectState]) -> list[ObjectState]:
         """Return those of the objects that have a mask; SessionError if none, or a wrong one."""
         behind = self._engine.behind()
-        wrong = [each.name for each in objects if each.id in behind]
+        wrong = [each.name for each in objects if each.id in behind and each.locked is None]
         if wrong:
             raise SessionError(
                 f"The model failed, so the mask of {', '.join(wrong)} doesn't follow its prompts.",
@@ -303,12 +321,3 @@ class Session(Verbs):
         if recorder is None:
             raise SessionError("The session has no journal.", "Call keep_journal first.")
         return recorder
-
-    def _step(self, number: int | None) -> Step:
-        chosen = self._object(number)
-        return Step() if chosen is None else self._engine.shown(chosen.id)
-
-    def _object(self, number: int | None) -> ObjectState | None:
-        state = self.state
-        number = state.current if number is None else number
-        return None if number is None else state.object(number)

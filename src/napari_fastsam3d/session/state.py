@@ -106,6 +106,11 @@ class SessionState:
                 return candidate
         raise SessionError(f"There is no object number {number}.", "Name an object of the session.")
 
+    def free_value(self, wanted: int) -> int:
+        """Return a label value that no object has: the wanted one, or the next."""
+        used = {each.value for each in self.objects}
+        return next(value for value in count(wanted) if value not in used)
+
     def owner(self, prompt: int) -> ObjectState:
         """Return the object that has the prompt of that id; PromptError if none has."""
         for candidate in self.objects:
@@ -169,7 +174,7 @@ def _(action: NewObject, state: SessionState) -> SessionState:
     if number < state.next_object:
         raise SessionError(f"There was an object number {number}.", "Number it anew.")
     name = f"object {number}" if action.name is None else _legible(action.name)
-    value = _free_value(state, number) if action.value is None else action.value
+    value = state.free_value(number) if action.value is None else action.value
     added = ObjectState(number, name, _free(value, state), colour_of(value))
     begun = replace(state, objects=(*state.objects, added), current=number, next_object=number + 1)
     return begun if action.mask is None else apply(AddPrompt(number, action.mask), begun)
@@ -257,12 +262,6 @@ def _free(value: int, state: SessionState) -> int:
         if each.value == value:
             raise SessionError(f"{each.name} has the value {value}.", "Choose another value.")
     return value
-
-
-def _free_value(state: SessionState, wanted: int) -> int:
-    """Return a label value that no object has: the wanted one, or the next."""
-    used = {each.value for each in state.objects}
-    return next(value for value in count(wanted) if value not in used)
 
 
 def _moved(prompt: Prompt, action: MovePrompt) -> Prompt:

@@ -4,26 +4,29 @@ from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.session.action import OverlapRule
 from napari_fastsam3d.session.colour import Colour
+from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Futures, Voxel
 from napari_fastsam3d.session.mask import Mask
-from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.result import Result
+from napari_fastsam3d.session.views import Views
 
 
-class Verbs:
+class Verbs(Views):
     """What a user can do to a session; each verb waits for its mask and returns a `Result`.
 
     Parameters
     ----------
+    engine : Engine
+
+    Attributes
+    ----------
     futures : Futures
         The verbs without waiting.
-    thread : ModelThread
-        Where no verb may wait.
     """
 
-    def __init__(self, futures: Futures, thread: ModelThread) -> None:
-        self.futures = futures
-        self.thread = thread
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.futures = Futures(engine)
 
     def add_point(self, index: Voxel, positive: bool = True) -> Result:
         """Click on a voxel: it belongs to the current object, or, negative, doesn't.
