@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache
 from itertools import count
 from time import perf_counter
 
@@ -14,33 +13,29 @@ from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.action import Action
+from napari_fastsam3d.session.board import Board
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Kept
+from napari_fastsam3d.session.keeping import Keeping
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_failure import explained
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.overlap import (
     changed_box,
-    holders,
     holding_note,
     relabelled_box,
     shown_mask,
 )
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder
-from napari_fastsam3d.session.replay import Replay, Step
-from napari_fastsam3d.session.request import Prompts, Request, Shown, prompts_digest
+from napari_fastsam3d.session.replay import Step
+from napari_fastsam3d.session.request import Prompts, Request, Shown
+from napari_fastsam3d.session.resident import Resident
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.signals import Signals
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 _log = logging.getLogger(__name__)
-
-_LOCKED_KEPT = 64
-_DIFFERS = (
-    "The masks were made with another model. They stay as they are until their prompts change; "
-    "then they are made anew with this one, and will differ."
-)
 
 
 class Engine:
@@ -61,17 +56,14 @@ class Engine:
         self._history = History()
         self._numbers = count(1)
         self._newest: dict[int, int] = {}
-        self._shown: dict[int, Shown] = {}
         self._unsettled: dict[int, list[int]] = {}
         self._unanswered = 0
         self._freezing = 0
         self._newest_look = 0
         self._closed = False
-        self._replay: Replay | None = None
-        self._recorder: Recorder | None = None
-        self._kept_with: str | None = None
-        self.journal_status = JournalStatus()
-        self._unpacked = lru_cache(maxsize=_LOCKED_KEPT)(PackedMask.unpack)
+        self._board = Board()
+        self._resident = Resident(volume, thread, self._tell_progress, self._tell_noted)
+        self.keeping = Keeping(self._tell_journalled, self._tell_noted)
 
     @property
     def history(self) -> History:
@@ -85,8 +77,11 @@ class Engine:
 
     def shown(self, number: int) -> Step:
         """Return what the last finished mask of an object came from."""
-        with self._lock:
-            return self._shown.get(number, Shown()).step
+        return self._board.of_object(number).step
+
+    def own(self, each: ObjectState) -> Mask:
+        """Return the locked mask of an object, or else the last finished one of its prompts."""
+        return self._board.own(each)
 
     def do(self, make: Callable[[SessionState], Action]) -> Future[Result]:
         """Add to the log the action that `make` makes of the state, and ask for its mask."""
@@ -99,22 +94,12 @@ class Engine:
         """
         with self._lock:
             self._history.state.object(number)
-            waits = self._unanswered and self._unsettled_objects(number)
             self._freezing += 1
         outcome: Future[Result] = Future()
-        if waits:
-            self.thread.submit(self._freeze, number, make, outcome)
-        else:
-            self._freeze(number, make, outcome)
-            if outcome.done():
-                outcome.result()
+        self._freeze(number, make, outcome)
+        if outcome.done() and (error := outcome.exception()):
+            raise error
         return outcome
-
-    def own(self, each: ObjectState) -> Mask:
-        """Return the locked mask of an object, or else the last finished one of its prompts."""
-        if each.locked is not None:
-            return self._unpacked(each.locked)
-        return self._shown.get(each.id, Shown()).step.mask
 
     def undo(self) -> Future[Result]:
         """Take the last step back, and ask for the mask."""
@@ -151,8 +136,7 @@ class Engine:
         if not self._closed:
             self._ask_again()
             self._wait_for_answers()
-        if self._recorder is not None:
-            self._recorder.wait()
+        self.keeping.wait()
 
     def behind(self) -> list[int]:
         """Return the ids of the objects whose mask doesn't follow their prompts, and won't.
@@ -160,31 +144,17 @@ class Engine:
         Empty as long as any mask is still being made.
         """
         with self._lock:
-            return [] if self._unanswered else self._behind()
-
-    @property
-    def recorder(self) -> Recorder | None:
-        """What keeps the log on disk; None without a journal."""
-        return self._recorder
+            return [] if self._unanswered else self._board.behind(self._history.state)
 
     def keep(self, recorder: Recorder) -> None:
         """Keep the log on disk from now on, with what was done so far."""
         with self._lock:
             self._check_open()
-            if self._recorder is not None:
-                raise SessionError("The session has a journal.", "Go on with that one.")
-            self._recorder = recorder
-            if self._history.entries:
-                recorder.record(self._history)
-
-    def tell_journalled(self, status: JournalStatus) -> None:
-        """Remember and tell how safe the session is."""
-        self.journal_status = status
-        self._tell(self.signals.journalled, status)
+            self.keeping.begin(recorder, self._history)
 
     def take(self, kept: Kept) -> None:
         """Go on where a journal ends; masks that it lacks are asked of the model."""
-        shown = {each.id: _kept_mask(each, kept) for each in kept.history.state.objects}
+        board, state = Board.of(kept), kept.history.state
         with self._lock:
             self._check_open()
             if self._history.entries:
@@ -192,25 +162,22 @@ class Engine:
                     "Something was done in this session already.", "Undo isn't enough: begin anew."
                 )
             self._history = kept.history
-            self._shown = shown
-            self._kept_with = kept.fingerprint
-            behind = self._behind()
-        self._tell(self.signals.changed, self._history.state)
-        for number, each in shown.items():
-            request = Request(next(self._numbers), number, perf_counter())
-            self._tell(self.signals.predicted, request.result(each.step.mask.box, each.step))
-        with self._lock:
-            for number in behind:
+            self._board = board
+            for number in board.behind(state):
                 self._ask_model(Request(next(self._numbers), number, perf_counter()))
-        self._tell_of_another_model()
+        self._tell(self.signals.changed, state)
+        for each in state.objects:
+            request = Request(next(self._numbers), each.id, perf_counter())
+            self._tell(self.signals.predicted, request.result(board.own(each).box))
+        self.keeping.resumed(kept.fingerprint)
 
     def close(self) -> None:
         """Answer no more; what waits comes out stale."""
         with self._lock:
             was_closed, self._closed = self._closed, True
-            self._replay = None
-        if self._recorder is not None and not was_closed:
-            self._recorder.close()
+            self._resident.forget()
+        if not was_closed:
+            self.keeping.close()
 
     def _change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
         started = perf_counter()
@@ -225,19 +192,20 @@ class Engine:
                 before=before,
                 after=after,
                 serial=after.entries[-1].serial if logged else None,
-                written=self._written(),
+                written=self.keeping.written(after),
             )
-            answer = self._ask(request, before.state, after.state)
+            try:
+                answer = self._ask(request, before.state, after.state)
+            except SessionError:  # the model thread was closed
+                self._history = before
+                self.keeping.written(before)
+                raise
         self._tell(self.signals.changed, after.state)
         if isinstance(answer, Future):
             return answer
         if not answer.box.is_empty:
             self._tell(self.signals.predicted, answer)
         return _answered(answer, request.written)
-
-    def _written(self) -> Future[None] | None:
-        """Have the log as it is now written."""
-        return None if self._recorder is None else self._recorder.record(self._history)
 
     def _freeze(
         self,
@@ -246,7 +214,7 @@ class Engine:
         outcome: Future[Result],
     ) -> None:
         def change(log: History) -> History:
-            if self._unsettled_objects(number):
+            if self._board.behind_of(log.state, number):
                 raise SessionError(
                     "The mask doesn't follow its prompts yet.", "Wait for it, then lock it."
                 )
@@ -255,7 +223,7 @@ class Engine:
 
         try:
             with self._lock:
-                waits = self._unanswered and self._unsettled_objects(number)
+                waits = self._unanswered and self._board.behind_of(self._history.state, number)
             if waits:
                 self.thread.submit(self._freeze, number, make, outcome)
                 return
@@ -267,14 +235,6 @@ class Engine:
         with self._lock:
             self._freezing -= 1
 
-    def _unsettled_objects(self, number: int) -> list[int]:
-        """Return which masks that the shown one of an object is made of are yet to come."""
-        state = self._history.state
-        if not state.has(number):
-            return []
-        concerned = {number, *(each.id for each in holders(state, number))}
-        return [behind for behind in self._behind() if behind in concerned]
-
     def _ask(
         self, request: Request, before: SessionState, after: SessionState
     ) -> Result | Future[Result]:
@@ -285,7 +245,7 @@ class Engine:
         prompts = after.object(number).prompts if after.has(number) else ()
         if prompts == (before.object(number).prompts if before.has(number) else ()):
             return request.result(relabelled_box(before, after, number, self.own))
-        shown = self._shown.get(number, Shown())
+        shown = self._board.of_object(number)
         if shown.answers(prompts):
             self._newest[number] = request.number
             self._unsettled.pop(number, None)
@@ -306,21 +266,14 @@ class Engine:
 
     def _ask_again(self) -> None:
         with self._lock:
-            for number in () if self._unanswered else self._behind():
+            for number in () if self._unanswered else self._board.behind(self._history.state):
                 self._ask_model(Request(next(self._numbers), number, perf_counter()))
-
-    def _behind(self) -> list[int]:
-        return [
-            each.id
-            for each in self._history.state.objects
-            if not self._shown.get(each.id, Shown()).answers(each.prompts)
-        ]
 
     def _forget(self, request: Request) -> Box:
         """Drop the mask of an object that is gone; return where it was."""
         self._newest[request.object] = request.number
         self._unsettled.pop(request.object, None)
-        return self._shown.pop(request.object, Shown()).step.mask.box
+        return self._board.forget(request.object)
 
     def _run(self, request: Request) -> Result:
         """Answer one request; in the model thread."""
@@ -336,7 +289,7 @@ class Engine:
 
     def _predict(self, request: Request, prompts: Prompts) -> Result:
         try:
-            step = self._ready().step(prompts)
+            step = self._resident.step(prompts)
             old = self.shown(request.object).mask
             box = changed_box(self._history.state, old, step.mask)
             if request.written is not None:
@@ -348,6 +301,7 @@ class Engine:
             self._tell(self.signals.failed, told)
             self._tell(self.signals.changed, self._history.state)
             raise told from error
+        self.keeping.uses(self._resident.ready().predictor)
         result = self._show(request, Shown(prompts, step), box)
         if not result.stale:
             self._tell(self.signals.predicted, result)
@@ -357,12 +311,9 @@ class Engine:
         with self._lock:
             if self._prompts_if_newest(request) is None:
                 return request.result(stale=True)
-            self._shown[request.object] = new
+            self._board.put(request.object, new)
             self._unsettled.pop(request.object, None)
-            if self._recorder is not None:
-                self._recorder.keep_mask(
-                    request.object, new.prompts, new.step.mask, self._fingerprint()
-                )
+            self.keeping.keep_mask(request.object, new.prompts, new.step.mask)
             note = holding_note(self._history.state, request.object, self.own)
         return request.result(box, new.step, notes=note)
 
@@ -391,14 +342,14 @@ class Engine:
                 self._history = request.before
             elif request.serial is not None:
                 self._history = self._history.withdraw(request.serial)
-            self._written()
+            self.keeping.written(self._history)
             self._settle(request.object)
         return True
 
     def _settle(self, number: int) -> None:
         """Ask again for what is left, when steps that were overtaken never got their mask."""
         left = self._unsettled.get(number)
-        if left and number in self._behind():
+        if left and number in self._board.behind(self._history.state):
             serial = left.pop()
             self._ask_model(Request(next(self._numbers), number, perf_counter(), serial=serial))
 
@@ -406,7 +357,7 @@ class Engine:
         if self._closed:
             return
         try:
-            self._ready()
+            self.keeping.uses(self._resident.ready().predictor)
         except Exception as error:
             told = explained(error, "Try again")
             self._tell(self.signals.failed, told)
@@ -418,31 +369,7 @@ class Engine:
                 return False
             state = self._history.state
         prompts = state.object(state.current).prompts if state.current is not None else ()
-        return self._ready().look_ahead(prompts, index)
-
-    def _ready(self) -> Replay:
-        """Return the replay, the model loaded; in the model thread."""
-        if self._replay is None:
-            predictor = self.thread.obtain(self._tell_progress)
-            self._replay = Replay(self.volume, predictor, self._tell_progress)
-            self._tell_of_another_model()
-        return self._replay
-
-    def _fingerprint(self) -> str:
-        predictor = self.thread.predictor
-        return "" if predictor is None else predictor.fingerprint
-
-    def _tell_of_another_model(self) -> None:
-        """Say once that replaying will differ, when both models are known."""
-        predictor, kept_with = self.thread.predictor, self._kept_with
-        if predictor is None:
-            return
-        if self._recorder is not None:
-            facts = {"model": predictor.name, "fingerprint": predictor.fingerprint}
-            self._recorder.keep_facts(facts)
-        if kept_with not in (None, predictor.fingerprint):
-            self._kept_with = None
-            self._tell(self.signals.noted, _DIFFERS)
+        return self._resident.look_ahead(prompts, index)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -450,6 +377,12 @@ class Engine:
 
     def _tell_progress(self, what: str, done: int, of: int) -> None:
         self._tell(self.signals.progress, what, done, of)
+
+    def _tell_noted(self, sentence: str) -> None:
+        self._tell(self.signals.noted, sentence)
+
+    def _tell_journalled(self, status: JournalStatus) -> None:
+        self._tell(self.signals.journalled, status)
 
     def _tell(self, signal: SignalInstance, *news: object) -> None:
         try:
@@ -466,15 +399,6 @@ def _answered(result: Result, written: Future[None] | None) -> Future[Result]:
     else:
         written.add_done_callback(lambda _: future.set_result(result))
     return future
-
-
-def _kept_mask(each: ObjectState, kept: Kept) -> Shown:
-    """Return the mask that a journal has of an object, as the answer to nothing if it is old."""
-    mask = kept.masks.get(each.id)
-    if mask is None or not each.prompts:
-        return Shown()
-    answers = mask.prompts == prompts_digest(each.prompts)
-    return Shown(each.prompts if answers else (), Step(mask.mask.unpack()))
 
 
 def _nothing() -> None:

@@ -97,6 +97,20 @@ class ModelThread:
                 progress(_LOADING, 1, 1)
         return self._predictor
 
+    def fall_back(self) -> bool:
+        """Let a model that computes elsewhere be loaded on the CPU at its next use.
+
+        Returns
+        -------
+        bool
+            False where it does so already, or was given and can't be loaded again.
+        """
+        named = isinstance(self._model, str | PathLike)
+        if not named or self._predictor is None or str(self._predictor.device) == "cpu":
+            return False
+        self._device, self._predictor = "cpu", None
+        return True
+
     def close(self) -> None:
         """End the thread after the jobs it has; those of closed sessions take no time."""
         self._closed = True

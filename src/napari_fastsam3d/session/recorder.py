@@ -147,6 +147,8 @@ class Recorder:
             journal.put_record(self._written, history)
         except JournalError as error:
             self._fail(error)
+        except Exception as error:  # whatever it is, the session goes on
+            self._fail(JournalError(f"The journal failed: {error}.", "Save your masks."))
         else:
             self._written = history
             self._tell(JournalStatus("saved"))

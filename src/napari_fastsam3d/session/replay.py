@@ -105,7 +105,7 @@ class Replay:
         bytes_kept: int = _BYTES_KEPT,
     ) -> None:
         self._volume = volume
-        self._predictor = predictor
+        self.predictor = predictor
         self._progress = progress
         self._policy = CropPolicy(
             volume, predictor.spacings, predictor.start_spacing, predictor.crop_size
@@ -175,15 +175,15 @@ class Replay:
         return self._policy.holding(_content(before.mask, prompts), newest.index)
 
     def _wider(self, sight: _Sight, prompts: Sequence[Prompt]) -> Crop | None:
-        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self._predictor):
+        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self.predictor):
             return None
         clicks = [p.index for p in prompts if isinstance(p, Point)]
         return self._policy.wider(sight.crop, sight.logits, clicks)
 
     def _look(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> _Sight:
         previous = before.low if crop == before.crop else fed_back(before.mask, crop)
-        cues = Cues.of(prompts, crop, previous, self._predictor)
-        seen = self._predictor.segment(
+        cues = Cues.of(prompts, crop, previous, self.predictor)
+        seen = self.predictor.segment(
             self._encode(crop), cues.points, cues.labels, cues.box, cues.previous
         )
         anchors = _anchors(crop, before.mask, prompts, len(seen.fine))
@@ -196,7 +196,7 @@ class Replay:
             self._progress(_LOOKING, 0, 1)
             try:
                 raw = crop.extract(self._volume.voxels)
-                encoded = self._predictor.encode(self._predictor.normalise(raw, crop.inside))
+                encoded = self.predictor.encode(self.predictor.normalise(raw, crop.inside))
             finally:
                 self._progress(_LOOKING, 1, 1)
             self._encoded.put(crop, encoded)
@@ -204,7 +204,7 @@ class Replay:
 
     def _finished(self, before: Step, sight: _Sight, prompts: Sequence[Prompt]) -> Step:
         """Bring what was seen to the source grid, and join it with what lies elsewhere."""
-        confined = fence(prompts, self._predictor)
+        confined = fence(prompts, self.predictor)
         region = sight.crop.box.intersection(confined) if confined else sight.crop.box
         here = Mask.of(*sight.crop.paste_mask(sight.logits)).inside(region)
         mask = before.mask.outside(region).union(here)
@@ -223,9 +223,9 @@ class Replay:
                 f"The structure goes on beyond the {seen:.0f} mm that the model looks at; "
                 "click where it goes on."
             )
-        if isinstance(newest, BoxPrompt) and not self._predictor.accepts_boxes:
+        if isinstance(newest, BoxPrompt) and not self.predictor.accepts_boxes:
             yield (
-                f"{self._predictor.name} knows no boxes: it was given a point at the centre, "
+                f"{self.predictor.name} knows no boxes: it was given a point at the centre, "
                 "and the mask was kept to the box."
             )
 

@@ -247,7 +247,7 @@ class Session(Verbs):
             journal can't be opened, which is tried again at each verb.
         """
         chosen = sessions_folder() if folder is None else Path(folder).expanduser()
-        recorder = Recorder(self.volume, chosen, self._engine.tell_journalled)
+        recorder = Recorder(self.volume, chosen, self._engine.keeping.tell)
         found = recorder.open()
         self._engine.keep(recorder)
         return found
@@ -263,7 +263,7 @@ class Session(Verbs):
 
     def keep_view(self, view: object) -> None:
         """Keep in the journal what `Kept.view` is to give back: anything `json.dumps` takes."""
-        recorder = self._engine.recorder
+        recorder = self._engine.keeping.recorder
         if recorder is not None:
             recorder.keep_facts({"view": json.dumps(view)})
 
@@ -274,7 +274,12 @@ class Session(Verbs):
     @property
     def journal_status(self) -> JournalStatus:
         """How safe the session is; as `journalled` told last."""
-        return self._engine.journal_status
+        return self._engine.keeping.status
+
+    @property
+    def replay_differs(self) -> bool:
+        """Whether the masks gone on with were made with another model; `noted` tells of it."""
+        return self._engine.keeping.replay_differs
 
     def wait(self) -> None:
         """Block until every mask asked for so far is there, or has failed, and all is on disk."""
@@ -317,7 +322,7 @@ class Session(Verbs):
         return drawn
 
     def _recorder(self) -> Recorder:
-        recorder = self._engine.recorder
+        recorder = self._engine.keeping.recorder
         if recorder is None:
             raise SessionError("The session has no journal.", "Call keep_journal first.")
         return recorder
