@@ -33,6 +33,14 @@ class SessionError(FastSAM3DError):
     """A session verb that makes no sense in the present state."""
 
 
+class JournalError(FastSAM3DError):
+    """A journal that can't be read or written."""
+
+
+class JournalBusyError(JournalError):
+    """A journal that another session keeps."""
+
+
 class SaveError(FastSAM3DError):
     """A mask that could not be written."""
 

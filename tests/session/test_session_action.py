@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import action as actions
-from napari_fastsam3d.session.action import action_from_json, action_to_json
+from napari_fastsam3d.session.action_json import action_from_json, action_to_json
 from napari_fastsam3d.session.prompt import BoxPrompt, Point
 
 ids = st.integers(1, 2**40)

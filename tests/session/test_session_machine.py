@@ -1,22 +1,42 @@
 """Random users: whatever is done in whatever order, the session keeps its promises."""
 
+import os
 from copy import deepcopy
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 from brightness_model import BrightnessModel
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Box, Volume
-from napari_fastsam3d.session import BoxPrompt, Point, Session
-from napari_fastsam3d.session.action import action_from_json, action_to_json
+from napari_fastsam3d.session import (
+    BoxPrompt,
+    Edit,
+    Mask,
+    MaskPrompt,
+    PackedMask,
+    Point,
+    Prompt,
+    Session,
+)
+from napari_fastsam3d.session.action_json import action_from_json, action_to_json
 from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.prompt import locates
 from napari_fastsam3d.session.replay import Replay
 
-SHAPE = (40, 30, 12)
+# 10 000 steps by default; SESSION_STEPS=200000 for once.
+STEPS_AT_A_TIME = 50
+EXAMPLES = int(os.environ.get("SESSION_STEPS", "10000")) // STEPS_AT_A_TIME
+SHAPE = (24, 18, 10)
 voxels = st.tuples(*[st.integers(0, n - 1) for n in SHAPE])
+strokes = st.lists(voxels, max_size=4)
 picks = st.integers(0, 50)
+seldom = st.integers(0, 9)
 
 
 def blobs() -> Volume:
@@ -32,27 +52,52 @@ VOLUME = blobs()
 
 
 def new_model() -> BrightnessModel:
-    return BrightnessModel(size=16, spacings=(1.0, 2.0, 4.0), start_spacing=1.0, tolerance=40.0)
+    return BrightnessModel(size=8, spacings=(1.0, 2.0, 4.0), start_spacing=1.0, tolerance=40.0)
+
+
+@dataclass
+class Page:
+    """What the notebook says of one object."""
+
+    name: str
+    value: int
+    prompts: dict[int, Prompt] = field(default_factory=dict)
+    colour: tuple[float, float, float] | None = None
+    locked: np.ndarray | None = None
+    accepted: bool = False
 
 
 class Users(RuleBasedStateMachine):
     """Drives a session, and beside it the plainest possible notebook of what it should hold."""
 
-    @initialize()
-    def begin(self):
-        self.session = Session(VOLUME, model=new_model())
-        self.objects: dict[int, list] = {}  # id -> [name, {prompt id: prompt}]
+    @initialize(kept=st.booleans())
+    def begin(self, kept):
+        self.folder = TemporaryDirectory() if kept else None
+        self.session = self.opened()
+        self.objects: dict[int, Page] = {}
+        self.rule = "keep"
         self.used_objects = self.used_prompts = 0
         self.done: list = []
         self.undone: list = []
 
+    def opened(self) -> Session:
+        return Session(
+            VOLUME, model=new_model(), journal=self.folder.name if self.folder else False
+        )
+
     def teardown(self):
         if hasattr(self, "session"):
             self.masks_are_those_of_a_fresh_session()
+            self.the_state_is_the_replay_of_the_log()
             self.session.close()
+            if self.folder:
+                self.folder.cleanup()
 
     def notebook(self):
-        return deepcopy((self.objects, self.used_objects, self.used_prompts))
+        return deepcopy((self.objects, self.rule, self.used_objects, self.used_prompts))
+
+    def turn_to(self, page):
+        self.objects, self.rule, self.used_objects, self.used_prompts = page
 
     def step(self):
         """Write down that a step of undo is about to be taken."""
@@ -68,82 +113,108 @@ class Users(RuleBasedStateMachine):
         assert not result.stale
         return result
 
-    def current(self) -> int:
-        """The object that the next prompt goes to, written down if it is new."""
-        current = self.session.state.current
-        if current is not None:
-            return current
-        self.used_objects += 1
-        self.objects[self.used_objects] = [f"object {self.used_objects}", {}]
-        return self.used_objects
+    def free_value(self, wanted: int) -> int:
+        used = {page.value for page in self.objects.values()}
+        return min(set(range(wanted, wanted + 99)) - used)
 
-    def pick(self, number: int) -> tuple[int, int]:
-        """One of all prompts there are, and its object."""
-        pairs = [(o, p) for o, (_, prompts) in self.objects.items() for p in prompts]
+    def add(self, make, verb: str, waits: bool, *arguments, **named):
+        """Give the current object a prompt, in the notebook and by a verb."""
+        current = self.session.state.current
+        if current is not None and self.objects[current].locked is not None:
+            with pytest.raises(SessionError, match="locked"):
+                self.verb(verb, waits, *arguments, **named)
+            return
+        self.step()
+        if current is None:
+            self.used_objects = current = self.used_objects + 1
+            self.objects[current] = Page(f"object {current}", self.free_value(current))
+        self.used_prompts += 1
+        self.objects[current].prompts[self.used_prompts] = make(self.used_prompts)
+        assert self.verb(verb, waits, *arguments, **named).object == current
+
+    def pick(self, number: int) -> tuple[Page, int]:
+        """One of all prompts that may be changed, and its object."""
+        pairs = [(page, p) for page in self.unlocked() for p in page.prompts]
         return pairs[number % len(pairs)]
 
     def pick_object(self, number: int) -> int:
         return list(self.objects)[number % len(self.objects)]
 
+    def unlocked(self) -> list[Page]:
+        return [page for page in self.objects.values() if page.locked is None]
+
     def has_prompts(self) -> bool:
-        return any(prompts for _, prompts in self.objects.values())
+        return any(page.prompts for page in self.unlocked())
 
     @rule(index=voxels, positive=st.booleans(), waits=st.booleans())
     def add_point(self, index, positive, waits):
-        self.step()
-        owner = self.current()
-        self.used_prompts += 1
-        prompt = Point(self.used_prompts, index, positive)
-        self.objects[owner][1][prompt.id] = prompt
-        assert self.verb("add_point", waits, index, positive=positive).object == owner
+        self.add(lambda n: Point(n, index, positive), "add_point", waits, index, positive=positive)
 
     @rule(a=voxels, b=voxels, waits=st.booleans())
     def add_box(self, a, b, waits):
-        self.step()
-        owner = self.current()
-        self.used_prompts += 1
         box = Box.around_points([a, b])
-        self.objects[owner][1][self.used_prompts] = BoxPrompt(self.used_prompts, box)
-        self.verb("add_box", waits, box.stop, box.start)
+        self.add(lambda n: BoxPrompt(n, box), "add_box", waits, box.stop, box.start)
+
+    @rule(first=voxels, added=strokes, removed=strokes, waits=st.booleans())
+    def edit(self, first, added, removed, waits):
+        plus, minus = Mask.of_indices([first, *added]), Mask.of_indices(removed)
+        packed = PackedMask.of(plus), PackedMask.of(minus)
+        self.add(lambda n: Edit(n, *packed), "edit_mask", waits, plus, minus)
+
+    @rule(first=voxels, more=strokes, name=st.sampled_from([None, "lung"]))
+    def open_mask(self, first, more, name):
+        self.step()
+        mask = Mask.of_indices([first, *more])
+        self.used_objects += 1
+        self.used_prompts += 1
+        page = Page(name or f"object {self.used_objects}", self.free_value(self.used_objects))
+        page.prompts[self.used_prompts] = MaskPrompt(self.used_prompts, PackedMask.of(mask))
+        self.objects[self.used_objects] = page
+        self.session.add_mask(mask, name)
+        assert self.session._engine.own(self.session.state.objects[-1]).equals(mask)
 
     @precondition(has_prompts)
     @rule(number=picks, index=voxels, waits=st.booleans())
     def move(self, number, index, waits):
-        owner, prompt = self.pick(number)
-        before = self.objects[owner][1][prompt]
+        page, prompt = self.pick(number)
+        before = page.prompts[prompt]
+        if isinstance(before, Edit | MaskPrompt):
+            return
         self.step()
         if isinstance(before, Point):
             to, moved = index, Point(prompt, index, before.positive)
         else:
             to = Box.around_points([index, before.box.start])
             moved = BoxPrompt(prompt, to)
-        self.objects[owner][1][prompt] = moved
+        page.prompts[prompt] = moved
         self.verb("move_prompt", waits, prompt, to)
 
     @precondition(has_prompts)
     @rule(number=picks, waits=st.booleans())
     def flip(self, number, waits):
-        owner, prompt = self.pick(number)
-        before = self.objects[owner][1][prompt]
+        page, prompt = self.pick(number)
+        before = page.prompts[prompt]
         if isinstance(before, Point):
             self.step()
-            self.objects[owner][1][prompt] = Point(prompt, before.index, not before.positive)
+            page.prompts[prompt] = Point(prompt, before.index, not before.positive)
             self.verb("flip_prompt", waits, prompt)
 
     @precondition(has_prompts)
     @rule(number=picks, waits=st.booleans())
     def delete(self, number, waits):
-        owner, prompt = self.pick(number)
+        page, prompt = self.pick(number)
         self.step()
-        del self.objects[owner][1][prompt]
+        del page.prompts[prompt]
         self.verb("delete_prompt", waits, prompt)
 
-    @rule(name=st.none() | st.just("liver"))
-    def new_object(self, name):
+    @rule(name=st.none() | st.just("liver"), value=st.none() | st.integers(300, 999))
+    def new_object(self, name, value):
+        value = None if value is None else self.free_value(value)
         self.step()
-        self.used_objects += 1
-        self.objects[self.used_objects] = [name or f"object {self.used_objects}", {}]
-        assert self.session.new_object(name).object == self.used_objects
+        number = self.used_objects + 1
+        self.objects[number] = Page(name or f"object {number}", value or self.free_value(number))
+        self.used_objects = number
+        assert self.session.new_object(name, value).object == number
 
     @precondition(lambda self: self.objects)
     @rule(number=picks)
@@ -156,93 +227,182 @@ class Users(RuleBasedStateMachine):
     @rule(number=picks, name=st.sampled_from(["spleen", "left kidney"]))
     def rename(self, number, name):
         self.step()
-        self.objects[self.pick_object(number)][0] = name
+        self.objects[self.pick_object(number)].name = name
         self.session.rename_object(self.pick_object(number), name)
 
     @precondition(lambda self: self.objects)
-    @rule(number=picks)
-    def remove(self, number):
+    @rule(number=picks, value=st.integers(1, 300))
+    def revalue(self, number, value):
+        value = self.free_value(value)
         self.step()
-        gone = self.pick_object(number)
-        del self.objects[gone]
-        self.session.remove_object(gone)
+        self.objects[self.pick_object(number)].value = value
+        self.session.revalue_object(self.pick_object(number), value)
 
     @precondition(lambda self: self.objects)
-    @rule(number=picks)
-    def reset(self, number):
+    @rule(number=picks, red=st.floats(0, 1))
+    def recolour(self, number, red):
         self.step()
+        self.objects[self.pick_object(number)].colour = (red, 0.5, 0.0)
+        self.session.recolour_object(self.pick_object(number), (red, 0.5, 0.0))
+
+    @precondition(lambda self: self.objects)
+    @rule(number=picks, waits=st.booleans(), accept=st.booleans())
+    def lock(self, number, waits, accept):
         chosen = self.pick_object(number)
-        self.objects[chosen][1].clear()
-        self.session.reset_object(chosen)
+        page, verb = self.objects[chosen], "accept_object" if accept else "lock_object"
+        if page.locked is not None and not accept:
+            with pytest.raises(SessionError, match="locked"):
+                self.verb(verb, waits, chosen)
+            return
+        self.step()
+        shown, labels = self.session.mask(chosen), self.session.label_map()
+        self.verb(verb, waits, chosen)
+        page.locked = shown if page.locked is None else page.locked
+        page.accepted = page.accepted or accept
+        assert np.array_equal(self.session.label_map(), labels) or self.rule == "share"
+
+    @precondition(lambda self: any(page.locked is not None for page in self.objects.values()))
+    @rule(number=picks)
+    def unlock(self, number):
+        self.step()
+        locked = [n for n, page in self.objects.items() if page.locked is not None]
+        page = self.objects[locked[number % len(locked)]]
+        page.locked, page.accepted = None, False
+        self.session.unlock_object(locked[number % len(locked)])
+
+    @rule(rule=st.sampled_from(["keep", "overwrite", "share"]))
+    def set_overlap(self, rule):
+        self.step()
+        self.rule = rule
+        self.session.set_overlap(rule)
+
+    @precondition(lambda self: self.unlocked())
+    @rule(number=picks, often=seldom)
+    def remove(self, number, often):
+        chosen = self.pick_object(number)
+        if self.objects[chosen].locked is not None:
+            with pytest.raises(SessionError, match="locked"):
+                self.session.remove_object(chosen)
+        elif not often:
+            self.step()
+            del self.objects[chosen]
+            self.session.remove_object(chosen)
+
+    @precondition(lambda self: self.unlocked())
+    @rule(number=picks, often=seldom)
+    def reset(self, number, often):
+        chosen = self.pick_object(number)
+        if self.objects[chosen].locked is None and not often:
+            self.step()
+            self.objects[chosen].prompts.clear()
+            self.session.reset_object(chosen)
 
     @precondition(lambda self: self.done)
     @rule(waits=st.booleans())
     def undo(self, waits):
         self.undone.append(self.notebook())
-        self.objects, self.used_objects, self.used_prompts = self.done.pop()
+        self.turn_to(self.done.pop())
         self.verb("undo", waits)
 
     @precondition(lambda self: self.undone)
     @rule(waits=st.booleans())
     def redo(self, waits):
         self.done.append(self.notebook())
-        self.objects, self.used_objects, self.used_prompts = self.undone.pop()
+        self.turn_to(self.undone.pop())
         self.verb("redo", waits)
 
     @precondition(lambda self: self.done)
     @rule()
     def undo_and_redo(self):
-        before, labels = self.session.state.objects, self.session.label_map()
+        before, labels = self.session.state, self.session.label_map()
         undone = self.session.undo()
         redone = self.session.redo()
         assert undone.box == redone.box
-        assert self.session.state.objects == before
+        assert self.session.state.objects == before.objects
+        assert self.session.state.overlap == before.overlap
         assert np.array_equal(self.session.label_map(), labels)
 
-    @precondition(has_prompts)
-    @rule()
+    @precondition(lambda self: self.folder is not None)
+    @rule(often=seldom)
+    def reopen(self, often):
+        if often:
+            return
+        before, labels = self.session.state, self.session.label_map()
+        self.session.close()
+        self.session = self.opened()
+        self.session.wait()
+        assert self.session.state == before
+        assert np.array_equal(self.session.label_map(), labels)
+
     def masks_are_those_of_a_fresh_session(self):
         fresh = Replay(VOLUME, new_model())
         for each in self.session.state.objects:
-            mask = fresh.step(each.prompts).mask
-            assert mask.equals(self.session.region(each.id))
+            if each.locked is None:
+                assert fresh.step(each.prompts).mask.equals(self.session._engine.own(each))
+
+    def the_state_is_the_replay_of_the_log(self):
+        log = self.session._engine.history.actions
+        read = [action_from_json(action_to_json(action)) for action in log]
+        replayed, state = replay(read), self.session.state
+        assert (replayed.objects, replayed.overlap) == (state.objects, state.overlap)
 
     @invariant()
     def the_state_is_what_the_notebook_says(self):
         state = self.session.state
-        held = {o.id: [o.name, {p.id: p for p in o.prompts}] for o in state.objects}
-        assert held == self.objects
-        assert [list(o[1]) for o in held.values()] == [list(o[1]) for o in self.objects.values()]
-        assert [o.value for o in state.objects] == [o.id for o in state.objects]
+        assert [o.id for o in state.objects] == list(self.objects)
+        for held, page in zip(state.objects, self.objects.values(), strict=True):
+            assert (held.name, held.value) == (page.name, page.value)
+            assert list(held.prompts) == list(page.prompts.values())
+            assert (held.locked is not None) == (page.locked is not None)
+            assert held.accepted == page.accepted
+            assert page.colour in (None, held.colour)
+        assert state.overlap == self.rule
         assert state.current in {None, *self.objects}
         assert (state.current is None) == (not self.objects)
         assert self.session.can_undo == bool(self.done)
         assert self.session.can_redo == bool(self.undone)
 
     @invariant()
-    def the_state_is_the_replay_of_the_log(self):
-        log = self.session._engine.history.actions
-        read = [action_from_json(action_to_json(action)) for action in log]
-        assert replay(read).objects == self.session.state.objects
-
-    @invariant()
-    def clicks_are_obeyed(self):
+    def the_newest_click_or_edit_on_a_voxel_is_obeyed(self):
         for each in self.session.state.objects:
-            mask = self.session.region(each.id)
-            located = any(isinstance(p, BoxPrompt) or p.positive for p in each.prompts)
-            points = [p for p in each.prompts if isinstance(p, Point)]
-            for index, last in {p.index: p for p in points}.items():
-                assert mask.contains(index) == last.positive
-            assert located or mask.is_empty
+            if each.locked is not None:
+                continue
+            mask = self.session._engine.own(each).volume(SHAPE)
+            said = np.full(SHAPE, -1)
+            for prompt in each.prompts:
+                if isinstance(prompt, Point):
+                    said[prompt.index] = prompt.positive
+                elif isinstance(prompt, Edit):
+                    said[prompt.added.unpack().volume(SHAPE)] = True
+                    said[prompt.removed.unpack().volume(SHAPE)] = False
+            assert mask[said == 1].all()
+            assert not mask[said == 0].any()
+            assert any(map(locates, each.prompts)) or not mask.any()
 
     @invariant()
-    def labels_are_the_masks_the_earlier_object_first(self):
-        labels = self.session.label_map()
-        wanted = np.zeros(SHAPE, dtype=np.uint8)
-        for each in reversed(self.session.state.objects):
-            wanted[self.session.mask(each.id)] = each.value
-        assert np.array_equal(labels, wanted)
+    def locked_voxels_never_change(self):
+        for number, page in self.objects.items():
+            if page.locked is not None:
+                assert np.array_equal(self.session.mask(number), page.locked)
+                if self.rule != "share":
+                    for other, its in self.objects.items():
+                        if its.locked is None:
+                            assert not (self.session.mask(other) & page.locked).any()
+
+    @invariant()
+    def each_voxel_is_of_the_first_that_holds_it(self):
+        newest = {n: max(page.prompts, default=0) for n, page in self.objects.items()}
+        loose = [n for n, page in self.objects.items() if page.locked is None]
+        if self.rule == "overwrite":
+            loose.sort(key=lambda n: -newest[n])
+        wanted = np.zeros(SHAPE, dtype=np.uint16)
+        for number in [*(n for n in self.objects if n not in loose), *loose]:
+            held = self.session._engine.own(self.session.state.object(number)).volume(SHAPE)
+            wanted[held & (wanted == 0)] = self.objects[number].value
+        assert np.array_equal(self.session.label_map(), wanted)
 
 
 TestUsers = Users.TestCase
-TestUsers.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestUsers.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=STEPS_AT_A_TIME, deadline=None
+)

@@ -19,6 +19,7 @@ from napari_fastsam3d.cli.demo import demo
 from napari_fastsam3d.cli.doctor import doctor
 from napari_fastsam3d.cli.evaluate import evaluate
 from napari_fastsam3d.cli.models import models
+from napari_fastsam3d.cli.replay import replay
 from napari_fastsam3d.cli.segment import segment
 from napari_fastsam3d.cli.train import train
 from napari_fastsam3d.errors import FastSAM3DError
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (segment, demo, doctor, bench, evaluate, train):
+for _command in (segment, replay, demo, doctor, bench, evaluate, train):
     app.command()(_command)
 app.add_typer(models)
 

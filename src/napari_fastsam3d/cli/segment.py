@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_fastsam3d.session import Result, Session
 
 
-def _check_output(path: Path) -> None:
+def check_output(path: Path) -> None:
     """Refuse what could not be saved before anything is computed."""
     if not path.parent.is_dir():
         raise SaveError(f"There is no folder {path.parent}.", "Make it first, or save elsewhere.")
@@ -38,7 +38,7 @@ def _prompt(
 def _report(session: "Session", volume: "Volume", results: list["Result"]) -> dict[str, Any]:
     import numpy as np
 
-    from napari_fastsam3d.session.action import prompt_to_json
+    from napari_fastsam3d.session.action_json import prompt_to_json
 
     region = session.region()
     voxels = int(region.voxels.sum())
@@ -102,6 +102,10 @@ def segment(
     series: Annotated[
         str | None, typer.Option(help="Which series of a DICOM folder with several.")
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", help="Also write the prompts, for `replay`, to this .json."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a line.")
     ] = False,
@@ -118,7 +122,7 @@ def segment(
         raise PromptError(
             "Nothing says where the object is.", "Give a --box, or a --point without ',-'."
         )
-    _check_output(output)
+    check_output(output)
 
     from napari_fastsam3d.cli.progress import telling
     from napari_fastsam3d.geometry import read_volume
@@ -133,6 +137,8 @@ def segment(
             results = _prompt(session, volume, boxes, points, world)
             tell(f"saving {output}")
             saved = session.save(output)
+            if prompts is not None:
+                session.save_prompts(prompts)
             report = {
                 "scan": str(scan),
                 "mask": str(saved),

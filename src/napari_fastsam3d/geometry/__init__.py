@@ -8,6 +8,7 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.dicom import Series, list_series
 from napari_fastsam3d.geometry.files import list_frames, read_volume
+from napari_fastsam3d.geometry.label_file import LabelFile, read_labels
 from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.orientation import Orientation
 from napari_fastsam3d.geometry.phantom import torso_phantom
@@ -17,12 +18,14 @@ from napari_fastsam3d.geometry.volume import Volume
 __all__ = [
     "Box",
     "Crop",
+    "LabelFile",
     "Orientation",
     "Series",
     "Source",
     "Volume",
     "list_frames",
     "list_series",
+    "read_labels",
     "read_volume",
     "save_mask",
     "torso_phantom",

@@ -3,23 +3,21 @@
 import gzip
 import json
 import os
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import SaveError
 from napari_fastsam3d.geometry.itk import array_of, silent_itk
+from napari_fastsam3d.geometry.replacing import replacing
 from napari_fastsam3d.geometry.volume import Volume
 
 MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _COMPRESSION = 4
 _LARGEST_NIFTI1_SIDE = 32767
-_ELSEWHERE = "Choose another folder, or make room; nothing that was there has changed."
 
 Labels = NDArray[np.unsignedinteger[Any]]
 
@@ -66,7 +64,7 @@ def save_mask(
     labels = _labels(mask, volume)
     names = json.dumps({str(k): v for k, v in (label_names or {}).items()}, ensure_ascii=True)
     writer = _write_nifti if suffix.startswith(".nii") else _write_itk
-    with _replacing(target, suffix) as temporary:
+    with replacing(target, suffix) as temporary:
         writer(temporary, labels, volume, names if label_names else "")
     return target
 
@@ -75,40 +73,6 @@ def _spare_scan(target: Path, volume: Volume) -> None:
     scan = volume.source.path
     if scan is not None and target.exists() and scan.exists() and target.samefile(scan):
         raise SaveError(f"{target.name} is the scan itself.", "Choose another name for the mask.")
-
-
-@contextmanager
-def _replacing(target: Path, suffix: str) -> Generator[Path]:
-    """Give a temporary path in the folder of `target` and put it in its place at the end."""
-    # A link stays a link; what it points to is replaced.
-    target = Path(os.path.realpath(target))
-    temporary = target.with_name(f".{uuid4().hex}{suffix}")
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except (OSError, RuntimeError, MemoryError) as error:
-        raise SaveError(f"{target} was not written: {_reason(error)}.", _ELSEWHERE) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _reason(error: Exception) -> str:
-    lines = str(getattr(error, "strerror", None) or error or "out of memory").strip().splitlines()
-    return lines[-1].rstrip(".")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, where the system can."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _suffix(path: Path) -> str:

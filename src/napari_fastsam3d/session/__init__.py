@@ -3,12 +3,18 @@
 Neither torch nor Qt is imported here: the model comes in its own thread, when it is needed.
 """
 
-from napari_fastsam3d.session.action import Action, action_from_json, action_to_json
+from napari_fastsam3d.session.action import Action, OverlapRule
+from napari_fastsam3d.session.action_json import action_from_json, action_to_json
 from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import ModelThread
+from napari_fastsam3d.session.organs import Organ, organs
+from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.predictor import Predictor, Segmentation
-from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt import BoxPrompt, Edit, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
+from napari_fastsam3d.session.recorder import JournalStatus
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.session import Session
 from napari_fastsam3d.session.signals import Signals
@@ -17,13 +23,21 @@ from napari_fastsam3d.session.state import ObjectState, SessionState
 __all__ = [
     "Action",
     "BoxPrompt",
+    "Edit",
     "History",
+    "JournalStatus",
+    "Kept",
     "Mask",
+    "MaskPrompt",
     "ModelThread",
     "ObjectState",
+    "Organ",
+    "OverlapRule",
+    "PackedMask",
     "Point",
     "Predictor",
     "Prompt",
+    "PromptFile",
     "Result",
     "Segmentation",
     "Session",
@@ -31,4 +45,6 @@ __all__ = [
     "Signals",
     "action_from_json",
     "action_to_json",
+    "organs",
+    "read_prompts",
 ]

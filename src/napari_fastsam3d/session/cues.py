@@ -10,7 +10,7 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.predictor import Floats, Predictor
-from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt, locates, place_of
 
 # Logit of a cell that a mask fills, when a mask is fed back on another crop than it was made on;
 # a cell half filled gets 0. Sure, and yet within what the networks themselves put out.
@@ -56,7 +56,7 @@ class Cues:
         """
         if predictor.feeds == "single" and previous is not None:
             prompts = prompts[-1:]
-        clicks = [_click(p) for p in prompts if not (_is_box(p) and predictor.accepts_boxes)]
+        clicks = [_click(p) for p in prompts if _is_a_click(p, predictor)]
         seen = [(at, positive) for at, positive in clicks if crop.contains(at)]
         places = crop.to_crop(np.reshape([at for at, _ in seen], (-1, 3))).astype(np.float32)
         labels = np.array([positive for _, positive in seen], dtype=np.int64)
@@ -94,12 +94,12 @@ def fence(prompts: Sequence[Prompt], predictor: Predictor) -> Box | None:
     if box is None or predictor.accepts_boxes:
         return None
     grown = _grown(box)
-    later: list[Point] = []
+    later: list[Prompt] = []
     for prompt in reversed(prompts):
         if isinstance(prompt, BoxPrompt):
             break
         later.append(prompt)
-    beyond = any(p.positive and not grown.contains(p.index) for p in later)
+    beyond = any(locates(p) and place_of(p).intersection(grown) != place_of(p) for p in later)
     return None if beyond else grown
 
 
@@ -109,14 +109,17 @@ def _grown(box: Box) -> Box:
     return Box((a[0] - i, a[1] - j, a[2] - k), (b[0] + i, b[1] + j, b[2] + k))
 
 
-def _is_box(prompt: Prompt) -> bool:
-    return isinstance(prompt, BoxPrompt)
+def _is_a_click(prompt: Prompt, predictor: Predictor) -> bool:
+    """Whether the model is told of a prompt as a point; masks and edits are fed back to it."""
+    return isinstance(prompt, Point) or (
+        isinstance(prompt, BoxPrompt) and not predictor.accepts_boxes
+    )
 
 
 def _click(prompt: Prompt) -> tuple[tuple[float, ...], bool]:
     if isinstance(prompt, Point):
         return prompt.index, prompt.positive
-    box = prompt.box
+    box = place_of(prompt)
     return tuple((a + b - 1) / 2 for a, b in zip(box.start, box.stop, strict=True)), True
 
 

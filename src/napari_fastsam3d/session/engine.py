@@ -4,66 +4,38 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from itertools import count
 from time import perf_counter
 
 from psygnal import EmitLoopError, SignalInstance
 
-from napari_fastsam3d.errors import DeviceError, FastSAM3DError, SessionError
+from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.action import Action
+from napari_fastsam3d.session.board import Board
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.mask import NOWHERE
+from napari_fastsam3d.session.journal import Kept
+from napari_fastsam3d.session.keeping import Keeping
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.model_failure import explained
 from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.prompt import Prompt
-from napari_fastsam3d.session.replay import Replay, Step
+from napari_fastsam3d.session.overlap import (
+    changed_box,
+    holding_note,
+    relabelled_box,
+    shown_mask,
+)
+from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.recorder import JournalStatus, Recorder
+from napari_fastsam3d.session.replay import Step
+from napari_fastsam3d.session.request import Prompts, Request, Shown
+from napari_fastsam3d.session.resident import Resident
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.signals import Signals
-from napari_fastsam3d.session.state import SessionState
+from napari_fastsam3d.session.state import ObjectState, SessionState
 
 _log = logging.getLogger(__name__)
-
-Prompts = tuple[Prompt, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """One object's mask, asked for.
-
-    `before` and `after` are the log at either side of the verb that asked, `serial` the entry
-    that the verb added to it; all are None when the engine asks by itself.
-    """
-
-    number: int
-    object: int
-    started: float
-    before: History | None = None
-    after: History | None = None
-    serial: int | None = None
-
-    def result(self, box: Box = NOWHERE, step: Step | None = None, stale: bool = False) -> Result:
-        return Result(
-            object=self.object,
-            box=box,
-            quality=step.quality if step else None,
-            milliseconds=(perf_counter() - self.started) * 1000,
-            request=self.number,
-            stale=stale,
-            notes=step.notes if step else (),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """The last finished mask of an object, and the prompts that it answers."""
-
-    prompts: Prompts = ()
-    step: Step = field(default_factory=Step)
-
-    def answers(self, prompts: Prompts) -> bool:
-        return [p.key for p in self.prompts] == [p.key for p in prompts]
 
 
 class Engine:
@@ -84,12 +56,14 @@ class Engine:
         self._history = History()
         self._numbers = count(1)
         self._newest: dict[int, int] = {}
-        self._shown: dict[int, _Shown] = {}
         self._unsettled: dict[int, list[int]] = {}
         self._unanswered = 0
+        self._freezing = 0
         self._newest_look = 0
         self._closed = False
-        self._replay: Replay | None = None
+        self._board = Board()
+        self._resident = Resident(volume, thread, self._tell_progress, self._tell_noted)
+        self.keeping = Keeping(self._tell_journalled, self._tell_noted)
 
     @property
     def history(self) -> History:
@@ -103,12 +77,29 @@ class Engine:
 
     def shown(self, number: int) -> Step:
         """Return what the last finished mask of an object came from."""
-        with self._lock:
-            return self._shown.get(number, _Shown()).step
+        return self._board.of_object(number).step
+
+    def own(self, each: ObjectState) -> Mask:
+        """Return the locked mask of an object, or else the last finished one of its prompts."""
+        return self._board.own(each)
 
     def do(self, make: Callable[[SessionState], Action]) -> Future[Result]:
         """Add to the log the action that `make` makes of the state, and ask for its mask."""
         return self._change(lambda log: log.do(make(log.state)), logged=True)
+
+    def freeze(self, number: int, make: Callable[[int, PackedMask], Action]) -> Future[Result]:
+        """Add the action that `make` makes of an object's shown mask, once that is finished.
+
+        Where masks wait for the model, the log changes after them.
+        """
+        with self._lock:
+            self._history.state.object(number)
+            self._freezing += 1
+        outcome: Future[Result] = Future()
+        self._freeze(number, make, outcome)
+        if outcome.done() and (error := outcome.exception()):
+            raise error
+        return outcome
 
     def undo(self) -> Future[Result]:
         """Take the last step back, and ask for the mask."""
@@ -145,6 +136,7 @@ class Engine:
         if not self._closed:
             self._ask_again()
             self._wait_for_answers()
+        self.keeping.wait()
 
     def behind(self) -> list[int]:
         """Return the ids of the objects whose mask doesn't follow their prompts, and won't.
@@ -152,54 +144,115 @@ class Engine:
         Empty as long as any mask is still being made.
         """
         with self._lock:
-            return [] if self._unanswered else self._behind()
+            return [] if self._unanswered else self._board.behind(self._history.state)
+
+    def keep(self, recorder: Recorder) -> None:
+        """Keep the log on disk from now on, with what was done so far."""
+        with self._lock:
+            self._check_open()
+            self.keeping.begin(recorder, self._history)
+
+    def take(self, kept: Kept) -> None:
+        """Go on where a journal ends; masks that it lacks are asked of the model."""
+        board, state = Board.of(kept), kept.history.state
+        with self._lock:
+            self._check_open()
+            if self._history.entries:
+                raise SessionError(
+                    "Something was done in this session already.", "Undo isn't enough: begin anew."
+                )
+            self._history = kept.history
+            self._board = board
+            for number in board.behind(state):
+                self._ask_model(Request(next(self._numbers), number, perf_counter()))
+        self._tell(self.signals.changed, state)
+        for each in state.objects:
+            request = Request(next(self._numbers), each.id, perf_counter())
+            self._tell(self.signals.predicted, request.result(board.own(each).box))
+        self.keeping.resumed(kept.fingerprint)
 
     def close(self) -> None:
         """Answer no more; what waits comes out stale."""
         with self._lock:
-            self._closed = True
-            self._replay = None
+            was_closed, self._closed = self._closed, True
+            self._resident.forget()
+        if not was_closed:
+            self.keeping.close()
 
     def _change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
         started = perf_counter()
         with self._lock:
             self._check_open()
             before, after = self._history, change(self._history)
-            request = _Request(
+            self._history = after
+            request = Request(
                 number=next(self._numbers),
                 object=after.touched or 0,
                 started=started,
                 before=before,
                 after=after,
                 serial=after.entries[-1].serial if logged else None,
+                written=self.keeping.written(after),
             )
-            answer = self._ask(request, before.state, after.state)
-            self._history = after
+            try:
+                answer = self._ask(request, before.state, after.state)
+            except SessionError:  # the model thread was closed
+                self._history = before
+                self.keeping.written(before)
+                raise
         self._tell(self.signals.changed, after.state)
         if isinstance(answer, Future):
             return answer
         if not answer.box.is_empty:
             self._tell(self.signals.predicted, answer)
-        return _answered(answer)
+        return _answered(answer, request.written)
+
+    def _freeze(
+        self,
+        number: int,
+        make: Callable[[int, PackedMask], Action],
+        outcome: Future[Result],
+    ) -> None:
+        def change(log: History) -> History:
+            if self._board.behind_of(log.state, number):
+                raise SessionError(
+                    "The mask doesn't follow its prompts yet.", "Wait for it, then lock it."
+                )
+            mask = shown_mask(log.state, number, self.own)
+            return log.do(make(number, PackedMask.of(mask)))
+
+        try:
+            with self._lock:
+                waits = self._unanswered and self._board.behind_of(self._history.state, number)
+            if waits:
+                self.thread.submit(self._freeze, number, make, outcome)
+                return
+            done = self._change(change, logged=True)
+        except Exception as error:
+            outcome.set_exception(error)
+        else:
+            done.add_done_callback(lambda answer: outcome.set_result(answer.result()))
+        with self._lock:
+            self._freezing -= 1
 
     def _ask(
-        self, request: _Request, before: SessionState, after: SessionState
+        self, request: Request, before: SessionState, after: SessionState
     ) -> Result | Future[Result]:
         """Answer a request at once where no model is needed, else in the model thread."""
         number = request.object
-        if not after.has(number):
+        if before.has(number) and not after.has(number):
             return request.result(self._forget(request))
-        prompts = after.object(number).prompts
+        prompts = after.object(number).prompts if after.has(number) else ()
         if prompts == (before.object(number).prompts if before.has(number) else ()):
-            return request.result()
-        shown = self._shown.get(number, _Shown())
+            return request.result(relabelled_box(before, after, number, self.own))
+        shown = self._board.of_object(number)
         if shown.answers(prompts):
             self._newest[number] = request.number
             self._unsettled.pop(number, None)
-            return request.result(step=shown.step)
+            return request.result(changed_box(after, shown.step.mask, shown.step.mask), shown.step)
         return self._ask_model(request)
 
-    def _ask_model(self, request: _Request) -> Future[Result]:
+    def _ask_model(self, request: Request) -> Future[Result]:
         future = self.thread.submit(self._run, request)
         self._newest[request.object] = request.number
         self._unanswered += 1
@@ -208,28 +261,21 @@ class Engine:
         return future
 
     def _wait_for_answers(self) -> None:
-        while self._unanswered:
+        while self._unanswered or self._freezing:
             self.thread.submit(_nothing).result()
 
     def _ask_again(self) -> None:
         with self._lock:
-            for number in () if self._unanswered else self._behind():
-                self._ask_model(_Request(next(self._numbers), number, perf_counter()))
+            for number in () if self._unanswered else self._board.behind(self._history.state):
+                self._ask_model(Request(next(self._numbers), number, perf_counter()))
 
-    def _behind(self) -> list[int]:
-        return [
-            each.id
-            for each in self._history.state.objects
-            if not self._shown.get(each.id, _Shown()).answers(each.prompts)
-        ]
-
-    def _forget(self, request: _Request) -> Box:
+    def _forget(self, request: Request) -> Box:
         """Drop the mask of an object that is gone; return where it was."""
         self._newest[request.object] = request.number
         self._unsettled.pop(request.object, None)
-        return self._shown.pop(request.object, _Shown()).step.mask.box
+        return self._board.forget(request.object)
 
-    def _run(self, request: _Request) -> Result:
+    def _run(self, request: Request) -> Result:
         """Answer one request; in the model thread."""
         try:
             with self._lock:
@@ -241,38 +287,44 @@ class Engine:
             with self._lock:
                 self._unanswered -= 1
 
-    def _predict(self, request: _Request, prompts: Prompts) -> Result:
+    def _predict(self, request: Request, prompts: Prompts) -> Result:
         try:
-            step = self._ready().step(prompts)
-            box = self.shown(request.object).mask.changed_box(step.mask)
+            step = self._resident.step(prompts)
+            old = self.shown(request.object).mask
+            box = changed_box(self._history.state, old, step.mask)
+            if request.written is not None:
+                request.written.result()
         except Exception as error:
             if not self._take_back(request):
                 return request.result(stale=True)
-            told = _explained(error, "The step was taken back: try again")
+            told = explained(error, "The step was taken back: try again")
             self._tell(self.signals.failed, told)
             self._tell(self.signals.changed, self._history.state)
             raise told from error
-        result = self._show(request, _Shown(prompts, step), box)
+        self.keeping.uses(self._resident.ready().predictor)
+        result = self._show(request, Shown(prompts, step), box)
         if not result.stale:
             self._tell(self.signals.predicted, result)
         return result
 
-    def _show(self, request: _Request, new: _Shown, box: Box) -> Result:
+    def _show(self, request: Request, new: Shown, box: Box) -> Result:
         with self._lock:
             if self._prompts_if_newest(request) is None:
                 return request.result(stale=True)
-            self._shown[request.object] = new
+            self._board.put(request.object, new)
             self._unsettled.pop(request.object, None)
-        return request.result(box, new.step)
+            self.keeping.keep_mask(request.object, new.prompts, new.step.mask)
+            note = holding_note(self._history.state, request.object, self.own)
+        return request.result(box, new.step, notes=note)
 
-    def _prompts_if_newest(self, request: _Request) -> Prompts | None:
+    def _prompts_if_newest(self, request: Request) -> Prompts | None:
         state = self._history.state
         overtaken = self._newest.get(request.object) != request.number
         if self._closed or overtaken or not state.has(request.object):
             return None
         return state.object(request.object).prompts
 
-    def _take_back(self, request: _Request) -> bool:
+    def _take_back(self, request: Request) -> bool:
         """Bring the log back to what the masks show.
 
         Returns
@@ -290,23 +342,24 @@ class Engine:
                 self._history = request.before
             elif request.serial is not None:
                 self._history = self._history.withdraw(request.serial)
+            self.keeping.written(self._history)
             self._settle(request.object)
         return True
 
     def _settle(self, number: int) -> None:
         """Ask again for what is left, when steps that were overtaken never got their mask."""
         left = self._unsettled.get(number)
-        if left and number in self._behind():
+        if left and number in self._board.behind(self._history.state):
             serial = left.pop()
-            self._ask_model(_Request(next(self._numbers), number, perf_counter(), serial=serial))
+            self._ask_model(Request(next(self._numbers), number, perf_counter(), serial=serial))
 
     def _run_warm_up(self) -> None:
         if self._closed:
             return
         try:
-            self._ready()
+            self.keeping.uses(self._resident.ready().predictor)
         except Exception as error:
-            told = _explained(error, "Try again")
+            told = explained(error, "Try again")
             self._tell(self.signals.failed, told)
             raise told from error
 
@@ -316,14 +369,7 @@ class Engine:
                 return False
             state = self._history.state
         prompts = state.object(state.current).prompts if state.current is not None else ()
-        return self._ready().look_ahead(prompts, index)
-
-    def _ready(self) -> Replay:
-        """Return the replay, the model loaded; in the model thread."""
-        if self._replay is None:
-            predictor = self.thread.obtain(self._tell_progress)
-            self._replay = Replay(self.volume, predictor, self._tell_progress)
-        return self._replay
+        return self._resident.look_ahead(prompts, index)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -332,6 +378,12 @@ class Engine:
     def _tell_progress(self, what: str, done: int, of: int) -> None:
         self._tell(self.signals.progress, what, done, of)
 
+    def _tell_noted(self, sentence: str) -> None:
+        self._tell(self.signals.noted, sentence)
+
+    def _tell_journalled(self, status: JournalStatus) -> None:
+        self._tell(self.signals.journalled, status)
+
     def _tell(self, signal: SignalInstance, *news: object) -> None:
         try:
             signal.emit(*news)
@@ -339,23 +391,13 @@ class Engine:
             _log.exception("A listener to the session failed")
 
 
-def _explained(error: Exception, remedy: str) -> FastSAM3DError:
-    """Return a failure of the model as an error of the one family."""
-    if isinstance(error, FastSAM3DError):
-        return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return DeviceError(
-            "The model ran out of memory.", f"{remedy} with other programs closed, or on the CPU."
-        )
-    what = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
-    return SessionError(
-        f"The model failed ({what}).", f"{remedy}, or choose another model or device."
-    )
-
-
-def _answered(result: Result) -> Future[Result]:
+def _answered(result: Result, written: Future[None] | None) -> Future[Result]:
+    """Return a future of a result that is known, done once the log is on disk."""
     future: Future[Result] = Future()
-    future.set_result(result)
+    if written is None:
+        future.set_result(result)
+    else:
+        written.add_done_callback(lambda _: future.set_result(result))
     return future
 
 

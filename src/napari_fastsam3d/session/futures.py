@@ -1,23 +1,42 @@
 """The verbs of a session without waiting."""
 
+import operator
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import SupportsIndex
+from typing import SupportsIndex, get_args
 
-from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.session.action import (
+    AcceptObject,
     AddPrompt,
     DeletePrompt,
     FlipPrompt,
+    LockObject,
     MovePrompt,
     NewObject,
+    OverlapRule,
+    RecolourObject,
     RemoveObject,
     RenameObject,
     ResetObject,
+    RevalueObject,
+    SetOverlap,
+    UnlockObject,
 )
+from napari_fastsam3d.session.colour import Colour
 from napari_fastsam3d.session.engine import Engine
-from napari_fastsam3d.session.prompt import BoxPrompt, Point, box_between, point_index, positivity
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.prompt import (
+    BoxPrompt,
+    Edit,
+    MaskPrompt,
+    Point,
+    box_between,
+    point_index,
+    positivity,
+)
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.state import SessionState
 
@@ -80,9 +99,35 @@ class Futures:
         """See `Session.reset_object`."""
         return self._engine.do(lambda state: ResetObject(_chosen(state, number)))
 
-    def new_object(self, name: str | None = None) -> Future[Result]:
+    def edit_mask(
+        self, added: Mask | None = None, removed: Mask | None = None, number: int | None = None
+    ) -> Future[Result]:
+        """See `Session.edit_mask`."""
+        plus, minus = self._packed(added), self._packed(removed)
+        if plus.is_empty and minus.is_empty:
+            raise PromptError("The edit holds no voxel of the volume.", "Paint inside it.")
+        return self._engine.do(
+            lambda state: AddPrompt(
+                _target(state) if number is None else number, Edit(state.next_prompt, plus, minus)
+            )
+        )
+
+    def add_mask(
+        self, mask: Mask, name: str | None = None, value: int | None = None
+    ) -> Future[Result]:
+        """See `Session.add_mask`."""
+        packed = self._packed(mask)
+        if packed.is_empty:
+            raise PromptError("The mask holds no voxel of the volume.", "Give one that does.")
+        return self._engine.do(
+            lambda state: NewObject(
+                state.next_object, name, _value(value), MaskPrompt(state.next_prompt, packed)
+            )
+        )
+
+    def new_object(self, name: str | None = None, value: int | None = None) -> Future[Result]:
         """See `Session.new_object`."""
-        return self._engine.do(lambda state: NewObject(state.next_object, name))
+        return self._engine.do(lambda state: NewObject(state.next_object, name, _value(value)))
 
     def select_object(self, number: int) -> Future[Result]:
         """See `Session.select_object`."""
@@ -95,6 +140,50 @@ class Futures:
     def remove_object(self, number: int | None = None) -> Future[Result]:
         """See `Session.remove_object`."""
         return self._engine.do(lambda state: RemoveObject(_chosen(state, number)))
+
+    def recolour_object(self, number: int, colour: Colour) -> Future[Result]:
+        """See `Session.recolour_object`."""
+        red, green, blue = map(float, colour)
+        return self._engine.do(lambda _: RecolourObject(number, (red, green, blue)))
+
+    def revalue_object(self, number: int, value: int) -> Future[Result]:
+        """See `Session.revalue_object`."""
+        return self._engine.do(lambda _: RevalueObject(number, _whole(value)))
+
+    def lock_object(self, number: int | None = None) -> Future[Result]:
+        """See `Session.lock_object`."""
+        return self._engine.freeze(_chosen(self._engine.history.state, number), LockObject)
+
+    def accept_object(self, number: int | None = None) -> Future[Result]:
+        """See `Session.accept_object`."""
+        return self._engine.freeze(_chosen(self._engine.history.state, number), AcceptObject)
+
+    def unlock_object(self, number: int | None = None) -> Future[Result]:
+        """See `Session.unlock_object`."""
+        return self._engine.do(lambda state: UnlockObject(_chosen(state, number)))
+
+    def set_overlap(self, rule: OverlapRule) -> Future[Result]:
+        """See `Session.set_overlap`."""
+        if rule not in get_args(OverlapRule):
+            raise SessionError(
+                f"There is no rule {rule!r}.", f"Choose one of {', '.join(get_args(OverlapRule))}."
+            )
+        return self._engine.do(lambda _: SetOverlap(rule))
+
+    def _packed(self, mask: Mask | None) -> PackedMask:
+        inside = mask.inside(Box.whole(self._engine.volume.shape)) if mask else Mask.empty()
+        return PackedMask.of(inside)
+
+
+def _whole(value: SupportsIndex) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise SessionError(f"{value!r} is no label value.", "Give a whole number.") from None
+
+
+def _value(value: SupportsIndex | None) -> int | None:
+    return None if value is None else _whole(value)
 
 
 def _place(to: Voxel | Box, shape: Index) -> Index | Box:

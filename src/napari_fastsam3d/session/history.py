@@ -103,14 +103,16 @@ class History:
         if not self.can_undo:
             raise SessionError("There is nothing to undo.", "Add a point or a box first.")
         touched = self.entries[self.cursor - 1].action.object
-        return replace(self, cursor=self.cursor - 1, looking_at=touched)
+        looking_at = self.looking_at if touched is None else touched
+        return replace(self, cursor=self.cursor - 1, looking_at=looking_at)
 
     def redo(self) -> "History":
         """Do again what `undo` took back; SessionError if there is nothing."""
         if not self.can_redo:
             raise SessionError("There is nothing to redo.", "Undo a step first.")
         touched = self.entries[self.cursor].action.object
-        return replace(self, cursor=self.cursor + 1, looking_at=touched)
+        looking_at = self.looking_at if touched is None else touched
+        return replace(self, cursor=self.cursor + 1, looking_at=looking_at)
 
     def withdraw(self, serial: int) -> "History":
         """Return the log as if one action had never been done.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_fastsam3d.geometry.box import Box
 
@@ -57,6 +57,17 @@ class Mask:
     def of_volume(cls, voxels: NDArray[np.bool_]) -> "Mask":
         """Return the mask of the true voxels of an array (I, J, K) of the whole volume."""
         return cls.of(Box.whole(voxels.shape), voxels)
+
+    @classmethod
+    def of_indices(cls, indices: ArrayLike) -> "Mask":
+        """Return the mask of some voxels: their source indices, (N, 3), in any order."""
+        found = np.asarray(indices, dtype=np.intp).reshape(-1, 3)
+        if not len(found):
+            return cls.empty()
+        box = Box.around_points(found)
+        voxels = np.zeros(box.shape, dtype=np.bool_, order="F")
+        voxels[tuple((found - box.start).T)] = True
+        return cls.of(box, voxels)
 
     @property
     def is_empty(self) -> bool:
@@ -125,21 +136,21 @@ class Mask:
         joined[_slices(other.box, box)] |= other.voxels
         return Mask.of(box, joined)
 
+    def without(self, other: "Mask") -> "Mask":
+        """Return the mask of the voxels that the other doesn't hold."""
+        both = self.box.intersection(other.box)
+        if both.is_empty:
+            return self
+        left = self.voxels.copy(order="K")
+        left[_slices(both, self.box)] &= ~other.voxels[_slices(both, other.box)]
+        return Mask.of(self.box, left)
+
     def changed_box(self, other: "Mask") -> Box:
         """Return the tightest source box around the voxels that only one of the two holds.
 
         Only the two masks' own boxes are read, however far apart they lie.
         """
-        return self._only_here(other).union(other._only_here(self))
-
-    def _only_here(self, other: "Mask") -> Box:
-        both = self.box.intersection(other.box)
-        if both.is_empty:
-            return self.box
-        left = self.voxels.copy(order="K")
-        left[_slices(both, self.box)] &= ~other.voxels[_slices(both, other.box)]
-        tight = Box.of_mask(left)
-        return tight.shifted(self.box.start) if tight else NOWHERE
+        return self.without(other).box.union(other.without(self).box)
 
 
 def _slices(part: Box, whole: Box) -> tuple[slice, slice, slice]:

@@ -1,16 +1,15 @@
 """The one thread in which a model is loaded and does all its work."""
 
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.progress import Progress, silent
+from napari_fastsam3d.session.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,10 +40,7 @@ class ModelThread:
         self._device = device
         self._predictor = None if isinstance(model, str | PathLike) else model
         self._closed = False
-        self._identity: int | None = None
-        self._executor = ThreadPoolExecutor(
-            max_workers=1, thread_name_prefix="fastsam3d-model", initializer=self._remember
-        )
+        self._worker = Worker("The thread of the model")
 
     def __enter__(self) -> "ModelThread":
         return self
@@ -60,7 +56,7 @@ class ModelThread:
     @property
     def is_current(self) -> bool:
         """Whether this is being asked in the model thread itself."""
-        return threading.get_ident() == self._identity
+        return self._worker.is_current
 
     @property
     def closed(self) -> bool:
@@ -75,10 +71,7 @@ class ModelThread:
         SessionError
             If the thread is closed.
         """
-        try:
-            return self._executor.submit(job, *args, **kwargs)
-        except RuntimeError:
-            raise SessionError("The model is closed.", "Make a new session.") from None
+        return self._worker.submit(job, *args, **kwargs)
 
     def load(self) -> "Future[Predictor]":
         """Load the model ahead of its first use.
@@ -106,13 +99,24 @@ class ModelThread:
                 progress(_LOADING, 1, 1)
         return self._predictor
 
+    def fall_back(self) -> bool:
+        """Let a model that computes elsewhere be loaded on the CPU at its next use.
+
+        Returns
+        -------
+        bool
+            False where it does so already, or was given and can't be loaded again.
+        """
+        named = isinstance(self._model, str | PathLike)
+        if not named or self._predictor is None or str(self._predictor.device) == "cpu":
+            return False
+        self._device, self._predictor = "cpu", None
+        return True
+
     def close(self) -> None:
         """End the thread after the jobs it has; those of closed sessions take no time."""
         self._closed = True
-        self._executor.shutdown(wait=not self.is_current)
-
-    def _remember(self) -> None:
-        self._identity = threading.get_ident()
+        self._worker.close()
 
 
 def _wait_asleep() -> None:

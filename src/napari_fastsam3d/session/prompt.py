@@ -1,4 +1,4 @@
-"""What the user tells the model about an object: a point, or a box."""
+"""What the user says about an object: a point, a box, a mask to begin with, strokes of a brush."""
 
 import operator
 from collections.abc import Sequence
@@ -10,8 +10,14 @@ import numpy as np
 
 from napari_fastsam3d.errors import PromptError
 from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.session.packed_mask import PackedMask
 
-PromptKey = tuple[str, Index, bool] | tuple[str, Index, Index]
+PromptKey = (
+    tuple[str, Index, bool]
+    | tuple[str, Index, Index]
+    | tuple[str, PackedMask]
+    | tuple[str, PackedMask, PackedMask]
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,78 @@ class BoxPrompt:
         return ("box", self.box.start, self.box.stop)
 
 
-Prompt = Point | BoxPrompt
+@dataclass(frozen=True)
+class MaskPrompt:
+    """A mask to go on from, such as one read from a file; the model may change all of it.
+
+    It takes the place of what the prompts before it made.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    mask : PackedMask
+        Source index.
+    """
+
+    id: int
+    mask: PackedMask
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return ("mask", self.mask)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Voxels that the user painted and erased by hand; the model doesn't change them afterwards.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    added, removed : PackedMask
+        Voxels that belong to the object, and that don't; one in both doesn't. Source index.
+    """
+
+    id: int
+    added: PackedMask
+    removed: PackedMask
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return ("edit", self.added, self.removed)
+
+
+Prompt = Point | BoxPrompt | MaskPrompt | Edit
+
+
+def locates(prompt: Prompt) -> bool:
+    """Whether a prompt says where the object is, not only where it isn't."""
+    match prompt:
+        case Point():
+            return prompt.positive
+        case BoxPrompt():
+            return True
+        case MaskPrompt():
+            return not prompt.mask.is_empty
+        case Edit():
+            return not prompt.added.is_empty
+
+
+def place_of(prompt: Prompt) -> Box:
+    """Return the source box of what a prompt is about; for an edit, of what it adds."""
+    match prompt:
+        case Point():
+            return Box.around_points([prompt.index])
+        case BoxPrompt():
+            return prompt.box
+        case MaskPrompt():
+            return prompt.mask.box
+        case Edit():
+            return prompt.added.box
 
 
 def point_index(index: Sequence[SupportsIndex], shape: Index) -> Index:

@@ -12,12 +12,22 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.cache import Cache
 from napari_fastsam3d.session.crop_policy import CropPolicy
 from napari_fastsam3d.session.cues import Cues, fed_back, fence
+from napari_fastsam3d.session.edits import apply_edit, honour_edits
 from napari_fastsam3d.session.guarantee import honour_clicks, reach_mm
 from napari_fastsam3d.session.islands import Anchors, without_islands
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.predictor import Floats, Predictor
 from napari_fastsam3d.session.progress import Progress, silent
-from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt, PromptKey
+from napari_fastsam3d.session.prompt import (
+    BoxPrompt,
+    Edit,
+    MaskPrompt,
+    Point,
+    Prompt,
+    PromptKey,
+    locates,
+    place_of,
+)
 
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
@@ -95,7 +105,7 @@ class Replay:
         bytes_kept: int = _BYTES_KEPT,
     ) -> None:
         self._volume = volume
-        self._predictor = predictor
+        self.predictor = predictor
         self._progress = progress
         self._policy = CropPolicy(
             volume, predictor.spacings, predictor.start_spacing, predictor.crop_size
@@ -136,34 +146,44 @@ class Replay:
 
     def _advance(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         """Add the last of the prompts to what the others made."""
-        if not any(isinstance(p, BoxPrompt) or p.positive for p in prompts):
+        newest = prompts[-1]
+        if not any(map(locates, prompts)):
             return Step()
+        if isinstance(newest, Edit):
+            return self._by_hand(before, apply_edit(before.mask, newest))
+        if isinstance(newest, MaskPrompt):
+            return self._by_hand(before, newest.mask.unpack())
         sight = self._look(self._crop(before, prompts), before, prompts)
         while wider := self._wider(sight, prompts):
             # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
             sight = self._look(wider, before, prompts)
         return self._finished(before, sight, prompts)
 
+    def _by_hand(self, before: Step, mask: Mask) -> Step:
+        """Return the step to a mask that the user made; the model is given it at the next one."""
+        crop = before.crop
+        return Step(mask, crop, None if crop is None else fed_back(mask, crop))
+
     def _crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
         newest = prompts[-1]
-        if isinstance(newest, BoxPrompt):
-            return self._policy.around_box(newest.box)
-        if before.crop is None:
+        if not isinstance(newest, Point):
+            return self._policy.around_box(place_of(newest))
+        if before.crop is None and before.mask.is_empty:
             return self._policy.at_click(newest.index)
-        if self._policy.keeps(before.crop, newest.index):
+        if before.crop is not None and self._policy.keeps(before.crop, newest.index):
             return before.crop
         return self._policy.holding(_content(before.mask, prompts), newest.index)
 
     def _wider(self, sight: _Sight, prompts: Sequence[Prompt]) -> Crop | None:
-        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self._predictor):
+        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self.predictor):
             return None
         clicks = [p.index for p in prompts if isinstance(p, Point)]
         return self._policy.wider(sight.crop, sight.logits, clicks)
 
     def _look(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> _Sight:
         previous = before.low if crop == before.crop else fed_back(before.mask, crop)
-        cues = Cues.of(prompts, crop, previous, self._predictor)
-        seen = self._predictor.segment(
+        cues = Cues.of(prompts, crop, previous, self.predictor)
+        seen = self.predictor.segment(
             self._encode(crop), cues.points, cues.labels, cues.box, cues.previous
         )
         anchors = _anchors(crop, before.mask, prompts, len(seen.fine))
@@ -176,7 +196,7 @@ class Replay:
             self._progress(_LOOKING, 0, 1)
             try:
                 raw = crop.extract(self._volume.voxels)
-                encoded = self._predictor.encode(self._predictor.normalise(raw, crop.inside))
+                encoded = self.predictor.encode(self.predictor.normalise(raw, crop.inside))
             finally:
                 self._progress(_LOOKING, 1, 1)
             self._encoded.put(crop, encoded)
@@ -184,13 +204,13 @@ class Replay:
 
     def _finished(self, before: Step, sight: _Sight, prompts: Sequence[Prompt]) -> Step:
         """Bring what was seen to the source grid, and join it with what lies elsewhere."""
-        confined = fence(prompts, self._predictor)
+        confined = fence(prompts, self.predictor)
         region = sight.crop.box.intersection(confined) if confined else sight.crop.box
         here = Mask.of(*sight.crop.paste_mask(sight.logits)).inside(region)
         mask = before.mask.outside(region).union(here)
         clicks = [p for p in prompts if isinstance(p, Point)]
         reach = reach_mm(self._volume, sight.cell)
-        honoured = honour_clicks(mask, clicks, self._volume, reach)
+        honoured = honour_edits(honour_clicks(mask, clicks, self._volume, reach), prompts)
         notes = tuple(self._notes(sight, here, prompts[-1]))
         return Step(honoured, sight.crop, sight.low, sight.quality, notes)
 
@@ -203,9 +223,9 @@ class Replay:
                 f"The structure goes on beyond the {seen:.0f} mm that the model looks at; "
                 "click where it goes on."
             )
-        if isinstance(newest, BoxPrompt) and not self._predictor.accepts_boxes:
+        if isinstance(newest, BoxPrompt) and not self.predictor.accepts_boxes:
             yield (
-                f"{self._predictor.name} knows no boxes: it was given a point at the centre, "
+                f"{self.predictor.name} knows no boxes: it was given a point at the centre, "
                 "and the mask was kept to the box."
             )
 
@@ -214,8 +234,7 @@ def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
     """Return the source box of a mask and of all prompts."""
     content = mask.box
     for prompt in prompts:
-        box = prompt.box if isinstance(prompt, BoxPrompt) else Box.around_points([prompt.index])
-        content = content.union(box)
+        content = content.union(place_of(prompt))
     return content
 
 

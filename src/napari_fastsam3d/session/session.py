@@ -2,31 +2,30 @@
 
 # ruff: noqa: A002 - `object` is the word of the design's interface, session.mask(object=2)
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.label_file import read_labels
 from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.engine import Engine
-from napari_fastsam3d.session.futures import Futures, Voxel
-from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.futures import Voxel
+from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.model_thread import Model, ModelThread
-from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import point_index
-from napari_fastsam3d.session.replay import Step
+from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
+from napari_fastsam3d.session.recorder import JournalStatus, Recorder, sessions_folder
 from napari_fastsam3d.session.result import Result
-from napari_fastsam3d.session.state import ObjectState, SessionState
+from napari_fastsam3d.session.saving import masks_of, paths_of_each
+from napari_fastsam3d.session.state import ObjectState
+from napari_fastsam3d.session.verbs import Verbs
 
 
-class Session:
+class Session(Verbs):
     """One volume being segmented: its objects, their prompts, undo and redo, and their masks.
 
     Every verb waits for the mask and returns a `Result`; `futures` has the same verbs without
@@ -48,6 +47,10 @@ class Session:
         Where a model named or read from a file is to compute: "auto", "cpu", "cuda", "mps".
     memory : None
         A bank of remembered cases; not yet to be had.
+    journal : bool or path
+        Whether every change is kept on disk, in the user's data folder or in that folder; then
+        the session goes on where the last one on the same volume ended. A program with a window
+        uses `keep_journal` instead, which doesn't wait.
 
     Attributes
     ----------
@@ -56,7 +59,7 @@ class Session:
         Where the model lives.
     futures : Futures
         The verbs without waiting.
-    changed, predicted, failed, progress : psygnal.SignalInstance
+    changed, predicted, failed, progress, journalled, noted : psygnal.SignalInstance
         See `Signals`, also for the threads that they come from.
 
     Raises
@@ -76,19 +79,23 @@ class Session:
         model: Model | ModelThread = "default",
         device: str = "auto",
         memory: None = None,
+        journal: bool | str | PathLike[str] = False,
     ) -> None:
         if memory is not None:
             raise SessionError("A session can't use a memory bank yet.", "Give memory=None.")
         self._owns_thread = not isinstance(model, ModelThread)
-        self.volume = volume
-        self.thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
-        self._engine = Engine(volume, self.thread)
-        self.futures = Futures(self._engine)
+        thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
+        super().__init__(Engine(volume, thread))
         signals = self._engine.signals
         self.changed, self.predicted = signals.changed, signals.predicted
         self.failed, self.progress = signals.failed, signals.progress
+        self.journalled, self.noted = signals.journalled, signals.noted
         if self.thread.predictor is None:
             self._engine.warm_up()
+        if journal:
+            kept = self.keep_journal(None if journal is True else journal).result()
+            if not kept.is_empty:
+                self.resume().result()
 
     def __enter__(self) -> "Session":
         return self
@@ -96,154 +103,8 @@ class Session:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @property
-    def state(self) -> SessionState:
-        """The objects and their prompts now; frozen."""
-        return self._engine.history.state
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return self._engine.history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is a step that was taken back."""
-        return self._engine.history.can_redo
-
-    @property
-    def predictor(self) -> Predictor | None:
-        """The model; None until it is loaded."""
-        return self.thread.predictor
-
-    def add_point(self, index: Voxel, positive: bool = True) -> Result:
-        """Click on a voxel: it belongs to the current object, or, negative, doesn't.
-
-        Without a current object, one is begun; both are one step of undo.
-
-        Parameters
-        ----------
-        index : sequence of three integers
-            Source index of a voxel of the volume.
-        positive : bool
-            Whether the voxel belongs to the object.
-        """
-        return self._waiting().add_point(index, positive).result()
-
-    def add_box(self, start: Voxel, stop: Voxel) -> Result:
-        """Draw a box around the current object, or around a new one if there is none.
-
-        Parameters
-        ----------
-        start, stop : sequence of three integers
-            Opposite corners, half-open source box, in any order; what lies outside the volume
-            is cut off.
-        """
-        return self._waiting().add_box(start, stop).result()
-
-    def move_prompt(self, prompt: int, to: Voxel | Box) -> Result:
-        """Put a prompt elsewhere, whichever it is; it keeps its place in the order.
-
-        Parameters
-        ----------
-        prompt : int
-            Its id.
-        to : sequence of three integers, or Box
-            The voxel that a point is to be at, or the half-open box, both source index.
-        """
-        return self._waiting().move_prompt(prompt, to).result()
-
-    def flip_prompt(self, prompt: int) -> Result:
-        """Make the positive point of that id negative, or a negative one positive."""
-        return self._waiting().flip_prompt(prompt).result()
-
-    def delete_prompt(self, prompt: int) -> Result:
-        """Take the prompt of that id away, whichever it is."""
-        return self._waiting().delete_prompt(prompt).result()
-
-    def undo(self) -> Result:
-        """Take the last step back, in whichever object it was; that becomes the current one."""
-        return self._waiting().undo().result()
-
-    def redo(self) -> Result:
-        """Do again what `undo` took back last."""
-        return self._waiting().redo().result()
-
-    def reset_object(self, number: int | None = None) -> Result:
-        """Take all prompts of an object away, by default of the current one."""
-        return self._waiting().reset_object(number).result()
-
-    def new_object(self, name: str | None = None) -> Result:
-        """Begin another object and make it the current one; `Result.object` is its id.
-
-        Its value in label maps is the next never used by an object before it.
-        """
-        return self._waiting().new_object(name).result()
-
-    def select_object(self, number: int) -> Result:
-        """Make an object the current one; no step of undo, for nothing is changed by it."""
-        return self._waiting().select_object(number).result()
-
-    def rename_object(self, number: int, name: str) -> Result:
-        """Give the object of that id another name."""
-        return self._waiting().rename_object(number, name).result()
-
-    def remove_object(self, number: int | None = None) -> Result:
-        """Take an object away, by default the current one; the others keep their values."""
-        return self._waiting().remove_object(number).result()
-
-    def region(self, object: int | None = None) -> Mask:
-        """Return the last finished mask of an object as the box that holds it.
-
-        Doesn't wait for predictions under way; `wait` does.
-
-        Parameters
-        ----------
-        object : int, optional
-            Id of the object; by default the current one.
-        """
-        return self._step(object).mask
-
-    def mask(self, object: int | None = None) -> NDArray[np.bool_]:
-        """Return the last finished mask of an object: bool (I, J, K), source order.
-
-        Takes memory for the whole volume; `region` doesn't.
-
-        Parameters
-        ----------
-        object : int, optional
-            Id of the object; by default the current one.
-        """
-        return self.region(object).volume(self.volume.shape)
-
-    def crop(self, object: int | None = None) -> Crop | None:
-        """Return what the model looked at for an object's last finished mask, if at anything."""
-        return self._step(object).crop
-
-    def label_map(self, box: Box | None = None) -> NDArray[np.uint8 | np.uint16]:
-        """Return the last finished masks of all objects together.
-
-        Parameters
-        ----------
-        box : Box, optional
-            The part of the volume wanted, source index; by default all of it.
-
-        Returns
-        -------
-        ndarray of uint8, or of uint16 where a value exceeds 255
-            The value of the object that holds the voxel, 0 where none does; source order, shape
-            of the box. A voxel that two objects claim is the earlier one's.
-        """
-        objects = self.state.objects
-        highest = max((o.value for o in objects), default=0)
-        box = Box.whole(self.volume.shape) if box is None else box
-        labels = np.zeros(box.shape, dtype=np.uint8 if highest < 256 else np.uint16)
-        for each in reversed(objects):
-            self._engine.shown(each.id).mask.write(labels, box, each.value)
-        return labels
-
     def save(self, path: str | PathLike[str], object: int | None = None) -> Path:
-        """Write the masks to a file on the source grid, after predictions under way.
+        """Write the masks to one file on the source grid, after predictions under way.
 
         Parameters
         ----------
@@ -251,7 +112,7 @@ class Session:
             Ending in .nii.gz, .nii, .nrrd or .mha; replaced as a whole, or not at all.
         object : int, optional
             Id of one object, to be written as 0 and 1; by default all objects are written, as a
-            map of their label values.
+            map of their label values with a table of their names.
 
         Returns
         -------
@@ -272,8 +133,156 @@ class Session:
         names = {each.value: each.name for each in drawn}
         return save_mask(path, self.label_map(), self.volume, label_names=names)
 
+    def save_each(self, path: str | PathLike[str]) -> list[Path]:
+        """Write each object that has a mask to a file of its own, as 0 and 1.
+
+        Parameters
+        ----------
+        path : path
+            mask.nii.gz makes mask_liver.nii.gz, mask_spleen.nii.gz and so on; objects of one
+            name get their value too. Ends as for `save`, which says what is raised.
+
+        Returns
+        -------
+        list of Path
+            The files written, in the order of the objects.
+        """
+        self.wait()
+        drawn = self._drawn(self.state.objects)
+        return [
+            save_mask(target, self.mask(each.id), self.volume)
+            for each, target in zip(drawn, paths_of_each(Path(path), drawn), strict=True)
+        ]
+
+    def open_mask(self, path: str | PathLike[str]) -> list[Result]:
+        """Begin an object with each label of a file, to be refined by clicks.
+
+        Names come from the file's table of labels. A label whose value an object has already
+        gets the next free one. Each is one step of undo.
+
+        Parameters
+        ----------
+        path : path
+            A mask or label map on the grid of the volume, as `save` writes it.
+
+        Raises
+        ------
+        VolumeError
+            If it can't be read, lies on another grid, or holds no labels.
+        SessionError
+            If it is empty.
+        """
+        found = read_labels(path, self.volume)
+        futures = [
+            self._waiting().add_mask(mask, found.names.get(value), self.state.free_value(value))
+            for value, mask in masks_of(found.labels)
+        ]
+        if not futures:
+            raise SessionError(f"{Path(path).name} holds no mask.", "Choose one that isn't empty.")
+        return [future.result() for future in futures]
+
+    def save_prompts(self, path: str | PathLike[str]) -> Path:
+        """Write what was done to a file of prompts, from which it can be replayed.
+
+        It holds the objects with their names, values, prompts (source index, and RAS mm), hand
+        edits and locks, the rule of overlap, and hashes of volume and model.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .json; replaced as a whole, or not at all.
+
+        Raises
+        ------
+        SaveError
+            If it can't be written.
+        """
+        return save_prompts(path, self.state, self.volume, self.predictor)
+
+    def load_prompts(self, path: str | PathLike[str]) -> PromptFile:
+        """Do again what a file of prompts says, in an untouched session.
+
+        With the same model on the same machine the masks are the same, voxel for voxel.
+
+        Returns
+        -------
+        PromptFile
+            What it says, such as the fingerprint of the model that was used.
+
+        Raises
+        ------
+        SessionError
+            If the file is damaged or was made on another scan, or the session isn't untouched.
+        """
+        found = read_prompts(path)
+        found.check_scan(self.volume)
+        if self.history.entries:
+            raise SessionError(
+                "Prompts can be loaded into an untouched session only.", "Open the scan anew."
+            )
+        self._waiting()
+        futures = [self._engine.do(lambda _, each=each: each) for each in found.actions]
+        self.wait()
+        for future in futures:
+            future.result()
+        return found
+
+    def keep_journal(self, folder: str | PathLike[str] | None = None) -> "Future[Kept]":
+        """Keep every change on disk from now on; returns at once.
+
+        From then on a verb's future is done only when its change is on disk, or `journalled` has
+        told why it can't be. What a former session on the same volume left is found, and stays
+        there to be gone on with (`resume`) until the first verb of this one, which puts it aside.
+
+        Parameters
+        ----------
+        folder : path, optional
+            Where journals are; by default in the user's data folder.
+
+        Returns
+        -------
+        Future of Kept
+            What was found, `Kept.is_empty` if nothing. Fails with JournalBusyError where another
+            session has this volume, and then nothing is kept; with JournalError where the
+            journal can't be opened, which is tried again at each verb.
+        """
+        chosen = sessions_folder() if folder is None else Path(folder).expanduser()
+        recorder = Recorder(self.volume, chosen, self._engine.keeping.tell)
+        found = recorder.open()
+        self._engine.keep(recorder)
+        return found
+
+    def resume(self) -> "Future[None]":
+        """Go on with what `keep_journal` found; returns at once.
+
+        The log is restored with what can be redone, and masks as they were last seen, without
+        the model; `changed` and `predicted` are emitted in the journal's thread. Fails with
+        SessionError once a verb was used.
+        """
+        return self._recorder().resume(self._engine.take)
+
+    def keep_view(self, view: object) -> None:
+        """Keep in the journal what `Kept.view` is to give back: anything `json.dumps` takes."""
+        recorder = self._engine.keeping.recorder
+        if recorder is not None:
+            recorder.keep_facts({"view": json.dumps(view)})
+
+    def discard_journal(self) -> "Future[None]":
+        """Remove the journal, also what was found and not gone on with; keep nothing more."""
+        return self._recorder().discard()
+
+    @property
+    def journal_status(self) -> JournalStatus:
+        """How safe the session is; as `journalled` told last."""
+        return self._engine.keeping.status
+
+    @property
+    def replay_differs(self) -> bool:
+        """Whether the masks gone on with were made with another model; `noted` tells of it."""
+        return self._engine.keeping.replay_differs
+
     def wait(self) -> None:
-        """Block until every mask asked for so far is there, or has failed."""
+        """Block until every mask asked for so far is there, or has failed, and all is on disk."""
         self._engine.wait()
 
     def prefetch(self, index: Voxel) -> "Future[bool]":
@@ -299,7 +308,7 @@ class Session:
     def _drawn(self, objects: Sequence[ObjectState]) -> list[ObjectState]:
         """Return those of the objects that have a mask; SessionError if none, or a wrong one."""
         behind = self._engine.behind()
-        wrong = [each.name for each in objects if each.id in behind]
+        wrong = [each.name for each in objects if each.id in behind and each.locked is None]
         if wrong:
             raise SessionError(
                 f"The model failed, so the mask of {', '.join(wrong)} doesn't follow its prompts.",
@@ -312,19 +321,8 @@ class Session:
             )
         return drawn
 
-    def _waiting(self) -> Futures:
-        if self.thread.is_current:
-            raise SessionError(
-                "A verb that waits was called in the model thread, which would wait for itself.",
-                "Call it in another thread, or use the verbs of session.futures.",
-            )
-        return self.futures
-
-    def _step(self, number: int | None) -> Step:
-        chosen = self._object(number)
-        return Step() if chosen is None else self._engine.shown(chosen.id)
-
-    def _object(self, number: int | None) -> ObjectState | None:
-        state = self.state
-        number = state.current if number is None else number
-        return None if number is None else state.object(number)
+    def _recorder(self) -> Recorder:
+        recorder = self._engine.keeping.recorder
+        if recorder is None:
+            raise SessionError("The session has no journal.", "Call keep_journal first.")
+        return recorder

@@ -2,6 +2,7 @@
 
 from psygnal import Signal
 
+from napari_fastsam3d.session.recorder import JournalStatus
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.state import SessionState
 
@@ -27,3 +28,10 @@ class Signals:
 
     progress = Signal(str, int, int)
     """Long work goes on: what, parts done, parts in all. It ends when both are equal."""
+
+    journalled = Signal(JournalStatus)
+    """How safe the session is, with each change that is written; in the journal's thread."""
+
+    noted = Signal(str)
+    """What the user should know, a sentence: that the model now computes elsewhere, that a
+    journal was damaged, that replaying will differ."""

@@ -3,23 +3,34 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from itertools import count
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.session.action import (
+    AcceptObject,
     Action,
     AddPrompt,
     DeletePrompt,
     FlipPrompt,
+    LockObject,
     MovePrompt,
     NewObject,
+    OverlapRule,
+    RecolourObject,
     RemoveObject,
     RenameObject,
     ResetObject,
+    RevalueObject,
     SelectObject,
+    SetOverlap,
+    UnlockObject,
 )
 from napari_fastsam3d.session.colour import Colour, colour_of
-from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.prompt import BoxPrompt, MaskPrompt, Point, Prompt
+
+HIGHEST_VALUE = 65535
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,10 @@ class ObjectState:
         Red, green and blue in [0, 1].
     prompts : tuple of Prompt
         In the order in which the model gets them.
+    locked : PackedMask or None
+        The mask that the object keeps, whatever happens around it; None while it isn't locked.
+    accepted : bool
+        Whether the user called it finished; only of locked objects.
     """
 
     id: int
@@ -45,6 +60,8 @@ class ObjectState:
     value: int
     colour: Colour
     prompts: tuple[Prompt, ...] = ()
+    locked: PackedMask | None = None
+    accepted: bool = False
 
     def prompt(self, number: int) -> Prompt:
         """Return the prompt of that id; PromptError if the object has none."""
@@ -68,12 +85,15 @@ class SessionState:
         Id of the object that the next prompt belongs to; None before the first.
     next_object, next_prompt : int
         Ids that the next object and the next prompt get.
+    overlap : {"keep", "overwrite", "share"}
+        Whose a voxel is that several objects claim; see `SetOverlap`.
     """
 
     objects: tuple[ObjectState, ...] = ()
     current: int | None = None
     next_object: int = 1
     next_prompt: int = 1
+    overlap: OverlapRule = "keep"
 
     def has(self, number: int) -> bool:
         """Whether there is an object of that id."""
@@ -85,6 +105,11 @@ class SessionState:
             if candidate.id == number:
                 return candidate
         raise SessionError(f"There is no object number {number}.", "Name an object of the session.")
+
+    def free_value(self, wanted: int) -> int:
+        """Return a label value that no object has: the wanted one, or the next."""
+        used = {each.value for each in self.objects}
+        return next(value for value in count(wanted) if value not in used)
 
     def owner(self, prompt: int) -> ObjectState:
         """Return the object that has the prompt of that id; PromptError if none has."""
@@ -104,7 +129,7 @@ def apply(action: Action, state: SessionState) -> SessionState:
     ------
     SessionError, PromptError
         If the action makes no sense in that state: an object or prompt that isn't there, a
-        name without a letter.
+        name without a letter, a value that another object has, a change to a locked object.
     """
     raise TypeError(f"{action!r} is no action")
 
@@ -115,6 +140,8 @@ def _(action: AddPrompt, state: SessionState) -> SessionState:
         state = apply(NewObject(action.object), state)
     if action.prompt.id < state.next_prompt:
         raise PromptError(f"There was a prompt number {action.prompt.id}.", "Number it anew.")
+    if isinstance(action.prompt, MaskPrompt) and state.object(action.object).prompts:
+        raise PromptError("A mask can only begin an object.", "Begin another object with it.")
     grown = replace(state, next_prompt=action.prompt.id + 1, current=action.object)
     return _with_prompts(grown, action.object, lambda prompts: (*prompts, action.prompt))
 
@@ -128,8 +155,8 @@ def _(action: MovePrompt, state: SessionState) -> SessionState:
 @apply.register
 def _(action: FlipPrompt, state: SessionState) -> SessionState:
     prompt = state.object(action.object).prompt(action.prompt)
-    if isinstance(prompt, BoxPrompt):
-        raise PromptError("A box is neither positive nor negative.", "Flip a point.")
+    if not isinstance(prompt, Point):
+        raise PromptError("Only a point is positive or negative.", "Flip a point.")
     return _with_prompt(state, action.object, replace(prompt, positive=not prompt.positive))
 
 
@@ -147,8 +174,10 @@ def _(action: NewObject, state: SessionState) -> SessionState:
     if number < state.next_object:
         raise SessionError(f"There was an object number {number}.", "Number it anew.")
     name = f"object {number}" if action.name is None else _legible(action.name)
-    added = ObjectState(number, name, number, colour_of(number))
-    return replace(state, objects=(*state.objects, added), current=number, next_object=number + 1)
+    value = state.free_value(number) if action.value is None else action.value
+    added = ObjectState(number, name, _free(value, state), colour_of(value))
+    begun = replace(state, objects=(*state.objects, added), current=number, next_object=number + 1)
+    return begun if action.mask is None else apply(AddPrompt(number, action.mask), begun)
 
 
 @apply.register
@@ -164,7 +193,7 @@ def _(action: RenameObject, state: SessionState) -> SessionState:
 
 @apply.register
 def _(action: RemoveObject, state: SessionState) -> SessionState:
-    gone = state.object(action.object)
+    gone = _unlocked(state, action.object)
     left = tuple(o for o in state.objects if o is not gone)
     if state.current != gone.id:
         return replace(state, objects=left)
@@ -175,6 +204,64 @@ def _(action: RemoveObject, state: SessionState) -> SessionState:
 @apply.register
 def _(action: ResetObject, state: SessionState) -> SessionState:
     return _with_prompts(state, action.object, lambda _: ())
+
+
+@apply.register
+def _(action: RecolourObject, state: SessionState) -> SessionState:
+    if not all(0 <= part <= 1 for part in action.colour):
+        raise SessionError(
+            f"{action.colour} is no colour.", "Give red, green and blue between 0 and 1."
+        )
+    return _with_object(state, replace(state.object(action.object), colour=action.colour))
+
+
+@apply.register
+def _(action: RevalueObject, state: SessionState) -> SessionState:
+    own = state.object(action.object)
+    value = action.value if action.value == own.value else _free(action.value, state)
+    return _with_object(state, replace(own, value=value))
+
+
+@apply.register
+def _(action: LockObject, state: SessionState) -> SessionState:
+    own = _unlocked(state, action.object)
+    return _with_object(state, replace(own, locked=action.mask))
+
+
+@apply.register
+def _(action: AcceptObject, state: SessionState) -> SessionState:
+    own = state.object(action.object)
+    mask = action.mask if own.locked is None else own.locked
+    return _with_object(state, replace(own, locked=mask, accepted=True))
+
+
+@apply.register
+def _(action: UnlockObject, state: SessionState) -> SessionState:
+    return _with_object(state, replace(state.object(action.object), locked=None, accepted=False))
+
+
+@apply.register
+def _(action: SetOverlap, state: SessionState) -> SessionState:
+    return replace(state, overlap=action.rule)
+
+
+def _unlocked(state: SessionState, number: int) -> ObjectState:
+    own = state.object(number)
+    if own.locked is not None:
+        raise SessionError(f"{own.name} is locked.", "Unlock it, or work on another object.")
+    return own
+
+
+def _free(value: int, state: SessionState) -> int:
+    """Return a label value after checking that an object may have it."""
+    if not 1 <= value <= HIGHEST_VALUE:
+        raise SessionError(
+            f"{value} can't be the value of an object.", f"Give one from 1 to {HIGHEST_VALUE}."
+        )
+    for each in state.objects:
+        if each.value == value:
+            raise SessionError(f"{each.name} has the value {value}.", "Choose another value.")
+    return value
 
 
 def _moved(prompt: Prompt, action: MovePrompt) -> Prompt:
@@ -208,7 +295,7 @@ def _with_prompts(
     number: int,
     change: Callable[[tuple[Prompt, ...]], tuple[Prompt, ...]],
 ) -> SessionState:
-    owner = state.object(number)
+    owner = _unlocked(state, number)
     return _with_object(state, replace(owner, prompts=change(owner.prompts)))
 
 

@@ -1,0 +1,122 @@
+"""Masks read back from a file onto the scan that they were made on."""
+
+import html
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.geometry.files import read_volume
+from napari_fastsam3d.geometry.itk import silent_itk
+from napari_fastsam3d.geometry.volume import Volume
+
+_HIGHEST = np.iinfo(np.uint16).max
+# In voxels: what may be lost when a header is written in single precision and read again.
+_TOLERANCE = 0.1
+_CARET = re.compile(r'<Label\s[^>]*?\bKey="(\d+)"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]*)')
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFile:
+    """The labels of a file, on the grid of a scan.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8 or uint16, shape (I, J, K)
+        Source order; 0 where there is nothing.
+    names : mapping of int to str
+        What the labels mean, as far as the file says so.
+    """
+
+    labels: NDArray[np.uint8 | np.uint16]
+    names: Mapping[int, str] = field(default_factory=dict)
+
+
+def read_labels(path: str | os.PathLike[str], volume: Volume) -> LabelFile:
+    """Read a mask or label map that lies on a scan.
+
+    Parameters
+    ----------
+    path : path
+        A file that `read_volume` reads. Names are taken from the label tables that `save_mask`
+        and TotalSegmentator write.
+    volume : Volume
+        The scan.
+
+    Raises
+    ------
+    VolumeError
+        If it can't be read, lies on another grid than the scan, or holds no labels.
+    """
+    found = read_volume(path)
+    _check_grid(found, volume)
+    labels = _whole_numbers(found)
+    return LabelFile(labels, _names(Path(path).expanduser(), found))
+
+
+def _check_grid(found: Volume, volume: Volume) -> None:
+    remedy = "Choose a mask that was made on this scan, or resample it to the scan."
+    if found.shape != volume.shape:
+        raise VolumeError(
+            f"The mask {found.name} has shape {found.shape} and the scan {volume.shape}.", remedy
+        )
+    corners = np.array([(0, 0, 0), *(np.diag(volume.shape) - 1), np.array(volume.shape) - 1])
+    apart = np.abs(found.to_world(corners) - volume.to_world(corners)).max()
+    if apart > _TOLERANCE * min(volume.spacing):
+        raise VolumeError(
+            f"The mask {found.name} lies elsewhere than the scan, by up to {apart:.3g} mm.", remedy
+        )
+
+
+def _whole_numbers(found: Volume) -> NDArray[np.uint8 | np.uint16]:
+    low, high = found.voxels.min(), found.voxels.max()
+    if not (low >= 0 and high <= _HIGHEST):
+        raise VolumeError(
+            f"{found.name} holds values from {low} to {high}, which are no labels.",
+            f"Choose a file of whole numbers from 0 to {_HIGHEST}.",
+        )
+    labels = found.voxels.astype(np.uint8 if high < 256 else np.uint16, copy=False)
+    if found.voxels.dtype.kind == "f" and not np.array_equal(labels, found.voxels):
+        raise VolumeError(
+            f"{found.name} holds fractions, which are no labels.", "Choose a file of whole numbers."
+        )
+    return labels
+
+
+def _names(path: Path, found: Volume) -> dict[int, str]:
+    if found.source.header is not None:
+        extensions = found.source.header.extensions
+        texts = [_text(extension.get_content()) for extension in extensions]
+    elif found.source.format == "itk":
+        reader = silent_itk().ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        key = "label_names"
+        texts = [reader.GetMetaData(key)] if reader.HasMetaDataKey(key) else []
+    else:
+        texts = []
+    names: dict[int, str] = {}
+    for text in texts:
+        names.update(_table(text))
+    return names
+
+
+def _text(content: Any) -> str:
+    return content.decode(errors="replace") if isinstance(content, bytes) else str(content)
+
+
+def _table(text: str) -> dict[int, str]:
+    """Return the names in a table of labels; none where the text is something else."""
+    try:
+        told = json.loads(text.rstrip("\x00"))
+        return {int(value): str(name) for value, name in told.items()}
+    except (ValueError, AttributeError):
+        found = _CARET.findall(text)
+        return {int(value): html.unescape(name.strip()) for value, name in found}

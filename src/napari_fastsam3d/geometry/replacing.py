@@ -1,0 +1,61 @@
+"""Files written so that none is ever half written."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from napari_fastsam3d.errors import SaveError
+
+_ELSEWHERE = "Choose another folder, or make room; nothing that was there has changed."
+
+
+@contextmanager
+def replacing(target: Path, suffix: str) -> Generator[Path]:
+    """Give a temporary path in the folder of a file, and put it in its place at the end.
+
+    Whoever looks sees the old file or the whole new one. If anything fails the old one is left
+    as it was.
+
+    Parameters
+    ----------
+    target : Path
+        The file to be written.
+    suffix : str
+        How the temporary name ends, for writers that go by it.
+
+    Raises
+    ------
+    SaveError
+        If the file can't be written.
+    """
+    # A link stays a link; what it points to is replaced.
+    target = Path(os.path.realpath(target))
+    temporary = target.with_name(f".{uuid4().hex}{suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except (OSError, RuntimeError, MemoryError) as error:
+        raise SaveError(f"{target} was not written: {_reason(error)}.", _ELSEWHERE) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    lines = str(getattr(error, "strerror", None) or error or "out of memory").strip().splitlines()
+    return lines[-1].rstrip(".")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last through a power cut, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

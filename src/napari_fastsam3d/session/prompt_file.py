@@ -1,0 +1,200 @@
+"""A session as a file of prompts: what was clicked where, to be read, checked and replayed."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_fastsam3d import __version__
+from napari_fastsam3d.errors import FastSAM3DError, SaveError, SessionError
+from napari_fastsam3d.geometry.replacing import replacing
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.action import (
+    AcceptObject,
+    Action,
+    AddPrompt,
+    LockObject,
+    NewObject,
+    RecolourObject,
+    SetOverlap,
+)
+from napari_fastsam3d.session.action_json import action_from_json, prompt_from_json, prompt_to_json
+from napari_fastsam3d.session.colour import Colour
+from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.predictor import Predictor
+from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.session.state import ObjectState, SessionState
+
+_FORMAT = "napari-fastsam3d prompts"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """What a file of prompts says.
+
+    Parameters
+    ----------
+    path : Path
+    actions : tuple of Action
+        What makes its objects in an untouched session.
+    scan : str
+        Name of the scan.
+    scan_hash : str
+        SHA-256 of the scan, `Volume.content_hash`.
+    model : str or None
+        Name of the model that was used, where one was.
+    fingerprint : str or None
+        What tells its weights from others.
+    """
+
+    path: Path
+    actions: tuple[Action, ...]
+    scan: str
+    scan_hash: str
+    model: str | None
+    fingerprint: str | None
+
+    def check_scan(self, volume: Volume) -> None:
+        """Raise SessionError unless the prompts were made on this volume."""
+        if volume.content_hash != self.scan_hash:
+            raise SessionError(
+                f"{self.path.name} was made on another scan, {self.scan}: voxels or geometry of "
+                f"{volume.name} differ from it.",
+                "Open the scan that it was made on.",
+            )
+
+
+def save_prompts(
+    path: str | os.PathLike[str],
+    state: SessionState,
+    volume: Volume,
+    predictor: Predictor | None,
+) -> Path:
+    """Write a file of prompts, whole or not at all; see `Session.save_prompts`."""
+    target = Path(path).expanduser().absolute()
+    if target.suffix.lower() != ".json":
+        raise SaveError(
+            f"Prompts cannot be written as {target.name}.", "Use a name ending in .json."
+        )
+    data = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "program": f"napari-fastsam3d {__version__}",
+        "model": None if predictor is None else _model(predictor),
+        "scan": {
+            "name": volume.name,
+            "shape": volume.shape,
+            "affine": volume.affine.tolist(),
+            "sha256": volume.content_hash,
+        },
+        "overlap": state.overlap,
+        "labels": {str(each.value): each.name for each in state.objects},
+        "objects": [_object_to_json(each, volume) for each in state.objects],
+    }
+    with replacing(target, ".json") as temporary:
+        temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
+    return target
+
+
+def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
+    """Read a file of prompts.
+
+    Raises
+    ------
+    SessionError
+        If it can't be read, is damaged, or isn't such a file.
+    """
+    source = Path(path).expanduser()
+    try:
+        data = json.loads(source.read_text(encoding="utf-8"))
+        if data["format"] != _FORMAT or data["version"] > _VERSION:
+            raise KeyError("format")
+        actions = tuple(_actions(data))
+        replay(actions)
+        model = data["model"] or {}
+        scan = data["scan"]
+        return PromptFile(
+            source,
+            actions,
+            scan["name"],
+            scan["sha256"],
+            model.get("name"),
+            model.get("fingerprint"),
+        )
+    except OSError as error:
+        raise SessionError(
+            f"{source} cannot be read: {error.strerror or error}.", "Check the path."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, FastSAM3DError) as error:
+        raise SessionError(
+            f"{source.name} is no whole file of prompts.",
+            "Use a file that this program wrote, and this version or an older one.",
+        ) from error
+
+
+def _model(predictor: Predictor) -> dict[str, str]:
+    return {
+        "name": predictor.name,
+        "fingerprint": predictor.fingerprint,
+        "device": str(predictor.device),
+    }
+
+
+def _object_to_json(each: ObjectState, volume: Volume) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "name": each.name,
+        "value": each.value,
+        "colour": each.colour,
+        "prompts": [{**prompt_to_json(p), **_world(p, volume)} for p in each.prompts],
+        "locked": None if each.locked is None else each.locked.to_json(),
+        "accepted": each.accepted,
+    }
+
+
+def _world(prompt: Prompt, volume: Volume) -> dict[str, Any]:
+    """Return where a point, or the outer corners of a box, lie in RAS mm; for other readers."""
+    if isinstance(prompt, Point):
+        return {"world": volume.to_world(prompt.index).tolist()}
+    if isinstance(prompt, BoxPrompt):
+        corners = np.array([prompt.box.start, prompt.box.stop]) - 0.5
+        return {"world": volume.to_world(corners).tolist()}
+    return {}
+
+
+def _actions(data: Mapping[str, Any]) -> Iterator[Action]:
+    objects = data["objects"]
+    for each in objects:
+        yield NewObject(_int(each["id"]), str(each["name"]), _int(each["value"]))
+        yield RecolourObject(each["id"], _colour(each["colour"]))
+    prompts = [(prompt_from_json(p), each["id"]) for each in objects for p in each["prompts"]]
+    for prompt, number in sorted(prompts, key=lambda pair: pair[0].id):
+        yield AddPrompt(number, prompt)
+    yield from _rule(data["overlap"])
+    for each in objects:
+        if each["locked"] is not None:
+            kind = AcceptObject if each["accepted"] else LockObject
+            yield kind(each["id"], PackedMask.from_json(each["locked"]))
+
+
+def _rule(name: str) -> Iterator[Action]:
+    chosen = action_from_json({"do": "set_overlap", "rule": name})
+    if chosen != SetOverlap("keep"):
+        yield chosen
+
+
+def _colour(values: Any) -> Colour:
+    red, green, blue = map(float, values)
+    return (red, green, blue)
+
+
+def _int(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value

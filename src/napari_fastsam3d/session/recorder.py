@@ -1,0 +1,231 @@
+"""Keeps a session in its journal, in a thread of its own."""
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+from uuid import uuid4
+
+from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.journal import SUFFIX, Journal, Kept, KeptMask
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.request import Prompts, prompts_digest
+from napari_fastsam3d.session.worker import Worker
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JournalStatus:
+    """How safe the session is.
+
+    Parameters
+    ----------
+    state : {"off", "saving", "saved", "failed"}
+        "failed": the last changes are not on disk; it is tried again at each change.
+    error : JournalError or None
+        Why it failed.
+    """
+
+    state: Literal["off", "saving", "saved", "failed"] = "off"
+    error: JournalError | None = None
+
+
+def sessions_folder() -> Path:
+    """Return where journals are kept for this user."""
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("napari-fastsam3d", appauthor=False)) / "sessions"
+
+
+class Recorder:
+    """Writes what a session does, one change after the other, and never in the caller's thread.
+
+    The log in memory is the truth: what could not be written is written with the next change.
+
+    Parameters
+    ----------
+    volume : Volume
+        The journal is named after its content.
+    folder : Path
+    tell : callable
+        Told each `JournalStatus`, in the thread of the recorder.
+    """
+
+    def __init__(
+        self, volume: Volume, folder: Path, tell: Callable[[JournalStatus], object]
+    ) -> None:
+        self._volume = volume
+        self._folder = folder
+        self._tell = tell
+        self._worker = Worker("The thread of the journal")
+        self._lock = Lock()
+        self._masks: dict[int, tuple[Prompts, Mask, str]] = {}
+        self._facts = {"session": uuid4().hex}
+        self._facts_due = True
+        self._journal: Journal | None = None
+        self._offer: Kept | None = None
+        self._written = History()
+        self._wanted = History()
+        self._stopped = False
+
+    def open(self) -> "Future[Kept]":
+        """Find the journal of the volume and lock it; fails with JournalError."""
+        return self._worker.submit(self._open)
+
+    def resume(self, take: Callable[[Kept], None]) -> "Future[None]":
+        """Go on with what was found: give it to `take`, in the thread of the recorder."""
+        return self._worker.submit(self._resume, take)
+
+    def record(self, history: History) -> "Future[None]":
+        """Write the log as it is now; the future never fails."""
+        return self._worker.submit(self._record, history)
+
+    def keep_mask(self, number: int, prompts: Prompts, mask: Mask, model: str) -> None:
+        """Write an object's own mask when there is nothing else to do; the newest only."""
+        with self._lock:
+            waits = bool(self._masks)
+            self._masks[number] = (prompts, mask, model)
+        if not waits:
+            with suppress(SessionError):  # closed meanwhile
+                self._worker.submit(self._write_masks)
+
+    def keep_facts(self, facts: Mapping[str, str]) -> None:
+        """Write what is to be known beside the log; the newest only."""
+        with suppress(SessionError):  # closed meanwhile
+            self._worker.submit(self._note, dict(facts))
+
+    def discard(self) -> "Future[None]":
+        """Remove the journal, and keep nothing any more."""
+        return self._worker.submit(self._discard)
+
+    def wait(self) -> None:
+        """Block until all that was asked for so far is done."""
+        if not self._worker.is_current:
+            self._worker.submit(lambda: None).result()
+
+    def close(self) -> None:
+        """Write what is left and give the file free."""
+        self._worker.submit(self._close)
+        self._worker.close()
+
+    def _open(self) -> Kept:
+        try:
+            kept = self._opened().kept
+        except JournalError as error:
+            # Were it tried again, the work of the other session might be taken for this one's.
+            self._stopped = isinstance(error, JournalBusyError)
+            self._fail(error)
+            raise
+        self._offer = None if kept.is_empty else kept
+        self._tell(JournalStatus("saved"))
+        return kept
+
+    def _resume(self, take: Callable[[Kept], None]) -> None:
+        if self._offer is None:
+            raise JournalError("There is nothing to go on with.", "Begin with a click.")
+        take(self._offer)
+        self._facts["session"] = self._offer.facts.get("session", self._facts["session"])
+        self._wanted = self._offer.history
+        self._offer = None
+
+    def _record(self, history: History) -> None:
+        self._wanted = history
+        if self._stopped:
+            return
+        self._tell(JournalStatus("saving"))
+        try:
+            journal = self._own_journal()
+            self._put_facts(journal)
+            journal.put_record(self._written, history)
+        except JournalError as error:
+            self._fail(error)
+        except Exception as error:  # whatever it is, the session goes on
+            self._fail(JournalError(f"The journal failed: {error}.", "Save your masks."))
+        else:
+            self._written = history
+            self._tell(JournalStatus("saved"))
+
+    def _own_journal(self) -> Journal:
+        """Return the journal to be written; another session's that was found is put aside."""
+        journal = self._journal or self._opened()
+        kept = journal.kept
+        foreign = not kept.is_empty and kept.facts.get("session") != self._facts["session"]
+        if foreign and (self._offer is not None or self._written is kept.history):
+            self._offer = None
+            self._journal = None
+            journal.set_aside("before")
+            journal = self._opened()
+        return journal
+
+    def _opened(self) -> Journal:
+        path = self._folder / f"{self._volume.content_hash}{SUFFIX}"
+        self._journal = journal = Journal(path)
+        self._written = journal.kept.history
+        self._facts_due = True
+        return journal
+
+    def _fail(self, error: JournalError) -> None:
+        _log.warning("%s", error)
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        self._tell(JournalStatus("failed", error))
+
+    def _write_masks(self) -> None:
+        with self._lock:
+            masks, self._masks = self._masks, {}
+        self._write(
+            lambda journal: journal.put_masks(
+                {
+                    number: KeptMask(prompts_digest(prompts), PackedMask.of(mask), model)
+                    for number, (prompts, mask, model) in masks.items()
+                }
+            )
+        )
+
+    def _note(self, facts: Mapping[str, str]) -> None:
+        self._facts.update(facts)
+        self._facts_due = True
+        if self._wanted.entries:
+            self._write(self._put_facts)
+
+    def _put_facts(self, journal: Journal) -> None:
+        if self._facts_due:
+            journal.put_facts(self._facts)
+            self._facts_due = False
+
+    def _write(self, put: Callable[[Journal], None]) -> None:
+        """Write what can be made again; where that fails, the next change tries it all."""
+        if self._journal is None or self._offer is not None:
+            return
+        try:
+            put(self._journal)
+        except JournalError as error:
+            self._fail(error)
+
+    def _discard(self) -> None:
+        self._stopped = True
+        self._offer = None
+        if self._journal is not None:
+            journal, self._journal = self._journal, None
+            journal.discard()
+        self._tell(JournalStatus("off"))
+
+    def _close(self) -> None:
+        if self._wanted is not self._written and self._wanted.next_serial > 1:
+            self._record(self._wanted)
+        if self._journal is None:
+            return
+        if self._written == History():
+            self._journal.discard()
+        else:
+            self._journal.close()
+        self._journal = None

@@ -1,0 +1,43 @@
+"""Label maps taken apart into masks, and the names of files of one object each."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.mask_file import MASK_SUFFIXES
+from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.state import ObjectState
+
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
+
+def masks_of(labels: NDArray[np.unsignedinteger]) -> Iterator[tuple[int, Mask]]:
+    """Yield each value but 0 that a label map (I, J, K) holds, with its mask.
+
+    Nothing larger than the box of a label is made for it.
+    """
+    from scipy import ndimage
+
+    for value, slices in enumerate(ndimage.find_objects(labels), start=1):
+        if slices is not None:
+            start, stop = zip(*((part.start, part.stop) for part in slices), strict=True)
+            yield value, Mask.of(Box(start, stop), labels[slices] == value)
+
+
+def paths_of_each(path: Path, objects: Sequence[ObjectState]) -> list[Path]:
+    """Return a path beside `path` for each object, made of its name."""
+    suffix = next((end for end in MASK_SUFFIXES if path.name.lower().endswith(end)), path.suffix)
+    stem = path.name[: len(path.name) - len(suffix)]
+    names = [_NOT_IN_NAMES.sub("_", each.name).strip("_.") or str(each.value) for each in objects]
+    # Some systems take names for one that differ in nothing but capitals.
+    often = Counter(name.lower() for name in names)
+    told = [
+        f"{name}_{each.value}" if often[name.lower()] > 1 else name
+        for name, each in zip(names, objects, strict=True)
+    ]
+    return [path.with_name(f"{stem}_{name}{path.name[len(stem) :]}") for name in told]
