@@ -19,7 +19,7 @@ from napari_fastsam3d.training.cases import (
     load_case,
 )
 
-SMALLEST = 250
+SMALLEST = 120
 """Crop voxels that a target needs; smaller ones are drawn anew."""
 
 TRIES = 6
