@@ -14,10 +14,15 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path) -> Recipe:
+def recipe_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(RECIPE)
-    return read_recipe(path)
+    return path
+
+
+@pytest.fixture
+def recipe(recipe_file: Path) -> Recipe:
+    return read_recipe(recipe_file)
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
+from dataclasses import replace
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.pyramid_decoder import Masks
-from napari_fastsam3d.training.interaction import first_prompts, next_prompts
+from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.loss import intersection_over_union, soft_dice, step_loss
 
 SIZE = 16
+SEEDS = st.integers(0, 10_000)
 
 
 def block(low, high):
@@ -20,50 +24,108 @@ def cell(point):
     return tuple(int(v) // 2 for v in point)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000))
-def test_the_first_prompt_lies_in_the_structure_or_boxes_it(seed):
+def clicks(prompts, b=0):
+    return [
+        (cell(point), int(label))
+        for point, label in zip(prompts.points[b], prompts.labels[b], strict=True)
+        if label >= 0
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_the_first_prompt_lies_in_the_structure_boxes_it_or_corrects_a_mask(seed):
     truth = block((3, 4, 5), (9, 12, 11))
-    generator = torch.Generator().manual_seed(seed)
-    prompts = first_prompts(truth, 3, generator)
-    assert (prompts.labels[0, 0] == 1) or not prompts.box.isnan().any()
-    if prompts.labels[0, 0] == 1:
-        assert truth[0, 0][cell(prompts.points[0, 0])] == 1
-    if not prompts.box.isnan().any():
+    prompts = first_prompts(truth, 3, torch.Generator().manual_seed(seed))
+    given_mask = bool(prompts.previous.any())
+    boxed = not prompts.box.isnan().any()
+    assert given_mask or boxed or clicks(prompts)
+    for where, label in clicks(prompts):
+        assert truth[0, 0][where] == label
+        assert label == 1 or given_mask
+    if boxed:
         low, high = prompts.box[0]
         assert (low < high).all()
         assert (low < torch.tensor([9.0, 12, 15])).all()
         assert (high > torch.tensor([12.0, 18, 16])).all()
-    assert (prompts.labels[0, 1:] == -1).all()
+    assert len(clicks(prompts)) <= 1
+
+
+def test_every_kind_of_beginning_is_drawn():
+    truth = block((3, 4, 5), (9, 12, 11)).expand(200, -1, -1, -1, -1)
+    prompts = first_prompts(truth, 1, torch.Generator().manual_seed(0))
+    boxed = ~prompts.box.isnan().flatten(1).any(1)
+    pointed = (prompts.labels >= 0).any(1)
+    masked = prompts.previous.flatten(1).any(1)
+    for kind in (boxed & ~pointed, boxed & pointed, pointed & ~boxed & ~masked, masked):
+        assert 5 < kind.sum() < 180
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000))
-def test_the_next_click_corrects_an_error(seed):
+@given(SEEDS, st.integers(1, 4))
+def test_further_clicks_correct_errors_and_lie_apart(seed, most):
     truth, got = block((2, 2, 2), (9, 9, 9)), block((5, 5, 5), (14, 14, 14))
     logits = got * 8 - 4
     generator = torch.Generator().manual_seed(seed)
-    first = first_prompts(truth, 2, generator)
+    first = first_prompts(truth, 1 + most, generator)
     low = F.avg_pool3d(logits, 2)
-    prompts = next_prompts(first, 1, truth, logits, low, generator)
-    where = cell(prompts.points[0, 1])
-    assert truth[0, 0][where] != got[0, 0][where]
-    assert prompts.labels[0, 1] == truth[0, 0][where]
+    prompts = next_prompts(first, truth, logits, low, generator, most)
+    old, new = clicks(first), clicks(prompts)
     assert torch.equal(prompts.previous, low)
+    assert len(new) <= len(old) + most
+    for where, label in set(new) - set(old):
+        assert truth[0, 0][where] != got[0, 0][where]
+        assert label == truth[0, 0][where]
+    added = [where for where, label in new if (where, label) not in old]
+    for i, one in enumerate(added):
+        assert all(max(abs(a - b) for a, b in zip(one, two, strict=True)) > 2 for two in added[:i])
+
+
+def test_the_user_takes_a_click_back_now_and_then():
+    truth, got = block((2, 2, 2), (9, 9, 9)), block((5, 5, 5), (14, 14, 14))
+    generator = torch.Generator().manual_seed(0)
+    prompts = first_prompts(truth, 4, generator)
+    low = F.avg_pool3d(got, 2)
+    two = next_prompts(prompts, truth, got * 8 - 4, low, generator)
+    fewer = [
+        len(clicks(next_prompts(two, truth, got * 8 - 4, low, generator))) < len(clicks(two))
+        for _ in range(200)
+    ]
+    assert 2 <= sum(fewer) <= 40
+
+
+def test_there_are_never_more_clicks_than_room():
+    truth, got = block((2, 2, 2), (9, 9, 9)), block((5, 5, 5), (14, 14, 14))
+    generator = torch.Generator().manual_seed(1)
+    prompts = first_prompts(truth, 2, generator)
+    for _ in range(6):
+        prompts = next_prompts(prompts, truth, got * 8 - 4, F.avg_pool3d(got, 2), generator, 3)
+        assert prompts.points.shape[1] == 2
+        assert len(clicks(prompts)) <= 2
 
 
 def test_a_perfect_mask_gets_no_click():
     truth = block((2, 2, 2), (9, 9, 9))
     generator = torch.Generator().manual_seed(0)
     first = first_prompts(truth, 2, generator)
-    prompts = next_prompts(first, 1, truth, truth * 8 - 4, F.avg_pool3d(truth, 2), generator)
-    assert prompts.labels[0, 1] == -1
+    prompts = next_prompts(first, truth, truth * 8 - 4, F.avg_pool3d(truth, 2), generator)
+    assert clicks(prompts) == clicks(first)
+
+
+def test_places_that_no_sample_uses_are_left_out():
+    truth = block((3, 4, 5), (9, 12, 11))
+    prompts = first_prompts(truth, 5, torch.Generator().manual_seed(3))
+    labels = torch.tensor([[1, -1, 0, -1, -1]])
+    kept = used_points(replace(prompts, labels=labels))
+    assert kept.labels.tolist() == [[1, 0]]
+    assert torch.equal(kept.points, prompts.points[:, [0, 2]])
+    assert used_points(replace(prompts, labels=-labels.abs())).labels.shape == (1, 1)
 
 
 def test_dice_and_iou_by_hand():
     truth, half = block((0, 0, 0), (8, 8, 8)), block((0, 0, 0), (4, 8, 8))
     assert intersection_over_union(half * 20 - 10, truth).item() == 0.5
-    assert abs(soft_dice(half * 60 - 30, truth).item() - (1 - 513 / 769)) < 1e-4
+    assert soft_dice(half * 60 - 30, truth).item() == pytest.approx(1 - 513 / 769, abs=1e-4)
 
 
 def test_the_loss_prefers_the_better_mask():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from napari_fastsam3d.errors import TrainingError
@@ -38,3 +40,13 @@ def test_a_bad_recipe_is_refused_by_name(tmp_path, text, told):
 def test_an_absent_recipe_is_told(tmp_path):
     with pytest.raises(TrainingError, match="cannot be read"):
         read_recipe(tmp_path / "none.toml")
+
+
+def test_a_phase_with_a_rate_begins_a_cycle(recipe):
+    first, last = recipe.phases
+    cycled = replace(recipe, phases=(first, replace(last, steps=6, rate=0.5)))
+    assert [(c.start, c.steps, c.rate) for c in cycled.cycles] == [(0, 4, 1e-3), (4, 6, 0.5)]
+    rates = [learning_rate(cycled, step) for step in range(10)]
+    assert rates[4] == pytest.approx(0.25)
+    assert max(rates[:4]) == 1e-3
+    assert rates[5] == 0.5 > rates[9] > 0

@@ -62,14 +62,16 @@ def test_structures_know_their_extent(data):
     assert all(loaded.labels[tuple(seed)] == 1 for seed in structure.seeds)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_random_shapes_have_one_connected_target(seed):
+def test_random_shapes_mostly_have_one_connected_target():
     from scipy import ndimage
 
-    image, _, target = shapes.random_shapes(32, np.random.default_rng(seed))
-    assert np.isfinite(image).all()
-    assert target.any()
-    assert ndimage.label(target)[1] == 1
+    parts: list[int] = []
+    for seed in range(40):
+        image, _, target = shapes.random_shapes(32, np.random.default_rng(seed))
+        assert np.isfinite(image).all()
+        parts.append(int(ndimage.label(target)[1]))
+    assert min(parts) == 1
+    assert 0.7 < parts.count(1) / len(parts) < 1  # the rest are lesions that are asked for together
 
 
 def test_a_flip_moves_image_target_and_borders_alike():

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from napari_fastsam3d.training.recipe import Recipe
+    from napari_fastsam3d.training.trainer import Trainer
 
 
 def _recipe(path: Path | None) -> "Recipe":
@@ -22,7 +23,7 @@ def _recipe(path: Path | None) -> "Recipe":
         return read_recipe(shipped)
 
 
-def _bar() -> "Bar":
+def _bar(shown: bool) -> "Bar":
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
@@ -30,6 +31,7 @@ def _bar() -> "Bar":
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("IoU {task.fields[iou]:.3f}"),
+        disable=not shown,
     )
 
 
@@ -48,27 +50,39 @@ def train(
 ) -> None:
     """Train the default model; stops and goes on at any step.
 
+    For several GPUs: `torchrun --nproc-per-node N --no-python napari-fastsam3d train ...`, each of
+    which takes the recipe's batch of crops a step.
+
     Writes `weights.safetensors` and `weights.sha256` when the recipe is done, and draws the log
     as `log.png` where matplotlib is installed.
     """
+    from napari_fastsam3d.training import ranks
     from napari_fastsam3d.training.sample import Sampler
     from napari_fastsam3d.training.trainer import Trainer
 
     recipe = _recipe(config)
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
-    trainer = Trainer(recipe, sampler, out, device)
+    place, device = ranks.join(device)
+    trainer = Trainer(recipe, sampler, out, device, place)
     until = None if minutes is None else time.monotonic() + 60 * minutes
-    with _bar() as bar:
+    with _bar(place.first) as bar:
         task = bar.add_task("training", iou=0.0)
 
         def tell(step: int, steps: int, iou: float) -> None:
             bar.update(task, completed=step, total=steps, iou=iou)
 
         trainer.run(tell, until=until)
-    if trainer.step < recipe.steps:
-        typer.echo(f"stopped at step {trainer.step} of {recipe.steps}; the same command goes on")
+    ranks.leave()
+    if place.first:
+        _report(trainer)
+
+
+def _report(trainer: "Trainer") -> None:
+    if trainer.step < trainer.recipe.steps:
+        typer.echo(
+            f"stopped at step {trainer.step} of {trainer.recipe.steps}; the same command goes on"
+        )
         return
-    weights = trainer.export()
-    typer.echo(f"wrote {weights}")
+    typer.echo(f"wrote {trainer.export()}")
     if trainer.draw_log():
-        typer.echo(f"wrote {out / 'log.png'}")
+        typer.echo(f"wrote {trainer.folder / 'log.png'}")

@@ -1,4 +1,6 @@
-"""A simulated user: where the first click falls, and where the next one corrects."""
+"""A simulated user: where the first click falls, and where the next ones correct."""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -6,15 +8,21 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.pyramid_decoder import Prompts
 
+SURE = 8.0
+"""Logit of a cell that a mask given by the user fills; what the session feeds back for one."""
 
-def first_prompts(truth: Tensor, clicks: int, generator: torch.Generator) -> Prompts:
-    """Draw each sample's first prompt: a point anywhere inside, a box, or a box and a point.
+
+def first_prompts(truth: Tensor, room: int, generator: torch.Generator) -> Prompts:
+    """Draw what each sample begins with.
+
+    A point anywhere inside, a box, both, or a mask of somebody else, wrong here and there, with
+    a click that corrects it.
 
     Parameters
     ----------
     truth : Tensor
         (B, 1, S/2, S/2, S/2) share of each cell that belongs to the structure.
-    clicks : int
+    room : int
         Points that the prompts have room for.
     generator : torch.Generator
         Decides everything, on the CPU.
@@ -22,21 +30,106 @@ def first_prompts(truth: Tensor, clicks: int, generator: torch.Generator) -> Pro
     Returns
     -------
     Prompts
-        With `clicks` points a sample, unused ones labelled -1, and no previous mask.
+        With `room` points a sample, unused ones labelled -1; the previous mask is zeros where
+        none was given.
     """
-    batch, size = truth.shape[0], truth.shape[-1]
-    points = torch.zeros(batch, clicks, 3)
-    labels = torch.full((batch, clicks), -1)
+    batch = truth.shape[0]
+    points = torch.zeros(batch, room, 3)
+    labels = torch.full((batch, room), -1)
     box = torch.full((batch, 2, 3), torch.nan)
+    given = truth.new_zeros(truth.shape)
     kind = torch.rand(batch, generator=generator)
     for b in range(batch):
         if kind[b] < 0.25:
             box[b] = _loose_box(truth[b, 0] > 0.5, generator)
-        if kind[b] > 0.15 or box[b].isnan().any():
+        if kind[b] > 0.92:
+            given[b] = SURE * (2 * _spoilt(truth[b], generator) - 1)
+        elif kind[b] > 0.15 or box[b].isnan().any():
             points[b, 0] = _anywhere(truth[b, 0], generator)
             labels[b, 0] = 1
-    previous = truth.new_zeros(batch, 1, size // 2, size // 2, size // 2)
-    return Prompts(points, labels, box, previous)
+    previous = F.avg_pool3d(given, 2)
+    prompts = Prompts(points, labels, box, previous)
+    masked = (kind > 0.92).nonzero()[:, 0].tolist()
+    return _corrected(prompts, truth, given, generator, dict.fromkeys(masked, 1))
+
+
+def next_prompts(
+    prompts: Prompts,
+    truth: Tensor,
+    fine: Tensor,
+    low: Tensor,
+    generator: torch.Generator,
+    most: int = 1,
+) -> Prompts:
+    """Add clicks where the mask is most wrong, and feed the mask back.
+
+    A click falls in the deepest part of a large error, found by averaging the error over its
+    neighbourhood and blurring the choice with noise; a distance transform would cost more than
+    the network. Now and then the user takes an earlier click back instead.
+
+    Parameters
+    ----------
+    prompts : Prompts
+        Of the step before.
+    truth, fine : Tensor
+        (B, 1, S/2, S/2, S/2) share of the structure, and predicted logits.
+    low : Tensor
+        (B, 1, S/4, S/4, S/4) predicted logits, fed back.
+    generator : torch.Generator
+        Decides everything, on the CPU.
+    most : int
+        Clicks that a sample may get at once.
+    """
+    batch = truth.shape[0]
+    many = torch.rand(batch, generator=generator) < 0.4
+    counts = torch.where(many, torch.randint(1, most + 1, (batch,), generator=generator), 1)
+    labels = prompts.labels.clone()
+    for b in (torch.rand(batch, generator=generator) < 0.06).nonzero()[:, 0].tolist():
+        used = (labels[b] >= 0).nonzero()[:, 0]
+        if len(used) > 1:
+            labels[b, used[torch.randint(len(used), (1,), generator=generator)]] = -1
+            counts[b] = 0
+    left = replace(prompts, labels=labels, previous=low.detach().float())
+    return _corrected(left, truth, fine, generator, dict(enumerate(counts.tolist())))
+
+
+def used_points(prompts: Prompts) -> Prompts:
+    """Leave out the places for points that no sample of the batch uses; one at least stays."""
+    used = (prompts.labels >= 0).any(0)
+    used[0] |= not bool(used.any())
+    return replace(prompts, points=prompts.points[:, used], labels=prompts.labels[:, used])
+
+
+def _corrected(
+    prompts: Prompts,
+    truth: Tensor,
+    fine: Tensor,
+    generator: torch.Generator,
+    counts: dict[int, int],
+) -> Prompts:
+    """Add so many clicks to the samples named, each in an error of its own, while there is room."""
+    wanted, got = truth > 0.5, fine > 0
+    depths = torch.maximum(_depth(wanted & ~got), _depth(got & ~wanted))
+    size = truth.shape[-1]
+    points, labels = prompts.points.clone(), prompts.labels.clone()
+    for b, count in counts.items():
+        noise = torch.rand(depths[b, 0].shape, generator=generator)
+        choice = depths[b, 0] * (0.6 + 0.4 * noise)
+        for place in (labels[b] < 0).nonzero()[:count, 0].tolist():
+            best = choice.argmax()
+            if choice.flatten()[best] <= 0:
+                break
+            points[b, place] = _cell_centre(best, size, generator)
+            labels[b, place] = int(wanted[b].flatten()[best])
+            _clear_around(choice, best, size)
+    return replace(prompts, points=points, labels=labels)
+
+
+def _clear_around(choice: Tensor, flat: Tensor, size: int) -> None:
+    """Let no further click fall within an eighth of the crop of a cell."""
+    reach = max(1, size // 8)
+    cell = (flat // size**2, flat // size % size, flat % size)
+    choice[tuple(slice(max(0, int(c) - reach), int(c) + reach + 1) for c in cell)] = 0
 
 
 def _cell_centre(flat: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -57,60 +150,37 @@ def _anywhere(truth: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _loose_box(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Give the structure's box (2, 3) in crop indices, each face moved by up to a tenth."""
+    """Give the structure's box (2, 3) in crop indices, tight or loose.
+
+    Each face moves inwards by up to a twentieth of the side, or outwards by up to a fifth.
+    """
     where = mask.nonzero()
     if not len(where):
         return torch.full((2, 3), torch.nan)
     low, high = where.amin(0) * 2.0, where.amax(0) * 2.0 + 1
-    slack = (high - low + 1) * 0.1
-    low = low + slack * (2 * torch.rand(3, generator=generator) - 1.2)
-    high = high + slack * (2 * torch.rand(3, generator=generator) - 0.8)
+    side = (high - low + 1) * 0.2 * torch.rand(1, generator=generator)
+    low = low - side * (1.25 * torch.rand(3, generator=generator) - 0.25)
+    high = high + side * (1.25 * torch.rand(3, generator=generator) - 0.25)
     return torch.stack([torch.minimum(low, high - 1), high])
 
 
-def next_prompts(
-    prompts: Prompts,
-    step: int,
-    truth: Tensor,
-    fine: Tensor,
-    low: Tensor,
-    generator: torch.Generator,
-) -> Prompts:
-    """Add one click where the mask is most wrong, and feed the mask back.
-
-    The click falls in the deepest part of a large error, found by averaging the error over its
-    neighbourhood and blurring the choice with noise; a distance transform would cost more than
-    the network.
-
-    Parameters
-    ----------
-    prompts : Prompts
-        Of the step before.
-    step : int
-        Which of the points to fill.
-    truth, fine : Tensor
-        (B, 1, S/2, S/2, S/2) share of the structure, and predicted logits.
-    low : Tensor
-        (B, 1, S/4, S/4, S/4) predicted logits, fed back.
-    """
-    wanted, got = truth > 0.5, fine > 0
-    missed = _depth(wanted & ~got)
-    spilled = _depth(got & ~wanted)
-    size = truth.shape[-1]
-    points, labels = prompts.points.clone(), prompts.labels.clone()
-    for b in range(truth.shape[0]):
-        depth = torch.maximum(missed[b], spilled[b]).flatten()
-        noise = torch.rand(depth.shape, generator=generator)
-        best = (depth * (0.6 + 0.4 * noise)).argmax()
-        if depth[best] <= 0:
-            continue
-        points[b, step] = _cell_centre(best, size, generator)
-        labels[b, step] = int(wanted[b].flatten()[best])
-    return Prompts(points, labels, prompts.box, low.detach().float())
+def _spoilt(truth: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift a mask (1, D, H, W) by a few cells, and grow or shrink it."""
+    shift = torch.randint(-2, 3, (3,), generator=generator).tolist()
+    moved = torch.roll(truth, shift, (1, 2, 3))
+    change = int(torch.randint(3, (1,), generator=generator))
+    if change == 0:
+        return moved
+    sign = 1 if change == 1 else -1
+    return sign * F.max_pool3d(sign * moved, 3, stride=1, padding=1)
 
 
 def _depth(error: Tensor) -> Tensor:
     """Average an error map (B, 1, D, H, W) over 3^3 and 7^3 cells, inside the error only."""
     error_ = error.float()
     near = F.avg_pool3d(error_, 3, stride=1, padding=1)
-    return error_ * (near + F.avg_pool3d(error_, 7, stride=1, padding=3))
+    wide = error_
+    for axis in range(3):  # a wide box is three lines one after the other, at a fraction of it
+        line = tuple(7 if a == axis else 1 for a in range(3))
+        wide = F.avg_pool3d(wide, line, stride=1, padding=tuple(n // 2 for n in line))
+    return error_ * (near + wide)

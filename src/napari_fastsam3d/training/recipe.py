@@ -1,7 +1,7 @@
 """A training run's settings, read from a TOML file."""
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,40 @@ class Phase:
         Crops a step.
     clicks : int
         Steps of interaction a crop.
+    most : int
+        Clicks that a crop may get in one step after the first.
     cues : bool
         Whether the decoder is given its maps of similarity and reach.
+    rate : float or None
+        Peak learning rate of a cycle that begins with this phase, from the average of the weights
+        and with a fresh optimiser (Loshchilov and Hutter 2017); None goes on with the cycle that
+        runs.
     """
 
     steps: int
     crop: int
     batch: int
     clicks: int = 3
+    most: int = 1
     cues: bool = True
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A stretch of the run over which the learning rate rises and falls once.
+
+    Attributes
+    ----------
+    start, steps : int
+        Its first step, and how many it has.
+    rate : float
+        The learning rate at its peak.
+    """
+
+    start: int
+    steps: int
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -43,11 +68,11 @@ class Recipe:
     seed : int
         Seed of the weights, the samples and the clicks.
     learning_rate, weight_decay, clip : float
-        Of AdamW, and the largest gradient norm.
+        Of AdamW, the rate at the peak of the first cycle; and the largest gradient norm.
     warmup : int
-        Steps of linear rise of the learning rate.
+        Steps of linear rise of the learning rate at the beginning of a cycle.
     decay : float
-        Last fraction of the run over which the learning rate falls along a cosine.
+        Last fraction of a cycle over which the learning rate falls along a cosine.
     ema : float
         Decay of the moving average of the weights, per step.
     sources : dict of str to float
@@ -73,6 +98,22 @@ class Recipe:
     def steps(self) -> int:
         """All optimiser steps of the run."""
         return sum(phase.steps for phase in self.phases)
+
+    @property
+    def cycles(self) -> tuple[Cycle, ...]:
+        """The cycles of the learning rate, in order."""
+        found: list[Cycle] = []
+        start = 0
+        for phase in self.phases:
+            if phase.rate is not None or not found:
+                found.append(Cycle(start, 0, phase.rate or self.learning_rate))
+            found[-1] = replace(found[-1], steps=found[-1].steps + phase.steps)
+            start += phase.steps
+        return tuple(found)
+
+    def cycle_at(self, step: int) -> Cycle:
+        """Give the cycle that a step belongs to."""
+        return next(c for c in reversed(self.cycles) if step >= c.start)
 
     def phase_at(self, step: int) -> Phase:
         """Give the phase that a step belongs to."""

@@ -12,7 +12,7 @@ from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
 from napari_fastsam3d.training import augmentation, shapes
 from napari_fastsam3d.training.cases import LabelledVolume, Structure, load_case
 
-SMALLEST = 250
+SMALLEST = 120
 """Crop voxels that a target needs; smaller ones are drawn anew."""
 
 TRIES = 6

@@ -6,8 +6,10 @@ from napari_fastsam3d.training.recipe import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Rise linearly, stay, and fall along a half cosine over the last part of the run."""
-    rise = min(1.0, (step + 1) / max(1, recipe.warmup))
-    start = recipe.steps * (1 - recipe.decay)
-    progress = min(1.0, max(0.0, (step - start) / max(1.0, recipe.steps - start)))
-    return recipe.learning_rate * rise * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)
+    """Rise linearly, stay, and fall along a half cosine over the last part of each cycle."""
+    cycle = recipe.cycle_at(step)
+    done = step - cycle.start
+    rise = min(1.0, (done + 1) / max(1, recipe.warmup))
+    start = cycle.steps * (1 - recipe.decay)
+    progress = min(1.0, max(0.0, (done - start) / max(1.0, cycle.steps - start)))
+    return cycle.rate * rise * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)

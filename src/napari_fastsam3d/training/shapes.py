@@ -40,7 +40,7 @@ def paint(labels: NDArray[np.integer], rng: np.random.Generator) -> Array:
 
 
 def random_shapes(size: int, rng: np.random.Generator) -> tuple[Array, Inside, NDArray[np.bool_]]:
-    """Make a volume of touching regions, blobs, tubes and shells, and choose one of them.
+    """Make a volume of touching regions, blobs, tubes, shells and lesions, and choose one of them.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def random_shapes(size: int, rng: np.random.Generator) -> tuple[Array, Inside, N
     """
     labels = _regions(size, rng)
     for _ in range(int(rng.integers(2, 7))):
-        shape = (_blob, _tube, _shell)[rng.choice(3, p=(0.55, 0.3, 0.15))](size, rng)
+        kind = (_blob, _tube, _shell, _lesions)[rng.choice(4, p=(0.45, 0.25, 0.15, 0.15))]
+        shape = kind(size, rng)
         labels[shape] = labels.max() + 1
     whole = np.ones(size, bool)
     return paint(labels, rng), (whole, whole, whole), _choose(labels, rng)
@@ -66,8 +67,10 @@ def random_shapes(size: int, rng: np.random.Generator) -> tuple[Array, Inside, N
 
 def _choose(labels: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.bool_]:
     values, counts = np.unique(labels, return_counts=True)
-    usable = values[(counts > 200) & (counts < 0.4 * labels.size)]
+    usable = values[(counts > 120) & (counts < 0.4 * labels.size)]
     value = rng.choice(usable if usable.size else values)
+    if rng.random() < 0.15:  # all lesions together, as they are often labelled
+        return labels == value
     parts = np.zeros(labels.shape, np.int32)
     ndimage.label(labels == value, output=parts)
     sizes = np.bincount(parts.ravel())
@@ -121,6 +124,16 @@ def _tube(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     for seed in np.unique(seeds, axis=0):
         _stamp(tube, ball, seed)
     return tube
+
+
+def _lesions(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Scatter small balls around a place, some of them touching."""
+    lesions = np.zeros((size, size, size), bool)
+    centre, spread = rng.uniform(0.25, 0.75, 3) * size, size * rng.uniform(0.05, 0.3)
+    for _ in range(int(rng.integers(1, 13))):
+        place = np.clip(np.rint(rng.normal(centre, spread)), 0, size - 1).astype(int)
+        _stamp(lesions, _ball(float(rng.uniform(1.5, 5.0))), place)
+    return lesions
 
 
 def _ball(radius: float) -> NDArray[np.bool_]:

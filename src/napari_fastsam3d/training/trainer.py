@@ -15,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import save_pyramid
 from napari_fastsam3d.model.pyramid import PyramidNetwork
-from napari_fastsam3d.training.interaction import first_prompts, next_prompts
+from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.log_picture import draw_log
 from napari_fastsam3d.training.loss import intersection_over_union, step_loss
+from napari_fastsam3d.training.ranks import Ranks
 from napari_fastsam3d.training.recipe import Phase, Recipe
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.schedule import learning_rate
@@ -33,27 +34,31 @@ class _Batches(Dataset[tuple[Tensor, Tensor]]):
     sampler: Sampler
     phase: Phase
     first: int
+    ranks: Ranks
 
     def __len__(self) -> int:
         return self.phase.steps
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         torch.set_num_threads(1)
-        start = self.first + step * self.phase.batch
+        before = self.first + step * self.phase.batch * self.ranks.world
+        start = before + self.ranks.rank * self.phase.batch
         samples = [self.sampler.draw(start + i, self.phase.crop) for i in range(self.phase.batch)]
         images = torch.stack([torch.from_numpy(s.image) for s in samples])[:, None]
         targets = torch.stack([torch.from_numpy(s.target) for s in samples])[:, None]
         return images, targets
 
 
-def batches(recipe: Recipe, sampler: Sampler, step: int) -> Iterator[tuple[Phase, Tensor, Tensor]]:
+def batches(
+    recipe: Recipe, sampler: Sampler, step: int, ranks: Ranks
+) -> Iterator[tuple[Phase, Tensor, Tensor]]:
     """Yield (phase, images, targets) from a step to the end of the run, made in one worker."""
     first_sample, first_step = 0, 0
     for phase in recipe.phases:
         skipped = min(max(step - first_step, 0), phase.steps)
         if skipped < phase.steps:
             loader = DataLoader(
-                _Batches(sampler, phase, first_sample),
+                _Batches(sampler, phase, first_sample, ranks),
                 batch_size=None,
                 sampler=range(skipped, phase.steps),
                 num_workers=1,
@@ -61,7 +66,7 @@ def batches(recipe: Recipe, sampler: Sampler, step: int) -> Iterator[tuple[Phase
             )
             for images, targets in loader:
                 yield phase, images, targets
-        first_sample += phase.steps * phase.batch
+        first_sample += phase.steps * phase.batch * ranks.world
         first_step += phase.steps
 
 
@@ -77,11 +82,21 @@ class Trainer:
     folder : Path
         Receives `checkpoint.pt` and `log.jsonl`; a run found there goes on where it stopped.
     device : str
-        "cpu" or "cuda".
+        "cpu", "cuda" or one GPU such as "cuda:1".
+    ranks : Ranks
+        This process among several; each takes `batch` crops of its own a step.
     """
 
-    def __init__(self, recipe: Recipe, sampler: Sampler, folder: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        sampler: Sampler,
+        folder: Path,
+        device: str = "cpu",
+        ranks: Ranks | None = None,
+    ) -> None:
         self.recipe = recipe
+        self.ranks = ranks or Ranks()
         self.sampler = sampler
         self.folder = folder
         self.device = torch.device(device)
@@ -90,12 +105,7 @@ class Trainer:
         self.network = PyramidNetwork(recipe.network).to(self.device)
         self.average = PyramidNetwork(recipe.network).to(self.device)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.network, recipe.weight_decay),
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        self.optimizer = self._fresh_optimizer()
         folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
             self._resume()
@@ -104,16 +114,24 @@ class Trainer:
     def _checkpoint(self) -> Path:
         return self.folder / "checkpoint.pt"
 
+    def _fresh_optimizer(self) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            _parameter_groups(self.network, self.recipe.weight_decay),
+            lr=self.recipe.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+
     def run(self, progress: Progress, save_every: int = 100, until: float | None = None) -> None:
         """Train to the end of the recipe, or until `time.monotonic()` passes `until`."""
-        for phase, images, targets in batches(self.recipe, self.sampler, self.step):
+        for phase, images, targets in batches(self.recipe, self.sampler, self.step, self.ranks):
             started = time.perf_counter()
             entry = self._train_step(phase, images.to(self.device), targets.to(self.device))
             self.step += 1
             entry["seconds"] = time.perf_counter() - started
             self._log(entry)
             progress(self.step, self.recipe.steps, entry["iou"][-1])
-            out_of_time = until is not None and time.monotonic() > until
+            out_of_time = self.ranks.agree(until is not None and time.monotonic() > until)
             if self.step % save_every == 0 or out_of_time or self.step == self.recipe.steps:
                 self._save()
             if out_of_time:
@@ -136,8 +154,12 @@ class Trainer:
         return True
 
     def _train_step(self, phase: Phase, images: Tensor, targets: Tensor) -> dict[str, Any]:
-        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        number = self.step * self.ranks.world + self.ranks.rank
+        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
         rate = learning_rate(self.recipe, self.step)
+        if self.step and self.step == self.recipe.cycle_at(self.step).start:
+            self.network.load_state_dict(self.average.state_dict())
+            self.optimizer = self._fresh_optimizer()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.decoder.cues = phase.cues
@@ -149,6 +171,7 @@ class Trainer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.average([p.grad for p in self.network.parameters() if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
         self._update_average()
@@ -169,14 +192,15 @@ class Trainer:
         ious: list[float] = []
         with torch.autocast(self.device.type, torch.bfloat16):
             pyramid = self.network.encoder(images)
-            prompts = first_prompts(truth, phase.clicks, generator)
+            room = 1 + (phase.clicks - 1) * phase.most
+            prompts = first_prompts(truth, room, generator)
             for click in range(phase.clicks):
-                masks = self.network.decoder(pyramid, prompts)
+                masks = self.network.decoder(pyramid, used_points(prompts))
                 losses.append(step_loss(masks, truth))
                 ious.append(float(intersection_over_union(masks.fine, truth).mean()))
                 if click + 1 < phase.clicks:
                     prompts = next_prompts(
-                        prompts, click + 1, truth, masks.fine.detach(), masks.low, generator
+                        prompts, truth, masks.fine.detach(), masks.low, generator, phase.most
                     )
         return losses, ious
 
@@ -187,10 +211,14 @@ class Trainer:
             mean.lerp_(new, 1 - decay)
 
     def _log(self, entry: dict[str, Any]) -> None:
+        if not self.ranks.first:
+            return
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
     def _save(self) -> None:
+        if not self.ranks.first:
+            return
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -212,7 +240,8 @@ class Trainer:
                 f"{self._checkpoint} belongs to another network.", "Train in another folder."
             ) from error
         self.step = int(state["step"])
-        self._forget_unsaved_steps()
+        if self.ranks.first:
+            self._forget_unsaved_steps()
 
     def _forget_unsaved_steps(self) -> None:
         """Drop what the log says of steps after the checkpoint: they will be taken again."""
