@@ -207,3 +207,57 @@ def test_the_rules_follow_the_size_of_the_crop(size):
     assert crop.size == size
     assert chosen.keeps(crop, tuple(int(x) for x in np.round(crop.to_source([size // 2] * 3))))
     assert not chosen.keeps(crop, tuple(int(x) for x in np.round(crop.to_source([1, 30, 30]))))
+
+
+def blob(crop: Crop, box: Box) -> np.ndarray:
+    """Logits at half the crop's resolution that are positive in a box of its cells."""
+    logits = np.full((crop.size // 2,) * 3, -5, np.float32)
+    logits[box.slices] = 5
+    return logits
+
+
+FINE = CropPolicy(LARGE.volume, (0.5, 0.75, 1.5, 3.0), 1.5, SIZE)
+
+
+@given(
+    st.tuples(*[st.integers(0, 60)] * 3),
+    st.integers(1, 40),
+    st.tuples(*[st.integers(80, 300)] * 3),
+)
+def test_a_small_object_is_looked_at_from_near_by_with_room_around_it(corner, edge, click):
+    crop = FINE.at_click(click)
+    stop = tuple(min(64, c + edge) for c in corner)
+    cells = Box(corner, stop)
+    closer = FINE.closer(crop, blob(crop, cells), [])
+    longest = 2 * max(cells.shape) * crop.spacing
+    if closer is None:
+        assert 3.5 * (longest + 4) > SIZE * 0.75
+        return
+    assert closer.spacing < crop.spacing
+    assert 3.5 * (longest - 4) <= SIZE * closer.spacing
+    lowest = crop.to_source(np.array(cells.start) * 2.0 - 0.5)
+    highest = crop.to_source(np.array(cells.stop) * 2.0 - 0.5)
+    for place in (lowest, highest):
+        inside = np.clip(np.rint(place), 0, np.array(FINE.volume.shape) - 1)
+        assert closer.contains(tuple(int(v) for v in inside))
+
+
+def test_clicks_in_view_stay_in_view_from_near_by():
+    crop = FINE.at_click((200, 200, 300))
+    small = blob(crop, Box((30, 30, 30), (33, 33, 33)))
+    assert FINE.closer(crop, small, []).spacing == 0.5
+    far = tuple(int(v) for v in np.rint(crop.to_source([100, 64, 64])))
+    kept = FINE.closer(crop, small, [far])
+    assert kept is None or kept.contains(far)
+
+
+def test_nothing_large_and_nothing_at_all_is_looked_at_from_near_by():
+    crop = FINE.at_click((200, 200, 300))
+    assert FINE.closer(crop, blob(crop, Box((0, 0, 0), (40, 40, 40))), []) is None
+    assert FINE.closer(crop, blob(crop, Box((0, 0, 0), (0, 0, 0))), []) is None
+
+
+def test_a_crop_is_never_much_finer_than_the_scan():
+    coarse = policy((60, 60, 60), (4.0, 4.0, 4.0))
+    crop = coarse.at_click((30, 30, 30))
+    assert coarse.closer(crop, blob(crop, Box((30, 30, 30), (33, 33, 33))), []) is None

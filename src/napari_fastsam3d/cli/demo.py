@@ -170,10 +170,11 @@ def _calls(state: "SessionState") -> "dict[str, list[Call]]":
 
 
 def _call(prompt: "Prompt") -> "Call":
-    from napari_fastsam3d.session import Point
+    from napari_fastsam3d.session import BoxPrompt, Point
 
     if isinstance(prompt, Point):
         return "add_point", [prompt.index, prompt.positive]
+    assert isinstance(prompt, BoxPrompt)  # the script of the demonstration has nothing else
     return "add_box", [prompt.box.start, prompt.box.stop]
 
 

@@ -26,7 +26,7 @@ in the third: mean Dice of a click 0.40 instead of 0.24.
 class PyramidPredictor(Predictor):
     """Runs a `PyramidNetwork`: all prompts so far at each step, boxes too, masks at half size."""
 
-    spacings = (0.75, 1.5, 3.0)
+    spacings = (0.53, 0.75, 1.06, 1.5, 2.12, 3.0)
     start_spacing = 1.5
     feeds = "cumulative"
     accepts_boxes = True

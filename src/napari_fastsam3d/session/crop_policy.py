@@ -23,6 +23,10 @@ _LATTICE = 1 / 8
 _BOX_MARGIN = 0.5
 # Part of a face of the crop that a mask must cover to be held cut off by it.
 _CUT_OFF = 0.005
+# How many times its own length a structure needs around it to be looked at more closely, and the
+# finest crop voxel as a part of the smallest voxel size: anything closer is only a blur.
+_ROOM = 3.5
+_FINEST = 0.3
 _DECIMALS = 6
 
 
@@ -137,11 +141,34 @@ class CropPolicy:
         coarser = [spacing for spacing in self.spacings if spacing > crop.spacing]
         if not coarser or not self.cuts_off(crop, logits):
             return None
-        content = self._extent(crop, logits)
-        seen = [p for p in points if crop.contains(p)]
-        if seen:
-            content = content.union(Box.around_points(self.volume.canonical.to_target(seen)))
-        return self._crop(_centre(content), coarser[0])
+        return self._crop(_centre(self._content(crop, logits, points)), coarser[0])
+
+    def closer(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Crop | None:
+        """Return the crop of a finer rung if the object is small in a crop.
+
+        Parameters
+        ----------
+        crop : Crop
+        logits : ndarray of float32, shape (F, F, F)
+            What was predicted over it; positive inside the object.
+        points : sequence of tuple of int
+            Clicks, source index; those in the crop stay in view.
+
+        Returns
+        -------
+        Crop or None
+            The finest rung that holds several times the object, centred on it; None where none
+            does, or nothing was predicted.
+        """
+        if not (logits > 0).any():
+            return None
+        content = self._content(crop, logits, points)
+        longest = max(n * size for n, size in zip(content.shape, crop.voxel_size, strict=True))
+        finest = _FINEST * min(self.volume.spacing)
+        for spacing in self.spacings:
+            if finest <= spacing < crop.spacing and _ROOM * longest <= self.size * spacing:
+                return self._crop(_centre(content), spacing)
+        return None
 
     def cuts_off(self, crop: Crop, logits: Floats) -> bool:
         """Whether the object covers part of a face of the crop where the volume goes on."""
@@ -205,6 +232,14 @@ class CropPolicy:
             if goes_on_above and content.stop[d] - 0.5 > high:
                 return False
         return True
+
+    def _content(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Box:
+        """Return the canonical box of a prediction and of the clicks that the crop sees."""
+        content = self._extent(crop, logits)
+        seen = [p for p in points if crop.contains(p)]
+        if seen:
+            content = content.union(Box.around_points(self.volume.canonical.to_target(seen)))
+        return content
 
     def _extent(self, crop: Crop, logits: Floats) -> Box:
         """Return the canonical box of the positive cells of a prediction."""

@@ -157,6 +157,7 @@ class Replay:
         while wider := self._wider(sight, prompts):
             # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
             sight = self._look(wider, before, prompts)
+        sight = self._closer(sight, before, prompts)
         return self._finished(before, sight, prompts)
 
     def _by_hand(self, before: Step, mask: Mask) -> Step:
@@ -179,6 +180,18 @@ class Replay:
             return None
         clicks = [p.index for p in prompts if isinstance(p, Point)]
         return self._policy.wider(sight.crop, sight.logits, clicks)
+
+    def _closer(self, sight: _Sight, before: Step, prompts: Sequence[Prompt]) -> _Sight:
+        """Look again at a small object from near by; keep what was seen if that doesn't hold it."""
+        if not isinstance(prompts[-1], Point):
+            return sight
+        clicks = [p.index for p in prompts if isinstance(p, Point)]
+        crop = self._policy.closer(sight.crop, sight.logits, clicks)
+        if crop is None:
+            return sight
+        near = self._look(crop, before, prompts)
+        lost = not (near.logits > 0).any() or self._policy.cuts_off(crop, near.logits)
+        return sight if lost else near
 
     def _look(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> _Sight:
         previous = before.low if crop == before.crop else fed_back(before.mask, crop)

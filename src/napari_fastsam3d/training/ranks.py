@@ -12,7 +12,7 @@ from napari_fastsam3d.errors import TrainingError
 
 @dataclass(frozen=True)
 class Ranks:
-    """Where a process stands among those of a run; each draws samples of its own, all take the same step.
+    """Where a process stands among those of a run, which draw their own samples and step together.
 
     Attributes
     ----------
