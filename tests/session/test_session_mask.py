@@ -55,6 +55,8 @@ def test_union_and_change_are_those_of_the_arrays(a, b):
     assert np.array_equal(one.union(other).volume(SHAPE), a | b)
     assert one.changed_box(other) == (Box.of_mask(a ^ b) or NOWHERE)
     assert one.equals(other) == np.array_equal(a, b)
+    total = a.sum() + b.sum()
+    assert one.agreement(other) == (2 * (a & b).sum() / total if total else 1)
 
 
 @given(arrays(), st.tuples(*[st.integers(-1, 8)] * 3))

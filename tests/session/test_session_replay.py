@@ -232,3 +232,39 @@ def test_clicks_are_obeyed_after_every_step(volume, feeds):
     for length in range(1, 9):
         mask = replay.step(prompts[:length]).mask
         assert all(mask.contains(p.index) == p.positive for p in prompts[:length])
+
+
+PEA = (40, 52, 33)
+
+
+def pea() -> Volume:
+    """A small bright ball in a large dark volume."""
+    voxels = np.zeros((80, 80, 80), dtype=np.int16)
+    away = np.indices(voxels.shape) - np.reshape(PEA, (3, 1, 1, 1))
+    voxels[(away**2).sum(axis=0) <= 7**2] = 100
+    return Volume.from_array(voxels)
+
+
+class BlindNearby(BrightnessModel):
+    """Finds nothing in whatever fills much of what it looks at."""
+
+    def _logits(self, image, points, labels, box, previous):
+        logits = super()._logits(image, points, labels, box, previous)
+        return logits if (logits > 0).mean() < 0.003 else np.full_like(logits, -self.tolerance)
+
+
+def test_a_small_structure_is_looked_at_from_near_by():
+    volume, click = pea(), Point(1, PEA)
+    far = Replay(volume, BrightnessModel(64, spacings=(2.0,))).step([click])
+    near = Replay(volume, BrightnessModel(64, spacings=(0.5, 1.0, 2.0))).step([click])
+    assert (far.crop.spacing, near.crop.spacing) == (2.0, 1.0)
+    wanted = volume.voxels > 50
+    assert dice(near.mask.volume((80,) * 3), wanted) > dice(far.mask.volume((80,) * 3), wanted)
+
+
+def test_a_look_from_near_by_that_finds_less_is_not_trusted():
+    volume, click = pea(), Point(1, PEA)
+    step = Replay(volume, BlindNearby(64, spacings=(1.0, 2.0))).step([click])
+    only_far = Replay(volume, BlindNearby(64, spacings=(2.0,))).step([click])
+    assert step.crop.spacing == 2.0
+    assert step.mask.equals(only_far.mask)

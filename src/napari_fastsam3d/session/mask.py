@@ -145,6 +145,15 @@ class Mask:
         left[_slices(both, self.box)] &= ~other.voxels[_slices(both, other.box)]
         return Mask.of(self.box, left)
 
+    def agreement(self, other: "Mask") -> float:
+        """Return the Dice coefficient of two masks, 0 to 1; 1 where both are empty."""
+        total = np.count_nonzero(self.voxels) + np.count_nonzero(other.voxels)
+        both = self.box.intersection(other.box)
+        if both.is_empty:
+            return float(total == 0)
+        shared = self.voxels[_slices(both, self.box)] & other.voxels[_slices(both, other.box)]
+        return 2 * int(np.count_nonzero(shared)) / total
+
     def changed_box(self, other: "Mask") -> Box:
         """Return the tightest source box around the voxels that only one of the two holds.
 

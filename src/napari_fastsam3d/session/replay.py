@@ -32,6 +32,10 @@ from napari_fastsam3d.session.prompt import (
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
 _BYTES_KEPT = 256 << 20
+# Dice of a look from near by with the look before, under which it is not trusted, and the number
+# of clicks from which on it is.
+_AGREEMENT = 0.6
+_ENOUGH_CLICKS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +186,11 @@ class Replay:
         return self._policy.wider(sight.crop, sight.logits, clicks)
 
     def _closer(self, sight: _Sight, before: Step, prompts: Sequence[Prompt]) -> _Sight:
-        """Look again at a small object from near by; keep what was seen if that doesn't hold it."""
+        """Look again at a small object from near by; keep what was seen where that loses it.
+
+        After few clicks what looks small may be part of something larger, of which the near look
+        would see too little: then both looks have to agree.
+        """
         if not isinstance(prompts[-1], Point):
             return sight
         clicks = [p.index for p in prompts if isinstance(p, Point)]
@@ -191,7 +199,13 @@ class Replay:
             return sight
         near = self._look(crop, before, prompts)
         lost = not (near.logits > 0).any() or self._policy.cuts_off(crop, near.logits)
-        return sight if lost else near
+        if lost or (len(clicks) < _ENOUGH_CLICKS and not self._agree(sight, near)):
+            return sight
+        return near
+
+    def _agree(self, far: _Sight, near: _Sight) -> bool:
+        seen, again = (Mask.of(*sight.crop.paste_mask(sight.logits)) for sight in (far, near))
+        return seen.inside(near.crop.box).agreement(again) >= _AGREEMENT
 
     def _look(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> _Sight:
         previous = before.low if crop == before.crop else fed_back(before.mask, crop)
