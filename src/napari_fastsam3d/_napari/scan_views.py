@@ -13,7 +13,16 @@ from psygnal import Signal
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
 from napari_fastsam3d._napari.frame import Frame, frame_of_layer, scan_in
 from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d.session import BoxPrompt, ModelThread, Session, SessionState
+from napari_fastsam3d.session import (
+    BoxPrompt,
+    Edit,
+    MaskPrompt,
+    ModelThread,
+    Point,
+    Prompt,
+    Session,
+    SessionState,
+)
 
 Key = tuple[Hashable, tuple[int, ...]]
 
@@ -154,9 +163,18 @@ def repeat(state: SessionState, view: SessionView) -> None:
         view.run("new_object", each.name)
         ids[each.id] = view.session.state.current
         for prompt in each.prompts:
-            if isinstance(prompt, BoxPrompt):
-                view.run("add_box", prompt.box.start, prompt.box.stop)
-            else:
-                view.run("add_point", prompt.index, prompt.positive)
+            _repeat_prompt(prompt, view)
     if state.current is not None:
         view.run("select_object", ids[state.current])
+
+
+def _repeat_prompt(prompt: Prompt, view: SessionView) -> None:
+    match prompt:
+        case Point():
+            view.run("add_point", prompt.index, prompt.positive)
+        case BoxPrompt():
+            view.run("add_box", prompt.box.start, prompt.box.stop)
+        case Edit():
+            view.run("edit_mask", prompt.added.unpack(), prompt.removed.unpack())
+        case MaskPrompt():  # a mask to begin with: what the user was given is what is edited
+            view.run("edit_mask", prompt.mask.unpack(), None)

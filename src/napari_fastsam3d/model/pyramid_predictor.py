@@ -80,8 +80,8 @@ class PyramidPredictor(Predictor):
         one = self._answer(encoded, middle, np.append(labels, 1), box, previous)
         other = self._answer(encoded, points, labels, box, previous)
         return Segmentation(
-            (one.low + other.low) / 2,
-            (one.fine + other.fine) / 2,
+            np.float32(0.5) * (one.low + other.low),
+            np.float32(0.5) * (one.fine + other.fine),
             (one.quality + other.quality) / 2,
         )
 
