@@ -11,9 +11,6 @@ from napari_fastsam3d.model.pyramid import PyramidNetwork
 from napari_fastsam3d.model.pyramid_decoder import Masks, Prompts
 from napari_fastsam3d.model.pyramid_encoder import Pyramid
 
-LEAST_AGREEMENT = 0.25
-"""IoU of a mask's extent with its box, under which the box's middle is taken to be empty."""
-
 EDGE = 5
 """Crop voxels that a positive point is kept from the crop's faces, as the network is told of it.
 
@@ -73,17 +70,20 @@ class PyramidPredictor(Predictor):
     ) -> Segmentation:
         """Answer one step of interaction; see `Predictor.segment`.
 
-        A box without a positive point is read with a point in its middle, which lies in most
-        structures. Where that finds next to nothing of the box's extent, as in a bowed structure
-        around an empty middle, it is read without.
+        A box without a positive point is read twice, with a point in its middle, which lies in
+        most structures, and without, for bowed ones around an empty middle; the logits are
+        averaged. On training cases that beat either reading, and any choice between them.
         """
         if box is None or (labels == 1).any():
             return self._answer(encoded, points, labels, box, previous)
         middle = np.concatenate([points.reshape(-1, 3), box.mean(axis=0, keepdims=True)])
-        answer = self._answer(encoded, middle, np.append(labels, 1), box, previous)
-        if agreement(answer.fine, box) >= LEAST_AGREEMENT:
-            return answer
-        return self._answer(encoded, points, labels, box, previous)
+        one = self._answer(encoded, middle, np.append(labels, 1), box, previous)
+        other = self._answer(encoded, points, labels, box, previous)
+        return Segmentation(
+            (one.low + other.low) / 2,
+            (one.fine + other.fine) / 2,
+            (one.quality + other.quality) / 2,
+        )
 
     def _answer(
         self,
@@ -149,23 +149,3 @@ def away_from_faces(points: Floats, labels: NDArray[np.int64], size: int) -> Flo
     """
     inner = np.clip(points, EDGE, size - 1 - EDGE)
     return np.where(labels[:, None] == 1, inner, points)
-
-
-def agreement(fine: Floats, box: Floats) -> float:
-    """Give the IoU of a mask's extent with the box it was asked for.
-
-    Parameters
-    ----------
-    fine : ndarray of float32
-        (F, F, F) logits over a crop of 2 F voxels along each axis.
-    box : ndarray of float32
-        (2, 3) lowest and highest corner, crop indices, both inside.
-    """
-    where = [np.flatnonzero((fine > 0).any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
-    if not all(axis.size for axis in where):
-        return 0.0
-    low = np.array([2 * axis[0] for axis in where])
-    high = np.array([2 * axis[-1] + 2 for axis in where])
-    first, last = box[0], box[1] + 1
-    shared = np.prod(np.clip(np.minimum(high, last) - np.maximum(low, first), 0, None))
-    return float(shared / (np.prod(high - low) + np.prod(last - first) - shared))

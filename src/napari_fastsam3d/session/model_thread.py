@@ -40,7 +40,7 @@ class ModelThread:
         self._device = device
         self._predictor = None if isinstance(model, str | PathLike) else model
         self._closed = False
-        self._worker = Worker("The thread of the model")
+        self._worker = Worker("model")
 
     def __enter__(self) -> "ModelThread":
         return self

@@ -66,7 +66,7 @@ class Recorder:
         self._volume = volume
         self._folder = folder
         self._tell = tell
-        self._worker = Worker("The thread of the journal")
+        self._worker = Worker("journal")
         self._lock = Lock()
         self._masks: dict[int, tuple[Prompts, Mask, str]] = {}
         self._masks_due: set[int] = set()

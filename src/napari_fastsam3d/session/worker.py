@@ -25,7 +25,7 @@ class Worker:
     Parameters
     ----------
     name : str
-        What the thread is called; errors begin with it.
+        What the thread is for, one word; in its name and in errors.
     """
 
     def __init__(self, name: str) -> None:
@@ -68,7 +68,7 @@ class Worker:
             thread = self._thread if self._thread is not thread else None
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"fastsam3d-{self._name}", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
@@ -91,7 +91,7 @@ class Worker:
         with self._lock:
             self._start()
         if running is not None and not running.done():
-            running.set_exception(SessionError(f"{self._name} died.", "Try again."))
+            running.set_exception(SessionError(f"The thread of the {self._name} died.", "Try again."))
 
 
 def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
