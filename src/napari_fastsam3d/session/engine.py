@@ -146,11 +146,11 @@ class Engine:
         with self._lock:
             return [] if self._unanswered else self._board.behind(self._history.state)
 
-    def keep(self, recorder: Recorder) -> None:
-        """Keep the log on disk from now on, with what was done so far."""
+    def keep(self, recorder: Recorder) -> Future[Kept]:
+        """Keep the log on disk from now on, with what was done so far; gives what was found."""
         with self._lock:
             self._check_open()
-            self.keeping.begin(recorder, self._history)
+            return self.keeping.begin(recorder, self._history)
 
     def take(self, kept: Kept) -> None:
         """Go on where a journal ends; masks that it lacks are asked of the model."""

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -61,12 +61,15 @@ class Kept:
         What was noted beside the log: versions, names, the view.
     damage : str or None
         What was found damaged, a sentence; None where all is whole.
+    saved : datetime or None
+        When it was written last, local time.
     """
 
     history: History
     masks: Mapping[int, KeptMask]
     facts: Mapping[str, str]
     damage: str | None = None
+    saved: datetime | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -116,7 +119,9 @@ class Journal:
         self.path = path
         with _failing_legibly(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._database, self.kept = _opened(path)
+            saved = _last_written(path)
+            self._database, kept = _opened(path)
+            self.kept = replace(kept, saved=saved)
             self._identity = _identity(path)
             (self._number,) = self._database.execute(
                 "select coalesce(max(number), 0) from records"
@@ -184,6 +189,8 @@ def _locked(path: Path) -> sqlite3.Connection:
     """Open a database for this process alone."""
     # Used by one thread at a time, which need not be the one that opened it.
     database = sqlite3.connect(path, timeout=0, check_same_thread=False)
+    # A damaged letter must not keep the rest from being read.
+    database.text_factory = _text
     try:
         # Locked before the write-ahead log is first used, so that no shared memory is needed and
         # a home folder on a network serves too.
@@ -200,6 +207,10 @@ def _locked(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def _read(database: sqlite3.Connection, path: Path) -> Kept:
@@ -322,6 +333,11 @@ def _copied_aside(path: Path) -> Path:
         if old.exists():
             shutil.copyfile(old, new)
     return aside
+
+
+def _last_written(path: Path) -> datetime | None:
+    times = [part.stat().st_mtime for part in _files(path) if part.exists()]
+    return datetime.fromtimestamp(max(times)) if times else None
 
 
 def _identity(path: Path) -> tuple[int, int]:

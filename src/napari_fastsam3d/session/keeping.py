@@ -5,6 +5,7 @@ from concurrent.futures import Future
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder
@@ -37,14 +38,27 @@ class Keeping:
         self._predictor: Predictor | None = None
         self._made_with: str | None = None
 
-    def begin(self, recorder: Recorder, history: History) -> None:
-        """Keep from now on, with what was done so far; SessionError if there is a journal."""
+    def begin(self, recorder: Recorder, history: History) -> Future[Kept]:
+        """Open a recorder and keep from now on, with what was done so far.
+
+        Returns
+        -------
+        Future of Kept
+            What was found.
+
+        Raises
+        ------
+        SessionError
+            If there is a journal; then the recorder is left alone.
+        """
         if self.recorder is not None:
             raise SessionError("The session has a journal.", "Go on with that one.")
         self.recorder = recorder
+        found = recorder.open()
         self._keep_model()
         if history.entries:
             recorder.record(history)
+        return found
 
     def tell(self, status: JournalStatus) -> None:
         """Remember and tell how safe the session is."""

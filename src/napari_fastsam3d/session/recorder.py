@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Literal
 from uuid import uuid4
 
+from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.history import History
@@ -68,9 +69,15 @@ class Recorder:
         self._worker = Worker("journal")
         self._lock = Lock()
         self._masks: dict[int, tuple[Prompts, Mask, str]] = {}
-        self._facts = {"session": uuid4().hex}
+        self._masks_due: set[int] = set()
+        self._facts = {
+            "session": uuid4().hex,
+            "scan": volume.name,
+            "program": f"napari-fastsam3d {__version__}",
+        }
         self._facts_due = True
         self._journal: Journal | None = None
+        self._is_foreign = False
         self._offer: Kept | None = None
         self._written = History()
         self._wanted = History()
@@ -91,8 +98,9 @@ class Recorder:
     def keep_mask(self, number: int, prompts: Prompts, mask: Mask, model: str) -> None:
         """Write an object's own mask when there is nothing else to do; the newest only."""
         with self._lock:
-            waits = bool(self._masks)
+            waits = bool(self._masks_due)
             self._masks[number] = (prompts, mask, model)
+            self._masks_due.add(number)
         if not waits:
             with suppress(SessionError):  # closed meanwhile
                 self._worker.submit(self._write_masks)
@@ -132,7 +140,7 @@ class Recorder:
         if self._offer is None:
             raise JournalError("There is nothing to go on with.", "Begin with a click.")
         take(self._offer)
-        self._facts["session"] = self._offer.facts.get("session", self._facts["session"])
+        self._is_foreign = False
         self._wanted = self._offer.history
         self._offer = None
 
@@ -142,10 +150,14 @@ class Recorder:
             return
         self._tell(JournalStatus("saving"))
         try:
-            journal = self._own_journal()
-            self._put_facts(journal)
-            journal.put_record(self._written, history)
+            try:
+                self._put(history)
+            except JournalError:
+                # Opened anew, it may serve: the file may have been removed, and is made again.
+                self._let_go()
+                self._put(history)
         except JournalError as error:
+            self._stopped = isinstance(error, JournalBusyError)
             self._fail(error)
         except Exception as error:  # whatever it is, the session goes on
             self._fail(JournalError(f"The journal failed: {error}.", "Save your masks."))
@@ -153,12 +165,15 @@ class Recorder:
             self._written = history
             self._tell(JournalStatus("saved"))
 
+    def _put(self, history: History) -> None:
+        journal = self._own_journal()
+        self._put_facts(journal)
+        journal.put_record(self._written, history)
+
     def _own_journal(self) -> Journal:
         """Return the journal to be written; another session's that was found is put aside."""
         journal = self._journal or self._opened()
-        kept = journal.kept
-        foreign = not kept.is_empty and kept.facts.get("session") != self._facts["session"]
-        if foreign and (self._offer is not None or self._written is kept.history):
+        if self._is_foreign:
             self._offer = None
             self._journal = None
             journal.set_aside("before")
@@ -169,19 +184,29 @@ class Recorder:
         path = self._folder / f"{self._volume.content_hash}{SUFFIX}"
         self._journal = journal = Journal(path)
         self._written = journal.kept.history
+        same = journal.kept.facts.get("session") == self._facts["session"]
+        self._is_foreign = not (journal.kept.is_empty or same)
         self._facts_due = True
+        with self._lock:
+            self._masks_due.update(self._masks)
         return journal
 
     def _fail(self, error: JournalError) -> None:
         _log.warning("%s", error)
+        self._let_go()
+        self._tell(JournalStatus("failed", error))
+
+    def _let_go(self) -> None:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
-        self._tell(JournalStatus("failed", error))
 
     def _write_masks(self) -> None:
+        if self._journal is None or self._is_foreign:
+            return
         with self._lock:
-            masks, self._masks = self._masks, {}
+            masks = {number: self._masks[number] for number in self._masks_due}
+            self._masks_due.clear()
         self._write(
             lambda journal: journal.put_masks(
                 {
@@ -204,7 +229,7 @@ class Recorder:
 
     def _write(self, put: Callable[[Journal], None]) -> None:
         """Write what can be made again; where that fails, the next change tries it all."""
-        if self._journal is None or self._offer is not None:
+        if self._journal is None or self._is_foreign:
             return
         try:
             put(self._journal)
@@ -224,8 +249,7 @@ class Recorder:
             self._record(self._wanted)
         if self._journal is None:
             return
+        self._write_masks()
         if self._written == History():
             self._journal.discard()
-        else:
-            self._journal.close()
-        self._journal = None
+        self._let_go()

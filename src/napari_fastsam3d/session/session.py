@@ -248,9 +248,7 @@ class Session(Verbs):
         """
         chosen = sessions_folder() if folder is None else Path(folder).expanduser()
         recorder = Recorder(self.volume, chosen, self._engine.keeping.tell)
-        found = recorder.open()
-        self._engine.keep(recorder)
-        return found
+        return self._engine.keep(recorder)
 
     def resume(self) -> "Future[None]":
         """Go on with what `keep_journal` found; returns at once.
