@@ -169,12 +169,22 @@ def test_a_scan_s_oddities_are_told_as_notes(tmp_path: Path, tiny_weights: Path,
     assert any(line.startswith("note: ") for line in capsys.readouterr().err.splitlines())
 
 
+def heed_ctrl_c() -> None:
+    # A shell lets what it starts with `&` ignore Ctrl-C, and every child inherits that, also of a
+    # test run.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child alone")
 def test_ctrl_c_ends_it_cleanly(scan: Path, tiny_weights: Path):
     program = Path(sys.executable).with_name("napari-fastsam3d")
     command = [program, "segment", scan, "-o", "m.nii.gz", "-p", "22,18,10"]
     process = subprocess.Popen(
-        [*command, "--model", tiny_weights], stderr=subprocess.PIPE, text=True, cwd=scan.parent
+        [*command, "--model", tiny_weights],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=scan.parent,
+        preexec_fn=heed_ctrl_c,
     )
     assert process.stderr is not None
     assert any("loading the model" in line for line in process.stderr)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import Mask, Session
-from napari_fastsam3d.session.journal import Journal
+from napari_fastsam3d.session import Mask, PackedMask, Session
+from napari_fastsam3d.session.journal import Journal, KeptMask
 from napari_fastsam3d.session.log_record import records_in
 
 BESIDE = (20, 25, 27)
@@ -326,3 +326,16 @@ def test_records_are_on_the_disk_and_not_in_memory_only(tmp_path):
     journal.close()
     with pytest.raises(sqlite3.ProgrammingError):
         journal._database.execute("select 1")
+
+
+def test_the_write_ahead_log_is_kept_short_by_masks(tmp_path):
+    journal = Journal(tmp_path / "x.journal")
+    rng = np.random.default_rng(0)
+    log = tmp_path / "x.journal-wal"
+    sizes = []
+    for number in range(100):
+        mask = PackedMask.of(Mask.of_indices(np.argwhere(rng.random(SHAPE) < 0.5)))
+        journal.put_masks({number: KeptMask("", mask, "")})
+        sizes.append(log.stat().st_size)
+    journal.close()
+    assert sizes[-1] < 1.2 * sizes[40]

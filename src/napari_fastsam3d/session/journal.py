@@ -19,7 +19,10 @@ SUFFIX = ".journal"
 # Large enough for most records to lie whole in one page, where `records_in` finds them although
 # the database around them is damaged.
 _PAGE = 16384
-_PAGES_BEFORE_CHECKPOINT = 256
+# Moving the write-ahead log into the database takes time, so it is done after masks, for which
+# nobody waits; within a record only where that would make the log too large.
+_MASKS_BEFORE_CHECKPOINT = 32
+_PAGES_BEFORE_CHECKPOINT = 2048
 _SCHEMA = (
     "create table if not exists facts (name text primary key, value text not null)",
     "create table if not exists records (number integer primary key, line text not null)",
@@ -126,6 +129,7 @@ class Journal:
             (self._number,) = self._database.execute(
                 "select coalesce(max(number), 0) from records"
             ).fetchone()
+            self._unmoved = 0
 
     def put_record(self, before: History, after: History) -> None:
         """Write what changed in the log; JournalError if it can't be written."""
@@ -138,6 +142,11 @@ class Journal:
         """Write the masks of objects, in place of those they had."""
         with self._writing() as database:
             _insert_masks(database, masks)
+        self._unmoved += 1
+        if self._unmoved >= _MASKS_BEFORE_CHECKPOINT:
+            self._unmoved = 0
+            with _failing_legibly(self.path):
+                self._database.execute("pragma wal_checkpoint(passive)").fetchone()
 
     def put_facts(self, facts: Mapping[str, str]) -> None:
         """Write what is to be known beside the log, in place of what had that name."""
