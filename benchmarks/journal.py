@@ -9,8 +9,9 @@ clicks differ by themselves. The disk is that of the folder for temporary files 
 
 A click's entry is written while the model computes. It is measured with a model that answers at
 once, which hides nothing, and with one that takes 20 ms, as a quick one on a graphics card does;
-a real model would hide what the journal costs in the noise of its own. Fails where the journal
-adds 5 ms or more at the 95th percentile to clicks of the latter.
+a real model would hide what the journal costs in the noise of its own. Fails where, with either,
+the 95th percentile of clicks with a journal lies 5 ms or more above that without: the percentile
+of the single differences holds the noise of both, as the last line shows.
 """
 
 import random
@@ -25,7 +26,7 @@ from napari_fastsam3d.geometry import torso_phantom
 from napari_fastsam3d.session import ModelThread, Session
 
 BOUND_MS = 5.0
-PAUSE_S = 0.02
+PAUSES_S = (0.0, 0.02)
 CLICKS_AN_OBJECT = 6
 WARM_UP = 20
 JOURNAL, WITHOUT, AGAIN = range(3)
@@ -65,7 +66,7 @@ def clicks(pause: float, count: int) -> np.ndarray:
 
 
 def added(pause: float, count: int) -> float:
-    """Print what clicks took; return what the journal added, milliseconds, 95th percentile."""
+    """Print what clicks took; return what the journal adds to the 95th percentile, in ms."""
     times = clicks(pause, count)
     with_journal = times[:, JOURNAL] - times[:, WITHOUT]
     print(f"{len(times)} clicks, a model that takes {1000 * pause:.0f} ms")
@@ -77,12 +78,13 @@ def added(pause: float, count: int) -> float:
         ("the same, between two without a journal", times[:, AGAIN] - times[:, WITHOUT]),
     ):
         print(f"{name:<42}", *(f"{x:7.2f}" for x in np.percentile(values, [50, 95, 99])))
-    return float(np.percentile(with_journal, 95))
+    kept, plain, _ = np.percentile(times, 95, axis=0)
+    print(f"added to the 95th percentile: {kept - plain:.2f} ms\n")
+    return float(kept - plain)
 
 
 def main(count: str = "300") -> int:
-    added(0.0, int(count))
-    return 0 if added(PAUSE_S, int(count)) < BOUND_MS else 1
+    return 0 if max(added(pause, int(count)) for pause in PAUSES_S) < BOUND_MS else 1
 
 
 if __name__ == "__main__":

@@ -68,12 +68,14 @@ def main() -> int:
         }
         for name, verb in verbs.items():
             times = [milliseconds(lambda n=n, verb=verb: verb(n)) for n in range(1, OBJECTS + 1)]
-            print(f"{name:<12} median {statistics.median(times):6.1f} ms, most {max(times):6.1f} ms")
+            print(f"{name:<12} median {statistics.median(times):.1f} ms, most {max(times):.1f} ms")
         mapped = milliseconds(lambda: session.label_map(session.region(1).box))
         print(f"labels of one object's box {mapped:.1f} ms")
     few, many = (statistics.median(part) for part in (made[:FEW], made[-FEW:]))
     allowed = OBJECTS * volume.voxels.size / MIB / 10
-    print(f"a click among the first {FEW} objects {few:.1f} ms, among the last {many:.1f} ms (traced)")
+    print(
+        f"a click in the first {FEW} objects {few:.1f} ms, in the last {many:.1f} ms, both traced"
+    )
     print(f"held {held:.1f} MiB for {OBJECTS} objects, at most {peak:.1f} MiB, the crops that are")
     print(f"remembered included; their masks alone {masks:.1f} MiB, and as volume-sized masks")
     print(f"{OBJECTS * volume.voxels.size / MIB:.0f} MiB")

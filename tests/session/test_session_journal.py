@@ -69,6 +69,18 @@ def test_after_a_plain_quit_everything_is_as_it_was_and_no_model_is_asked(volume
         assert not session.can_undo
 
 
+def test_the_object_selected_before_an_action_is_selected_again(volume, tmp_path):
+    with opened(volume, tmp_path) as session:
+        session.new_object("ball")
+        session.new_object("slab")
+        session.select_object(1)
+        session.rename_object(2, "plate")
+        state = session.state
+        assert state.current == 1
+    with opened(volume, tmp_path) as session:
+        assert session.state == state
+
+
 def test_the_next_click_gives_what_it_would_have_given(volume, tmp_path):
     work(volume, tmp_path)
     with opened(volume, tmp_path) as resumed, Session(volume, model=BrightnessModel()) as fresh:
@@ -117,8 +129,10 @@ def test_what_was_done_before_the_journal_is_kept_too(volume, tmp_path):
         session.wait()
         with pytest.raises(SessionError, match="has a journal"):
             session.keep_journal(tmp_path)
-    with opened(volume, tmp_path) as session:
+    model = BrightnessModel()
+    with opened(volume, tmp_path, model) as session:
         assert session.mask()[BALL]
+        assert not model.asked
 
 
 def test_a_session_that_did_nothing_leaves_nothing(volume, tmp_path):

@@ -25,4 +25,4 @@ def test_nothing_as_large_as_the_volume_is_made_for_an_object(tmp_path):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert all(session.region(each.id).voxels.any() for each in session.state.objects)
-    assert peak < volume.voxels.size / 10
+    assert peak < volume.voxels.size / 2, "one mask of the whole volume would be twice that"

@@ -35,7 +35,7 @@ class LogRecord:
     done : int
         Serial of the last entry that is done; 0 if none is.
     looking_at : int or None
-        See `History`.
+        The current object.
     next_serial : int
         See `History`.
     """
@@ -60,7 +60,9 @@ class LogRecord:
         added = {entry.serial: entry.action for entry in after.entries[same:]}
         gone = tuple(e.serial for e in before.entries[same:] if e.serial not in added)
         done = after.entries[after.cursor - 1].serial if after.cursor else 0
-        return cls(number, gone, added, done, after.looking_at, after.next_serial)
+        # The current object of a state may be one selected before the action, which replay of the
+        # actions alone would not find again.
+        return cls(number, gone, added, done, after.state.current, after.next_serial)
 
     @classmethod
     def from_line(cls, line: str) -> "LogRecord | None":

@@ -98,12 +98,10 @@ class Recorder:
     def keep_mask(self, number: int, prompts: Prompts, mask: Mask, model: str) -> None:
         """Write an object's own mask when there is nothing else to do; the newest only."""
         with self._lock:
-            waits = bool(self._masks_due)
             self._masks[number] = (prompts, mask, model)
             self._masks_due.add(number)
-        if not waits:
-            with suppress(SessionError):  # closed meanwhile
-                self._worker.submit(self._write_masks)
+        with suppress(SessionError):  # closed meanwhile
+            self._worker.submit(self._write_masks)
 
     def keep_facts(self, facts: Mapping[str, str]) -> None:
         """Write what is to be known beside the log; the newest only."""
@@ -207,6 +205,8 @@ class Recorder:
         with self._lock:
             masks = {number: self._masks[number] for number in self._masks_due}
             self._masks_due.clear()
+        if not masks:
+            return
         self._write(
             lambda journal: journal.put_masks(
                 {
