@@ -150,7 +150,12 @@ class Engine:
         """Keep the log on disk from now on, with what was done so far; gives what was found."""
         with self._lock:
             self._check_open()
-            return self.keeping.begin(recorder, self._history)
+            found = self.keeping.begin(recorder, self._history)
+            for each in self._history.state.objects:
+                shown = self._board.of_object(each.id)
+                if shown.prompts:
+                    self.keeping.keep_mask(each.id, shown.prompts, shown.step.mask)
+            return found
 
     def take(self, kept: Kept) -> None:
         """Go on where a journal ends; masks that it lacks are asked of the model."""
