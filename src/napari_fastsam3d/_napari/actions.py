@@ -128,7 +128,7 @@ ACTIONS = (
         "lock_object",
         "Lock",
         "Freeze the mask of this object, so that nothing changes or overlaps it; or thaw it.",
-        ("Shift+L",),
+        ("Shift+F",),
         "object",
     ),
     Action(
