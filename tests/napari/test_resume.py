@@ -84,7 +84,7 @@ def test_a_locked_object_stays_as_it_is(open_scan: Any, settle: Any) -> None:
     widget.lock_object()
     settle(widget)
     assert widget.objects.lock.text() == "Unlock"
-    assert widget.objects.list.item(0).text().endswith("object 1")
+    assert widget.objects.list.item(0).text() == "object 1 (locked)"
     widget.toolbox.use("exclude")
     widget.view.points.layer.add(widget.view.frame.to_layer(INSIDE)[0])
     settle(widget)

@@ -23,7 +23,7 @@ from napari_fastsam3d.session import ObjectState
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _HEIGHT = 104
-_LOCKED = "\N{LOCK} "
+_LOCKED = " (locked)"
 
 
 class ObjectsPanel(QWidget):
@@ -107,14 +107,14 @@ class ObjectsPanel(QWidget):
         known = {shown.id: shown for shown in self._objects}.get(item.data(_ID))
         if known is None:
             return
-        name = item.text().removeprefix(_LOCKED)
+        name = item.text().removesuffix(_LOCKED)
         if name != known.name:
             self._renamed(known.id, name)
         self._shown(known.id, item.checkState() == Qt.CheckState.Checked)
 
 
 def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
-    item.setText(shown.name if shown.locked is None else _LOCKED + shown.name)
+    item.setText(shown.name if shown.locked is None else shown.name + _LOCKED)
     item.setData(_ID, shown.id)
     item.setIcon(icons.swatch(QColor.fromRgbF(*shown.colour).name()))
     item.setFlags(
