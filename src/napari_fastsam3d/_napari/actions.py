@@ -125,6 +125,13 @@ ACTIONS = (
         "object",
     ),
     Action(
+        "lock_object",
+        "Lock",
+        "Freeze the mask of this object, so that nothing changes or overlaps it; or thaw it.",
+        ("Shift+F",),
+        "object",
+    ),
+    Action(
         "save_mask",
         "Save mask...",
         "Write all objects to one file on the grid of the scan.",

@@ -23,6 +23,7 @@ from napari_fastsam3d.session import ObjectState
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _HEIGHT = 104
+_LOCKED = " (locked)"
 
 
 class ObjectsPanel(QWidget):
@@ -61,6 +62,7 @@ class ObjectsPanel(QWidget):
         self.list.itemChanged.connect(self._on_item)
         self.next = push_button("next_object", verbs["next_object"])
         self.remove = push_button("remove_object", verbs["remove_object"])
+        self.lock = push_button("lock_object", verbs["lock_object"])
         self.save = push_button("save_mask", verbs["save_mask"])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -81,7 +83,11 @@ class ObjectsPanel(QWidget):
                 _fill(self.list.item(row), shown, shown.id not in hidden)
                 if shown.id == current:
                     self.list.setCurrentRow(row)
-        self.remove.setEnabled(bool(objects))
+        chosen = [shown for shown in objects if shown.id == current]
+        locked = any(shown.locked is not None for shown in chosen)
+        self.lock.setText("Unlock" if locked else "Lock")
+        self.lock.setEnabled(any(shown.prompts for shown in chosen))
+        self.remove.setEnabled(bool(objects) and not locked)
         self.next.setEnabled(any(shown.prompts for shown in objects))
         self.save.setEnabled(any(shown.prompts for shown in objects))
 
@@ -89,7 +95,8 @@ class ObjectsPanel(QWidget):
         grid = QGridLayout()
         grid.addWidget(self.next, 0, 0)
         grid.addWidget(self.remove, 0, 1)
-        grid.addWidget(self.save, 1, 0, 1, 2)
+        grid.addWidget(self.lock, 1, 0)
+        grid.addWidget(self.save, 1, 1)
         return grid
 
     def _on_current(self, item: QListWidgetItem | None, _before: object = None) -> None:
@@ -100,13 +107,14 @@ class ObjectsPanel(QWidget):
         known = {shown.id: shown for shown in self._objects}.get(item.data(_ID))
         if known is None:
             return
-        if item.text() != known.name:
-            self._renamed(known.id, item.text())
+        name = item.text().removesuffix(_LOCKED)
+        if name != known.name:
+            self._renamed(known.id, name)
         self._shown(known.id, item.checkState() == Qt.CheckState.Checked)
 
 
 def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
-    item.setText(shown.name)
+    item.setText(shown.name if shown.locked is None else shown.name + _LOCKED)
     item.setData(_ID, shown.id)
     item.setIcon(icons.swatch(QColor.fromRgbF(*shown.colour).name()))
     item.setFlags(

@@ -42,6 +42,8 @@ class ScanViews:
         Closes the sessions when the widget or the application ends.
     opacity : float
         Of a mask, in [0, 1].
+    journals : bool
+        Whether every change is kept on disk.
     """
 
     switched = Signal(object)
@@ -55,8 +57,10 @@ class ScanViews:
         bridge: Bridge,
         ending: Ending,
         opacity: float,
+        journals: bool = True,
     ) -> None:
         self._viewer, self._thread, self._files = viewer, thread, files
+        self._journals = journals
         self._bridge, self._ending, self._opacity = bridge, ending, opacity
         self._views: dict[Key, SessionView] = {}
         self._wanted: Key | None = None
@@ -135,6 +139,8 @@ class ScanViews:
         self._ending.add(view.bridge.close)
         self._ending.add(session.close)
         self._views[key] = view
+        if self._journals:
+            view.keep_journal()
         return view
 
     def _switch(self, view: SessionView | None) -> None:

@@ -22,6 +22,7 @@ from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
+    Kept,
     ObjectState,
     Point,
     Prompt,
@@ -61,6 +62,8 @@ class SessionView:
     failed = Signal(object)
     said = Signal(str)
     worked = Signal(str, int, int)
+    found = Signal(object)
+    journalled = Signal(object)
 
     def __init__(
         self, viewer: Any, image: Image, frame: Frame, session: Session, opacity: float = 0.5
@@ -128,6 +131,11 @@ class SessionView:
         self.hidden = self.hidden - {number} if visible else self.hidden | {number}
         self.mask.show(self.session.state.objects, self.hidden)
 
+    def lock(self) -> None:
+        """Lock the current object, or unlock it."""
+        if self.current is not None:
+            self.run("lock_object" if self.current.locked is None else "unlock_object")
+
     def flip(self) -> None:
         """Flip the selected points, or else the last one."""
         points = [p.id for p in self.prompts if isinstance(p, Point)]
@@ -165,6 +173,14 @@ class SessionView:
         self.boxes.show([self._box_mark(p) for p in self.prompts if isinstance(p, BoxPrompt)])
         self.mask.show(self.session.state.objects, self.hidden)
         self.crop.show()
+
+    def keep_journal(self) -> None:
+        """Keep every change on disk from now on; `found` tells of earlier work on this scan."""
+        self.bridge.watch(self.session.keep_journal(), self._on_found, self._refuse_journal)
+
+    def resume(self) -> None:
+        """Go on with the earlier work that was found."""
+        self.bridge.watch(self.session.resume(), lambda _: self.draw(), notify)
 
     def look(self) -> None:
         """Cut boxes and crop by the plane that the viewer shows now."""
@@ -218,6 +234,8 @@ class SessionView:
             (self.session.changed, self.bridge.to_main(self._on_changed)),
             (self.session.predicted, self.bridge.to_main(self._on_predicted)),
             (self.session.progress, self.bridge.to_main(self.worked.emit)),
+            (self.session.journalled, self.bridge.to_main(self.journalled.emit)),
+            (self.session.noted, self.bridge.to_main(self.said.emit)),
         ]
         for signal, slot in self._connected:
             signal.connect(slot)
@@ -268,6 +286,14 @@ class SessionView:
     def _refuse(self, message: str) -> None:
         self.said.emit(message)
         self.bridge.soon(self.draw)
+
+    def _on_found(self, kept: Kept) -> None:
+        if not kept.is_empty:
+            self.found.emit(kept)
+
+    def _refuse_journal(self, error: BaseException) -> None:
+        notify(error)
+        self.said.emit(str(error))
 
     def _on_changed(self, _state: SessionState) -> None:
         self.draw()

@@ -19,6 +19,7 @@ class Settings:
     device: str = "auto"
     opacity: float = 0.5
     show_crop: bool = False
+    journal: bool = True
 
 
 def load_settings() -> Settings:
@@ -27,7 +28,8 @@ def load_settings() -> Settings:
     if kept is None:
         return Settings()
     engine, display = kept.engine, kept.display
-    return Settings(engine.model, engine.device, display.opacity, display.show_crop)
+    journal = kept.safety.journal
+    return Settings(engine.model, engine.device, display.opacity, display.show_crop, journal)
 
 
 def keep_engine(model: str, device: str) -> None:

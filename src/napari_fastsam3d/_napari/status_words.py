@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from napari_fastsam3d._napari.actions import ACTIONS
-from napari_fastsam3d.session import Result
+from napari_fastsam3d.session import JournalStatus, Result
 
 _KEYS = {entry.key: entry.shortcuts[0] for entry in ACTIONS if entry.shortcuts}
 
@@ -19,6 +19,9 @@ NEXT = (
 ).format(**_KEYS)
 
 
+_SAFETY = {"saving": "saving...", "saved": "work saved", "failed": "WORK NOT SAVED"}
+
+
 def hint(last: Result | None, prompted: bool) -> str:
     """Say what to know about the last mask, or else what can be done next."""
     if last is not None and last.notes:
@@ -26,8 +29,11 @@ def hint(last: Result | None, prompted: bool) -> str:
     return NEXT if prompted else FIRST
 
 
-def facts(model: str, last: Result | None) -> str:
-    """Say what runs, what the last click cost, and what the model thinks of its mask."""
-    if last is None or not model:
-        return model
-    return f"{model} · {last.milliseconds:.0f} ms · quality {last.quality or 0:.0%}"
+def facts(model: str, last: Result | None, journal: JournalStatus | None = None) -> str:
+    """Say what runs, what the last click cost and came to, and whether the work is safe."""
+    parts = [model] if model else []
+    if last is not None and model:
+        parts += [f"{last.milliseconds:.0f} ms", f"quality {last.quality or 0:.0%}"]
+    if journal is not None and journal.state != "off":
+        parts.append(_SAFETY[journal.state])
+    return " · ".join(parts)

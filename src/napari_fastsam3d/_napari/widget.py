@@ -24,6 +24,7 @@ from napari_fastsam3d._napari.models_dialog import ModelsDialog
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
 from napari_fastsam3d._napari.prompt_panel import PromptPanel
 from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.resume_banner import ResumeBanner
 from napari_fastsam3d._napari.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.scan_facts import scan_facts
 from napari_fastsam3d._napari.scan_panel import ScanPanel
@@ -35,7 +36,7 @@ from napari_fastsam3d._napari.status_panel import StatusPanel
 from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint
 from napari_fastsam3d._napari.toolbox import Toolbox
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import Point, Result
+from napari_fastsam3d.session import JournalStatus, Kept, Point, Result
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -80,6 +81,7 @@ class FastSAM3DWidget(QWidget):
             self._bridge,
             self._ending,
             self.settings.opacity,
+            self.settings.journal,
         )
         self.verbs: dict[str, Callable[[], None]] = {
             entry.key: getattr(self, entry.key) for entry in ACTIONS
@@ -163,6 +165,11 @@ class FastSAM3DWidget(QWidget):
         if self.view is not None and self.view.current is not None:
             self.view.run("remove_object")
 
+    def lock_object(self) -> None:
+        """Lock the current object, or unlock it."""
+        if self.view is not None:
+            self.view.lock()
+
     def save_mask(self) -> None:
         """Ask for a file and write all objects to it."""
         if self.view is None:
@@ -211,6 +218,8 @@ class FastSAM3DWidget(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
         outer.addWidget(column((*panels, ("", self.model))), 1)
+        self.banner = ResumeBanner()
+        outer.addWidget(self.banner)
         outer.addWidget(self.status)
         self.setMinimumWidth(_MIN_WIDTH)
 
@@ -277,12 +286,15 @@ class FastSAM3DWidget(QWidget):
 
     def _on_switched(self, view: SessionView | None) -> None:
         self._last = {}
+        self.banner.withdraw()
         if view is not None:
             view.state_changed.connect(self._show_state, unique=True)
             view.finished.connect(self._on_finished, unique=True)
             view.failed.connect(self._on_failed, unique=True)
             view.said.connect(self._say, unique=True)
             view.worked.connect(self._on_worked, unique=True)
+            view.found.connect(self._on_found, unique=True)
+            view.journalled.connect(self._on_journalled, unique=True)
             view.boxes.depth = self.prompts.box_depth.value() or None
             view.show_crop(bool(self.model.crop.value))
             if self.toolbox.tool is None:
@@ -380,12 +392,23 @@ class FastSAM3DWidget(QWidget):
             self.loader.trouble = None
         self._show_status()
 
+    def _on_found(self, kept: Kept) -> None:
+        if self.view is not None and not self.view.session.state.objects:
+            self.banner.offer(kept, self.view.resume)
+
+    def _on_journalled(self, status: JournalStatus) -> None:
+        if status.error is not None:
+            notify(status.error)
+        self._show_status()
+
     def _on_failed(self, error: BaseException) -> None:
         self._show_state()
 
     def _show_state(self, state: Any = None) -> None:
         view = self.view
         objects = () if view is None else view.session.state.objects
+        if objects:
+            self.banner.withdraw()
         current = None if view is None else view.session.state.current
         self.objects.show_objects(objects, current, frozenset() if view is None else view.hidden)
         self.prompts.setEnabled(view is not None)
@@ -403,7 +426,8 @@ class FastSAM3DWidget(QWidget):
 
     def _show_status(self) -> None:
         last = self._last_of_current()
-        self.status.tell(facts(self.loader.facts, last))
+        journal = None if self.view is None else self.view.session.journal_status
+        self.status.tell(facts(self.loader.facts, last, journal))
         self.model.offer(self.loader.known_models())
         if self.loader.loading:
             self.status.busy(LOADING)

@@ -153,7 +153,8 @@ class Engine:
             found = self.keeping.begin(recorder, self._history)
             for each in self._history.state.objects:
                 shown = self._board.of_object(each.id)
-                self.keeping.keep_mask(each.id, shown.prompts, shown.step.mask)
+                if shown.prompts:
+                    self.keeping.keep_mask(each.id, shown.prompts, shown.step.mask)
             return found
 
     def take(self, kept: Kept) -> None:

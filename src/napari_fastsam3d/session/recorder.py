@@ -187,6 +187,9 @@ class Recorder:
         self._facts_due = True
         with self._lock:
             self._masks_due.update(self._masks)
+        if self._masks_due:
+            with suppress(SessionError):  # closed meanwhile
+                self._worker.submit(self._write_masks)
         return journal
 
     def _fail(self, error: JournalError) -> None:

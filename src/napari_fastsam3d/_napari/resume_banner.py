@@ -1,0 +1,67 @@
+# pyright: basic
+"""Offers to go on with work that a crash or a quit interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+
+from napari_fastsam3d.session import Kept
+
+
+class ResumeBanner(QFrame):
+    """What was found, and two buttons; hidden while there is nothing to offer.
+
+    It waits without being in the way: the first click begins afresh as well, and what was found
+    is put aside then, not removed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.found = QLabel()
+        self.found.setWordWrap(True)
+        self.found.setTextFormat(Qt.TextFormat.PlainText)
+        self.go_on = QPushButton("Go on")
+        self.go_on.setToolTip("Bring back the objects, prompts and masks of that time.")
+        self.afresh = QPushButton("Start afresh")
+        self.afresh.setToolTip("Begin with nothing; what was found is put aside, not removed.")
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.go_on)
+        buttons.addWidget(self.afresh)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.found)
+        layout.addLayout(buttons)
+        self._accepted: Callable[[], None] | None = None
+        self.go_on.clicked.connect(self._accept)
+        self.afresh.clicked.connect(self.withdraw)
+        self.withdraw()
+
+    def offer(self, kept: Kept, accepted: Callable[[], None]) -> None:
+        """Tell what was found, and call `accepted` if the user wants to go on with it."""
+        self._accepted = accepted
+        self.found.setText(told(kept))
+        self.setVisible(True)
+
+    def withdraw(self) -> None:
+        """Offer nothing any more."""
+        self._accepted = None
+        self.setVisible(False)
+
+    def _accept(self) -> None:
+        accepted = self._accepted
+        self.withdraw()
+        if accepted is not None:
+            accepted()
+
+
+def told(kept: Kept) -> str:
+    """Say in a sentence or two what a journal holds."""
+    names = [each.name for each in kept.history.state.objects]
+    when = "" if kept.saved is None else f" of {kept.saved:%d %b %H:%M}"
+    what = f"{len(names)} object{'s' if len(names) != 1 else ''}"
+    listed = f" ({', '.join(names)})" if names else ""
+    sentence = f"Unfinished work{when} on this scan: {what}{listed}."
+    return f"{sentence} {kept.damage}" if kept.damage else sentence

@@ -1,0 +1,95 @@
+"""A scan that was worked on is opened again: the work is offered, and comes back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+
+from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d.geometry import Volume
+
+INSIDE = (20, 20, 20)
+
+
+@pytest.fixture
+def scan() -> Volume:
+    voxels = np.zeros((48, 40, 36), np.int16)
+    away = np.indices(voxels.shape) - np.reshape(INSIDE, (3, 1, 1, 1))
+    voxels[(away**2).sum(axis=0) <= 8**2] = 300
+    return Volume.from_array(voxels, np.diag([-3.0, -3.0, 3.0, 1.0]), name="ball")
+
+
+@pytest.fixture
+def open_scan(make_widget: Callable[..., Any], scan: Volume, settle: Any) -> Callable[[], Any]:
+    """Return a function that opens the scan in a viewer, anew each time it is called."""
+    viewer, widget = make_widget()
+
+    def reopen() -> Any:
+        for layer in list(viewer.layers):
+            viewer.layers.remove(layer)
+        settle(widget)
+        viewer.add_layer(Layer.create(*image_layer_data(scan)))
+        settle(widget)
+        return widget
+
+    return reopen
+
+
+def click(widget: Any, settle: Any) -> np.ndarray:
+    widget.toolbox.use("include")
+    widget.view.points.layer.add(widget.view.frame.to_layer(INSIDE)[0])
+    settle(widget)
+    return widget.view.mask.layer.data.copy()
+
+
+def offered(widget: Any) -> bool:
+    return not widget.banner.isHidden()
+
+
+def test_work_is_offered_and_comes_back(open_scan: Any, settle: Any, qtbot: Any) -> None:
+    widget = open_scan()
+    assert not offered(widget)
+    before = click(widget, settle)
+    assert before.any()
+    assert "work saved" in widget.status.facts.text()
+
+    widget = open_scan()
+    qtbot.waitUntil(lambda: offered(widget), timeout=5000)
+    assert "1 object (object 1)" in widget.banner.found.text()
+    widget.banner.go_on.click()
+    qtbot.waitUntil(lambda: len(widget.view.session.state.objects) == 1, timeout=5000)
+    settle(widget)
+    assert np.array_equal(widget.view.mask.layer.data, before)
+    assert len(widget.view.points.layer.data) == 1
+    assert not offered(widget)
+    widget.undo()
+    settle(widget)
+    assert not widget.view.mask.layer.data.any()
+
+
+def test_a_click_begins_afresh(open_scan: Any, settle: Any, qtbot: Any) -> None:
+    click(open_scan(), settle)
+    widget = open_scan()
+    qtbot.waitUntil(lambda: offered(widget), timeout=5000)
+    click(widget, settle)
+    assert not offered(widget)
+    assert len(widget.view.points.layer.data) == 1
+
+
+def test_a_locked_object_stays_as_it_is(open_scan: Any, settle: Any) -> None:
+    widget = open_scan()
+    before = click(widget, settle)
+    widget.lock_object()
+    settle(widget)
+    assert widget.objects.lock.text() == "Unlock"
+    assert widget.objects.list.item(0).text() == "object 1 (locked)"
+    widget.toolbox.use("exclude")
+    widget.view.points.layer.add(widget.view.frame.to_layer(INSIDE)[0])
+    settle(widget)
+    assert np.array_equal(widget.view.mask.layer.data, before)
+    assert len(widget.view.points.layer.data) == 1
+    widget.lock_object()
+    settle(widget)
+    assert widget.objects.lock.text() == "Lock"
