@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-# As the model thread does it, before torch is imported: threads that wait for each other by counting
-# make the tests many times slower where the processors are shared.
+# As the model thread does it, before torch is imported: threads that wait for each other by
+# counting make the tests many times slower where the processors are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
