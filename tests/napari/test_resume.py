@@ -54,8 +54,12 @@ def test_work_is_offered_and_comes_back(open_scan: Any, settle: Any, qtbot: Any)
     before = click(widget, settle)
     assert before.any()
     assert "work saved" in widget.status.facts.text()
+    dims = widget.viewer.dims
+    dims.set_current_step(0, 7)
+    qtbot.wait(1200)  # where the user looks is noted when it has been still for a second
 
     widget = open_scan()
+    dims.set_current_step(0, 2)
     qtbot.waitUntil(lambda: offered(widget), timeout=5000)
     assert "1 object (object 1)" in widget.banner.found.text()
     widget.banner.go_on.click()
@@ -64,6 +68,7 @@ def test_work_is_offered_and_comes_back(open_scan: Any, settle: Any, qtbot: Any)
     assert np.array_equal(widget.view.mask.layer.data, before)
     assert len(widget.view.points.layer.data) == 1
     assert not offered(widget)
+    assert dims.current_step[0] == 7
     widget.undo()
     settle(widget)
     assert not widget.view.mask.layer.data.any()

@@ -178,9 +178,34 @@ class SessionView:
         """Keep every change on disk from now on; `found` tells of earlier work on this scan."""
         self.bridge.watch(self.session.keep_journal(), self._on_found, self._refuse_journal)
 
-    def resume(self) -> None:
-        """Go on with the earlier work that was found."""
-        self.bridge.watch(self.session.resume(), lambda _: self.draw(), notify)
+    def resume(self, kept: Kept) -> None:
+        """Go on with the earlier work that was found, where the user looked then."""
+
+        def show(_done: None) -> None:
+            self.draw()
+            self._look_again(kept.view)
+
+        self.bridge.watch(self.session.resume(), show, notify)
+
+    def keep_view(self) -> None:
+        """Note in the journal where the user looks."""
+        camera = self.viewer.camera
+        self.session.keep_view(
+            {
+                "step": [int(step) for step in self.viewer.dims.current_step[-3:]],
+                "zoom": float(camera.zoom),
+                "center": [float(place) for place in camera.center],
+            }
+        )
+
+    def _look_again(self, view: Any) -> None:
+        try:
+            step, zoom, center = view["step"], float(view["zoom"]), tuple(view["center"])
+            axes = range(self.viewer.dims.ndim - 3, self.viewer.dims.ndim)
+            self.viewer.dims.set_current_step(tuple(axes), tuple(step))
+            self.viewer.camera.center, self.viewer.camera.zoom = center, zoom
+        except (KeyError, TypeError, ValueError):
+            return  # no view was kept; where the user looks now is as good
 
     def look(self) -> None:
         """Cut boxes and crop by the plane that the viewer shows now."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _MIN_WIDTH = 300
 _AIMING_MS = 150
 _FRAME_MS = 300
+_VIEW_MS = 1000
 
 
 class FastSAM3DWidget(QWidget):
@@ -92,6 +93,7 @@ class FastSAM3DWidget(QWidget):
         self._shortcuts = Shortcuts(self, self.verbs)
         self._aim = self._timer(_AIMING_MS, self._look_ahead)
         self._frame_timer = self._timer(_FRAME_MS, self._follow_frame)
+        self._view_timer = self._timer(_VIEW_MS, self._keep_view)
         self._aimed_at: tuple[float, ...] = ()
         self._connect()
         self.loader.load()
@@ -265,6 +267,7 @@ class FastSAM3DWidget(QWidget):
     def _on_dims(self, event: Any = None) -> None:
         if self.view is not None:
             self.view.look()
+            self._view_timer.start()
         layer = self.scan.layer
         if layer is not None and layer.ndim > 3:
             self._frame_timer.start()
@@ -280,6 +283,10 @@ class FastSAM3DWidget(QWidget):
     def _look_ahead(self) -> None:
         if self.view is not None and not self.loader.loading and not self.loader.trouble:
             self.view.aim(self._aimed_at)
+
+    def _keep_view(self) -> None:
+        if self.view is not None:
+            self.view.keep_view()
 
     def _follow_frame(self) -> None:
         self.views.follow(self.scan.layer)
@@ -394,7 +401,8 @@ class FastSAM3DWidget(QWidget):
 
     def _on_found(self, kept: Kept) -> None:
         if self.view is not None and not self.view.session.state.objects:
-            self.banner.offer(kept, self.view.resume)
+            view = self.view
+            self.banner.offer(kept, lambda: view.resume(kept))
 
     def _on_journalled(self, status: JournalStatus) -> None:
         if status.error is not None:
