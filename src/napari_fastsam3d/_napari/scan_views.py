@@ -13,7 +13,17 @@ from psygnal import Signal
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
 from napari_fastsam3d._napari.frame import Frame, frame_of_layer, scan_in
 from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d.session import BoxPrompt, ModelThread, Session, SessionState
+from napari_fastsam3d.session import (
+    BoxPrompt,
+    Edit,
+    MaskPrompt,
+    ModelThread,
+    ObjectState,
+    Point,
+    Prompt,
+    Session,
+    SessionState,
+)
 
 Key = tuple[Hashable, tuple[int, ...]]
 
@@ -148,15 +158,44 @@ class ScanViews:
 
 
 def repeat(state: SessionState, view: SessionView) -> None:
-    """Make the objects and prompts of another session again in this one, without waiting."""
+    """Make the objects and prompts of another session again in this one, without waiting.
+
+    A locked object comes with its mask in place of its prompts: another model must not change it.
+    """
     ids: dict[int, int | None] = {}
+    view.run("set_overlap", state.overlap)
     for each in state.objects:
-        view.run("new_object", each.name)
-        ids[each.id] = view.session.state.current
-        for prompt in each.prompts:
-            if isinstance(prompt, BoxPrompt):
-                view.run("add_box", prompt.box.start, prompt.box.stop)
-            else:
-                view.run("add_point", prompt.index, prompt.positive)
+        ids[each.id] = _repeat_object(each, view)
     if state.current is not None:
         view.run("select_object", ids[state.current])
+
+
+def _repeat_object(each: ObjectState, view: SessionView) -> int | None:
+    first = each.prompts[0] if each.prompts else None
+    if each.locked is not None and not each.locked.is_empty:
+        view.run("add_mask", each.locked.unpack(), each.name, each.value)
+    elif isinstance(first, MaskPrompt):
+        view.run("add_mask", first.mask.unpack(), each.name, each.value)
+    else:
+        view.run("new_object", each.name, each.value)
+    number = view.session.state.current
+    view.run("recolour_object", number, each.colour)
+    if each.locked is None:
+        for prompt in each.prompts:
+            _repeat_prompt(prompt, view)
+    else:
+        view.run("accept_object" if each.accepted else "lock_object")
+    return number
+
+
+def _repeat_prompt(prompt: Prompt, view: SessionView) -> None:
+    match prompt:
+        case Point():
+            view.run("add_point", prompt.index, prompt.positive)
+        case BoxPrompt():
+            view.run("add_box", prompt.box.start, prompt.box.stop)
+        case Edit():
+            view.run("edit_mask", prompt.added.unpack(), prompt.removed.unpack())
+        case MaskPrompt():
+            # It began the object.
+            pass

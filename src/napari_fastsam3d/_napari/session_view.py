@@ -22,6 +22,7 @@ from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
+    Edit,
     ObjectState,
     Point,
     Prompt,
@@ -29,6 +30,7 @@ from napari_fastsam3d.session import (
     Session,
     SessionState,
 )
+from napari_fastsam3d.session.prompt import place_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -292,10 +294,11 @@ class SessionView:
         return None if crop is None else self.frame.box_to_layer(crop.box)
 
     def _middle(self, prompt: Prompt) -> NDArray[np.float64]:
-        """Layer index (3 floats) of a point, or of the middle of a box."""
-        if isinstance(prompt, Point):
-            return self.frame.to_layer(prompt.index)[0]
-        return self.frame.to_layer(np.add(prompt.box.start, np.subtract(prompt.box.stop, 1)) / 2)[0]
+        """Layer index (3 floats) of the middle of what a prompt is about."""
+        box = place_of(prompt)
+        if isinstance(prompt, Edit) and prompt.added.is_empty:
+            box = prompt.removed.box
+        return self.frame.to_layer(np.add(box.start, np.subtract(box.stop, 1)) / 2)[0]
 
     def _mark(self, point: Point) -> Mark:
         place = self.frame.to_layer(point.index)[0]
