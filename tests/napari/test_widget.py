@@ -19,6 +19,7 @@ from napari_fastsam3d._napari import widget as widget_module
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.session import Mask
 
 SHAPE = (40, 48, 30)
 BALL, OTHER = (14, 20, 12), (30, 36, 20)
@@ -391,6 +392,31 @@ def test_another_model_repeats_every_prompt(
     assert np.array_equal(shown(widget), before)
     assert [each.name for each in widget.view.session.state.objects] == ["object 1", "object 2"]
     assert [layer.name for layer in viewer.layers].count("Segmentation") == 1
+
+
+def test_another_model_keeps_edits_and_locked_masks(
+    opened: tuple[Any, Any], click: Any, settle: Any, flood: Any, monkeypatch: Any
+) -> None:
+    _, widget = opened
+    click(BALL)
+    corner = Mask.of_indices(np.argwhere(np.ones((2, 2, 2))))
+    widget.view.run("edit_mask", corner, None)
+    settle(widget)
+    widget.view.run("lock_object")
+    widget.objects.next.click()
+    settle(widget)
+    click(OTHER)
+    widget.view.run("edit_mask", None, Mask.of_indices(np.array([OTHER])))
+    settle(widget)
+    widget.view.fly_to(widget.view.current.id)
+    before = shown(widget).copy()
+    monkeypatch.setattr(model_loader, "ModelThread", lambda *_: _thread_of(flood))
+    widget._change_model("flood", "cpu")
+    settle(widget)
+    assert np.array_equal(shown(widget), before)
+    first, second = widget.view.session.state.objects
+    assert first.locked is not None
+    assert [type(each).__name__ for each in second.prompts] == ["Point", "Edit"]
 
 
 def _thread_of(model: Any) -> Any:

@@ -18,6 +18,7 @@ from napari_fastsam3d.session import (
     Edit,
     MaskPrompt,
     ModelThread,
+    ObjectState,
     Point,
     Prompt,
     Session,
@@ -163,15 +164,36 @@ class ScanViews:
 
 
 def repeat(state: SessionState, view: SessionView) -> None:
-    """Make the objects and prompts of another session again in this one, without waiting."""
+    """Make the objects and prompts of another session again in this one, without waiting.
+
+    A locked object comes with its mask in place of its prompts: another model must not change it.
+    """
     ids: dict[int, int | None] = {}
+    if state.overlap != view.session.state.overlap:
+        view.run("set_overlap", state.overlap)
     for each in state.objects:
-        view.run("new_object", each.name)
-        ids[each.id] = view.session.state.current
-        for prompt in each.prompts:
-            _repeat_prompt(prompt, view)
+        ids[each.id] = _repeat_object(each, view)
     if state.current is not None:
         view.run("select_object", ids[state.current])
+
+
+def _repeat_object(each: ObjectState, view: SessionView) -> int | None:
+    first = each.prompts[0] if each.prompts else None
+    if each.locked is not None and not each.locked.is_empty:
+        view.run("add_mask", each.locked.unpack(), each.name, each.value)
+    elif isinstance(first, MaskPrompt):
+        view.run("add_mask", first.mask.unpack(), each.name, each.value)
+    else:
+        view.run("new_object", each.name, each.value)
+    number = view.session.state.current
+    if number is not None and each.colour != view.session.state.object(number).colour:
+        view.run("recolour_object", number, each.colour)
+    if each.locked is None:
+        for prompt in each.prompts:
+            _repeat_prompt(prompt, view)
+    else:
+        view.run("accept_object" if each.accepted else "lock_object")
+    return number
 
 
 def _repeat_prompt(prompt: Prompt, view: SessionView) -> None:
@@ -182,5 +204,6 @@ def _repeat_prompt(prompt: Prompt, view: SessionView) -> None:
             view.run("add_box", prompt.box.start, prompt.box.stop)
         case Edit():
             view.run("edit_mask", prompt.added.unpack(), prompt.removed.unpack())
-        case MaskPrompt():  # a mask to begin with: what the user was given is what is edited
-            view.run("edit_mask", prompt.mask.unpack(), None)
+        case MaskPrompt():
+            # It began the object.
+            pass

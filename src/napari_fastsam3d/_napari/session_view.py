@@ -22,6 +22,7 @@ from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
+    Edit,
     Kept,
     ObjectState,
     Point,
@@ -346,6 +347,8 @@ class SessionView:
     def _middle(self, prompt: Prompt) -> NDArray[np.float64]:
         """Layer index (3 floats) of the middle of what a prompt is about."""
         box = place_of(prompt)
+        if isinstance(prompt, Edit) and prompt.added.is_empty:
+            box = prompt.removed.box
         return self.frame.to_layer(np.add(box.start, np.subtract(box.stop, 1)) / 2)[0]
 
     def _mark(self, point: Point) -> Mark:
