@@ -189,22 +189,13 @@ class SessionView:
         self.bridge.watch(self.session.resume(), show, notify)
 
     def keep_view(self) -> None:
-        """Note in the journal where the user looks."""
-        camera = self.viewer.camera
-        self.session.keep_view(
-            {
-                "step": [int(step) for step in self.viewer.dims.current_step[-3:]],
-                "zoom": float(camera.zoom),
-                "center": [float(place) for place in camera.center],
-            }
-        )
+        """Note in the journal which slices the user looks at."""
+        self.session.keep_view({"step": [int(n) for n in self.viewer.dims.current_step[-3:]]})
 
     def _look_again(self, view: Any) -> None:
         try:
-            step, zoom, center = view["step"], float(view["zoom"]), tuple(view["center"])
             axes = range(self.viewer.dims.ndim - 3, self.viewer.dims.ndim)
-            self.viewer.dims.set_current_step(tuple(axes), tuple(step))
-            self.viewer.camera.center, self.viewer.camera.zoom = center, zoom
+            self.viewer.dims.set_current_step(tuple(axes), tuple(view["step"]))
         except (KeyError, TypeError, ValueError):
             return  # no view was kept; where the user looks now is as good
 
