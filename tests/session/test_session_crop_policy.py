@@ -261,3 +261,10 @@ def test_a_crop_is_never_much_finer_than_the_scan():
     coarse = policy((60, 60, 60), (4.0, 4.0, 4.0))
     crop = coarse.at_click((30, 30, 30))
     assert coarse.closer(crop, blob(crop, Box((30, 30, 30), (33, 33, 33))), []) is None
+
+
+def test_a_model_without_boxes_looks_at_one_from_where_it_begins_at_a_click():
+    small, large = Box((200, 200, 200), (220, 220, 220)), Box((50, 50, 50), (350, 350, 350))
+    assert FINE.around_box(small).spacing == 0.5
+    assert FINE.around_box(small, closely=False).spacing == FINE.start
+    assert FINE.around_box(large, closely=False) == FINE.around_box(large)

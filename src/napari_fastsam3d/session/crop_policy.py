@@ -66,15 +66,23 @@ class CropPolicy:
         nodes = [max(1, round(width)) for width in step]
         return self._crop([floor(x / n + 0.5) * n for x, n in zip(point, nodes, strict=True)])
 
-    def around_box(self, box: Box) -> Crop:
+    def around_box(self, box: Box, closely: bool = True) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.
 
         It is the finest rung that holds the box with half of the box's side around it, the
         coarsest if none does: what a structure is not tells where it ends.
+
+        Parameters
+        ----------
+        box : Box
+        closely : bool
+            Whether rungs finer than `start` may be taken. A model that is told of a point in place
+            of the box does better where it begins at a click.
         """
         content = self.volume.canonical.box_to_target(box)
         centre = _centre(content)
-        for spacing in self.spacings:
+        rungs = [s for s in self.spacings if closely or s >= self.start]
+        for spacing in rungs:
             crop = self._crop(centre, spacing)
             margins = [_BOX_MARGIN * n for n in content.shape]
             if self._holds(crop, content, margins):

@@ -172,7 +172,8 @@ class Replay:
     def _crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
         newest = prompts[-1]
         if not isinstance(newest, Point):
-            return self._policy.around_box(place_of(newest))
+            told = self.predictor.accepts_boxes or not isinstance(newest, BoxPrompt)
+            return self._policy.around_box(place_of(newest), closely=told)
         if before.crop is None and before.mask.is_empty:
             return self._policy.at_click(newest.index)
         if before.crop is not None and self._policy.keeps(before.crop, newest.index):
