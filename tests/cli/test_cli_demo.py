@@ -31,7 +31,7 @@ def test_the_demonstration_needs_no_display_and_no_gui(tmp_path: Path, tiny_weig
     answer = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=300,
         cwd=tmp_path,
         env=plain,
@@ -77,7 +77,10 @@ def test_napari_opens_and_stays_with_the_prompts_given_again(tmp_path: Path):
     }
 
     process = subprocess.Popen(
-        napari_command(scan, 6, objects), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        napari_command(scan, 6, objects),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
     )
     try:
         assert process.stdout is not None

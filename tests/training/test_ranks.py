@@ -21,7 +21,7 @@ TRAIN = "from napari_fastsam3d.cli import main; main()"
 def in_two_processes(code, *arguments):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     command = [sys.executable, *launcher, "--no-python", sys.executable, "-c", code, *arguments]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
