@@ -74,6 +74,25 @@ def test_work_is_offered_and_comes_back(open_scan: Any, settle: Any, qtbot: Any)
     assert not widget.view.mask.layer.data.any()
 
 
+@pytest.mark.parametrize("declined", [False, True])
+def test_an_offer_waits_while_another_scan_is_looked_at(
+    open_scan: Any, settle: Any, qtbot: Any, declined: bool
+) -> None:
+    click(open_scan(), settle)
+    widget = open_scan()
+    qtbot.waitUntil(lambda: offered(widget), timeout=5000)
+    first = widget.scan.layer
+    if declined:
+        widget.banner.afresh.click()
+    other = Volume.from_array(np.ones((20, 20, 20), np.int16), np.eye(4), name="other")
+    widget.scan.choose(widget.viewer.add_layer(Layer.create(*image_layer_data(other))))
+    settle(widget)
+    assert not offered(widget)
+    widget.scan.choose(first)
+    settle(widget)
+    assert offered(widget) is not declined
+
+
 def test_a_click_begins_afresh(open_scan: Any, settle: Any, qtbot: Any) -> None:
     click(open_scan(), settle)
     widget = open_scan()
@@ -81,6 +100,7 @@ def test_a_click_begins_afresh(open_scan: Any, settle: Any, qtbot: Any) -> None:
     click(widget, settle)
     assert not offered(widget)
     assert len(widget.view.points.layer.data) == 1
+    assert widget.view.offer is None
 
 
 def test_a_locked_object_stays_as_it_is(open_scan: Any, settle: Any) -> None:

@@ -35,19 +35,20 @@ class ResumeBanner(QFrame):
         layout.addWidget(self.found)
         layout.addLayout(buttons)
         self._accepted: Callable[[], None] | None = None
+        self._declined: Callable[[], None] | None = None
         self.go_on.clicked.connect(self._accept)
-        self.afresh.clicked.connect(self.withdraw)
+        self.afresh.clicked.connect(self._decline)
         self.withdraw()
 
-    def offer(self, kept: Kept, accepted: Callable[[], None]) -> None:
-        """Tell what was found, and call `accepted` if the user wants to go on with it."""
-        self._accepted = accepted
+    def offer(self, kept: Kept, accepted: Callable[[], None], declined: Callable[[], None]) -> None:
+        """Tell what was found, and call `accepted` or `declined` when the user has chosen."""
+        self._accepted, self._declined = accepted, declined
         self.found.setText(told(kept))
         self.setVisible(True)
 
     def withdraw(self) -> None:
         """Offer nothing any more."""
-        self._accepted = None
+        self._accepted = self._declined = None
         self.setVisible(False)
 
     def _accept(self) -> None:
@@ -55,6 +56,12 @@ class ResumeBanner(QFrame):
         self.withdraw()
         if accepted is not None:
             accepted()
+
+    def _decline(self) -> None:
+        declined = self._declined
+        self.withdraw()
+        if declined is not None:
+            declined()
 
 
 def told(kept: Kept) -> str:

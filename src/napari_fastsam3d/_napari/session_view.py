@@ -73,6 +73,7 @@ class SessionView:
         self.hidden: frozenset[int] = frozenset()
         self.bridge = Bridge()
         self.pending = 0
+        self.offer: Kept | None = None
         self.mask = MaskLayer(frame, opacity)
         self.boxes = BoxesLayer(frame)
         self.crop = CropLayer(frame, self._crop_box)
@@ -164,6 +165,7 @@ class SessionView:
             self.draw()
             return
         self.pending += 1
+        self.offer = None
         self.bridge.watch(future, self._on_result, self._on_failure)
         self.draw()
         self.state_changed.emit(self.session.state)
@@ -181,12 +183,17 @@ class SessionView:
 
     def resume(self, kept: Kept) -> None:
         """Go on with the earlier work that was found, where the user looked then."""
+        self.offer = None
 
         def show(_done: None) -> None:
             self.draw()
             self._look_again(kept.view)
 
         self.bridge.watch(self.session.resume(), show, notify)
+
+    def decline(self) -> None:
+        """Offer the earlier work no more; the first click puts it aside."""
+        self.offer = None
 
     def keep_view(self) -> None:
         """Note in the journal which slices the user looks at."""
@@ -306,6 +313,8 @@ class SessionView:
 
     def _on_found(self, kept: Kept) -> None:
         if not kept.is_empty:
+            # Kept, because the user may look at another scan now and come back later.
+            self.offer = kept
             self.found.emit(kept)
 
     def _refuse_journal(self, error: BaseException) -> None:

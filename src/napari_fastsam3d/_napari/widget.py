@@ -307,6 +307,8 @@ class FastSAM3DWidget(QWidget):
             if self.toolbox.tool is None:
                 self.toolbox.tool = "include"
             self.scan.tell(scan_facts(view.frame))
+            if view.offer is not None:
+                self._on_found(view.offer)
         else:
             self.scan.tell("")
         self.toolbox.serve(view)
@@ -402,7 +404,7 @@ class FastSAM3DWidget(QWidget):
     def _on_found(self, kept: Kept) -> None:
         if self.view is not None and not self.view.session.state.objects:
             view = self.view
-            self.banner.offer(kept, lambda: view.resume(kept))
+            self.banner.offer(kept, lambda: view.resume(kept), view.decline)
 
     def _on_journalled(self, status: JournalStatus) -> None:
         if status.error is not None:
