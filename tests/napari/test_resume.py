@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Layer
+from napari.utils.notifications import notification_manager
 
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.session import Session
 
 INSIDE = (20, 20, 20)
 
@@ -101,6 +103,22 @@ def test_a_click_begins_afresh(open_scan: Any, settle: Any, qtbot: Any) -> None:
     assert not offered(widget)
     assert len(widget.view.points.layer.data) == 1
     assert widget.view.offer is None
+
+
+def test_a_journal_that_another_session_keeps_is_told_once(
+    make_widget: Any, flood: Any, scan: Volume, settle: Any, qtbot: Any
+) -> None:
+    notification_manager.records.clear()
+    with Session(scan, model=flood, journal=True) as elsewhere:
+        elsewhere.add_point(INSIDE)
+        viewer, widget = make_widget()
+        viewer.add_layer(Layer.create(*image_layer_data(scan)))
+        settle(widget)
+        qtbot.waitUntil(lambda: "NOT SAVED" in widget.status.facts.text(), timeout=5000)
+        qtbot.wait(50)
+        told = [note.message for note in notification_manager.records]
+        assert len([message for message in told if "journal" in message]) == 1
+        assert not offered(widget)
 
 
 def test_a_locked_object_stays_as_it_is(open_scan: Any, settle: Any) -> None:

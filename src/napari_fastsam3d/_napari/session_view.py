@@ -23,6 +23,7 @@ from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
     Edit,
+    JournalStatus,
     Kept,
     ObjectState,
     Point,
@@ -179,7 +180,7 @@ class SessionView:
 
     def keep_journal(self) -> None:
         """Keep every change on disk from now on; `found` tells of earlier work on this scan."""
-        self.bridge.watch(self.session.keep_journal(), self._on_found, self._refuse_journal)
+        self.bridge.watch(self.session.keep_journal(), self._on_found, self._say_why)
 
     def resume(self, kept: Kept) -> None:
         """Go on with the earlier work that was found, where the user looked then."""
@@ -258,7 +259,7 @@ class SessionView:
             (self.session.changed, self.bridge.to_main(self._on_changed)),
             (self.session.predicted, self.bridge.to_main(self._on_predicted)),
             (self.session.progress, self.bridge.to_main(self.worked.emit)),
-            (self.session.journalled, self.bridge.to_main(self.journalled.emit)),
+            (self.session.journalled, self.bridge.to_main(self._on_journalled)),
             (self.session.noted, self.bridge.to_main(self.said.emit)),
         ]
         for signal, slot in self._connected:
@@ -317,8 +318,13 @@ class SessionView:
             self.offer = kept
             self.found.emit(kept)
 
-    def _refuse_journal(self, error: BaseException) -> None:
-        notify(error)
+    def _on_journalled(self, status: JournalStatus) -> None:
+        if status.error is not None:
+            notify(status.error)
+        self.journalled.emit(status)
+
+    def _say_why(self, error: BaseException) -> None:
+        # It was notified with the status of the journal.
         self.said.emit(str(error))
 
     def _on_changed(self, _state: SessionState) -> None:

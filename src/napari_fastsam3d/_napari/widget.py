@@ -407,8 +407,6 @@ class FastSAM3DWidget(QWidget):
             self.banner.offer(kept, lambda: view.resume(kept), view.decline)
 
     def _on_journalled(self, status: JournalStatus) -> None:
-        if status.error is not None:
-            notify(status.error)
         self._show_status()
 
     def _on_failed(self, error: BaseException) -> None:
