@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled_folder import SHAPE, block
 
-from napari_fastsam3d.evaluation.overlap import dice, dice_of
+from napari_fastsam3d.evaluation.overlap import dice
 from napari_fastsam3d.session import Mask
 
 
@@ -16,4 +16,4 @@ def test_dice_by_hand():
 @given(st.integers(0, 1 << 30), st.floats(0.9, 1))
 def test_masks_kept_as_boxes_agree_as_much(seed, share):
     one, two = np.random.default_rng(seed).random((2, 6, 7, 5)) > share
-    assert dice_of(Mask.of_volume(one), Mask.of_volume(two)) == dice(one, two)
+    assert Mask.of_volume(one).agreement(Mask.of_volume(two)) == dice(one, two)

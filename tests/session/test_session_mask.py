@@ -57,6 +57,7 @@ def test_union_and_change_are_those_of_the_arrays(a, b):
     assert one.equals(other) == np.array_equal(a, b)
     total = a.sum() + b.sum()
     assert one.agreement(other) == (2 * (a & b).sum() / total if total else 1)
+    assert type(one.agreement(other)) is float
 
 
 @given(arrays(), st.tuples(*[st.integers(-1, 8)] * 3))

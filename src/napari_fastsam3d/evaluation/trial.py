@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from napari_fastsam3d.evaluation.clicks import Click, click_anywhere, correcting_click
-from napari_fastsam3d.evaluation.overlap import dice_of
 from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.evaluation.segmenter import Segmenter
 from napari_fastsam3d.evaluation.surface import Surface
@@ -105,7 +104,7 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
             milliseconds = 1000 * (time.perf_counter() - begun)
             clicks.append(click)
             obeyed = mask.contains(click[0]) == click[1]
-            scores.append((dice_of(mask, truth), surface.dice(mask), milliseconds, obeyed))
+            scores.append((mask.agreement(truth), surface.dice(mask), milliseconds, obeyed))
     box = _box_mask(target, segmenter)
     dices, surfaces, times, obeyed = zip(*scores, strict=True)
     return Trial(
@@ -118,7 +117,7 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
         clicks=tuple(clicks),
         dice=dices,
         nsd=surfaces,
-        box_dice=None if box is None else dice_of(box, truth),
+        box_dice=None if box is None else box.agreement(truth),
         box_nsd=None if box is None else surface.dice(box),
         milliseconds=times,
         obeyed=obeyed,

@@ -14,7 +14,7 @@ from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt, locates, p
 
 # Logit of a cell that a mask fills, when a mask is fed back on another crop than it was made on;
 # a cell half filled gets 0. Sure, and yet within what the networks themselves put out.
-_SURE = 8.0
+SURE = 8.0
 # Part of a box's side by which a mask may pass it, for a model that has no box prompts.
 _FENCE_MARGIN = 0.1
 
@@ -75,7 +75,7 @@ def fed_back(mask: Mask, crop: Crop) -> Floats | None:
         Axes towards R, A, S; None where nothing of the mask lies in the crop.
     """
     filled = crop.resample_mask(mask.box, mask.voxels)
-    return ((2 * filled - 1) * _SURE).astype(np.float32) if filled.any() else None
+    return ((2 * filled - 1) * SURE).astype(np.float32) if filled.any() else None
 
 
 def last_box(prompts: Sequence[Prompt]) -> Box | None:

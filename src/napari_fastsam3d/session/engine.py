@@ -70,11 +70,6 @@ class Engine:
         """The log."""
         return self._history
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
     def shown(self, number: int) -> Step:
         """Return what the last finished mask of an object came from."""
         return self._board.of_object(number).step

@@ -147,7 +147,7 @@ class Mask:
 
     def agreement(self, other: "Mask") -> float:
         """Return the Dice coefficient of two masks, 0 to 1; 1 where both are empty."""
-        total = np.count_nonzero(self.voxels) + np.count_nonzero(other.voxels)
+        total = int(np.count_nonzero(self.voxels)) + int(np.count_nonzero(other.voxels))
         both = self.box.intersection(other.box)
         if both.is_empty:
             return float(total == 0)

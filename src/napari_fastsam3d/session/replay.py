@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,11 @@ class _Sight:
     def cell(self) -> float:
         """Size in mm of a cell of the logits."""
         return self.crop.spacing * self.crop.size / len(self.logits)
+
+    @cached_property
+    def mask(self) -> Mask:
+        """The mask on the source grid, inside the crop's box."""
+        return Mask.of(*self.crop.paste_mask(self.logits))
 
 
 class Replay:
@@ -183,7 +189,7 @@ class Replay:
     def _wider(self, sight: _Sight, prompts: Sequence[Prompt]) -> Crop | None:
         if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self.predictor):
             return None
-        clicks = [p.index for p in prompts if isinstance(p, Point)]
+        clicks = [click.index for click in _clicks(prompts)]
         return self._policy.wider(sight.crop, sight.logits, clicks)
 
     def _closer(self, sight: _Sight, before: Step, prompts: Sequence[Prompt]) -> _Sight:
@@ -194,19 +200,15 @@ class Replay:
         """
         if not isinstance(prompts[-1], Point):
             return sight
-        clicks = [p.index for p in prompts if isinstance(p, Point)]
+        clicks = [click.index for click in _clicks(prompts)]
         crop = self._policy.closer(sight.crop, sight.logits, clicks)
         if crop is None:
             return sight
         near = self._look(crop, before, prompts)
         lost = not (near.logits > 0).any() or self._policy.cuts_off(crop, near.logits)
-        if lost or (len(clicks) < _ENOUGH_CLICKS and not self._agree(sight, near)):
+        if lost or (len(clicks) < _ENOUGH_CLICKS and not _agree(sight, near)):
             return sight
         return near
-
-    def _agree(self, far: _Sight, near: _Sight) -> bool:
-        seen, again = (Mask.of(*sight.crop.paste_mask(sight.logits)) for sight in (far, near))
-        return seen.inside(near.crop.box).agreement(again) >= _AGREEMENT
 
     def _look(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> _Sight:
         previous = before.low if crop == before.crop else fed_back(before.mask, crop)
@@ -234,11 +236,11 @@ class Replay:
         """Bring what was seen to the source grid, and join it with what lies elsewhere."""
         confined = fence(prompts, self.predictor)
         region = sight.crop.box.intersection(confined) if confined else sight.crop.box
-        here = Mask.of(*sight.crop.paste_mask(sight.logits)).inside(region)
+        here = sight.mask.inside(region)
         mask = before.mask.outside(region).union(here)
-        clicks = [p for p in prompts if isinstance(p, Point)]
         reach = reach_mm(self._volume, sight.cell)
-        honoured = honour_edits(honour_clicks(mask, clicks, self._volume, reach), prompts)
+        obeyed = honour_clicks(mask, _clicks(prompts), self._volume, reach)
+        honoured = honour_edits(obeyed, prompts)
         notes = tuple(self._notes(sight, here, prompts[-1]))
         return Step(honoured, sight.crop, sight.low, sight.quality, notes)
 
@@ -258,6 +260,14 @@ class Replay:
             )
 
 
+def _agree(far: _Sight, near: _Sight) -> bool:
+    return far.mask.inside(near.crop.box).agreement(near.mask) >= _AGREEMENT
+
+
+def _clicks(prompts: Sequence[Prompt]) -> list[Point]:
+    return [prompt for prompt in prompts if isinstance(prompt, Point)]
+
+
 def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
     """Return the source box of a mask and of all prompts."""
     content = mask.box
@@ -269,8 +279,7 @@ def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
 def _anchors(crop: Crop, known: Mask, prompts: Sequence[Prompt], side: int) -> Anchors:
     """Return what holds pieces of a prediction on a grid of `side` cells over a crop."""
     factor = crop.size / side
-    clicks = [p.index for p in prompts if isinstance(p, Point) and p.positive]
-    seen = [index for index in clicks if crop.contains(index)]
+    seen = [p.index for p in _clicks(prompts) if p.positive and crop.contains(p.index)]
     boxes = [p.box for p in prompts if isinstance(p, BoxPrompt)]
     corners = [
         np.sort(crop.to_crop(np.array([b.start, np.array(b.stop) - 1])), axis=0) for b in boxes

@@ -7,9 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.pyramid_decoder import Prompts
-
-SURE = 8.0
-"""Logit of a cell that a mask given by the user fills; what the session feeds back for one."""
+from napari_fastsam3d.session.cues import SURE
 
 
 def first_prompts(truth: Tensor, room: int, generator: torch.Generator) -> Prompts:
@@ -39,17 +37,18 @@ def first_prompts(truth: Tensor, room: int, generator: torch.Generator) -> Promp
     box = torch.full((batch, 2, 3), torch.nan)
     given = truth.new_zeros(truth.shape)
     kind = torch.rand(batch, generator=generator)
+    masked: list[int] = []
     for b in range(batch):
         if kind[b] < 0.25:
             box[b] = _loose_box(truth[b, 0] > 0.5, generator)
         if kind[b] > 0.92:
+            masked.append(b)
             given[b] = SURE * (2 * _spoilt(truth[b], generator) - 1)
         elif kind[b] > 0.15 or box[b].isnan().any():
             points[b, 0] = _anywhere(truth[b, 0], generator)
             labels[b, 0] = 1
     previous = F.avg_pool3d(given, 2)
     prompts = Prompts(points, labels, box, previous)
-    masked = (kind > 0.92).nonzero()[:, 0].tolist()
     return _corrected(prompts, truth, given, generator, dict.fromkeys(masked, 1))
 
 
