@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from math import isfinite
 from typing import Any, get_args
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.session import json_values
 from napari_fastsam3d.session.action import (
     AcceptObject,
     Action,
@@ -26,7 +26,7 @@ from napari_fastsam3d.session.action import (
     SetOverlap,
     UnlockObject,
 )
-from napari_fastsam3d.session.colour import Colour
+from napari_fastsam3d.session.json_values import box_to_json, whole
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.prompt import BoxPrompt, Edit, MaskPrompt, Point, Prompt
 
@@ -60,7 +60,7 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
         case Point():
             return {"id": prompt.id, "point": list(prompt.index), "positive": prompt.positive}
         case BoxPrompt():
-            return {"id": prompt.id, "box": _box_to_json(prompt.box)}
+            return {"id": prompt.id, "box": box_to_json(prompt.box)}
         case MaskPrompt():
             return {"id": prompt.id, "mask": prompt.mask.to_json()}
         case Edit():
@@ -70,15 +70,15 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
 
 def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
     """Return the prompt that `prompt_to_json` wrote; KeyError, TypeError or ValueError if none."""
-    number = _whole(data["id"])
+    number = whole(data["id"])
     if "box" in data:
-        return BoxPrompt(number, _box(data["box"]))
+        return BoxPrompt(number, json_values.box(data["box"]))
     if "mask" in data:
         return MaskPrompt(number, PackedMask.from_json(data["mask"]))
     if "added" in data:
         added = PackedMask.from_json(data["added"])
         return Edit(number, added, PackedMask.from_json(data["removed"]))
-    return Point(number, _index(data["point"]), _truth(data["positive"]))
+    return Point(number, json_values.index(data["point"]), _truth(data["positive"]))
 
 
 def _plain(value: Any) -> Any:
@@ -87,32 +87,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, PackedMask):
         return value.to_json()
     if isinstance(value, Box):
-        return _box_to_json(value)
+        return box_to_json(value)
     return list(value) if isinstance(value, tuple) else value
 
 
-def _box_to_json(box: Box) -> list[list[int]]:
-    return [list(box.start), list(box.stop)]
-
-
 def _place(value: Any) -> Index | Box:
-    return _box(value) if len(value) == 2 else _index(value)
-
-
-def _box(value: Any) -> Box:
-    start, stop = value
-    return Box(_index(start), _index(stop))
-
-
-def _index(value: Any) -> Index:
-    i, j, k = map(_whole, value)
-    return (i, j, k)
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError
-    return value
+    return json_values.box(value) if len(value) == 2 else json_values.index(value)
 
 
 def _truth(value: Any) -> bool:
@@ -132,7 +112,7 @@ def _words_or_none(value: Any) -> str | None:
 
 
 def _whole_or_none(value: Any) -> int | None:
-    return None if value is None else _whole(value)
+    return None if value is None else whole(value)
 
 
 def _mask_or_none(value: Any) -> MaskPrompt | None:
@@ -142,13 +122,6 @@ def _mask_or_none(value: Any) -> MaskPrompt | None:
     return prompt
 
 
-def _colour(value: Any) -> Colour:
-    red, green, blue = map(float, value)
-    if not (isfinite(red) and isfinite(green) and isfinite(blue)):
-        raise ValueError
-    return (red, green, blue)
-
-
 def _rule(value: Any) -> OverlapRule:
     if value not in get_args(OverlapRule):
         raise ValueError
@@ -156,32 +129,32 @@ def _rule(value: Any) -> OverlapRule:
 
 
 _Readers = dict[str, Callable[[Any], Any]]
-_PROMPT: _Readers = {"object": _whole, "prompt": _whole}
-_FROZEN: _Readers = {"object": _whole, "mask": PackedMask.from_json}
+_PROMPT: _Readers = {"object": whole, "prompt": whole}
+_FROZEN: _Readers = {"object": whole, "mask": PackedMask.from_json}
 
 _KINDS: dict[str, tuple[type[Action], _Readers]] = {
-    "add_prompt": (AddPrompt, {"object": _whole, "prompt": prompt_from_json}),
+    "add_prompt": (AddPrompt, {"object": whole, "prompt": prompt_from_json}),
     "move_prompt": (MovePrompt, {**_PROMPT, "to": _place}),
     "flip_prompt": (FlipPrompt, _PROMPT),
     "delete_prompt": (DeletePrompt, _PROMPT),
     "new_object": (
         NewObject,
         {
-            "object": _whole,
+            "object": whole,
             "name": _words_or_none,
             "value": _whole_or_none,
             "mask": _mask_or_none,
         },
     ),
-    "select_object": (SelectObject, {"object": _whole}),
-    "rename_object": (RenameObject, {"object": _whole, "name": _words}),
-    "remove_object": (RemoveObject, {"object": _whole}),
-    "reset_object": (ResetObject, {"object": _whole}),
-    "recolour_object": (RecolourObject, {"object": _whole, "colour": _colour}),
-    "revalue_object": (RevalueObject, {"object": _whole, "value": _whole}),
+    "select_object": (SelectObject, {"object": whole}),
+    "rename_object": (RenameObject, {"object": whole, "name": _words}),
+    "remove_object": (RemoveObject, {"object": whole}),
+    "reset_object": (ResetObject, {"object": whole}),
+    "recolour_object": (RecolourObject, {"object": whole, "colour": json_values.colour}),
+    "revalue_object": (RevalueObject, {"object": whole, "value": whole}),
     "lock_object": (LockObject, _FROZEN),
     "accept_object": (AcceptObject, _FROZEN),
-    "unlock_object": (UnlockObject, {"object": _whole}),
+    "unlock_object": (UnlockObject, {"object": whole}),
     "set_overlap": (SetOverlap, {"rule": _rule}),
 }
 _NAMES = {kind: name for name, (kind, _) in _KINDS.items()}

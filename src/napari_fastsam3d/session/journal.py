@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from napari_fastsam3d.errors import JournalBusyError, JournalError
-from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.session import json_values
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.log_record import LogRecord, records_in, restored
 from napari_fastsam3d.session.packed_mask import PackedMask
@@ -277,8 +277,7 @@ def _lacking(records: list[LogRecord]) -> set[int]:
 def _masks(database: sqlite3.Connection) -> "Generator[tuple[int, KeptMask]]":
     for number, prompts, box, bits, model in database.execute("select * from masks"):
         with suppress(ValueError, TypeError):
-            start, stop = map(tuple, json.loads(box))
-            mask = PackedMask(Box(start, stop), bits)
+            mask = PackedMask(json_values.box(json.loads(box)), bits)
             mask.unpack()
             yield number, KeptMask(prompts, mask, model)
 
@@ -293,7 +292,7 @@ def _insert_masks(database: sqlite3.Connection, masks: Mapping[int, KeptMask]) -
         (
             n,
             kept.prompts,
-            json.dumps([kept.mask.box.start, kept.mask.box.stop]),
+            json.dumps(json_values.box_to_json(kept.mask.box)),
             kept.mask.bits,
             kept.model,
         )

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.session import json_values
 from napari_fastsam3d.session.mask import NOWHERE, Mask
 
 # A liver takes a few milliseconds at this level; higher ones save a tenth for ten times as long.
@@ -41,8 +42,7 @@ class PackedMask:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "PackedMask":
         """Return what `to_json` wrote; KeyError, TypeError or ValueError if it is damaged."""
-        start, stop = (_index(corner) for corner in data["box"])
-        packed = cls(Box(start, stop), b64decode(data["bits"], validate=True))
+        packed = cls(json_values.box(data["box"]), b64decode(data["bits"], validate=True))
         return cls.of(packed.unpack())
 
     @property
@@ -52,7 +52,7 @@ class PackedMask:
 
     def to_json(self) -> dict[str, Any]:
         """Return the mask as what `json.dumps` takes; the box is in source index."""
-        box = [list(self.box.start), list(self.box.stop)]
+        box = json_values.box_to_json(self.box)
         return {"box": box, "bits": b64encode(self.bits).decode("ascii")}
 
     def unpack(self) -> Mask:
@@ -67,10 +67,3 @@ class PackedMask:
             raise ValueError("the bits of a mask don't fill its box")
         voxels = np.unpackbits(bits, count=self.box.size).view(np.bool_)
         return Mask.of(self.box, voxels.reshape(self.box.shape, order="F"))
-
-
-def _index(values: Any) -> Index:
-    i, j, k = values
-    if not all(type(value) is int for value in (i, j, k)):
-        raise TypeError
-    return (i, j, k)

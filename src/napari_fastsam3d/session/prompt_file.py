@@ -23,8 +23,8 @@ from napari_fastsam3d.session.action import (
     SetOverlap,
 )
 from napari_fastsam3d.session.action_json import action_from_json, prompt_from_json, prompt_to_json
-from napari_fastsam3d.session.colour import Colour
 from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.json_values import colour, whole
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
@@ -171,8 +171,8 @@ def _world(prompt: Prompt, volume: Volume) -> dict[str, Any]:
 def _actions(data: Mapping[str, Any]) -> Iterator[Action]:
     objects = data["objects"]
     for each in objects:
-        yield NewObject(_int(each["id"]), str(each["name"]), _int(each["value"]))
-        yield RecolourObject(each["id"], _colour(each["colour"]))
+        yield NewObject(whole(each["id"]), str(each["name"]), whole(each["value"]))
+        yield RecolourObject(each["id"], colour(each["colour"]))
     prompts = [(prompt_from_json(p), each["id"]) for each in objects for p in each["prompts"]]
     for prompt, number in sorted(prompts, key=lambda pair: pair[0].id):
         yield AddPrompt(number, prompt)
@@ -187,14 +187,3 @@ def _rule(name: str) -> Iterator[Action]:
     chosen = action_from_json({"do": "set_overlap", "rule": name})
     if chosen != SetOverlap("keep"):
         yield chosen
-
-
-def _colour(values: Any) -> Colour:
-    red, green, blue = map(float, values)
-    return (red, green, blue)
-
-
-def _int(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError
-    return value
