@@ -49,3 +49,21 @@ def tiny_predictor():
     return PyramidPredictor(
         PyramidNetwork(config), "tiny", torch.device("cpu"), torch.float32, "0" * 64
     )
+
+
+@pytest.fixture(scope="session")
+def turbo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SAM-Med3D of the smallest size, in a file as its authors write them."""
+    import torch
+
+    from napari_fastsam3d.model.published import PublishedConfig, PublishedNetwork
+    from napari_fastsam3d.model.published_decoder import DecoderConfig
+    from napari_fastsam3d.model.published_layout import published_tensors
+    from napari_fastsam3d.model.vit_encoder import ViTConfig
+
+    torch.manual_seed(0)
+    encoder = ViTConfig(("padded",), width=32, heads=4, hidden=32, out_width=48)
+    network = PublishedNetwork(PublishedConfig(encoder, DecoderConfig(48, hidden=32)))
+    path = tmp_path_factory.mktemp("web") / "turbo.pth"
+    torch.save({"model_state_dict": published_tensors(network), "epoch": 1}, path)
+    return path

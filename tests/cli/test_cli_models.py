@@ -9,24 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from napari_fastsam3d import cli
-from napari_fastsam3d.model.published import PublishedConfig, PublishedNetwork
-from napari_fastsam3d.model.published_decoder import DecoderConfig
-from napari_fastsam3d.model.published_layout import published_tensors
-from napari_fastsam3d.model.vit_encoder import ViTConfig
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SAM-Med3D of the smallest size, in a file as its authors write them."""
-    torch.manual_seed(0)
-    encoder = ViTConfig(("padded",), width=32, heads=4, hidden=32, out_width=48)
-    network = PublishedNetwork(PublishedConfig(encoder, DecoderConfig(48, hidden=32)))
-    path = tmp_path_factory.mktemp("web") / "turbo.pth"
-    torch.save({"model_state_dict": published_tensors(network), "epoch": 1}, path)
-    return path
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -37,8 +21,8 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(checkpoint: Path) -> Generator[str, None, None]:
-    handler = partial(Quiet, directory=str(checkpoint.parent))
+def server(turbo_file: Path) -> Generator[str, None, None]:
+    handler = partial(Quiet, directory=str(turbo_file.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         thread = threading.Thread(target=http.serve_forever, daemon=True)
         thread.start()
@@ -105,8 +89,8 @@ def test_a_fetched_model_segments(server: str, tmp_path: Path, capsys):
     assert np.asarray(nib.load(mask).dataobj)[12, 10, 8] == 1
 
 
-def test_import_info_and_remove(checkpoint: Path, capsys):
-    command = ["models", "import", str(checkpoint), "--name", "mine", "--licence", "CC0"]
+def test_import_info_and_remove(turbo_file: Path, capsys):
+    command = ["models", "import", str(turbo_file), "--name", "mine", "--licence", "CC0"]
     assert cli.run(command) == 0
     capsys.readouterr()
 

@@ -9,28 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from napari_fastsam3d._napari import models_dialog
 from napari_fastsam3d.model import MODELS, available_models
-from napari_fastsam3d.model.published import PublishedConfig, PublishedNetwork
-from napari_fastsam3d.model.published_decoder import DecoderConfig
-from napari_fastsam3d.model.published_layout import published_tensors
 from napari_fastsam3d.model.store import ModelStore
-from napari_fastsam3d.model.vit_encoder import ViTConfig
 
 NAME = "sam-med3d"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SAM-Med3D of the smallest size, in a file as its authors write them."""
-    torch.manual_seed(0)
-    encoder = ViTConfig(("padded",), width=32, heads=4, hidden=32, out_width=48)
-    network = PublishedNetwork(PublishedConfig(encoder, DecoderConfig(48, hidden=32)))
-    path = tmp_path_factory.mktemp("web") / "turbo.pth"
-    torch.save({"model_state_dict": published_tensors(network), "epoch": 1}, path)
-    return path
 
 
 class Gated(BaseHTTPRequestHandler):
@@ -76,9 +60,9 @@ def gate() -> threading.Event:
 
 @pytest.fixture
 def server(
-    checkpoint: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+    turbo_file: Path, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ThreadingHTTPServer]:
-    facts = {"content": checkpoint.read_bytes(), "gate": gate, "asked": []}
+    facts = {"content": turbo_file.read_bytes(), "gate": gate, "asked": []}
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Gated,), facts)) as http:
         thread = threading.Thread(target=http.serve_forever, daemon=True)
         thread.start()
@@ -144,7 +128,7 @@ def test_the_list_tells_state_size_licence_and_origin(opened: Any) -> None:
 
 
 def test_a_fetched_model_can_be_chosen_and_removed(
-    server: Any, opened: Any, answers: dict[str, Any], checkpoint: Path, qtbot: Any
+    server: Any, opened: Any, answers: dict[str, Any], turbo_file: Path, qtbot: Any
 ) -> None:
     widget, dialog = opened
     assert NAME not in widget.model.model.choices
@@ -152,7 +136,7 @@ def test_a_fetched_model_can_be_chosen_and_removed(
     dialog.fetch_button.click()
     idle(qtbot, dialog)
     (question,) = answers["questions"]
-    assert f"{checkpoint.stat().st_size / 1e6:.0f} MB" in question
+    assert f"{turbo_file.stat().st_size / 1e6:.0f} MB" in question
     assert "Licence: Apache-2.0" in question
     assert MODELS[NAME].url in question
     assert "ready" in dialog.said.text()
@@ -185,7 +169,7 @@ def test_nothing_is_downloaded_without_consent(
 
 
 def test_a_stopped_download_goes_on_where_it_was(
-    server: Any, gate: threading.Event, opened: Any, checkpoint: Path, qtbot: Any
+    server: Any, gate: threading.Event, opened: Any, turbo_file: Path, qtbot: Any
 ) -> None:
     _, dialog = opened
     gate.clear()
@@ -200,7 +184,7 @@ def test_a_stopped_download_goes_on_where_it_was(
     assert "stopped" in dialog.said.text()
     part = next((ModelStore().folder / "downloads").glob("*.part"))
     arrived = part.stat().st_size
-    assert 0 < arrived < checkpoint.stat().st_size
+    assert 0 < arrived < turbo_file.stat().st_size
     dialog.fetch_button.click()
     idle(qtbot, dialog)
     assert NAME in available_models()
@@ -222,10 +206,10 @@ def test_without_a_network_the_way_by_a_file_is_told(
 
 
 def test_a_file_is_imported_under_its_name(
-    opened: Any, answers: dict[str, Any], checkpoint: Path, qtbot: Any
+    opened: Any, answers: dict[str, Any], turbo_file: Path, qtbot: Any
 ) -> None:
     widget, dialog = opened
-    answers["file"] = checkpoint
+    answers["file"] = turbo_file
     dialog.import_button.click()
     idle(qtbot, dialog)
     assert choose(dialog, "turbo")[1] == "on this machine"

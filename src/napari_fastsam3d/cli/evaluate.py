@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from napari_fastsam3d.evaluation import Protocol, Segmenter, Trial
     from napari_fastsam3d.evaluation.data_folder import Case
     from napari_fastsam3d.evaluation.results import Results, Settings
+    from napari_fastsam3d.evaluation.score import Score
 
 _BASELINES = ("random-walker", "region-growing")
 
@@ -95,11 +96,12 @@ def _trials(
             yield trial
 
 
-def _write(results: "Results", settings: "Settings", trials: "list[Trial]", data: _Data) -> None:
-    from napari_fastsam3d.evaluation import report, scores_of
+def _write(
+    results: "Results", settings: "Settings", trials: "list[Trial]", scores: "list[Score]"
+) -> None:
+    from napari_fastsam3d.evaluation import report
     from napari_fastsam3d.evaluation.score import FAILED
 
-    scores = scores_of(trials, {t.set_name: data.modality(t.set_name) for t in trials})
     report.write_summary(results.folder / "summary.json", settings, scores)
     tables = report.table_of_scores(scores)
     failed = [trial for trial in trials if trial.dice[-1] < FAILED]
@@ -112,24 +114,32 @@ def _write(results: "Results", settings: "Settings", trials: "list[Trial]", data
         typer.echo("curves.png was not drawn: matplotlib is not installed", err=True)
 
 
-def _report(trials: "list[Trial]", data: _Data, against: Path | None) -> str:
+def _changes(trials: "list[Trial]", modalities: dict[str, str], against: Path) -> str:
     from napari_fastsam3d.evaluation import report, scores_of
     from napari_fastsam3d.evaluation.results import read_trials
     from napari_fastsam3d.evaluation.score import in_common
 
-    modalities = {trial.set_name: data.modality(trial.set_name) for trial in trials}
-    scores = scores_of(trials, modalities)
+    ours, theirs = in_common(trials, read_trials(against))
+    if not ours:
+        raise EvaluationError(f"{against} holds none of these structures.", "Name another.")
+    changes = report.table_of_changes(scores_of(ours, modalities), scores_of(theirs, modalities))
+    return f"Against {against.name}, in points:\n\n{changes}"
+
+
+def _report(
+    trials: "list[Trial]",
+    scores: "list[Score]",
+    modalities: dict[str, str],
+    data: _Data,
+    against: Path | None,
+) -> str:
+    from napari_fastsam3d.evaluation import report
+
     tables = [report.table_of_scores(scores)]
     if data.part == "pairs":
         tables.insert(0, report.table_of_trials(trials))
     if against is not None:
-        ours, theirs = in_common(trials, read_trials(against))
-        if not ours:
-            raise EvaluationError(f"{against} holds none of these structures.", "Name another.")
-        changes = report.table_of_changes(
-            scores_of(ours, modalities), scores_of(theirs, modalities)
-        )
-        tables.append(f"Against {against.name}, in points:\n\n{changes}")
+        tables.append(_changes(trials, modalities, against))
     disobeyed = sum(not all(trial.obeyed) for trial in trials)
     falls = ", ".join(map(str, scores[-1].falls)) or "none"
     tables.append(
@@ -192,7 +202,7 @@ def evaluate(
     if (data is None) == (images is None) or (images is None) != (labels is None):
         raise typer.BadParameter("Give either DATA, or --images and --labels.")
     from napari_fastsam3d.cli.progress import telling
-    from napari_fastsam3d.evaluation import Protocol
+    from napari_fastsam3d.evaluation import Protocol, scores_of
     from napari_fastsam3d.evaluation.results import Results
 
     if data is not None:
@@ -215,14 +225,16 @@ def evaluate(
         results = None if out is None else Results(out, settings)
         for trial in _trials(chosen, segmenter, protocol, wanted, results):
             trials.append(trial)
-            scores = f"{trial.dice[0]:.3f} -> {trial.dice[-1]:.3f}"
-            tell(f"{trial.set_name} {trial.case} {trial.structure}: {scores}")
+            dice = f"{trial.dice[0]:.3f} -> {trial.dice[-1]:.3f}"
+            tell(f"{trial.set_name} {trial.case} {trial.structure}: {dice}")
     if not trials:
         raise DataError("No structure to evaluate was found.", "Check --structure and --smallest.")
+    modalities = {name: chosen.modality(name) for name in {t.set_name for t in trials}}
+    scores = scores_of(trials, modalities)
     if results:
-        _write(results, settings, trials, chosen)
+        _write(results, settings, trials, scores)
     typer.echo(
         json.dumps([asdict(trial) for trial in trials], indent=1)
         if as_json
-        else _report(trials, chosen, against)
+        else _report(trials, scores, modalities, chosen, against)
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_fastsam3d.cli.scan_arguments import Frame, Scan, Series
 from napari_fastsam3d.cli.segment import check_output
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ def _difference(found: "PromptFile", session: "Session") -> str | None:
 
 
 def replay(
-    scan: Annotated[
-        Path, typer.Argument(help="A NIfTI, NRRD or MHA file, or a folder with a DICOM series.")
-    ],
+    scan: Scan,
     prompts: Annotated[Path, typer.Argument(help="The file of prompts (.json).")],
     output: Annotated[
         Path,
@@ -37,12 +36,8 @@ def replay(
         str | None, typer.Option(help="A model's name or file; by default the one of the prompts.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    frame: Annotated[
-        int | None, typer.Option(help="Which volume of a 4D file, counted from 0.")
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="Which series of a DICOM folder with several.")
-    ] = None,
+    frame: Frame = None,
+    series: Series = None,
 ) -> None:
     """Make the masks of a saved session again, voxel for voxel on the same machine."""
     check_output(output)

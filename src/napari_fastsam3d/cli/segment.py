@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_fastsam3d.cli.scan_arguments import Frame, Scan, Series
 from napari_fastsam3d.errors import PromptError, SaveError
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def segment(
-    scan: Annotated[
-        Path, typer.Argument(help="A NIfTI, NRRD or MHA file, or a folder with a DICOM series.")
-    ],
+    scan: Scan,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd or .mha."),
@@ -96,12 +95,8 @@ def segment(
     ] = False,
     model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    frame: Annotated[
-        int | None, typer.Option(help="Which volume of a 4D file, counted from 0.")
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option(help="Which series of a DICOM folder with several.")
-    ] = None,
+    frame: Frame = None,
+    series: Series = None,
     prompts: Annotated[
         Path | None,
         typer.Option("--prompts", help="Also write the prompts, for `replay`, to this .json."),
