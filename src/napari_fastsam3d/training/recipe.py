@@ -25,6 +25,8 @@ class Phase:
         Steps of interaction a crop.
     most : int
         Clicks that a crop may get in one step after the first.
+    aimed, regrouped : float
+        How samples are chosen; see `Choice`.
     cues : bool
         Whether the decoder is given its maps of similarity and reach.
     rate : float or None
@@ -38,6 +40,8 @@ class Phase:
     batch: int
     clicks: int = 3
     most: int = 1
+    aimed: float = 0.0
+    regrouped: float = 0.0
     cues: bool = True
     rate: float | None = None
 

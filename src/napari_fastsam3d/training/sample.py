@@ -1,22 +1,35 @@
 """One training sample: a crop as the network will see it, and the structure to be segmented."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from napari_fastsam3d.evaluation.data_folder import Case, by_set, label_map_cases, labelled_cases
+from napari_fastsam3d.evaluation.data_folder import (
+    Case,
+    by_set,
+    label_map_cases,
+    label_names,
+    labelled_cases,
+)
 from napari_fastsam3d.geometry import Crop
 from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
+from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
+from napari_fastsam3d.session.crop_policy import CropPolicy
 from napari_fastsam3d.training import augmentation, shapes
 from napari_fastsam3d.training.cases import LabelledVolume, Structure, load_case
+from napari_fastsam3d.training.families import relatives
 
 SMALLEST = 120
 """Crop voxels that a target needs; smaller ones are drawn anew."""
 
 TRIES = 6
 """Draws before a sample with too small a target is taken from random shapes."""
+
+AIMED_SMALLEST = 30
+"""Crop voxels that a target needs where the crop lies as at a first click, as coarse as it is."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,24 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """How the target of a sample and the place of its crop are chosen.
+
+    Attributes
+    ----------
+    aimed : float
+        Share of the crops that lie where, and are as coarse as, the crop policy has them at a
+        first click; the others lie around the structure in all scales.
+    regrouped : float
+        Share of the targets that are a family of structures, such as all vertebrae, or one piece
+        of a structure in several, such as one lesion.
+    """
+
+    aimed: float = 0.0
+    regrouped: float = 0.0
+
+
+@dataclass(frozen=True)
 class Sampler:
     """Draws samples by number: the same number gives the same sample, in any process.
 
@@ -47,21 +78,26 @@ class Sampler:
         The cases of each set.
     seed : int
         Of the run.
+    names : dict of str to dict
+        What the values of each set's label files are called, where that is known.
     """
 
     sources: tuple[tuple[str, float], ...]
     cases: dict[str, list[Case]]
     seed: int
+    names: dict[str, dict[int, str]] = field(default_factory=dict)
 
     @classmethod
     def of_folder(cls, folder: Path, sources: dict[str, float], seed: int) -> "Sampler":
         """Take the `train` part of a data folder, and its label maps."""
         cases = by_set(labelled_cases(folder, "train") + label_map_cases(folder))
         used = {name: share for name, share in sources.items() if name == "shapes" or name in cases}
-        return cls(tuple(used.items()), cases, seed)
+        names = {name: label_names(folder, name) for name in used}
+        return cls(tuple(used.items()), cases, seed, names)
 
-    def draw(self, number: int, size: int) -> Sample:
+    def draw(self, number: int, size: int, choice: Choice | None = None) -> Sample:
         """Draw sample `number` as a crop of size^3 voxels."""
+        choice = choice or Choice()
         rng = np.random.default_rng((self.seed, number))
         names = [name for name, _ in self.sources]
         shares = np.array([share for _, share in self.sources])
@@ -70,27 +106,49 @@ class Sampler:
             if source == "shapes":
                 break
             case = self.cases[source][rng.integers(len(self.cases[source]))]
-            sample = _sample_of_case(load_case(case), size, rng)
+            names = self.names.get(source, {})
+            sample = _sample_of_case(load_case(case), size, rng, choice, names)
             if sample is not None:
                 return sample
         return _finish(*shapes.random_shapes(size, rng), rng)
 
 
-def _sample_of_case(loaded: LabelledVolume, size: int, rng: np.random.Generator) -> Sample | None:
+def _sample_of_case(
+    loaded: LabelledVolume,
+    size: int,
+    rng: np.random.Generator,
+    choice: Choice,
+    names: dict[int, str],
+) -> Sample | None:
     if not loaded.structures:
         return None
-    structure, others = _choose(loaded, rng)
-    crop = _place(loaded, structure, size, rng)
+    regrouped = _happens(choice.regrouped, rng)
+    if regrouped:
+        structure, others = _family(loaded, names, rng)
+    else:
+        structure, others = _choose(loaded, rng)
+    aimed = _happens(choice.aimed, rng)
+    anchor = structure.seeds[rng.integers(len(structure.seeds))]
+    place = _aim if aimed else _place
+    crop = place(loaded, structure, anchor, size, rng)
     target = crop.extract(_mask(loaded.labels, (structure, *others), crop), fill=0.0) >= 0.5
-    if target.sum() < SMALLEST:
+    if regrouped and not others:
+        target = _piece(target, crop, anchor)
+    smallest = AIMED_SMALLEST if aimed else SMALLEST
+    if target.sum() < smallest:
         return None
     if loaded.has_image:
         return _finish(crop.extract(loaded.volume.voxels), crop.inside, target, rng)
     labels = _extract_labels(crop, loaded.labels)
     labels, target = augmentation.deform(labels, target, rng)
-    if target.sum() < SMALLEST:
+    if target.sum() < smallest:
         return None
     return _finish(shapes.paint(labels, rng), crop.inside, target, rng)
+
+
+def _happens(share: float, rng: np.random.Generator) -> bool:
+    """Draw only where there is a choice, so that runs that knew none of it stay as they were."""
+    return share > 0 and rng.random() < share
 
 
 def _choose(
@@ -104,6 +162,24 @@ def _choose(
     return first, ()
 
 
+def _family(
+    loaded: LabelledVolume, names: dict[int, str], rng: np.random.Generator
+) -> tuple[Structure, tuple[Structure, ...]]:
+    """Choose one structure, and those of its family that are in the scan."""
+    first = loaded.structures[rng.integers(len(loaded.structures))]
+    values = relatives(first.value, names, sides=bool(rng.random() < 0.3))
+    return first, tuple(s for s in loaded.structures if s.value in values)
+
+
+def _piece(target: NDArray[np.bool_], crop: Crop, anchor: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Keep the piece of a target that holds a voxel, source index; none where it lies outside."""
+    pieces = np.asarray(ndimage.label(target)[0])
+    at = np.rint(crop.to_crop(anchor)).astype(int)
+    if ((at < 0) | (at >= target.shape)).any() or pieces[tuple(at)] == 0:
+        return np.zeros_like(target)
+    return pieces == pieces[tuple(at)]
+
+
 def _mask(
     labels: NDArray[np.int16], structures: tuple[Structure, ...], crop: Crop
 ) -> NDArray[np.bool_]:
@@ -115,21 +191,38 @@ def _mask(
 
 
 def _place(
-    loaded: LabelledVolume, structure: Structure, size: int, rng: np.random.Generator
+    loaded: LabelledVolume,
+    structure: Structure,
+    anchor: NDArray[np.integer],
+    size: int,
+    rng: np.random.Generator,
 ) -> Crop:
-    """Place a crop around a random voxel of the structure, shifted, at a random scale.
+    """Place a crop around a voxel of the structure, shifted, at a random scale.
 
     The scale covers what the crop policy will use: from a close look at a small structure to one
     that is larger than the crop.
     """
     voxel = np.array(loaded.volume.spacing)
-    anchor = structure.seeds[rng.integers(len(structure.seeds))]
     fraction = np.exp(rng.uniform(np.log(0.12), np.log(1.3)))
     spacing = float(np.clip(structure.extent / (fraction * size), 0.4, 4.5))
     spacing = max(spacing, 0.3 * float(voxel.min()))
     offset = rng.uniform(-1, 1, 3) * (0.3 * size * spacing / voxel) * (rng.random() < 0.6)
     centre = np.clip(anchor + offset, 0, np.array(loaded.labels.shape) - 1)
     return Crop.around(loaded.volume, [float(c) for c in centre], spacing=spacing, size=size)
+
+
+def _aim(
+    loaded: LabelledVolume,
+    structure: Structure,
+    anchor: NDArray[np.integer],
+    size: int,
+    rng: np.random.Generator,
+) -> Crop:
+    """Place a crop as at a first click on a voxel, a little finer or coarser."""
+    spacing = PyramidPredictor.start_spacing * float(np.exp(rng.normal(0, 0.08)))
+    policy = CropPolicy(loaded.volume, (spacing,), spacing, size)
+    i, j, k = anchor
+    return policy.at_click((int(i), int(j), int(k)))
 
 
 def _extract_labels(crop: Crop, labels: NDArray[np.integer]) -> NDArray[np.int16]:

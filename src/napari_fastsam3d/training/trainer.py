@@ -20,7 +20,7 @@ from napari_fastsam3d.training.log_picture import draw_log
 from napari_fastsam3d.training.loss import intersection_over_union, step_loss
 from napari_fastsam3d.training.ranks import Ranks
 from napari_fastsam3d.training.recipe import Phase, Recipe
-from napari_fastsam3d.training.sample import Sampler
+from napari_fastsam3d.training.sample import Choice, Sampler
 from napari_fastsam3d.training.schedule import learning_rate
 
 Progress = Callable[[int, int, float], None]
@@ -43,7 +43,10 @@ class _Batches(Dataset[tuple[Tensor, Tensor]]):
         torch.set_num_threads(1)
         before = self.first + step * self.phase.batch * self.ranks.world
         start = before + self.ranks.rank * self.phase.batch
-        samples = [self.sampler.draw(start + i, self.phase.crop) for i in range(self.phase.batch)]
+        choice = Choice(self.phase.aimed, self.phase.regrouped)
+        samples = [
+            self.sampler.draw(start + i, self.phase.crop, choice) for i in range(self.phase.batch)
+        ]
         images = torch.stack([torch.from_numpy(s.image) for s in samples])[:, None]
         targets = torch.stack([torch.from_numpy(s.target) for s in samples])[:, None]
         return images, targets
