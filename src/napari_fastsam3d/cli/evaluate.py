@@ -52,18 +52,21 @@ def _data_of_pairs(images: Path, labels: Path, names: Path | None) -> _Data:
 
 
 @contextmanager
-def _segmenter(model: str, device: str) -> "Generator[Segmenter, None, None]":
+def _segmenter(model: str, device: str, shift: float) -> "Generator[Segmenter, None, None]":
     if model in _BASELINES:
+        if shift:
+            raise typer.BadParameter("--shift moves what a model looks at; a baseline sees all.")
         from napari_fastsam3d.evaluation.random_walker import random_walker
         from napari_fastsam3d.evaluation.region_growing import region_growing
 
         yield random_walker() if model == _BASELINES[0] else region_growing()
         return
-    from napari_fastsam3d.evaluation import SessionSegmenter
+    from napari_fastsam3d.evaluation import SessionSegmenter, ShiftedSegmenter
     from napari_fastsam3d.session import ModelThread
 
+    name = Path(model).name
     with ModelThread(model, device) as thread:
-        yield SessionSegmenter(Path(model).name, thread)
+        yield ShiftedSegmenter(name, thread, shift) if shift else SessionSegmenter(name, thread)
 
 
 def _trials(
@@ -181,6 +184,9 @@ def evaluate(
     zoom: Annotated[
         float, typer.Option(min=0.1, max=10, help="Evaluate on voxels so many times as large.")
     ] = 1.0,
+    shift: Annotated[
+        float, typer.Option(min=0, max=48, help="Move first crops aside by up to so many voxels.")
+    ] = 0.0,
     model: Annotated[
         str,
         typer.Option(help="A model's name, a file of weights, random-walker or region-growing."),
@@ -211,10 +217,10 @@ def evaluate(
         assert images is not None
         assert labels is not None
         chosen = _data_of_pairs(images, labels, names)
-    protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom)
+    protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom, shift)
     wanted = frozenset(structure or ())
     trials: list[Trial] = []
-    with telling() as tell, _segmenter(model, device) as segmenter:
+    with telling() as tell, _segmenter(model, device, shift) as segmenter:
         settings = {
             "model": segmenter.name,
             "fingerprint": segmenter.fingerprint,

@@ -9,6 +9,7 @@ from napari_fastsam3d.evaluation.overlap import dice
 from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.evaluation.score import Score, scores_of
 from napari_fastsam3d.evaluation.segmenter import Segmenter, SessionSegmenter
+from napari_fastsam3d.evaluation.shifted import ShiftedSegmenter
 from napari_fastsam3d.evaluation.surface import Surface
 from napari_fastsam3d.evaluation.target import Target, targets_of
 from napari_fastsam3d.evaluation.trial import Trial, run_trial
@@ -18,6 +19,7 @@ __all__ = [
     "Score",
     "Segmenter",
     "SessionSegmenter",
+    "ShiftedSegmenter",
     "Surface",
     "Target",
     "Trial",

@@ -24,6 +24,9 @@ class Protocol:
         The scan is brought to slices at least so thick, mm.
     zoom : float
         The scan is brought to voxels so many times as large along each axis.
+    shift : float
+        Crop voxels, at most, by which what the model looks at after the first click is moved aside
+        along each axis.
     """
 
     clicks: int = 10
@@ -32,6 +35,7 @@ class Protocol:
     random_first_click: bool = False
     slice_thickness: float | None = None
     zoom: float = 1.0
+    shift: float = 0.0
 
     def regrid(self, volume: Volume) -> Regrid | None:
         """Give the way to the grid that is evaluated on; None where it is the file's own."""

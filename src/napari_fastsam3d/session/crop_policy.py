@@ -47,12 +47,17 @@ class CropPolicy:
         The rung to begin with at a click.
     size : int
         Crop voxels along each axis.
+    shift : tuple of float
+        Crop voxels along each canonical axis by which crops of first clicks are moved aside: how
+        much depends on where they lie can then be measured. At most three eighths of the crop's
+        side, so that the click stays inside.
     """
 
     volume: Volume
     spacings: tuple[float, ...]
     start: float
     size: int
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def at_click(self, index: Index) -> Crop:
         """Return the crop for a first click at a voxel, source index.
@@ -62,9 +67,12 @@ class CropPolicy:
         one encoded while the user was still aiming serves for the click.
         """
         point = self.volume.canonical.to_target(index)
-        step = self.size * _LATTICE * self._voxels_per_step(self.start)
-        nodes = [max(1, round(width)) for width in step]
-        return self._crop([floor(x / n + 0.5) * n for x, n in zip(point, nodes, strict=True)])
+        voxels = self._voxels_per_step(self.start)
+        nodes = [max(1, round(width)) for width in self.size * _LATTICE * voxels]
+        aside = self.shift * voxels
+        return self._crop(
+            [floor(x / n + 0.5) * n + a for x, n, a in zip(point, nodes, aside, strict=True)]
+        )
 
     def around_box(self, box: Box, closely: bool = True) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.

@@ -105,6 +105,8 @@ class Replay:
         Told `(what, done, of)` when something takes long.
     bytes_kept : int
         What the remembered steps may hold.
+    shift : tuple of float
+        See `CropPolicy`.
     """
 
     def __init__(
@@ -113,12 +115,13 @@ class Replay:
         predictor: Predictor,
         progress: Progress = silent,
         bytes_kept: int = _BYTES_KEPT,
+        shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
         self._volume = volume
         self.predictor = predictor
         self._progress = progress
         self._policy = CropPolicy(
-            volume, predictor.spacings, predictor.start_spacing, predictor.crop_size
+            volume, predictor.spacings, predictor.start_spacing, predictor.crop_size, shift
         )
         self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
         self._encoded: Cache[Crop, Any] = Cache(_CROPS_KEPT)

@@ -173,7 +173,8 @@ def _family(
 
 def _piece(target: NDArray[np.bool_], crop: Crop, anchor: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Keep the piece of a target that holds a voxel, source index; none where it lies outside."""
-    pieces = np.asarray(ndimage.label(target)[0])
+    pieces: NDArray[np.int32] = np.empty(target.shape, np.int32)
+    ndimage.label(target, output=pieces)
     at = np.rint(crop.to_crop(anchor)).astype(int)
     if ((at < 0) | (at >= target.shape)).any() or pieces[tuple(at)] == 0:
         return np.zeros_like(target)
