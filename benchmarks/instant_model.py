@@ -35,6 +35,7 @@ class InstantModel:
     fingerprint = "instant"
     feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes = True
+    edge_aware = False
     spacings = (1.5,)
     start_spacing = 1.5
     crop_size = 64

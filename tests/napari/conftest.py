@@ -70,6 +70,7 @@ class FloodPredictor:
     fingerprint = "flood"
     feeds = "cumulative"
     accepts_boxes = True
+    edge_aware = False
     spacings = (1.5, 3.0)
     start_spacing = 3.0
     crop_size = 64

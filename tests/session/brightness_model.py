@@ -25,6 +25,7 @@ class BrightnessModel:
     name = "brightness"
     device = "cpu"
     fingerprint = "0123456789abcdef"
+    edge_aware = False
 
     def __init__(
         self,

@@ -140,7 +140,7 @@ class Crop:
         cube[tuple(slice(low, high) for low, high in bounds)] = part
         return cube
 
-    def paste(self, grid: Floats) -> tuple[Box, Floats]:
+    def paste(self, grid: Floats, within: Box | None = None) -> tuple[Box, Floats]:
         """Bring logits back to the source grid, by trilinear interpolation.
 
         Parameters
@@ -149,15 +149,19 @@ class Crop:
             Logits over the whole crop, axes towards R, A, S, with `size` a multiple f of s. Cell
             c covers crop indices [c f - 0.5, (c + 1) f - 0.5); beyond the outermost cell centres
             the nearest cell counts.
+        within : Box, optional
+            Only the part of the crop in this box, source index.
 
         Returns
         -------
         box : Box
-            `self.box`, in source index.
+            `self.box`, or what lies of it in `within`, in source index.
         logits : ndarray of float32
             One for each voxel of the box, in source order.
         """
         box = self._canonical_box
+        if within is not None:
+            box = box.intersection(self.orientation.box_to_target(within))
         logits = np.empty(box.shape, dtype=np.float32)
         if not box.is_empty:
             logits = resample(grid, self._back(grid, box), _GROWING)
@@ -183,8 +187,7 @@ class Crop:
         mask : ndarray of bool
             One for each voxel of the box, in source order.
         """
-        cells = Box.of_mask(grid > threshold)
-        box = self._covered_by(cells, len(grid)) if cells else Box((0, 0, 0), (0, 0, 0))
+        box = self._covered_by(grid > threshold)
         mask = np.empty(box.shape[::-1], dtype=np.bool_)
         if not box.is_empty:
             *rest, slices = self._back(grid, box)
@@ -195,6 +198,16 @@ class Crop:
                 np.greater(logits.transpose(), threshold, out=mask[at : at + thickness])
         in_source = self.orientation.source_view(mask.transpose())
         return self.orientation.box_to_source(box), in_source
+
+    def covered(self, positive: NDArray[np.bool_]) -> Box:
+        """Return the source box outside of which no voxel lies in a mask of these cells.
+
+        Parameters
+        ----------
+        positive : ndarray of bool, shape (s, s, s)
+            Cells over the whole crop, as in `paste`, whose logits exceed a threshold.
+        """
+        return self.orientation.box_to_source(self._covered_by(positive))
 
     def resample_mask(self, box: Box, mask: NDArray[np.bool_], factor: int = 4) -> Floats:
         """Bring a mask onto a coarse grid over the crop, to be fed to the model.
@@ -259,8 +272,12 @@ class Crop:
         box = Box(_index(start), _index(stop))
         return box.clipped(self.orientation.target_shape)
 
-    def _covered_by(self, cells: Box, side: int) -> Box:
-        """Return the canonical voxels that interpolation from any of `cells` can reach."""
+    def _covered_by(self, positive: NDArray[np.bool_]) -> Box:
+        """Return the canonical voxels that interpolation from any of the positive cells reaches."""
+        cells = Box.of_mask(positive)
+        if cells is None:
+            return Box((0, 0, 0), (0, 0, 0))
+        side = len(positive)
         factor = self.size / side
         reached = cells.padded(1)
         low = np.where(np.asarray(reached.start) < 0, -np.inf, reached.start)

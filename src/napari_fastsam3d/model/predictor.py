@@ -59,6 +59,8 @@ class Predictor(ABC):
         Whether each step is given all points so far, or the new one only.
     accepts_boxes : bool
         Whether it was trained with box prompts.
+    edge_aware : bool
+        Whether its masks are drawn to the edges of the scan; see `session.sharpening`.
     """
 
     crop_size: int = 128
@@ -66,6 +68,7 @@ class Predictor(ABC):
     start_spacing: float = 1.5
     feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes: bool = False
+    edge_aware: bool = False
 
     def __init__(
         self, name: str, device: torch.device, dtype: torch.dtype, fingerprint: str

@@ -27,6 +27,7 @@ class PyramidPredictor(Predictor):
     start_spacing = 1.5
     feeds = "cumulative"
     accepts_boxes = True
+    edge_aware = True
 
     def __init__(
         self,

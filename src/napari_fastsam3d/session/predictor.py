@@ -59,6 +59,11 @@ class Predictor(Protocol):
         ...
 
     @property
+    def edge_aware(self) -> bool:
+        """Whether its masks are to be drawn to the edges of the scan."""
+        ...
+
+    @property
     def spacings(self) -> tuple[float, ...]:
         """Sizes in mm of a crop voxel that it works at, fine to coarse."""
         ...

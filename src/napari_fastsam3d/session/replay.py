@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
@@ -29,6 +30,7 @@ from napari_fastsam3d.session.prompt import (
     locates,
     place_of,
 )
+from napari_fastsam3d.session.sharpening import edge_aware_mask
 
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
@@ -71,12 +73,16 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class _Sight:
-    """What the model said to one look: logits (F, F, F) over the crop, its small islands gone."""
+    """What the model said to one look: logits (F, F, F) over the crop, its small islands gone.
+
+    `guide` is the scan where the mask is to be drawn to its edges, None where it is not.
+    """
 
     crop: Crop
     low: Floats
     logits: Floats
     quality: float
+    guide: NDArray[Any] | None
 
     @property
     def cell(self) -> float:
@@ -86,7 +92,9 @@ class _Sight:
     @cached_property
     def mask(self) -> Mask:
         """The mask on the source grid, inside the crop's box."""
-        return Mask.of(*self.crop.paste_mask(self.logits))
+        if self.guide is None:
+            return Mask.of(*self.crop.paste_mask(self.logits))
+        return Mask.of(*edge_aware_mask(self.crop, self.logits, self.guide))
 
 
 class Replay:
@@ -221,7 +229,8 @@ class Replay:
         )
         anchors = _anchors(crop, before.mask, prompts, len(seen.fine))
         logits = without_islands(seen.fine, anchors)
-        return _Sight(crop, seen.low, logits, float(seen.quality))
+        guide = self._volume.voxels if self.predictor.edge_aware else None
+        return _Sight(crop, seen.low, logits, float(seen.quality), guide)
 
     def _encode(self, crop: Crop) -> Any:
         encoded = self._encoded.get(crop)
