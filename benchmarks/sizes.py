@@ -1,0 +1,102 @@
+"""Train networks of several sizes and shapes for equally many steps, and tell what each costs."""
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich import print as show
+from rich.table import Table
+from torch.nn import functional as F
+
+from napari_fastsam3d.model.pyramid import PyramidNetwork
+from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
+from napari_fastsam3d.training.loss import intersection_over_union
+from napari_fastsam3d.training.recipe import Phase, Recipe, read_recipe
+from napari_fastsam3d.training.sample import Sampler
+from napari_fastsam3d.training.trainer import Trainer
+
+CLICKS = 3
+UNSEEN = 999
+SHAPES = {
+    "small": PyramidConfig(widths=(12, 32, 64), blocks=(1, 1, 1), width=192, depth=2, heads=6),
+    "shipped": PyramidConfig(),
+    "deep": PyramidConfig(depth=8),
+    "wide": PyramidConfig(widths=(24, 64, 128), width=320, depth=6),
+    "no transformer": PyramidConfig(blocks=(1, 2, 4), depth=0),
+}
+
+
+@torch.no_grad()
+def agreement(network: PyramidNetwork, sampler: Sampler, crop: int, samples: int) -> list[float]:
+    """Mean IoU after each click, over samples that no run has drawn."""
+    generator = torch.Generator().manual_seed(UNSEEN)
+    totals = [0.0] * CLICKS
+    for number in range(samples):
+        sample = sampler.draw(number, crop)
+        image = torch.from_numpy(sample.image)[None, None]
+        truth = F.avg_pool3d(torch.from_numpy(sample.target)[None, None].float(), 2)
+        prompts = first_prompts(truth, CLICKS, generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            pyramid = network.encoder(image)
+            for click in range(CLICKS):
+                masks = network.decoder(pyramid, used_points(prompts))
+                totals[click] += float(intersection_over_union(masks.fine, truth)) / samples
+                prompts = next_prompts(prompts, truth, masks.fine, masks.low, generator)
+    return totals
+
+
+@torch.inference_mode()
+def encode_milliseconds(network: PyramidNetwork) -> float:
+    """Milliseconds for a crop of 128^3 voxels, the best of five."""
+    image = torch.randn(1, 1, 128, 128, 128)
+    best = float("inf")
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(5):
+            begun = time.perf_counter()
+            network.encoder(image)
+            best = min(best, time.perf_counter() - begun)
+    return 1000 * best
+
+
+def trained(recipe: Recipe, data: Path) -> tuple[Trainer, float]:
+    """Train to the end of a recipe; gives the seconds that a step took in the network."""
+    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(recipe, sampler, Path(folder))
+        begun = time.process_time()
+        trainer.run(lambda done, of, iou: None, save_every=recipe.steps)
+        return trainer, (time.process_time() - begun) / recipe.steps
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("recipe", type=Path, help="such as the shipped one, for its sources")
+    parser.add_argument("--steps", type=int, default=350)
+    parser.add_argument("--samples", type=int, default=200)
+    parser.add_argument("--crop", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--only", nargs="*", default=list(SHAPES))
+    given = parser.parse_args()
+    phase = Phase(given.steps, given.crop, given.batch, CLICKS)
+    base = replace(read_recipe(given.recipe), phases=(phase,), warmup=50)
+    unseen = Sampler.of_folder(given.data, base.sources, UNSEEN)
+    table = Table("shape", "million", "MB", "CPU s a step", "encode, ms", "IoU 1", "IoU 2", "IoU 3")
+    for name in given.only:
+        trainer, seconds = trained(replace(base, network=SHAPES[name]), given.data)
+        count = sum(p.numel() for p in trainer.average.parameters())
+        ious = agreement(trainer.average.eval(), unseen, given.crop, given.samples)
+        speed = encode_milliseconds(trainer.average)
+        numbers = [f"{count / 1e6:.1f}", f"{2 * count / 1e6:.0f}", f"{seconds:.2f}", f"{speed:.0f}"]
+        table.add_row(name, *numbers, *(f"{iou:.3f}" for iou in ious))
+        print(name, *numbers, *(f"{iou:.3f}" for iou in ious), flush=True)
+    show(table)
+
+
+if __name__ == "__main__":
+    main()
