@@ -67,10 +67,8 @@ def assert_shows_the_session(viewer: Any, widget: Any, user: User) -> None:
     points = [p for p in view.prompts if isinstance(p, Point)]
     expected = view.frame.to_layer([p.index for p in points]) if points else np.empty((0, 3))
     assert np.array_equal(view.points.layer.data, expected), told
-    boxes = [view.frame.box_to_layer(p.box) for p in view.prompts if isinstance(p, BoxPrompt)]
-    faces = [face for box in boxes for face in outline(box, view.plane())]
-    assert len(view.boxes.layer.data) == len(faces), told
-    assert all(map(np.array_equal, view.boxes.layer.data, faces)), told
+    if view.boxes.layer.visible:
+        assert_shows_the_boxes(view, told)
     rows = [widget.objects.list.item(row) for row in range(widget.objects.list.count())]
     assert len(rows) == len(state.objects), told
     assert all(row.text().startswith(o.name) for row, o in zip(rows, state.objects, strict=True))
@@ -84,6 +82,13 @@ def assert_shows_the_session(viewer: Any, widget: Any, user: User) -> None:
     assert all(layer in viewer.layers for layer in view.layers), told
     refused = [each.message for each in notification_manager.records]
     assert [message for message in refused if "is locked" not in message] == [], told
+
+
+def assert_shows_the_boxes(view: Any, told: str) -> None:
+    boxes = [view.frame.box_to_layer(p.box) for p in view.prompts if isinstance(p, BoxPrompt)]
+    faces = [face for box in boxes for face in outline(box, view.plane())]
+    assert len(view.boxes.layer.data) == len(faces), told
+    assert all(map(np.array_equal, view.boxes.layer.data, faces)), told
 
 
 def assert_comes_back(session: Session, reopened: Session) -> None:

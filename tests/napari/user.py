@@ -62,6 +62,8 @@ class User:
         Painter(self.viewer, layer).stroke(*(self.place() for _ in range(3)))
 
     def draw_box(self) -> None:
+        if not self.view.boxes.layer.visible:
+            return
         axis = int(self.rng.integers(3))
         a, b = (i for i in range(3) if i != axis)
         corners = np.tile(self.place(), (4, 1))
@@ -77,7 +79,7 @@ class User:
 
     def move_a_box(self) -> None:
         layer = self.view.boxes.layer
-        if len(layer.data) and self.viewer.dims.ndisplay == 2:
+        if layer.visible and len(layer.data) and self.viewer.dims.ndisplay == 2:
             row = int(self.rng.integers(len(layer.data)))
             plane, step = self.view.plane(), self.rng.integers(-2, 3, 3)
             step[plane.axis] = 0

@@ -1,7 +1,6 @@
 """Notes when the event loop stands still, for how long, and where."""
 
-import sys
-import threading
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -36,32 +35,36 @@ class Freeze:
 
 
 class Watchdog:
-    """Watches the thread that it is made in, from another one, between `with` and its end."""
+    """Watches the main thread, in which it must be used, between `with` and its end.
+
+    A timer signal asks every few milliseconds what is being done; it needs no thread, but Unix.
+    """
 
     def __init__(self, longer_than: float = 0.2) -> None:
         from qtpy.QtCore import Qt, QTimer
 
         self.freezes: list[Freeze] = []
         self._limit = longer_than
-        self._watched = threading.get_ident()
         self._last, self._processor = time.perf_counter(), time.thread_time()
         self._now = Freeze()
-        self._ended = threading.Event()
+        self._samples = hasattr(signal, "setitimer")
         self._timer = QTimer()
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._tick)
-        self._sampler = threading.Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> "Watchdog":
         self._timer.start(_TICK_MS)
-        self._sampler.start()
+        if self._samples:
+            self._before = signal.signal(signal.SIGALRM, self._sample)
+            signal.setitimer(signal.ITIMER_REAL, _SAMPLE_S, _SAMPLE_S)
         self.tick()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._timer.stop()
-        self._ended.set()
-        self._sampler.join()
+        if self._samples:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._before)
 
     def tick(self) -> None:
         """Begin a new gap, whatever the last one was."""
@@ -75,11 +78,9 @@ class Watchdog:
             self.freezes.append(found)
         self.tick()
 
-    def _sample(self) -> None:
-        while not self._ended.wait(_SAMPLE_S):
-            frame = sys._current_frames().get(self._watched)
-            if frame is not None and time.perf_counter() - self._last > _SAMPLE_S:
-                self._note(frame)
+    def _sample(self, _signal: int, frame: FrameType | None) -> None:
+        if frame is not None and time.perf_counter() - self._last > _SAMPLE_S:
+            self._note(frame)
 
     def _note(self, innermost: FrameType) -> None:
         files = _files(innermost)

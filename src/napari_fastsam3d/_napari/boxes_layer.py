@@ -54,6 +54,7 @@ class BoxesLayer:
         self.depth: float | None = None
         self.layer = _shapes(frame, NAME, BOX)
         self.layer.mouse_drag_callbacks.append(self._hold_still)
+        self.layer.events.visible.connect(self._draw)
         self.layer.events.data.connect(self._on_data)
 
     def show(self, boxes: Sequence[BoxMark]) -> None:
@@ -67,9 +68,10 @@ class BoxesLayer:
             self._plane = plane
             self._draw()
 
-    def _draw(self) -> None:
-        # A rectangle that the user holds with the mouse is redrawn when it is let go.
-        if self._busy:
+    def _draw(self, _event: Any = None) -> None:
+        # A rectangle that the user holds with the mouse is redrawn when it is let go. A hidden
+        # layer doesn't know of a turn to the 3D view, and napari fails at rectangles added then.
+        if self._busy or not self.layer.visible:
             return
         chosen = {self._boxes[i].id for i in self.layer.selected_data if i < len(self._boxes)}
         faces = [face for shown in self._boxes for face in outline(shown.box, self._plane)]
@@ -133,6 +135,7 @@ class CropLayer:
         self._plane = Plane()
         self.shown = False
         self.layer = _shapes(frame, CROP_NAME, _CROP_COLOUR)
+        self.layer.events.visible.connect(self.show)
         self.layer.editable = False
 
     def look_at(self, plane: Plane) -> None:
@@ -141,9 +144,9 @@ class CropLayer:
             self._plane = plane
             self.show()
 
-    def show(self) -> None:
+    def show(self, _event: Any = None) -> None:
         """Draw the outline of the crop as it is now, if it is to be seen."""
-        if not self.shown:
+        if not (self.shown and self.layer.visible):
             return
         crop = self._crop()
         faces = [] if crop is None or crop.is_empty else outline(crop, self._plane)
