@@ -1,5 +1,10 @@
-"""Whatever the user does, in whatever order: no error, and layers show what the session says."""
+"""Whatever the user does, in whatever order: no error, and layers show what the session says.
 
+``WINDOW_ACTIONS=1000`` does that many things instead of a few, in a window where there is one,
+with the seeds of ``WINDOW_SEEDS`` (such as 7,8), and tells how long the event loop stood still.
+"""
+
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -7,118 +12,99 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
+from user import User
+from watchdog import Watchdog
 
+from napari_fastsam3d._napari.outline import outline
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import Point
+from napari_fastsam3d.session import BoxPrompt, Point, Session
 
-STEPS = 120
+ACTIONS = int(os.environ.get("WINDOW_ACTIONS", "150"))
+SEEDS = [int(seed) for seed in os.environ.get("WINDOW_SEEDS", "0,1,2").split(",")]
+BATCH = 25
 SHAPE = (24, 28, 20)
 
 
-class User:
-    """Does one random thing after another in a viewer with the widget."""
-
-    def __init__(self, viewer: Any, widget: Any, seed: int) -> None:
-        self.viewer, self.widget = viewer, widget
-        self.rng = np.random.default_rng(seed)
-        self.things: list[Callable[[], None]] = [
-            self.click,
-            self.click,
-            self.draw_box,
-            self.delete_a_point,
-            self.turn,
-            self.scroll,
-            self.toggle_3d,
-            self.take_a_tool,
-            self.remove_a_layer,
-            self.select_an_object,
-            self.hide_an_object,
-            widget.undo,
-            widget.undo,
-            widget.redo,
-            widget.flip_point,
-            widget.next_object,
-            widget.remove_object,
-            widget.reset_object,
-            widget.toggle_mask,
-            widget.toggle_crop,
-        ]
-
-    def act(self) -> None:
-        self.things[self.rng.integers(len(self.things))]()
-
-    def place(self) -> np.ndarray:
-        return self.rng.integers(0, self.widget.view.frame.shape).astype(float)
-
-    def click(self) -> None:
-        if self.viewer.dims.ndisplay == 2:
-            self.widget.view.points.positive = bool(self.rng.random() < 0.7)
-            self.widget.view.points.layer.add(self.place())
-
-    def draw_box(self) -> None:
-        axis = int(self.rng.integers(3))
-        a, b = (i for i in range(3) if i != axis)
-        corners = np.tile(self.place(), (4, 1))
-        corners[1:3, a] += self.rng.integers(2, 12)
-        corners[2:4, b] += self.rng.integers(2, 12)
-        self.widget.view.boxes.layer.add(corners)
-
-    def delete_a_point(self) -> None:
-        layer = self.widget.view.points.layer
-        if len(layer.data):
-            layer.selected_data = {int(self.rng.integers(len(layer.data)))}
-            layer.remove_selected()
-
-    def turn(self) -> None:
-        self.viewer.dims.order = tuple(int(i) for i in self.rng.permutation(3))
-
-    def scroll(self) -> None:
-        axis = int(self.rng.integers(3))
-        self.viewer.dims.set_current_step(axis, int(self.rng.integers(SHAPE[axis])))
-
-    def toggle_3d(self) -> None:
-        self.viewer.dims.ndisplay = 5 - self.viewer.dims.ndisplay
-
-    def take_a_tool(self) -> None:
-        self.widget.toolbox.toggle(str(self.rng.choice(["include", "exclude", "box", "adjust"])))
-
-    def remove_a_layer(self) -> None:
-        layers = [each for each in self.viewer.layers if each.name != "scan"]
-        self.viewer.layers.remove(layers[self.rng.integers(len(layers))])
-
-    def select_an_object(self) -> None:
-        if self.widget.objects.list.count():
-            row = int(self.rng.integers(self.widget.objects.list.count()))
-            self.widget.objects.list.setCurrentRow(row)
-
-    def hide_an_object(self) -> None:
-        objects = self.widget.view.session.state.objects
-        if objects:
-            chosen = objects[self.rng.integers(len(objects))]
-            self.widget.view.set_visible(chosen.id, bool(self.rng.random() < 0.5))
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_any_order(make_widget: Callable[..., Any], settle: Any, qtbot: Any, seed: int) -> None:
+def _scan(seed: int) -> Volume:
     voxels = np.random.default_rng(seed).integers(0, 4, SHAPE).astype(np.int16) * 100
-    volume = Volume.from_array(voxels, np.diag([-2.0, 2.0, 3.0, 1.0]), name="scan")
-    viewer, widget = make_widget()
+    return Volume.from_array(voxels, np.diag([-2.0, 2.0, 3.0, 1.0]), name="scan")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_order(
+    make_widget: Callable[..., Any], settle: Any, qtbot: Any, flood: Any, seed: int
+) -> None:
+    volume = _scan(seed)
+    viewer, widget = make_widget(show=ACTIONS >= 1000)
     viewer.add_layer(Layer.create(*image_layer_data(volume)))
     settle(widget)
     notification_manager.records.clear()
     user = User(viewer, widget, seed)
-    for _ in range(STEPS):
-        user.act()
-        if user.rng.random() < 0.5:
-            qtbot.wait(2)
+    session = widget.view.session
+    with Watchdog() as watchdog:
+        for step in range(ACTIONS):
+            user.act()
+            if user.chance(0.5):
+                qtbot.wait(2)
+            if step % BATCH == BATCH - 1:
+                settle(widget)
+                assert_shows_the_session(viewer, widget, user)
+                watchdog.tick()
     settle(widget)
+    assert widget.view.session is session
+    _tell(seed, watchdog)
+    viewer.layers.remove(widget.view.image)
     settle(widget)
-    view = widget.view
-    assert np.array_equal(view.frame.source_view(view.mask.layer.data), view.session.label_map())
+    assert_comes_back(session, Session(volume, model=flood, journal=True))
+
+
+def assert_shows_the_session(viewer: Any, widget: Any, user: User) -> None:
+    told, view = "\n".join(user.done[-BATCH:]), widget.view
+    state = view.session.state
+    shown = view.frame.source_view(view.mask.layer.data)
+    assert np.array_equal(shown, view.session.label_map()), told
     points = [p for p in view.prompts if isinstance(p, Point)]
     expected = view.frame.to_layer([p.index for p in points]) if points else np.empty((0, 3))
-    assert np.array_equal(view.points.layer.data, expected)
-    assert widget.objects.list.count() == len(view.session.state.objects)
-    assert {layer.name for layer in viewer.layers} >= {"scan", "Segmentation", "Boxes", "Prompts"}
-    assert [each.message for each in notification_manager.records] == []
+    assert np.array_equal(view.points.layer.data, expected), told
+    if view.boxes.layer.visible:
+        assert_shows_the_boxes(view, told)
+    rows = [widget.objects.list.item(row) for row in range(widget.objects.list.count())]
+    assert len(rows) == len(state.objects), told
+    assert all(row.text().startswith(o.name) for row, o in zip(rows, state.objects, strict=True))
+    assert widget.prompts.undo.isEnabled() == view.session.can_undo
+    assert widget.prompts.redo.isEnabled() == view.session.can_redo
+    held = [key for key, button in widget.prompts.tools.items() if button.isChecked()]
+    assert held == [widget.toolbox.tool] * len(held), told
+    if view.mask.layer.mode == "paint" and view.mask.layer.selected_label:
+        own = view.current.value if view.current else state.free_value(state.next_object)
+        assert view.mask.layer.selected_label == own, told
+    assert all(layer in viewer.layers for layer in view.layers), told
+    refused = [each.message for each in notification_manager.records]
+    assert [message for message in refused if "is locked" not in message] == [], told
+
+
+def assert_shows_the_boxes(view: Any, told: str) -> None:
+    boxes = [view.frame.box_to_layer(p.box) for p in view.prompts if isinstance(p, BoxPrompt)]
+    faces = [face for box in boxes for face in outline(box, view.plane())]
+    assert len(view.boxes.layer.data) == len(faces), told
+    assert all(map(np.array_equal, view.boxes.layer.data, faces)), told
+
+
+def assert_comes_back(session: Session, reopened: Session) -> None:
+    """The journal of a session that was closed holds all that it showed."""
+    logs = [
+        [(entry.serial, entry.action, entry.state.objects) for entry in each.history.entries]
+        for each in (reopened, session)
+    ]
+    assert logs[0] == logs[1]
+    assert reopened.state.objects == session.state.objects
+    assert np.array_equal(reopened.label_map(), session.label_map())
+    reopened.close()
+
+
+def _tell(seed: int, watchdog: Watchdog) -> None:
+    ours = [each for each in watchdog.freezes if each.by_us]
+    print(f"\nseed {seed}: {ACTIONS} actions, {len(watchdog.freezes)} gaps, {len(ours)} by us")
+    for each in sorted(watchdog.freezes, key=lambda freeze: -freeze.seconds)[:12]:
+        print("  ours " if each.by_us else "  napari's", each)

@@ -103,3 +103,16 @@ def test_the_crop_is_outlined_only_when_asked_for(frame: Frame) -> None:
     crop.show()
     assert crop.layer.nshapes == 1
     assert not crop.layer.editable
+
+
+def test_boxes_of_a_hidden_layer_are_drawn_when_it_is_seen_again(
+    make_napari_viewer: Any, frame: Frame
+) -> None:
+    viewer, boxes = make_napari_viewer(), BoxesLayer(frame)
+    viewer.add_layer(boxes.layer)
+    boxes.show([BoxMark(1, Box((1, 2, 3), (4, 6, 8)))])
+    boxes.layer.visible = False
+    viewer.dims.ndisplay = 3
+    boxes.look_at(Plane(None))
+    boxes.layer.visible = True
+    assert len(boxes.layer.data) == 6

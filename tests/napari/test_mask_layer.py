@@ -7,6 +7,7 @@ from napari_fastsam3d._napari.frame import Frame, frame_of_volume
 from napari_fastsam3d._napari.mask_layer import MaskLayer
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import ObjectState
+from napari_fastsam3d.session.colour import colour_of
 
 LIVER = ObjectState(1, "liver", 1, (1.0, 0.5, 0.0))
 KIDNEY = ObjectState(2, "kidney", 2, (0.0, 0.5, 1.0))
@@ -55,9 +56,20 @@ def test_values_above_255_widen_the_array(mask: MaskLayer) -> None:
     assert set(np.unique(mask.layer.data)) == {0, 7, 300}
 
 
-def test_the_layer_is_for_looking_only(mask: MaskLayer) -> None:
-    mask.layer.editable = True
-    assert not mask.layer.editable
+def test_the_brush_of_an_object_yet_to_come_has_its_colour(mask: MaskLayer) -> None:
+    mask.show((LIVER,))
+    mask.paint_with(300)
+    assert mask.layer.selected_label == 300
+    assert mask.layer.data.dtype == np.uint16
+    assert np.allclose(mask.layer.get_color(300)[:3], colour_of(300))
+    mask.paint_with(1)
+    assert mask.layer.get_color(300)[3] == 0
+
+
+def test_an_array_put_in_its_place_is_put_out_again(mask: MaskLayer, frame: Frame) -> None:
+    mask.layer.data = np.ones(frame.shape, np.int64)
+    mask.write(Box((1, 2, 3), (2, 3, 4)), np.array([[[5]]], np.uint8))
+    assert np.unique(mask.layer.data).tolist() == [0, 5]
 
 
 def test_a_line_of_sight_hits_the_nearest_visible_object(mask: MaskLayer, frame: Frame) -> None:

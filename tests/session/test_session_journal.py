@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Mask, PackedMask, Session
+from napari_fastsam3d.session.aside import KEPT
 from napari_fastsam3d.session.journal import Journal, KeptMask
 from napari_fastsam3d.session.log_record import records_in
 
@@ -120,6 +121,22 @@ def test_an_offer_not_taken_is_put_aside_not_lost(volume, tmp_path):
     journal.close()
     with opened(volume, tmp_path) as session:
         assert [o.name for o in session.state.objects] == ["object 1"]
+
+
+def test_of_those_put_aside_the_newest_few_are_kept(volume, tmp_path):
+    for number in range(KEPT + 3):
+        with Session(volume, model=BrightnessModel()) as session:
+            session.keep_journal(tmp_path).result()
+            session.new_object(f"work {number}")
+    asides = sorted(tmp_path.glob("*.before-*.journal"))
+    names = []
+    for aside in asides:
+        journal = Journal(aside)
+        names.append(journal.kept.history.state.objects[0].name)
+        journal.close()
+    assert names == [f"work {number}" for number in range(2, KEPT + 2)]
+    with opened(volume, tmp_path) as session:
+        assert session.state.objects[0].name == f"work {KEPT + 2}"
 
 
 def test_what_was_done_before_the_journal_is_kept_too(volume, tmp_path):

@@ -83,6 +83,22 @@ ACTIONS = (
         checkable=True,
     ),
     Action(
+        "brush",
+        "Brush",
+        "Paint what the mask lacks by hand; [ and ] change the size of the brush.",
+        ("Shift+B",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
+        "erase",
+        "Erase",
+        "Rub out by hand what the mask has too much.",
+        ("Shift+E",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
         "undo",
         "Undo",
         "Take the last step back, as often as you like.",

@@ -54,6 +54,7 @@ class BoxesLayer:
         self.depth: float | None = None
         self.layer = _shapes(frame, NAME, BOX)
         self.layer.mouse_drag_callbacks.append(self._hold_still)
+        self.layer.events.visible.connect(self._draw)
         self.layer.events.data.connect(self._on_data)
 
     def show(self, boxes: Sequence[BoxMark]) -> None:
@@ -67,12 +68,15 @@ class BoxesLayer:
             self._plane = plane
             self._draw()
 
-    def _draw(self) -> None:
-        # A rectangle that the user holds with the mouse is redrawn when it is let go.
-        if self._busy:
+    def _draw(self, _event: Any = None) -> None:
+        # A rectangle that the user holds with the mouse is redrawn when it is let go. A hidden
+        # layer doesn't know of a turn to the 3D view, and napari fails at rectangles added then.
+        if self._busy or not self.layer.visible:
             return
         chosen = {self._boxes[i].id for i in self.layer.selected_data if i < len(self._boxes)}
         faces = [face for shown in self._boxes for face in outline(shown.box, self._plane)]
+        if _drawn(self.layer, faces):
+            return
         with self.layer.events.data.blocker():
             _redraw(self.layer, faces)
         if self._plane.axis is not None and self.layer.mode in ("select", "direct"):
@@ -131,6 +135,7 @@ class CropLayer:
         self._plane = Plane()
         self.shown = False
         self.layer = _shapes(frame, CROP_NAME, _CROP_COLOUR)
+        self.layer.events.visible.connect(self.show)
         self.layer.editable = False
 
     def look_at(self, plane: Plane) -> None:
@@ -139,13 +144,14 @@ class CropLayer:
             self._plane = plane
             self.show()
 
-    def show(self) -> None:
+    def show(self, _event: Any = None) -> None:
         """Draw the outline of the crop as it is now, if it is to be seen."""
-        if not self.shown:
+        if not (self.shown and self.layer.visible):
             return
         crop = self._crop()
         faces = [] if crop is None or crop.is_empty else outline(crop, self._plane)
-        _redraw(self.layer, faces)
+        if not _drawn(self.layer, faces):
+            _redraw(self.layer, faces)
         self.layer.editable = False
 
 
@@ -166,6 +172,11 @@ def _shapes(frame: Frame, name: str, colour: str) -> Shapes:
 def _edge_width(frame: Frame) -> Any:
     extent = float(np.max(np.multiply(frame.shape, frame.spacing)))
     return max(0.2, 0.003 * extent / float(np.min(frame.spacing)))
+
+
+def _drawn(layer: Shapes, faces: Sequence[np.ndarray]) -> bool:
+    """Whether just these are shown already; drawing them takes napari a tenth of a second."""
+    return layer.nshapes == len(faces) and all(map(np.array_equal, layer.data, faces))
 
 
 def _redraw(layer: Shapes, faces: Sequence[np.ndarray]) -> None:

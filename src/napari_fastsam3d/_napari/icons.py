@@ -35,6 +35,16 @@ def adjust() -> QIcon:
     return _drawn(_pointer)
 
 
+def brush() -> QIcon:
+    """Draw a brush with paint on it."""
+    return _drawn(_paint_brush)
+
+
+def erase() -> QIcon:
+    """Draw a slanted rubber."""
+    return _drawn(_rubber)
+
+
 def undo() -> QIcon:
     """Draw an arrow that turns back."""
     return _drawn(lambda painter: _turn(painter, back=True))
@@ -89,6 +99,27 @@ def _pointer(painter: QPainter) -> None:
     painter.setBrush(QColor(_NEUTRAL))
     outline = [(14, 6), (14, 52), (26, 41), (34, 58), (43, 54), (35, 37), (51, 36)]
     painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
+
+
+def _paint_brush(painter: QPainter) -> None:
+    painter.setPen(_pen(_NEUTRAL, 9))
+    painter.drawLine(QPointF(54, 9), QPointF(31, 34))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(INCLUDE))
+    tip = [(22, 32), (33, 43), (26, 55), (6, 58), (10, 50), (11, 40)]
+    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in tip]))
+
+
+def _rubber(painter: QPainter) -> None:
+    painter.setPen(_pen(_NEUTRAL, 5))
+    painter.drawLine(QPointF(22, 57), QPointF(58, 57))
+    painter.setPen(Qt.PenStyle.NoPen)
+    for colour, outline in (
+        (_NEUTRAL, [(24, 28), (44, 8), (60, 24), (40, 44)]),
+        (EXCLUDE, [(22, 30), (38, 46), (28, 56), (20, 56), (6, 43)]),
+    ):
+        painter.setBrush(QColor(colour))
+        painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
 
 
 def _turn(painter: QPainter, back: bool) -> None:

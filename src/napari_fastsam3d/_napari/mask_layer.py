@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from napari_fastsam3d._napari.frame import Frame, metadata_of
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import ObjectState
+from napari_fastsam3d.session.colour import colour_of
 
 NAME = "Segmentation"
 _STEP = 0.25
 
 
 class MaskLayer:
-    """Shows the label map of a session; the session alone changes it.
+    """Shows the label map of a session.
+
+    What the user paints in it is a wish: the session makes of it what the layer shows then.
 
     The array lies in memory in layer order, so that a slice is read in one run, and is written
     through its source ordered view, a box at a time, without touching the rest of the volume.
@@ -34,12 +37,14 @@ class MaskLayer:
     """
 
     def __init__(self, frame: Frame, opacity: float = 0.5) -> None:
-        self._frame = frame
+        self.frame = frame
         # Zeroed pages are not touched before they are written, so this costs no memory yet.
         shown: NDArray[Any] = np.zeros(frame.shape, np.uint8)
         self._labels = frame.source_view(shown)
         self._hidden: frozenset[int] = frozenset()
         self._objects: tuple[ObjectState, ...] = ()
+        self._next = 1
+        self._colours: dict[int, Any] = {}
         self.layer = Labels(
             shown,
             name=NAME,
@@ -49,20 +54,22 @@ class MaskLayer:
             **frame.bare_spatial(),
         )
         self.layer.locked = True
-        self.layer.editable = False
-        # Strokes painted by hand would be lost with the next click: the layer is for looking.
-        self.layer.events.editable.connect(self._stay_read_only)
+        self.layer.events.data.connect(self._keep_array)
 
     def write(self, box: Box, labels: NDArray[Any]) -> None:
         """Replace the labels in a source box by an (I, J, K) array of the box's shape."""
         if box.is_empty:
             return
-        if labels.dtype.itemsize > self._labels.dtype.itemsize:
-            wider: Any = self._frame.view(self._labels).astype(labels.dtype)
-            self._labels = self._frame.source_view(wider)
-            self.layer.data = wider
+        self._widen(labels.dtype)
         self._labels[box.slices] = labels
         self.layer.refresh(extent=False, thumbnail=False)
+
+    def paint_with(self, value: int) -> None:
+        """Let napari's brush paint with a label, 1 to 65535."""
+        self._widen(np.min_scalar_type(value))
+        self._next = value
+        self._colour()
+        self.layer.selected_label = value
 
     def show(self, objects: Sequence[ObjectState], hidden: frozenset[int] = frozenset()) -> None:
         """Give every label the colour of its object; those whose id is in `hidden` get none."""
@@ -73,9 +80,7 @@ class MaskLayer:
         ]:
             return
         self._objects, self._hidden = objects, hidden
-        self.layer.colormap = _colormap(
-            {shown.value: shown.colour for shown in objects if shown.id not in hidden}
-        )
+        self._colour()
         self.layer.features = _features(objects)
 
     def first_hit(self, start: NDArray[Any], end: NDArray[Any]) -> tuple[float, ...] | None:
@@ -89,15 +94,31 @@ class MaskLayer:
         steps = int(np.ceil(np.linalg.norm(end - start) / _STEP)) + 1
         places = start + np.linspace(0.0, 1.0, steps)[:, None] * (end - start)
         voxels = np.floor(places + 0.5).astype(int)
-        voxels = voxels[((voxels >= 0) & (voxels < self._frame.shape)).all(axis=1)]
-        labels = self._frame.view(self._labels)[tuple(voxels.T)]
+        voxels = voxels[((voxels >= 0) & (voxels < self.frame.shape)).all(axis=1)]
+        labels = self.frame.view(self._labels)[tuple(voxels.T)]
         visible = [shown.value for shown in self._objects if shown.id not in self._hidden]
         hits = np.flatnonzero(np.isin(labels, visible))
         return tuple(float(value) for value in voxels[hits[0]]) if len(hits) else None
 
-    def _stay_read_only(self, event: Any = None) -> None:
-        if self.layer.editable:
-            self.layer.editable = False
+    def _colour(self) -> None:
+        """Colour the visible objects, and the one that a stroke would begin."""
+        colours = {each.value: each.colour for each in self._objects if each.id not in self._hidden}
+        if self._next not in {each.value for each in self._objects}:
+            colours[self._next] = colour_of(self._next)
+        if colours != self._colours:
+            self._colours = colours
+            self.layer.colormap = _colormap(colours)
+
+    def _widen(self, dtype: np.dtype[Any]) -> None:
+        if dtype.itemsize > self._labels.dtype.itemsize:
+            wider: Any = self.frame.view(self._labels).astype(dtype)
+            self._labels = self.frame.source_view(wider)
+            self.layer.data = wider
+
+    def _keep_array(self, _event: Any = None) -> None:
+        # Such as napari's own change of the type: what is written later would not be shown.
+        if not np.shares_memory(self.layer.data, self._labels):
+            self.layer.data = self.frame.view(self._labels)
 
 
 def _colormap(colours: dict[int, Any]) -> DirectLabelColormap:

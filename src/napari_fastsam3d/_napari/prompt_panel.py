@@ -18,11 +18,12 @@ from qtpy.QtWidgets import (
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.buttons import push_button, tool_button
 
-TOOLS = ("include", "exclude", "box", "adjust")
+TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase")
+_IN_A_ROW = 3
 
 
 class PromptPanel(QWidget):
-    """Four tools, the depth of a box, undo, redo, flip and reset.
+    """The tools, the depth of a box, undo, redo, flip and reset.
 
     Parameters
     ----------
@@ -38,10 +39,7 @@ class PromptPanel(QWidget):
         depth_changed: Callable[[float | None], None],
     ) -> None:
         super().__init__()
-        drawn = (icons.include(), icons.exclude(), icons.box(), icons.adjust())
-        self.tools = {
-            key: tool_button(key, icon, verbs[key]) for key, icon in zip(TOOLS, drawn, strict=True)
-        }
+        self.tools = {key: tool_button(key, getattr(icons, key)(), verbs[key]) for key in TOOLS}
         self.undo = push_button("undo", verbs["undo"], icons.undo())
         self.redo = push_button("redo", verbs["redo"], icons.redo())
         self.flip = push_button("flip_point", verbs["flip_point"])
@@ -68,8 +66,9 @@ class PromptPanel(QWidget):
     def _tool_grid(self) -> QGridLayout:
         grid = QGridLayout()
         grid.setSpacing(4)
-        for column, button in enumerate(self.tools.values()):
-            grid.addWidget(button, 0, column)
+        for place, button in enumerate(self.tools.values()):
+            row, column = divmod(place, _IN_A_ROW)
+            grid.addWidget(button, row, column)
             button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
             grid.setColumnStretch(column, 1)
         return grid

@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
 from napari_fastsam3d._napari.bridge import Bridge, notify
+from napari_fastsam3d._napari.brush import Brush
 from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.mask_layer import MaskLayer
 from napari_fastsam3d._napari.outline import Plane
@@ -76,6 +77,7 @@ class SessionView:
         self.pending = 0
         self.offer: Kept | None = None
         self.mask = MaskLayer(frame, opacity)
+        self.brush = Brush(self.mask, session, self.bridge, self.run, self.said.emit)
         self.boxes = BoxesLayer(frame)
         self.crop = CropLayer(frame, self._crop_box)
         self.points = PointsLayer(frame)
@@ -157,25 +159,33 @@ class SessionView:
         place = self._middle(prompts[-1])[axis]
         self.viewer.dims.set_current_step(axis + self.viewer.dims.ndim - 3, round(place))
 
-    def run(self, verb: str, *args: Any, **kwargs: Any) -> None:
-        """Call a verb of the session without waiting; a bad prompt is told and undone."""
+    def run(self, verb: str, *args: Any, **kwargs: Any) -> Future[Result] | None:
+        """Call a verb of the session without waiting; a bad prompt is told and undone.
+
+        Returns
+        -------
+        Future of Result, or None
+            None where the session refused.
+        """
         try:
             future: Future[Result] = getattr(self.session.futures, verb)(*args, **kwargs)
         except FastSAM3DError as error:
             notify(error)
             self.draw()
-            return
+            return None
         self.pending += 1
         self.offer = None
         self.bridge.watch(future, self._on_result, self._on_failure)
         self.draw()
         self.state_changed.emit(self.session.state)
+        return future
 
     def draw(self) -> None:
         """Draw prompts, colours and crop from the session's state."""
         self.points.show([self._mark(p) for p in self.prompts if isinstance(p, Point)])
         self.boxes.show([self._box_mark(p) for p in self.prompts if isinstance(p, BoxPrompt)])
         self.mask.show(self.session.state.objects, self.hidden)
+        self.brush.follow()
         self.crop.show()
 
     def keep_journal(self) -> None:
@@ -212,6 +222,7 @@ class SessionView:
         plane = self.plane()
         self.boxes.look_at(plane)
         self.crop.look_at(plane)
+        self.brush.look(flat=self.viewer.dims.ndisplay == 2)
 
     def plane(self) -> Plane:
         """Return the plane that the viewer shows, in layer indices."""
@@ -234,6 +245,7 @@ class SessionView:
 
     def close(self) -> None:
         """Stop the session; its mask stays in the viewer as an ordinary layer."""
+        self.brush.close()
         self.bridge.close()
         self.session.close()
 
@@ -333,16 +345,18 @@ class SessionView:
 
     def _on_predicted(self, result: Result) -> None:
         if not result.stale:
-            self.mask.write(result.box, self.session.label_map(result.box))
+            self.brush.redraw(result.box)
             self.crop.show()
 
     def _on_result(self, result: Result) -> None:
         self.pending -= 1
+        self.brush.settle()
         self.finished.emit(result)
 
     def _on_failure(self, error: BaseException) -> None:
         self.pending -= 1
         notify(error)
+        self.brush.settle()
         self.draw()
         self.failed.emit(error)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
 
 _GRIPS = ("select", "direct")
+_PAINTING = {"paint": "brush", "erase": "erase"}
 
 
 class Toolbox:
@@ -38,12 +39,12 @@ class Toolbox:
     def serve(self, view: SessionView | None) -> None:
         """Work on the layers of another session, with the same tool."""
         if self._view is not None:
-            self._view.points.layer.events.mode.disconnect(self._read)
-            self._view.boxes.layer.events.mode.disconnect(self._read)
+            for layer in self._view.layers:
+                layer.events.mode.disconnect(self._read)
         self._view = view
         if view is not None:
-            view.points.layer.events.mode.connect(self._read)
-            view.boxes.layer.events.mode.connect(self._read)
+            for layer in view.layers:
+                layer.events.mode.connect(self._read)
         self.use(self.tool if view is not None else None)
 
     def toggle(self, tool: str) -> None:
@@ -94,6 +95,10 @@ class Toolbox:
         }
         points.mode, mode = modes.get(tool or "", ("pan_zoom", "pan_zoom"))
         boxes.mode = mode if boxes.editable else "pan_zoom"
+        brushes = {tool: mode for mode, tool in _PAINTING.items()}
+        if tool in brushes:
+            view.mask.layer.visible = True
+        view.mask.layer.mode = brushes.get(tool or "", "pan_zoom")
         self._viewer.layers.selection.active = self._active(view, tool)
 
     def _active(self, view: SessionView, tool: str | None) -> Any:
@@ -101,6 +106,8 @@ class Toolbox:
             return view.points.layer
         if tool == "box":
             return view.boxes.layer
+        if tool in _PAINTING.values():
+            return view.mask.layer
         if tool == "adjust":
             return view.points.layer if len(view.points.layer.data) else view.boxes.layer
         return next(
@@ -120,6 +127,8 @@ class Toolbox:
             return "include" if points.positive else "exclude"
         if active == boxes and boxes.mode == "add_rectangle":
             return "box"
+        if active == self._view.mask.layer and active.mode in _PAINTING:
+            return _PAINTING[active.mode]
         gripped = (active == points.layer and points.layer.mode in _GRIPS) or (
             active == boxes and boxes.mode in _GRIPS
         )

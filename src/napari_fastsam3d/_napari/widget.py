@@ -124,13 +124,19 @@ class FastSAM3DWidget(QWidget):
 
     def box(self) -> None:
         """Take the box tool, or put it away."""
-        if self.view is not None and self.viewer.dims.ndisplay == 3:
-            self._say("Boxes are drawn in a slice: leave the 3D view first (Ctrl+Y).")
-        self.toolbox.toggle("box")
+        self._toggle_flat("box", "Boxes are drawn in a slice")
 
     def adjust(self) -> None:
         """Take the tool that moves and deletes prompts, or put it away."""
         self.toolbox.toggle("adjust")
+
+    def brush(self) -> None:
+        """Take the brush that paints the current object, or put it away."""
+        self._toggle_flat("brush", "The brush paints in a slice")
+
+    def erase(self) -> None:
+        """Take the eraser of the current object, or put it away."""
+        self._toggle_flat("erase", "The eraser works in a slice")
 
     def undo(self) -> None:
         """Take the last step back."""
@@ -334,6 +340,11 @@ class FastSAM3DWidget(QWidget):
     def _on_unread(self, error: BaseException) -> None:
         notify(error)
         self._say("The scan could not be opened.")
+
+    def _toggle_flat(self, tool: str, why: str) -> None:
+        self.toolbox.toggle(tool)
+        if self.view is not None and self.viewer.dims.ndisplay == 3:
+            self._say(f"{why}: leave the 3D view first (Ctrl+Y).")
 
     def _save_to(self, path: Path) -> None:
         assert self.view is not None

@@ -1,7 +1,6 @@
 """The file in which a session is kept, change by change, until it is discarded."""
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
@@ -11,11 +10,11 @@ from pathlib import Path
 
 from napari_fastsam3d.errors import JournalBusyError, JournalError
 from napari_fastsam3d.session import json_values
+from napari_fastsam3d.session.aside import copied_aside, moved_aside, parts_of
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.log_record import LogRecord, records_in, restored
 from napari_fastsam3d.session.packed_mask import PackedMask
 
-SUFFIX = ".journal"
 # Large enough for most records to lie whole in one page, where `records_in` finds them although
 # the database around them is damaged.
 _PAGE = 16384
@@ -162,14 +161,14 @@ class Journal:
         """Close, and remove the file."""
         self.close()
         with _failing_legibly(self.path):
-            for path in _files(self.path):
+            for path in parts_of(self.path):
                 path.unlink(missing_ok=True)
 
     def set_aside(self, why: str) -> Path:
         """Close, and give the file another name beside its own, with the day and a reason."""
         self.close()
         with _failing_legibly(self.path):
-            return self.path.replace(_name_aside(self.path, why))
+            return moved_aside(self.path, why)
 
     @contextmanager
     def _writing(self) -> Generator[sqlite3.Connection]:
@@ -231,7 +230,7 @@ def _read(database: sqlite3.Connection, path: Path) -> Kept:
         raise sqlite3.DatabaseError("damaged")
     # SQLite passes in silence over what follows a damaged place in its write-ahead log, and over
     # a record whose writing was cut short at the very end.
-    there = sorted_records((*found, *records_in(_bytes(_files(path)[1:2]))))
+    there = sorted_records((*found, *records_in(_bytes(parts_of(path)[1:2]))))
     if len(there) > len(found) + 1 or _lacking(there):
         raise sqlite3.DatabaseError("damaged")
     with database:
@@ -243,11 +242,11 @@ def _read(database: sqlite3.Connection, path: Path) -> Kept:
 def _rescued(database: sqlite3.Connection | None, path: Path) -> tuple[sqlite3.Connection, Kept]:
     """Begin a new file with what is intact of a damaged one, which is kept."""
     masks, facts, found = _salvaged(database) if database else ({}, {}, [])
-    found = sorted_records((*found, *records_in(_bytes(_files(path)))))
-    aside = _copied_aside(path)
+    found = sorted_records((*found, *records_in(_bytes(parts_of(path)))))
+    aside = copied_aside(path, "damaged")
     if database is not None:
         database.close()
-    for part in _files(path):
+    for part in parts_of(path):
         part.unlink(missing_ok=True)
     new = _locked(path)
     with new:
@@ -322,29 +321,12 @@ def _salvaged(
     return masks, facts, records
 
 
-def _files(path: Path) -> list[Path]:
-    return [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))]
-
-
 def _bytes(paths: Iterable[Path]) -> bytes:
     return b"".join(path.read_bytes() for path in paths if path.exists())
 
 
-def _name_aside(path: Path, why: str) -> Path:
-    stamp = datetime.now().strftime("%Y-%m-%d_%H%M%S_%f")
-    return path.with_name(f"{path.stem}.{why}-{stamp}{SUFFIX}")
-
-
-def _copied_aside(path: Path) -> Path:
-    aside = _name_aside(path, "damaged")
-    for old, new in zip(_files(path), _files(aside), strict=True):
-        if old.exists():
-            shutil.copyfile(old, new)
-    return aside
-
-
 def _last_written(path: Path) -> datetime | None:
-    times = [part.stat().st_mtime for part in _files(path) if part.exists()]
+    times = [part.stat().st_mtime for part in parts_of(path) if part.exists()]
     return datetime.fromtimestamp(max(times)) if times else None
 
 

@@ -14,7 +14,8 @@ from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal import SUFFIX, Journal, Kept, KeptMask
+from napari_fastsam3d.session.aside import SUFFIX
+from napari_fastsam3d.session.journal import Journal, Kept, KeptMask
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.request import Prompts, prompts_digest
@@ -119,7 +120,8 @@ class Recorder:
 
     def close(self) -> None:
         """Write what is left and give the file free."""
-        self._worker.submit(self._close)
+        with suppress(SessionError):  # closed meanwhile, as when the interpreter ends first
+            self._worker.submit(self._close)
         self._worker.close()
 
     def _open(self) -> Kept:

@@ -1,0 +1,86 @@
+# pyright: basic
+"""What the user painted in one go, read from what napari tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d.geometry import Box
+
+
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """Voxels whose label a stroke changed.
+
+    Parameters
+    ----------
+    box : Box
+        Around all of them, source index.
+    painted, erased : ndarray of bool
+        Shape of the box, source order: those that have the brush's own label now, and those that
+        have any other.
+    """
+
+    box: Box
+    painted: NDArray[np.bool_]
+    erased: NDArray[np.bool_]
+
+
+def stroke_of(item: Sequence[Any], value: int, frame: Frame) -> Stroke | None:
+    """Read one item of the history of a Labels layer, as its `paint` event hands it over.
+
+    Parameters
+    ----------
+    item : sequence
+        One change after another: each has a box of layer indices (`slice_key`), the mask of what
+        changed in it, or None for all of it, and the label given (`new_value`); or it is a tuple
+        of indices, old values and new values.
+    value : int
+        The label that the brush paints with.
+    frame : Frame
+        Where the layer lies.
+
+    Returns
+    -------
+    Stroke or None
+        None where nothing changed.
+    """
+    if not item:
+        return None
+    box = _box_of(item[0])
+    for change in item[1:]:
+        box = box.union(_box_of(change))
+    painted, erased = np.zeros(box.shape, np.bool_), np.zeros(box.shape, np.bool_)
+    for change in item:
+        where, labels = _within(change, box)
+        painted[where] = labels == value
+        erased[where] = labels != value
+    return Stroke(frame.box_to_source(box), frame.source_view(painted), frame.source_view(erased))
+
+
+def _box_of(change: Any) -> Box:
+    if hasattr(change, "slice_key"):
+        return Box(
+            tuple(int(each.start) for each in change.slice_key),
+            tuple(int(each.stop) for each in change.slice_key),
+        )
+    return Box.around_points(np.stack(change[0], axis=1))
+
+
+def _within(change: Any, box: Box) -> tuple[Any, Any]:
+    """Return the index of what changed in an array of the box, and the labels given."""
+    if not hasattr(change, "slice_key"):
+        indices, _, labels = change
+        return tuple(np.subtract(i, a) for i, a in zip(indices, box.start, strict=True)), labels
+    i, j, k = box.start
+    part = _box_of(change).shifted((-i, -j, -k))
+    if change.mask is None:
+        return part.slices, change.new_value
+    found = np.nonzero(change.mask)
+    return tuple(n + a for n, a in zip(found, part.start, strict=True)), change.new_value
