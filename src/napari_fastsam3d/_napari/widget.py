@@ -16,12 +16,15 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_fastsam3d._napari.actions import ACTIONS
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
 from napari_fastsam3d._napari.column import column
+from napari_fastsam3d._napari.fold import Fold
+from napari_fastsam3d._napari.history_panel import HistoryPanel
 from napari_fastsam3d._napari.mask_saver import ask_path
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
 from napari_fastsam3d._napari.models_dialog import ModelsDialog
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
+from napari_fastsam3d._napari.prompt_list import PromptList
 from napari_fastsam3d._napari.prompt_panel import PromptPanel
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d._napari.resume_banner import ResumeBanner
@@ -30,7 +33,13 @@ from napari_fastsam3d._napari.scan_facts import scan_facts
 from napari_fastsam3d._napari.scan_panel import ScanPanel
 from napari_fastsam3d._napari.scan_views import ScanViews
 from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_settings
+from napari_fastsam3d._napari.settings import (
+    keep_engine,
+    keep_show_crop,
+    keep_show_history,
+    keep_show_prompts,
+    load_settings,
+)
 from napari_fastsam3d._napari.shortcuts import Shortcuts
 from napari_fastsam3d._napari.status_panel import StatusPanel
 from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint
@@ -156,7 +165,22 @@ class FastSAM3DWidget(QWidget):
     def flip_point(self) -> None:
         """Flip the selected points, or else the last one."""
         if self.view is not None:
-            self.view.flip()
+            self.view.selection.flip()
+
+    def delete_prompt(self) -> None:
+        """Take the selected prompts away."""
+        if self.view is not None:
+            self.view.selection.delete()
+
+    def next_prompt(self) -> None:
+        """Select the next prompt and turn to it."""
+        if self.view is not None:
+            self.view.selection.step(1)
+
+    def previous_prompt(self) -> None:
+        """Select the prompt before and turn to it."""
+        if self.view is not None:
+            self.view.selection.step(-1)
 
     def next_object(self) -> None:
         """Begin another object, unless the current one has no prompt yet."""
@@ -212,6 +236,12 @@ class FastSAM3DWidget(QWidget):
         self.scan = ScanPanel(self._images, self._use, self.open_scan)
         self.prompts = PromptPanel(self.verbs, self._set_depth)
         self.objects = ObjectsPanel(self.verbs, self._select, self._rename, self._set_visible)
+        self.prompt_list, self.history = PromptList(self.verbs), HistoryPanel()
+        prompts_open, history_open = self.settings.show_prompts, self.settings.show_history
+        lists = (
+            ("", Fold("Prompts", self.prompt_list, prompts_open, keep_show_prompts)),
+            ("", Fold("History", self.history, history_open, keep_show_history)),
+        )
         self.model = ModelPanel(
             ["default"],
             str(known),
@@ -225,7 +255,7 @@ class FastSAM3DWidget(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
-        outer.addWidget(column((*panels, ("", self.model))), 1)
+        outer.addWidget(column((*panels, *lists, ("", self.model))), 1)
         self.banner = ResumeBanner()
         outer.addWidget(self.banner)
         outer.addWidget(self.status)
@@ -317,7 +347,8 @@ class FastSAM3DWidget(QWidget):
                 self._on_found(view.offer)
         else:
             self.scan.tell("")
-        self.toolbox.serve(view)
+        for served in (self.toolbox, self.prompt_list, self.history):
+            served.serve(view)
         self._show_state()
 
     def _on_refused(self, error: BaseException) -> None:
