@@ -51,12 +51,12 @@ def prompted(widget: Any, settle: Any) -> Any:
 
 
 def rows(widget: Any) -> list[str]:
-    shown = widget.prompt_list.list
+    shown = widget.lists.prompts.list
     return [shown.item(row).text() for row in range(shown.count())]
 
 
 def chosen(widget: Any) -> list[int]:
-    return [index.row() for index in widget.prompt_list.list.selectedIndexes()]
+    return [index.row() for index in widget.lists.prompts.list.selectedIndexes()]
 
 
 def ids(widget: Any) -> list[int]:
@@ -71,7 +71,7 @@ def slice_of(widget: Any, index: tuple) -> bool:
 
 def test_prompts_are_listed_in_order_and_in_words(prompted: Any) -> None:
     assert rows(prompted) == [
-        "Include at R 18, A 10, S 4 mm",
+        "Include at R 18, A 10, I 4 mm",
         "Exclude at L 30, P 38, S 20 mm",
         "Box of 42 × 42 × 42 mm",
         "Painted 3 voxels",
@@ -91,7 +91,7 @@ def test_erased_and_opened_masks_have_words_too(prompted: Any, settle: Any) -> N
 
 
 def test_selecting_selects_in_the_layers_and_turns_the_slices(prompted: Any) -> None:
-    view, shown = prompted.view, prompted.prompt_list.list
+    view, shown = prompted.view, prompted.lists.prompts.list
     shown.setCurrentRow(1)
     assert view.points.chosen == (ids(prompted)[1],)
     assert slice_of(prompted, OTHER)
@@ -108,7 +108,7 @@ def test_selecting_selects_in_the_layers_and_turns_the_slices(prompted: Any) -> 
 def test_a_stroke_that_only_erases_is_turned_to(prompted: Any, settle: Any) -> None:
     prompted.view.run("edit_mask", None, Mask.of_indices([LOW]))
     settle(prompted)
-    prompted.prompt_list.list.setCurrentRow(4)
+    prompted.lists.prompts.list.setCurrentRow(4)
     assert slice_of(prompted, LOW)
 
 
@@ -126,25 +126,25 @@ def test_a_point_selected_in_the_layer_is_selected_in_the_list(prompted: Any) ->
 
 
 def test_a_tool_that_makes_points_deselects(prompted: Any) -> None:
-    prompted.prompt_list.list.setCurrentRow(0)
+    prompted.lists.prompts.list.setCurrentRow(0)
     prompted.toolbox.use("exclude")
     assert chosen(prompted) == []
-    assert not prompted.prompt_list.delete.isEnabled()
+    assert not prompted.lists.prompts.delete.isEnabled()
 
 
 def test_flip_turns_the_selected_point_and_it_stays_selected(prompted: Any, settle: Any) -> None:
-    prompted.prompt_list.list.setCurrentRow(1)
-    prompted.prompt_list.flip.click()
+    prompted.lists.prompts.list.setCurrentRow(1)
+    prompted.lists.prompts.flip.click()
     settle(prompted)
     assert rows(prompted)[1].startswith("Include")
     assert chosen(prompted) == [1]
     assert prompted.view.mask.layer.data.any()
-    prompted.prompt_list.list.setCurrentRow(2)
-    assert not prompted.prompt_list.flip.isEnabled()
+    prompted.lists.prompts.list.setCurrentRow(2)
+    assert not prompted.lists.prompts.flip.isEnabled()
 
 
 def test_delete_takes_several_of_all_kinds(prompted: Any, settle: Any, qtbot: Any) -> None:
-    shown, before = prompted.prompt_list.list, ids(prompted)
+    shown, before = prompted.lists.prompts.list, ids(prompted)
     for row in (1, 2, 3):
         shown.item(row).setSelected(True)
     qtbot.keyClick(shown, Qt.Key.Key_Delete)
@@ -160,7 +160,7 @@ def test_delete_takes_several_of_all_kinds(prompted: Any, settle: Any, qtbot: An
 
 
 def test_arrows_select_and_enter_turns_back(prompted: Any, qtbot: Any) -> None:
-    shown = prompted.prompt_list.list
+    shown = prompted.lists.prompts.list
     shown.setCurrentRow(0)
     qtbot.keyClick(shown, Qt.Key.Key_Down)
     assert chosen(prompted) == [1]
@@ -188,7 +188,7 @@ def test_of_a_locked_object_nothing_is_flipped_or_deleted(
     prompted.view.run("rename_object", 1, "liver")
     prompted.lock_object()
     settle(prompted)
-    shown = prompted.prompt_list
+    shown = prompted.lists.prompts
     shown.list.setCurrentRow(0)
     for button in (shown.flip, shown.delete):
         assert not button.isEnabled()
@@ -203,8 +203,8 @@ def test_of_a_locked_object_nothing_is_flipped_or_deleted(
 
 
 def test_the_menu_does_what_the_buttons_do(prompted: Any, settle: Any) -> None:
-    prompted.prompt_list.list.setCurrentRow(0)
-    turn, flip, delete = prompted.prompt_list.menu().actions()
+    prompted.lists.prompts.list.setCurrentRow(0)
+    turn, flip, delete = prompted.lists.prompts.menu().actions()
     prompted.viewer.dims.set_current_step(0, 1)
     turn.trigger()
     assert slice_of(prompted, BALL)
@@ -229,8 +229,8 @@ def test_after_a_change_of_the_scan_the_list_is_of_the_other(prompted: Any, sett
 
 
 def test_what_was_selected_is_forgotten_when_it_is_undone(prompted: Any, settle: Any) -> None:
-    prompted.prompt_list.list.setCurrentRow(3)
+    prompted.lists.prompts.list.setCurrentRow(3)
     prompted.undo()
     settle(prompted)
     assert prompted.view.selection.ids == ()
-    assert not prompted.prompt_list.delete.isEnabled()
+    assert not prompted.lists.prompts.delete.isEnabled()

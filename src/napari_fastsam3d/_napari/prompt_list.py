@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QItemSelectionModel, QPoint, QSize, Qt
-from qtpy.QtGui import QIcon, QKeySequence, QShortcut  # pyright: ignore[reportPrivateImportUsage]
+from qtpy.QtGui import QIcon, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -31,8 +31,28 @@ if TYPE_CHECKING:
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _HEIGHT = 104
+_DELETING = (Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
 _NO_POINT = "Only points can be flipped: select one."
 _NONE = "Select a prompt first."
+
+
+class _Keyed(QListWidget):
+    """A list that keeps Delete and Enter to itself.
+
+    What a list leaves of a key goes on to napari, which would delete in the active layer.
+    """
+
+    def __init__(self, deleted: Callable[[], None]) -> None:
+        super().__init__()
+        self._deleted = deleted
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802  (Qt's name)
+        if event.key() in _DELETING:
+            self._deleted()
+        else:
+            super().keyPressEvent(event)
+        if event.key() in (*_DELETING, Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.accept()
 
 
 class PromptList(QWidget):
@@ -51,7 +71,7 @@ class PromptList(QWidget):
         self._verbs = verbs
         self._view: SessionView | None = None
         self._prompts: tuple[Prompt, ...] = ()
-        self.list = QListWidget()
+        self.list = _Keyed(self._on_delete)
         self.list.setFixedHeight(_HEIGHT)
         self.list.setIconSize(QSize(16, 16))
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -66,10 +86,6 @@ class PromptList(QWidget):
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemActivated.connect(self._on_activated)
         self.list.customContextMenuRequested.connect(self._on_menu)
-        for keys in ("Del", "Backspace"):
-            shortcut = QShortcut(QKeySequence(keys), self.list)
-            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(self._on_delete)
         buttons = QHBoxLayout()
         buttons.addWidget(self.flip)
         buttons.addWidget(self.delete)

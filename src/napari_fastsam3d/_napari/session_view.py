@@ -20,7 +20,7 @@ from napari_fastsam3d._napari.mask_layer import MaskLayer
 from napari_fastsam3d._napari.outline import Plane
 from napari_fastsam3d._napari.points_layer import Mark, PointsLayer, Ray
 from napari_fastsam3d._napari.prompt_selection import PromptSelection
-from napari_fastsam3d.errors import FastSAM3DError
+from napari_fastsam3d.errors import FastSAM3DError, JournalError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
@@ -77,6 +77,7 @@ class SessionView:
         self.bridge = Bridge()
         self.pending = 0
         self.offer: Kept | None = None
+        self.trouble: JournalError | None = None
         self.mask = MaskLayer(frame, opacity)
         self.brush = Brush(self.mask, session, self.bridge, self.run, self.said.emit)
         self.boxes = BoxesLayer(frame)
@@ -204,7 +205,8 @@ class SessionView:
 
     def keep_journal(self) -> None:
         """Keep every change on disk from now on; `found` tells of earlier work on this scan."""
-        self.bridge.watch(self.session.keep_journal(), self._on_found, self._say_why)
+        # Where it fails, the status of the journal tells.
+        self.bridge.watch(self.session.keep_journal(), self._on_found, lambda _error: None)
 
     def resume(self, kept: Kept) -> None:
         """Go on with the earlier work that was found, where the user looked then."""
@@ -346,13 +348,13 @@ class SessionView:
             self.found.emit(kept)
 
     def _on_journalled(self, status: JournalStatus) -> None:
-        if status.error is not None:
+        # Each change tries again, and fails for the same reason: that is told once, and then
+        # stands in the status for as long as it lasts.
+        if status.error is not None and str(status.error) != str(self.trouble):
             notify(status.error)
+        if status.state != "saving":
+            self.trouble = status.error
         self.journalled.emit(status)
-
-    def _say_why(self, error: BaseException) -> None:
-        # It was notified with the status of the journal.
-        self.said.emit(str(error))
 
     def _on_changed(self, _state: SessionState) -> None:
         self._show()

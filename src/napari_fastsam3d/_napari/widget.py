@@ -16,15 +16,12 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_fastsam3d._napari.actions import ACTIONS
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
 from napari_fastsam3d._napari.column import column
-from napari_fastsam3d._napari.fold import Fold
-from napari_fastsam3d._napari.history_panel import HistoryPanel
 from napari_fastsam3d._napari.mask_saver import ask_path
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
 from napari_fastsam3d._napari.models_dialog import ModelsDialog
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
-from napari_fastsam3d._napari.prompt_list import PromptList
 from napari_fastsam3d._napari.prompt_panel import PromptPanel
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d._napari.resume_banner import ResumeBanner
@@ -32,17 +29,12 @@ from napari_fastsam3d._napari.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.scan_facts import scan_facts
 from napari_fastsam3d._napari.scan_panel import ScanPanel
 from napari_fastsam3d._napari.scan_views import ScanViews
+from napari_fastsam3d._napari.session_lists import SessionLists
 from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d._napari.settings import (
-    keep_engine,
-    keep_show_crop,
-    keep_show_history,
-    keep_show_prompts,
-    load_settings,
-)
+from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_settings
 from napari_fastsam3d._napari.shortcuts import Shortcuts
 from napari_fastsam3d._napari.status_panel import StatusPanel
-from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint
+from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint, unsafe
 from napari_fastsam3d._napari.toolbox import Toolbox
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import JournalStatus, Kept, Point, Result
@@ -236,12 +228,7 @@ class FastSAM3DWidget(QWidget):
         self.scan = ScanPanel(self._images, self._use, self.open_scan)
         self.prompts = PromptPanel(self.verbs, self._set_depth)
         self.objects = ObjectsPanel(self.verbs, self._select, self._rename, self._set_visible)
-        self.prompt_list, self.history = PromptList(self.verbs), HistoryPanel()
-        prompts_open, history_open = self.settings.show_prompts, self.settings.show_history
-        lists = (
-            ("", Fold("Prompts", self.prompt_list, prompts_open, keep_show_prompts)),
-            ("", Fold("History", self.history, history_open, keep_show_history)),
-        )
+        self.lists = SessionLists(self.verbs, self.settings)
         self.model = ModelPanel(
             ["default"],
             str(known),
@@ -254,6 +241,7 @@ class FastSAM3DWidget(QWidget):
         self.status = StatusPanel()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
+        lists = [("", fold) for fold in self.lists.folds]
         panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
         outer.addWidget(column((*panels, *lists, ("", self.model))), 1)
         self.banner = ResumeBanner()
@@ -347,8 +335,8 @@ class FastSAM3DWidget(QWidget):
                 self._on_found(view.offer)
         else:
             self.scan.tell("")
-        for served in (self.toolbox, self.prompt_list, self.history):
-            served.serve(view)
+        self.lists.serve(view)
+        self.toolbox.serve(view)
         self._show_state()
 
     def _on_refused(self, error: BaseException) -> None:
@@ -478,6 +466,7 @@ class FastSAM3DWidget(QWidget):
         last = self._last_of_current()
         journal = None if self.view is None else self.view.session.journal_status
         self.status.tell(facts(self.loader.facts, last, journal))
+        self.status.warn(unsafe(None if self.view is None else self.view.trouble))
         self.model.offer(self.loader.known_models())
         if self.loader.loading:
             self.status.busy(LOADING)
