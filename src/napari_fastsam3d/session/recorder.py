@@ -13,8 +13,8 @@ from uuid import uuid4
 from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.aside import SUFFIX
+from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Journal, Kept, KeptMask
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.packed_mask import PackedMask
