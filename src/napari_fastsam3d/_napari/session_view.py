@@ -76,6 +76,7 @@ class SessionView:
         self.bridge = Bridge()
         self.pending = 0
         self.offer: Kept | None = None
+        self._kept = True
         self.mask = MaskLayer(frame, opacity)
         self.brush = Brush(self.mask, session, self.bridge, self.run, self.said.emit)
         self.boxes = BoxesLayer(frame)
@@ -106,7 +107,7 @@ class SessionView:
         active = self.viewer.layers.selection.active
         for layer in self.layers:
             if layer not in self.viewer.layers:
-                self.viewer.add_layer(layer)
+                self._add(layer)
         if active is not None:
             self.viewer.layers.selection.active = active
         self.look()
@@ -256,6 +257,12 @@ class SessionView:
             if layer in self.viewer.layers and not (keep_mask and layer is self.mask.layer):
                 self.viewer.layers.remove(layer)
 
+    def _add(self, layer: Layer) -> None:
+        # napari fails at a layer that changed while it was hidden: it slices it when it is shown.
+        visible, layer.visible = layer.visible, True
+        self.viewer.add_layer(layer)
+        layer.visible = visible
+
     def _listen_to_layers(self) -> None:
         self.points.added.connect(self._add_point)
         self.points.added_in_3d.connect(self._add_point_in_3d)
@@ -331,8 +338,11 @@ class SessionView:
             self.found.emit(kept)
 
     def _on_journalled(self, status: JournalStatus) -> None:
-        if status.error is not None:
+        # A disk that is full stays so for a while: one message is enough, until it serves again.
+        if status.error is not None and self._kept:
             notify(status.error)
+        if status.state in ("saved", "failed"):
+            self._kept = status.state == "saved"
         self.journalled.emit(status)
 
     def _say_why(self, error: BaseException) -> None:
