@@ -236,6 +236,29 @@ def test_fill_and_polygon_are_strokes_too(scene: Scene) -> None:
     assert scene.shows_the_session()
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_napari_s_encircling_is_one_stroke_or_none(scene: Scene, ends: bool) -> None:
+    scene.widget.brush()
+    scene.viewer.dims.set_current_step(0, 2)
+    corners = [(2, 3, 3), (2, 3, 12), (2, 12, 12), (2, 12, 3)]
+    scene.painter.press(corners[0], button=2)
+    scene.painter.release(corners[0])
+    for corner in corners[1:]:
+        scene.painter.hover(corner)
+    assert scene.view.brush.drawing
+    scene.session.add_mask(Mask.of_indices([(0, 0, 0)]))
+    scene.settle()
+    if ends:
+        scene.painter.hover(corners[0])
+    else:
+        scene.layer.mode = "pan_zoom"
+    scene.settle()
+    assert not scene.view.brush.drawing
+    assert len(scene.session.history.entries) == 1 + ends
+    assert scene.shows_the_session()
+    assert scene.session.mask().sum() == 1 + 100 * ends
+
+
 def test_the_label_follows_the_object_and_the_object_the_label(scene: Scene) -> None:
     scene.click()
     scene.view.run("new_object", None, 300)

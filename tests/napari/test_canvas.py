@@ -228,3 +228,36 @@ def test_nothing_is_cut_off_in_a_narrow_dock(scene: tuple[Any, Any, Hand], qtbot
             right = part.mapTo(widget, part.rect().topRight()).x()
             assert right <= 300, part.objectName()
             assert part.width() >= part.minimumSizeHint().width(), part.objectName()
+
+
+def test_strokes_of_the_mouse_are_steps_of_the_sessions_undo(
+    scene: tuple[Any, Any, Hand], settle: Any
+) -> None:
+    viewer, widget, hand = scene
+    turn_to(viewer, widget, 0, CENTRE)
+    hand.click(world_of(widget, CENTRE))
+    settle(widget)
+    clicked = shown(widget).copy()
+    hand.key("Shift+B")
+    start, end = world_of(widget, (4, 24, 8)), world_of(widget, (4, 24, 20))
+    widget.view.mask.layer.brush_size = 2
+    hand.drag(start, end)
+    settle(widget)
+    painted = shown(widget).copy()
+    assert painted[4, 24, 8] == painted[4, 24, 20] == 1
+    assert np.array_equal(painted, widget.view.session.label_map())
+    hand.key("Shift+E")
+    hand.drag(start, end)
+    settle(widget)
+    assert shown(widget)[4, 24, 8] == 0
+    assert len(widget.view.session.history.entries) == 3
+    assert viewer.layers.selection.active == widget.view.mask.layer
+    hand.key("Ctrl+Z")
+    settle(widget)
+    assert np.array_equal(shown(widget), painted)
+    hand.key("Ctrl+Z")
+    settle(widget)
+    assert np.array_equal(shown(widget), clicked)
+    hand.key("Ctrl+Shift+Z")
+    settle(widget)
+    assert np.array_equal(shown(widget), painted)

@@ -100,6 +100,18 @@ def test_removing_an_object_makes_its_prediction_stale(session, held):
     assert not session.label_map().any()
 
 
+def test_a_lock_of_an_object_gone_meanwhile_comes_to_nothing(session, held):
+    session.futures.add_point(BALL)
+    lock = session.futures.lock_object()
+    accept = session.futures.accept_object()
+    session.futures.undo()
+    held.may_go_on.set()
+    assert lock.result(TIMEOUT).stale
+    assert accept.result(TIMEOUT).stale
+    session.wait()
+    assert session.state.objects == ()
+
+
 def test_signals_tell_of_every_change_and_every_mask(session):
     changed, predicted = record(session.changed), record(session.predicted)
     result = session.add_point(BALL)

@@ -76,7 +76,8 @@ class Brush:
         events.selected_label.connect(self._on_label)
         events.editable.connect(self._keep_editable)
         mask.layer.mouse_drag_callbacks.append(self._press)
-        self._encircling = mask.layer._overlays["brush_stroke"]
+        # napari's right-button stroke spans several presses; the layer tells of it nowhere else.
+        self._encircling: Any = mask.layer._overlays["brush_stroke"]
         self._encircling.events.active.connect(self._release)
 
     @property

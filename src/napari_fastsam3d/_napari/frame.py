@@ -135,7 +135,7 @@ def frame_of_layer(layer: Image, step: Sequence[int] = ()) -> Frame:
     """
     kept = scan_in(layer.metadata)
     if kept is not None and kept[1].target_shape == tuple(np.shape(layer.data)):
-        return frame_of_volume(kept[0])
+        return frame_of_volume(_volume_shown(layer, *kept))
     _refuse_unusable(layer)
     leading = tuple(int(place) for place in tuple(step)[: layer.ndim - 3])
     data: Any = layer.data
@@ -160,6 +160,21 @@ def scan_in(metadata: Mapping[str, Any]) -> tuple[Volume, Orientation] | None:
     if isinstance(volume, Volume) and isinstance(orientation, Orientation):
         return volume, orientation
     return None
+
+
+def _volume_shown(layer: Image, volume: Volume, orientation: Orientation) -> Volume:
+    """Return the scan, or one on its grid with the voxels that the layer was given since."""
+    data: Any = layer.data
+    if shows(layer, volume):
+        return volume
+    voxels = orientation.source_view(np.asarray(data))
+    return Volume.from_array(voxels, volume.affine, name=layer.name, notes=volume.notes)
+
+
+def shows(layer: Image, volume: Volume) -> bool:
+    """Whether a layer's voxels lie where those of a volume do, in memory."""
+    data: Any = layer.data
+    return isinstance(data, np.ndarray) and np.may_share_memory(data, volume.voxels)
 
 
 def _refuse_unusable(layer: Image) -> None:

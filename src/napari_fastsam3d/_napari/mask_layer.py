@@ -118,7 +118,8 @@ class MaskLayer:
     def _keep_array(self, _event: Any = None) -> None:
         # Such as napari's own change of the type: what is written later would not be shown.
         if not np.shares_memory(self.layer.data, self._labels):
-            self.layer.data = self.frame.view(self._labels)
+            kept: Any = self.frame.view(self._labels)
+            self.layer.data = kept
 
 
 def _colormap(colours: dict[int, Any]) -> DirectLabelColormap:

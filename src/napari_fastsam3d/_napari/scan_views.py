@@ -10,8 +10,8 @@ from typing import Any
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
-from napari_fastsam3d._napari.frame import Frame, frame_of_layer, scan_in
+from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
+from napari_fastsam3d._napari.frame import Frame, frame_of_layer, scan_in, shows
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.session import (
     BoxPrompt,
@@ -23,6 +23,11 @@ from napari_fastsam3d.session import (
     Prompt,
     Session,
     SessionState,
+)
+
+_REPLACED = (
+    "The voxels of {name} were replaced, so its segmentation begins anew. "
+    "The mask of the old ones is a hidden layer now."
 )
 
 Key = tuple[Hashable, tuple[int, ...]]
@@ -86,13 +91,7 @@ class ScanViews:
 
     def forget(self, layer: Any) -> None:
         """React to a layer that left the viewer: an image ends its session, a mask comes back."""
-        gone = [key for key in self._views if key[0] == layer.unique_id]
-        for key in gone:
-            view = self._views.pop(key)
-            view.close()
-            self._bridge.soon(view.remove_layers)
-            if view is self.current:
-                self._switch(None)
+        gone = self._end(layer)
         view = self.current
         if view is not None and not gone and any(layer == own for own in view.layers):
             self._bridge.soon(lambda: self._put_back(view))
@@ -110,6 +109,35 @@ class ScanViews:
                 self._switch(view)
             else:
                 view.show(False)
+
+    def _end(self, layer: Any) -> list[SessionView]:
+        """End the sessions of an image."""
+        gone = [self._views.pop(key) for key in list(self._views) if key[0] == layer.unique_id]
+        for view in gone:
+            view.close()
+            self._bridge.soon(view.remove_layers)
+            if view is self.current:
+                self._switch(None)
+        return gone
+
+    def _on_data(self, event: Any) -> None:
+        # The layer is still in the middle of its own change.
+        layer = event.source
+        self._bridge.soon(lambda: self._begin_anew(layer))
+
+    def _begin_anew(self, layer: Image) -> None:
+        """Segment what an image shows now, where its array was replaced by another."""
+        own = [view for key, view in self._views.items() if key[0] == layer.unique_id]
+        if not own or all(shows(layer, view.frame.volume) for view in own):
+            return
+        used = any(view.session.state.objects for view in own)
+        chosen = self._wanted is not None and self._wanted[0] == layer.unique_id
+        layer.events.data.disconnect(self._on_data)
+        self._end(layer)
+        if used:
+            tell(_REPLACED.format(name=layer.name))
+        if chosen:
+            self.use(layer)
 
     def _key(self, layer: Image) -> Key:
         leading = tuple(self._viewer.dims.current_step)[: max(0, layer.ndim - 3)]
@@ -140,6 +168,7 @@ class ScanViews:
         self._ending.add(view.bridge.close)
         self._ending.add(session.close)
         self._views[key] = view
+        layer.events.data.connect(self._on_data)
         if self._journals:
             view.keep_journal()
         return view

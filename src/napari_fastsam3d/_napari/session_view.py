@@ -113,7 +113,7 @@ class SessionView:
         active = self.viewer.layers.selection.active
         for layer in self.layers:
             if layer not in self.viewer.layers:
-                self.viewer.add_layer(layer)
+                self._add(layer)
         if active is not None:
             self.viewer.layers.selection.active = active
         self.look()
@@ -293,6 +293,12 @@ class SessionView:
             if layer in self.viewer.layers and not (keep_mask and layer is self.mask.layer):
                 self.viewer.layers.remove(layer)
 
+    def _add(self, layer: Layer) -> None:
+        # napari fails at a layer that changed while it was hidden: it slices it when it is shown.
+        visible, layer.visible = layer.visible, True
+        self.viewer.add_layer(layer)
+        layer.visible = visible
+
     def _listen_to_layers(self) -> None:
         self.points.added.connect(self._add_point)
         self.points.added_in_3d.connect(self._add_point_in_3d)
@@ -368,9 +374,9 @@ class SessionView:
             self.found.emit(kept)
 
     def _on_journalled(self, status: JournalStatus) -> None:
-        # Each change tries again, and fails for the same reason: that is told once, and then
-        # stands in the status for as long as it lasts.
-        if status.error is not None and str(status.error) != str(self.trouble):
+        # A disk that is full stays so for a while: that is told once, and stands in the status
+        # until it serves again.
+        if status.error is not None and self.trouble is None:
             notify(status.error)
         if status.state != "saving":
             self.trouble = status.error

@@ -66,10 +66,8 @@ def stroke_of(item: Sequence[Any], value: int, frame: Frame) -> Stroke | None:
 
 def _box_of(change: Any) -> Box:
     if hasattr(change, "slice_key"):
-        return Box(
-            tuple(int(each.start) for each in change.slice_key),
-            tuple(int(each.stop) for each in change.slice_key),
-        )
+        i, j, k = change.slice_key
+        return Box((i.start, j.start, k.start), (i.stop, j.stop, k.stop))
     return Box.around_points(np.stack(change[0], axis=1))
 
 

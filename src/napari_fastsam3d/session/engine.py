@@ -229,7 +229,12 @@ class Engine:
                 return
             done = self._change(change, logged=True)
         except Exception as error:
-            outcome.set_exception(error)
+            if self._history.state.has(number):
+                outcome.set_exception(error)
+            else:
+                # Undone or removed since: there is nothing left to freeze.
+                request = Request(next(self._numbers), number, perf_counter())
+                outcome.set_result(request.result(stale=True))
         else:
             done.add_done_callback(lambda answer: outcome.set_result(answer.result()))
         with self._lock:
