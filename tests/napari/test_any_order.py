@@ -80,8 +80,20 @@ def assert_shows_the_session(viewer: Any, widget: Any, user: User) -> None:
         own = view.current.value if view.current else state.free_value(state.next_object)
         assert view.mask.layer.selected_label == own, told
     assert all(layer in viewer.layers for layer in view.layers), told
+    assert_lists_the_session(widget, told)
     refused = [each.message for each in notification_manager.records]
     assert [message for message in refused if "is locked" not in message] == [], told
+
+
+def assert_lists_the_session(widget: Any, told: str) -> None:
+    lists, view = widget.lists, widget.view
+    assert lists.prompts.list.count() == len(view.prompts), told
+    assert set(view.selection.ids) <= {prompt.id for prompt in view.prompts}, told
+    chosen = {view.prompts[index.row()].id for index in lists.prompts.list.selectedIndexes()}
+    assert chosen == set(view.selection.ids), told
+    history, steps = view.session.history, lists.history.steps
+    assert (steps.rowCount(), steps.cursor) == (len(history.entries) + 1, history.cursor), told
+    assert all(steps.data(steps.index(row)) for row in range(steps.rowCount())), told
 
 
 def assert_shows_the_boxes(view: Any, told: str) -> None:

@@ -24,6 +24,8 @@ class User:
         mine += [self.hide_a_layer, self.activate_a_layer, self.pick_a_label, self.layer_undo]
         mine += [self.select_an_object, self.hide_an_object, self.rename_an_object]
         mine += [self.accept, self.recolour, self.revalue, self.change_the_rule]
+        mine += [widget.next_prompt, widget.previous_prompt, widget.delete_prompt]
+        mine += [self.select_prompts, self.go_to_a_step]
         self.things: list[Callable[[], object]] = [*(getattr(widget, each) for each in verbs)]
         self.things += mine
 
@@ -155,6 +157,18 @@ class User:
     def _an_object(self) -> Any:
         objects = self.view.session.state.objects
         return objects[self.rng.integers(len(objects))] if objects else None
+
+    def select_prompts(self) -> None:
+        shown = self.widget.lists.prompts.list
+        for row in range(shown.count()):
+            shown.item(row).setSelected(self.chance(0.3))
+
+    def go_to_a_step(self) -> None:
+        if self.chance(0.3):
+            panel = self.widget.lists.history
+            panel.list.clicked.emit(
+                panel.steps.index(int(self.rng.integers(panel.steps.rowCount())))
+            )
 
     def hide_an_object(self) -> None:
         if (chosen := self._an_object()) is not None:

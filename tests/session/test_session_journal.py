@@ -324,6 +324,16 @@ def test_of_a_damaged_journal_all_intact_entries_are_found(whole, volume, where,
             assert aside.read_bytes() == bytes(damaged)
 
 
+@pytest.mark.parametrize("place", range(0, 40, 3))
+def test_a_journal_whose_tables_have_damaged_names_opens(whole, tmp_path, place):
+    path = tmp_path / "x.journal"
+    at = whole.lower().index(b"create table") + place
+    path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+    journal = Journal(path)
+    assert journal.kept.history.entries
+    journal.close()
+
+
 @pytest.mark.parametrize("length", [0, 10, 100, 20000])
 def test_a_journal_cut_off_opens(whole, tmp_path, length):
     path = tmp_path / "x.journal"

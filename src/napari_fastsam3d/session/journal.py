@@ -22,6 +22,8 @@ _PAGE = 16384
 # nobody waits; within a record only where that would make the log too large.
 _MASKS_BEFORE_CHECKPOINT = 32
 _PAGES_BEFORE_CHECKPOINT = 2048
+# Python can't read SQLite's complaint about a damaged file where that quotes damaged letters.
+_DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 _SCHEMA = (
     "create table if not exists facts (name text primary key, value text not null)",
     "create table if not exists records (number integer primary key, line text not null)",
@@ -189,7 +191,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Kept]:
         if database is not None:
             database.close()
         raise
-    except sqlite3.DatabaseError:
+    except _DAMAGED:
         return _rescued(database, path)
 
 
@@ -211,7 +213,7 @@ def _locked(path: Path) -> sqlite3.Connection:
             database.execute("begin exclusive")
             for table in _SCHEMA:
                 database.execute(table)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         database.close()
         raise
     return database
@@ -311,11 +313,11 @@ def _salvaged(
     masks: dict[int, KeptMask] = {}
     facts: dict[str, str] = {}
     records: list[LogRecord | None] = []
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, UnicodeDecodeError):
         masks.update(_masks(database))
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, UnicodeDecodeError):
         facts.update(database.execute("select name, value from facts"))
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, UnicodeDecodeError):
         for (line,) in database.execute("select line from records"):
             records.append(LogRecord.from_line(line))
     return masks, facts, records
