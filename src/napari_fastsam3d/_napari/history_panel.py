@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
 
 _HEIGHT = 132
-_FADED = 140  # of 255
+_FADED = 170  # of 255
 _START = "The scan as it was opened"
 
 
