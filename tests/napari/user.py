@@ -24,7 +24,7 @@ class User:
         mine += [self.hide_a_layer, self.activate_a_layer, self.pick_a_label, self.layer_undo]
         mine += [self.select_an_object, self.hide_an_object, self.rename_an_object]
         mine += [self.accept, self.recolour, self.revalue, self.change_the_rule]
-        self.things: list[Callable[[], object]] = [*(getattr(widget, each) for each in verbs)]
+        self.things: list[Callable[[], object]] = [*(widget.verbs[each] for each in verbs)]
         self.things += mine
 
     @property
