@@ -8,6 +8,7 @@ import pytest
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 
+from napari_fastsam3d._napari import session_view
 from napari_fastsam3d._napari.history_panel import Steps
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d._napari.step_words import step_words
@@ -148,13 +149,38 @@ def test_a_click_goes_back_to_a_step_and_forward_again(worked: Any, settle: Any,
     assert not any(greyed(widget))
 
 
-def test_a_way_over_many_steps_is_drawn_once(worked: Any, monkeypatch: Any) -> None:
+def test_a_way_over_many_steps_is_drawn_once(worked: Any) -> None:
     widget, _ = worked
     drawn = []
     widget.view.state_changed.connect(drawn.append)
     click(widget, 0)
     assert len(drawn) == 1
     assert not widget.view.session.can_undo
+
+
+def test_a_long_way_is_gone_in_pieces_and_ends_where_it_should(
+    worked: Any, settle: Any, monkeypatch: Any
+) -> None:
+    widget, masks = worked
+    monkeypatch.setattr(session_view, "_STRIDE", 2)
+    click(widget, 0)
+    assert widget.view.session.history.cursor == 3
+    settle(widget)
+    assert widget.view.session.history.cursor == 0
+    click(widget, 5)
+    settle(widget)
+    assert np.array_equal(widget.view.mask.layer.data, masks[5])
+
+
+def test_what_the_user_does_meanwhile_ends_a_long_way(
+    worked: Any, settle: Any, monkeypatch: Any
+) -> None:
+    widget, _ = worked
+    monkeypatch.setattr(session_view, "_STRIDE", 1)
+    click(widget, 0)
+    widget.redo()
+    settle(widget)
+    assert widget.view.session.history.cursor == 5
 
 
 def test_a_step_after_an_undo_takes_the_undone_ones_away(worked: Any, settle: Any) -> None:
@@ -172,7 +198,6 @@ def test_the_list_follows_undo_redo_and_the_scan(worked: Any, settle: Any) -> No
     assert (current(widget), greyed(widget)[-1]) == (4, True)
     widget.redo()
     assert (current(widget), greyed(widget)[-1]) == (5, False)
-    widget.scan.choose(None)
     widget.viewer.layers.remove(widget.view.image)
     settle(widget)
     assert rows(widget) == ["The scan as it was opened"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
 
 _HEIGHT = 132
-_UNDONE = "#858d99"
+_FADED = 140  # of 255
 _START = "The scan as it was opened"
 
 
@@ -29,6 +29,8 @@ class Steps(QAbstractListModel):
     def __init__(self) -> None:
         super().__init__()
         self._history = History()
+        self.undone = QColor("grey")
+        """Colour of the words of undone steps."""
 
     @property
     def cursor(self) -> int:
@@ -61,7 +63,7 @@ class Steps(QAbstractListModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
             return self._words(row)
         if role == Qt.ItemDataRole.ForegroundRole and row > self.cursor:
-            return QBrush(QColor(_UNDONE))
+            return QBrush(self.undone)
         if role == Qt.ItemDataRole.FontRole and row > self.cursor:
             font = QFont()
             font.setItalic(True)
@@ -105,6 +107,9 @@ class HistoryPanel(QWidget):
         self._show()
 
     def _show(self, _state: object = None) -> None:
+        # The theme may have changed: faded letters of its own colour read well on its own ground.
+        self.steps.undone = self.list.palette().text().color()
+        self.steps.undone.setAlpha(_FADED)
         self.steps.show(History() if self._view is None else self._view.session.history)
         row = self.steps.index(self.steps.cursor)
         if self.list.currentIndex() != row:

@@ -118,6 +118,9 @@ class PointsLayer:
         self._busy = True
         try:
             self.layer.selected_data = rows
+            # napari gives the next point the colour of those selected.
+            with self.layer.block_update_properties():
+                self.layer.current_face_color = INCLUDE if self._positive else EXCLUDE
         finally:
             self._busy = False
 

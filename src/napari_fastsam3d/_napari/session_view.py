@@ -43,6 +43,8 @@ _MISSED = (
     "In the 3D view a click must hit the mask. Turn to a slice (Ctrl+Y) to click anywhere else."
 )
 
+_STRIDE = 50  # steps of undo or redo that are taken at a time
+
 
 class SessionView:
     """One scan being segmented, as napari shows it.
@@ -85,6 +87,7 @@ class SessionView:
         self.points = PointsLayer(frame)
         self.selection = PromptSelection(self)
         self._still = False
+        self._target: int | None = None
         self._listen_to_layers()
         self._listen_to_session()
         self.attach()
@@ -163,15 +166,30 @@ class SessionView:
         dims.set_point(tuple(range(dims.ndim - 3, dims.ndim)), tuple(float(x) for x in world[-3:]))
 
     def go_to(self, step: int) -> None:
-        """Undo or redo until so many steps are done, and draw only then."""
-        way = step - self.session.history.cursor
+        """Undo or redo until so many steps are done, without a redraw for each.
+
+        A long way is gone in pieces, so that the window stays alive; whatever else the user does
+        meanwhile ends it.
+        """
+        self._target = step
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._target is None:
+            return
+        way = self._target - self.session.history.cursor
         self._still = True
         try:
-            for _ in range(abs(way)):
+            for _ in range(min(abs(way), _STRIDE)):
                 if self.run("redo" if way > 0 else "undo") is None:
+                    self._target = None
                     break
         finally:
             self._still = False
+        if abs(way) > _STRIDE:
+            self.bridge.soon(self._go_on)
+        else:
+            self._target = None
         self._show()
 
     def run(self, verb: str, *args: Any, **kwargs: Any) -> Future[Result] | None:
@@ -182,6 +200,8 @@ class SessionView:
         Future of Result, or None
             None where the session refused.
         """
+        if not self._still:
+            self._target = None
         try:
             future: Future[Result] = getattr(self.session.futures, verb)(*args, **kwargs)
         except FastSAM3DError as error:

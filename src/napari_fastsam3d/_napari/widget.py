@@ -99,6 +99,8 @@ class FastSAM3DWidget(QWidget):
         self._aim = self._timer(_AIMING_MS, self._look_ahead)
         self._frame_timer = self._timer(_FRAME_MS, self._follow_frame)
         self._view_timer = self._timer(_VIEW_MS, self._keep_view)
+        # A way over many steps of the log has thousands of answers: they are told together.
+        self._status_timer = self._timer(0, self._show_status)
         self._aimed_at: tuple[float, ...] = ()
         self._connect()
         self.loader.load()
@@ -408,7 +410,7 @@ class FastSAM3DWidget(QWidget):
         if not result.stale and result.quality is not None:
             self._last[result.object] = result
             self.loader.trouble = None
-        self._show_status()
+        self._status_timer.start()
 
     def _on_found(self, kept: Kept) -> None:
         if self.view is not None and not self.view.session.state.objects:
@@ -416,7 +418,7 @@ class FastSAM3DWidget(QWidget):
             self.banner.offer(kept, lambda: view.resume(kept), view.decline)
 
     def _on_journalled(self, status: JournalStatus) -> None:
-        self._show_status()
+        self._status_timer.start()
 
     def _on_failed(self, error: BaseException) -> None:
         self._show_state()
