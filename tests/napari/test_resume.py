@@ -9,8 +9,10 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 
 from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d.errors import JournalError
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session
+from napari_fastsam3d.session.journal import Journal
 
 INSIDE = (20, 20, 20)
 
@@ -119,6 +121,33 @@ def test_a_journal_that_another_session_keeps_is_told_once(
         told = [note.message for note in notification_manager.records]
         assert len([message for message in told if "journal" in message]) == 1
         assert not offered(widget)
+        click(widget, settle)
+        assert told[-1] in widget.status.warning.text()
+        assert widget.status.warning.isVisibleTo(widget)
+        assert len(notification_manager.records) == len(told)
+
+
+def test_a_journal_that_fails_says_why_until_it_is_well_again(
+    open_scan: Any, settle: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    widget = open_scan()
+    notification_manager.records.clear()
+    with monkeypatch.context() as full:
+
+        def fail(*_: Any) -> None:
+            raise JournalError("The disk is full.", "Make room on it.")
+
+        full.setattr(Journal, "put_record", fail)
+        for _ in range(2):
+            click(widget, settle)
+            qtbot.waitUntil(lambda: widget.view.session.journal_status.state == "failed")
+            qtbot.wait(20)
+        warned = "Work is not saved. The disk is full. Make room on it."
+        assert widget.status.warning.text() == warned
+        assert len(notification_manager.records) == 1
+    click(widget, settle)
+    qtbot.waitUntil(lambda: "work saved" in widget.status.facts.text())
+    assert not widget.status.warning.isVisibleTo(widget)
 
 
 def test_a_locked_object_stays_as_it_is(open_scan: Any, settle: Any) -> None:

@@ -11,8 +11,10 @@ from napari_fastsam3d.session.action import (
     RemoveObject,
     RenameObject,
     ResetObject,
+    SetOverlap,
 )
 from napari_fastsam3d.session.history import History, replay
+from napari_fastsam3d.session.log_record import LogRecord, restored
 from napari_fastsam3d.session.prompt import Point
 from napari_fastsam3d.session.state import SessionState
 
@@ -34,11 +36,12 @@ def some_action(state: SessionState, kind: int, which: int):
         RenameObject(number, f"name {which}"),
         RemoveObject(number),
         ResetObject(number),
+        SetOverlap(("keep", "overwrite", "share")[which % 3]),
     ][kind]
 
 
 moves = st.lists(
-    st.tuples(st.sampled_from("ddddurs"), st.integers(0, 6), st.integers(0, 3)), max_size=40
+    st.tuples(st.sampled_from("ddddurs"), st.integers(0, 7), st.integers(0, 3)), max_size=40
 )
 
 
@@ -138,6 +141,26 @@ def test_undo_and_redo_select_what_they_change():
     assert undone.state.current == undone.touched == 2
     redone = undone.select(1).redo()
     assert redone.state.current == redone.touched == 2
+
+
+def test_undoing_a_rule_leaves_the_object_selected_that_is():
+    history = click(click(History(), 1), 2).select(1).do(SetOverlap("share"))
+    assert history.state.current == 1
+    assert history.undo().state.current == 1
+    assert history.undo().redo().state.current == 1
+
+
+@given(moves)
+def test_a_log_that_was_read_again_goes_on_as_the_one_that_was_written(moves):
+    history = walk(moves)
+    again = restored([LogRecord.between(1, History(), history)])
+    while history.can_undo:
+        assert again.state == history.state
+        history, again = history.undo(), again.undo()
+    while history.can_redo:
+        assert again.state == history.state
+        history, again = history.redo(), again.redo()
+    assert again.state == history.state
 
 
 def test_at_either_end_there_is_one_clear_error():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from napari_fastsam3d.geometry import Box
 NAME = "Boxes"
 CROP_NAME = "Where the model looks"
 _CROP_COLOUR = "#ffd24a"
+_GRIPS = ("select", "direct")
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,37 @@ class BoxesLayer:
     refused = Signal(str)
     moved = Signal(object, Box)
     deleted = Signal(tuple)
+    chose = Signal(tuple)
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._boxes: tuple[BoxMark, ...] = ()
         self._plane = Plane()
         self._busy = False
+        self._drawing = False
         self.depth: float | None = None
         self.layer = _shapes(frame, NAME, BOX)
         self.layer.mouse_drag_callbacks.append(self._hold_still)
         self.layer.events.visible.connect(self._draw)
         self.layer.events.data.connect(self._on_data)
+        self.layer.selected_data.events.items_changed.connect(self._on_selected)
 
     def show(self, boxes: Sequence[BoxMark]) -> None:
         """Draw exactly these boxes."""
         self._boxes = tuple(boxes)
         self._draw()
+
+    def choose(self, ids: Collection[Any]) -> None:
+        """Select exactly these of the boxes, where slices are looked at."""
+        rows = {row for row, shown in enumerate(self._boxes) if shown.id in ids}
+        shown = self._plane.axis is not None and self.layer.nshapes == len(self._boxes)
+        if self._busy or not shown or rows == set(self.layer.selected_data):
+            return
+        self._drawing = True
+        try:
+            self.layer.selected_data = rows
+        finally:
+            self._drawing = False
 
     def look_at(self, plane: Plane) -> None:
         """Draw the boxes as cut by another plane."""
@@ -77,10 +93,21 @@ class BoxesLayer:
         faces = [face for shown in self._boxes for face in outline(shown.box, self._plane)]
         if _drawn(self.layer, faces):
             return
-        with self.layer.events.data.blocker():
-            _redraw(self.layer, faces)
-        if self._plane.axis is not None and self.layer.mode in ("select", "direct"):
-            self.layer.selected_data = {i for i, b in enumerate(self._boxes) if b.id in chosen}
+        self._drawing = True
+        try:
+            with self.layer.events.data.blocker():
+                _redraw(self.layer, faces)
+            if self._plane.axis is not None and self.layer.mode in _GRIPS:
+                self.layer.selected_data = {i for i, b in enumerate(self._boxes) if b.id in chosen}
+        finally:
+            self._drawing = False
+
+    def _on_selected(self, _event: Any = None) -> None:
+        # In the other modes, and in 3D where a box is six faces, a selection is napari's own.
+        if self._drawing or self._plane.axis is None or self.layer.mode not in _GRIPS:
+            return
+        rows = sorted(self.layer.selected_data)
+        self.chose.emit(tuple(self._boxes[row].id for row in rows if row < len(self._boxes)))
 
     def _hold_still(self, layer: Shapes, event: Any) -> Any:
         self._busy = True

@@ -45,6 +45,11 @@ def erase() -> QIcon:
     return _drawn(_rubber)
 
 
+def mask() -> QIcon:
+    """Draw the shape of an organ."""
+    return _drawn(_shape)
+
+
 def undo() -> QIcon:
     """Draw an arrow that turns back."""
     return _drawn(lambda painter: _turn(painter, back=True))
@@ -120,6 +125,13 @@ def _rubber(painter: QPainter) -> None:
     ):
         painter.setBrush(QColor(colour))
         painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
+
+
+def _shape(painter: QPainter) -> None:
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(INCLUDE))
+    painter.drawEllipse(QRectF(6, 16, 44, 36))
+    painter.drawEllipse(QRectF(28, 8, 30, 30))
 
 
 def _turn(painter: QPainter, back: bool) -> None:

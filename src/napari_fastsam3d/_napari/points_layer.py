@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class PointsLayer:
     added_in_3d = Signal(Ray, bool)
     moved = Signal(object, tuple)
     deleted = Signal(tuple)
+    chose = Signal(tuple)
 
     def __init__(self, frame: Frame) -> None:
         extent = float(np.max(np.multiply(frame.shape, frame.spacing)))
@@ -71,8 +72,10 @@ class PointsLayer:
         self._marks: tuple[Mark, ...] = ()
         self._ray: Ray | None = None
         self._positive = True
+        self._busy = False
         self.layer.mouse_drag_callbacks.append(self._remember_ray)
         self.layer.events.data.connect(self._on_data)
+        self.layer.selected_data.events.items_changed.connect(self._on_selected)
 
     @property
     def positive(self) -> bool:
@@ -82,7 +85,10 @@ class PointsLayer:
     @positive.setter
     def positive(self, value: bool) -> None:
         self._positive = value
-        self.layer.selected_data = set()
+        if self.layer.selected_data:
+            self.layer.selected_data = set()
+            if not self._busy:
+                self.chose.emit(())
         self.layer.current_face_color = INCLUDE if value else EXCLUDE
 
     @property
@@ -98,6 +104,24 @@ class PointsLayer:
             return
         chosen = set(self.chosen)
         self._marks = marks
+        self._busy = True
+        try:
+            self._draw(marks, chosen)
+        finally:
+            self._busy = False
+
+    def choose(self, ids: Collection[Any]) -> None:
+        """Select exactly these of the marks."""
+        rows = {row for row, mark in enumerate(self._marks) if mark.id in ids}
+        if rows == set(self.layer.selected_data) or len(self.layer.data) != len(self._marks):
+            return
+        self._busy = True
+        try:
+            self.layer.selected_data = rows
+        finally:
+            self._busy = False
+
+    def _draw(self, marks: tuple[Mark, ...], chosen: set[Any]) -> None:
         with self.layer.events.data.blocker():
             self.layer.selected_data = set()
             self.layer.data = np.array([mark.place for mark in marks], float).reshape(-1, 3)
@@ -117,6 +141,11 @@ class PointsLayer:
             self._ray = None
         else:
             self._ray = Ray(tuple(event.position), tuple(direction), tuple(event.dims_displayed))
+
+    def _on_selected(self, _event: Any = None) -> None:
+        # In the other modes napari selects a point by itself as it is added.
+        if not self._busy and self.layer.mode == "select":
+            self.chose.emit(self.chosen)
 
     def _on_data(self, event: Any) -> None:
         change = str(getattr(event.action, "value", event.action))

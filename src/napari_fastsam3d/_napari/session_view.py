@@ -19,7 +19,8 @@ from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.mask_layer import MaskLayer
 from napari_fastsam3d._napari.outline import Plane
 from napari_fastsam3d._napari.points_layer import Mark, PointsLayer, Ray
-from napari_fastsam3d.errors import FastSAM3DError
+from napari_fastsam3d._napari.prompt_selection import PromptSelection
+from napari_fastsam3d.errors import FastSAM3DError, JournalError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
@@ -76,12 +77,14 @@ class SessionView:
         self.bridge = Bridge()
         self.pending = 0
         self.offer: Kept | None = None
-        self._kept = True
+        self.trouble: JournalError | None = None
         self.mask = MaskLayer(frame, opacity)
         self.brush = Brush(self.mask, session, self.bridge, self.run, self.said.emit)
         self.boxes = BoxesLayer(frame)
         self.crop = CropLayer(frame, self._crop_box)
         self.points = PointsLayer(frame)
+        self.selection = PromptSelection(self)
+        self._still = False
         self._listen_to_layers()
         self._listen_to_session()
         self.attach()
@@ -142,13 +145,6 @@ class SessionView:
         if self.current is not None:
             self.run("lock_object" if self.current.locked is None else "unlock_object")
 
-    def flip(self) -> None:
-        """Flip the selected points, or else the last one."""
-        points = [p.id for p in self.prompts if isinstance(p, Point)]
-        chosen = self.points.chosen if self.points.layer.mode == "select" else ()
-        for number in chosen or points[-1:]:
-            self.run("flip_prompt", number)
-
     def fly_to(self, number: int) -> None:
         """Turn to the last prompt of an object, unless its mask is in the shown slice already."""
         prompts = self.session.state.object(number).prompts
@@ -159,6 +155,24 @@ class SessionView:
             return
         place = self._middle(prompts[-1])[axis]
         self.viewer.dims.set_current_step(axis + self.viewer.dims.ndim - 3, round(place))
+
+    def turn_to(self, prompt: Prompt) -> None:
+        """Move the slices to the middle of what a prompt is about."""
+        world = self.mask.layer.data_to_world(np.floor(self._middle(prompt) + 0.5))
+        dims = self.viewer.dims
+        dims.set_point(tuple(range(dims.ndim - 3, dims.ndim)), tuple(float(x) for x in world[-3:]))
+
+    def go_to(self, step: int) -> None:
+        """Undo or redo until so many steps are done, and draw only then."""
+        way = step - self.session.history.cursor
+        self._still = True
+        try:
+            for _ in range(abs(way)):
+                if self.run("redo" if way > 0 else "undo") is None:
+                    break
+        finally:
+            self._still = False
+        self._show()
 
     def run(self, verb: str, *args: Any, **kwargs: Any) -> Future[Result] | None:
         """Call a verb of the session without waiting; a bad prompt is told and undone.
@@ -177,8 +191,7 @@ class SessionView:
         self.pending += 1
         self.offer = None
         self.bridge.watch(future, self._on_result, self._on_failure)
-        self.draw()
-        self.state_changed.emit(self.session.state)
+        self._show()
         return future
 
     def draw(self) -> None:
@@ -186,12 +199,14 @@ class SessionView:
         self.points.show([self._mark(p) for p in self.prompts if isinstance(p, Point)])
         self.boxes.show([self._box_mark(p) for p in self.prompts if isinstance(p, BoxPrompt)])
         self.mask.show(self.session.state.objects, self.hidden)
+        self.selection.follow()
         self.brush.follow()
         self.crop.show()
 
     def keep_journal(self) -> None:
         """Keep every change on disk from now on; `found` tells of earlier work on this scan."""
-        self.bridge.watch(self.session.keep_journal(), self._on_found, self._say_why)
+        # Where it fails, the status of the journal tells.
+        self.bridge.watch(self.session.keep_journal(), self._on_found, lambda _error: None)
 
     def resume(self, kept: Kept) -> None:
         """Go on with the earlier work that was found, where the user looked then."""
@@ -224,6 +239,7 @@ class SessionView:
         self.boxes.look_at(plane)
         self.crop.look_at(plane)
         self.brush.look(flat=self.viewer.dims.ndisplay == 2)
+        self.selection.follow()
 
     def plane(self) -> Plane:
         """Return the plane that the viewer shows, in layer indices."""
@@ -338,20 +354,21 @@ class SessionView:
             self.found.emit(kept)
 
     def _on_journalled(self, status: JournalStatus) -> None:
-        # A disk that is full stays so for a while: one message is enough, until it serves again.
-        if status.error is not None and self._kept:
+        # A disk that is full stays so for a while: that is told once, and stands in the status
+        # until it serves again.
+        if status.error is not None and self.trouble is None:
             notify(status.error)
-        if status.state in ("saved", "failed"):
-            self._kept = status.state == "saved"
+        if status.state != "saving":
+            self.trouble = status.error
         self.journalled.emit(status)
 
-    def _say_why(self, error: BaseException) -> None:
-        # It was notified with the status of the journal.
-        self.said.emit(str(error))
-
     def _on_changed(self, _state: SessionState) -> None:
-        self.draw()
-        self.state_changed.emit(self.session.state)
+        self._show()
+
+    def _show(self) -> None:
+        if not self._still:
+            self.draw()
+            self.state_changed.emit(self.session.state)
 
     def _on_predicted(self, result: Result) -> None:
         if not result.stale:

@@ -20,6 +20,8 @@ class Settings:
     opacity: float = 0.5
     show_crop: bool = False
     journal: bool = True
+    show_prompts: bool = True
+    show_history: bool = False
 
 
 def load_settings() -> Settings:
@@ -29,7 +31,15 @@ def load_settings() -> Settings:
         return Settings()
     engine, display = kept.engine, kept.display
     journal = kept.safety.journal
-    return Settings(engine.model, engine.device, display.opacity, display.show_crop, journal)
+    return Settings(
+        engine.model,
+        engine.device,
+        display.opacity,
+        display.show_crop,
+        journal,
+        display.show_prompts,
+        display.show_history,
+    )
 
 
 def keep_engine(model: str, device: str) -> None:
@@ -44,6 +54,20 @@ def keep_show_crop(shown: bool) -> None:
     kept = _kept()
     if kept is not None:
         kept.display.show_crop = shown
+
+
+def keep_show_prompts(shown: bool) -> None:
+    """Remember whether the list of prompts is open."""
+    kept = _kept()
+    if kept is not None:
+        kept.display.show_prompts = shown
+
+
+def keep_show_history(shown: bool) -> None:
+    """Remember whether the list of steps is open."""
+    kept = _kept()
+    if kept is not None:
+        kept.display.show_history = shown
 
 
 def _kept() -> Any:

@@ -11,10 +11,12 @@ _LINES = 3
 # without a graphics card, that takes it from the model: a click took twice as long and more.
 _PATIENCE_MS = 400
 _STEPS = 8
+# Red behind the theme's own letters reads well on dark and light alike.
+_WARNING = "QLabel { background: rgba(226, 66, 66, 110); border-radius: 3px; padding: 3px; }"
 
 
 class StatusPanel(QWidget):
-    """Two lines and a bar: what happens now, what runs and how the last click went.
+    """Lines and a bar: what happens now, any lasting trouble, what runs, how the last click went.
 
     What is done within a moment, as most clicks are, is not told: it would only flicker.
     """
@@ -32,12 +34,15 @@ class StatusPanel(QWidget):
         # Room for three lines from the start: the panel above must not jump with every message.
         self.now.setMinimumHeight(_LINES * self.now.fontMetrics().lineSpacing())
         self.now.setAlignment(Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft)
+        self.warning = _line("It stays here until the trouble is over.")
+        self.warning.setStyleSheet(_WARNING)
+        self.warning.setVisible(False)
         self.facts = _line("Model, device, time of the last click and the model's own judgement.")
         self.facts.setEnabled(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 2, 8, 6)
         layout.setSpacing(3)
-        for widget in (self.bar, self.now, self.facts):
+        for widget in (self.bar, self.now, self.warning, self.facts):
             layout.addWidget(widget)
         self._doing = ""
         self._timer = QTimer(self)
@@ -63,6 +68,11 @@ class StatusPanel(QWidget):
     def tell(self, facts: str) -> None:
         """Show model, device and the last click."""
         self.facts.setText(facts)
+
+    def warn(self, trouble: str) -> None:
+        """Show what the user must not miss, for as long as it lasts; nothing for no trouble."""
+        self.warning.setText(trouble)
+        self.warning.setVisible(bool(trouble))
 
     def _move_on(self) -> None:
         self.now.setText(self._doing)

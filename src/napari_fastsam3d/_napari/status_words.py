@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from napari_fastsam3d._napari.actions import ACTIONS
+from napari_fastsam3d.errors import JournalError
 from napari_fastsam3d.session import JournalStatus, Result
 
 _KEYS = {entry.key: entry.shortcuts[0] for entry in ACTIONS if entry.shortcuts}
@@ -27,6 +28,11 @@ def hint(last: Result | None, prompted: bool) -> str:
     if last is not None and last.notes:
         return " ".join(last.notes)
     return NEXT if prompted else FIRST
+
+
+def unsafe(error: JournalError | None) -> str:
+    """Say why the work isn't safe on disk; nothing where it is."""
+    return "" if error is None else f"Work is not saved. {error}"
 
 
 def facts(model: str, last: Result | None, journal: JournalStatus | None = None) -> str:

@@ -29,11 +29,12 @@ from napari_fastsam3d._napari.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.scan_facts import scan_facts
 from napari_fastsam3d._napari.scan_panel import ScanPanel
 from napari_fastsam3d._napari.scan_views import ScanViews
+from napari_fastsam3d._napari.session_lists import SessionLists
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_settings
 from napari_fastsam3d._napari.shortcuts import Shortcuts
 from napari_fastsam3d._napari.status_panel import StatusPanel
-from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint
+from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint, unsafe
 from napari_fastsam3d._napari.toolbox import Toolbox
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import JournalStatus, Kept, Point, Result
@@ -156,7 +157,22 @@ class FastSAM3DWidget(QWidget):
     def flip_point(self) -> None:
         """Flip the selected points, or else the last one."""
         if self.view is not None:
-            self.view.flip()
+            self.view.selection.flip()
+
+    def delete_prompt(self) -> None:
+        """Take the selected prompts away."""
+        if self.view is not None:
+            self.view.selection.delete()
+
+    def next_prompt(self) -> None:
+        """Select the next prompt and turn to it."""
+        if self.view is not None:
+            self.view.selection.step(1)
+
+    def previous_prompt(self) -> None:
+        """Select the prompt before and turn to it."""
+        if self.view is not None:
+            self.view.selection.step(-1)
 
     def next_object(self) -> None:
         """Begin another object, unless the current one has no prompt yet."""
@@ -212,6 +228,7 @@ class FastSAM3DWidget(QWidget):
         self.scan = ScanPanel(self._images, self._use, self.open_scan)
         self.prompts = PromptPanel(self.verbs, self._set_depth)
         self.objects = ObjectsPanel(self.verbs, self._select, self._rename, self._set_visible)
+        self.lists = SessionLists(self.verbs, self.settings)
         self.model = ModelPanel(
             ["default"],
             str(known),
@@ -224,8 +241,9 @@ class FastSAM3DWidget(QWidget):
         self.status = StatusPanel()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
+        lists = [("", fold) for fold in self.lists.folds]
         panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
-        outer.addWidget(column((*panels, ("", self.model))), 1)
+        outer.addWidget(column((*panels, *lists, ("", self.model))), 1)
         self.banner = ResumeBanner()
         outer.addWidget(self.banner)
         outer.addWidget(self.status)
@@ -317,6 +335,7 @@ class FastSAM3DWidget(QWidget):
                 self._on_found(view.offer)
         else:
             self.scan.tell("")
+        self.lists.serve(view)
         self.toolbox.serve(view)
         self._show_state()
 
@@ -447,6 +466,7 @@ class FastSAM3DWidget(QWidget):
         last = self._last_of_current()
         journal = None if self.view is None else self.view.session.journal_status
         self.status.tell(facts(self.loader.facts, last, journal))
+        self.status.warn(unsafe(None if self.view is None else self.view.trouble))
         self.model.offer(self.loader.known_models())
         if self.loader.loading:
             self.status.busy(LOADING)

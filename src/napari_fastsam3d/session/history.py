@@ -1,7 +1,7 @@
 """The log of what the user did, with a cursor in it: undo and redo move the cursor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
 from napari_fastsam3d.session.action import Action, SelectObject
@@ -33,7 +33,11 @@ class History:
 
     One action of the user is one step of undo. Which object is selected is where the user looks,
     not what was done: `select` is no step of its own and leaves what can be redone alone. Undo
-    and redo select the object that they change, so that the user sees what happened.
+    and redo select the object that they change, so that the user sees what happened; where they
+    change none, as with the rule of overlap, the one that is selected stays so.
+
+    The states of the entries follow from the actions alone, whatever was selected between them:
+    so a log that was read from a journal goes on as the one that was written.
 
     Parameters
     ----------
@@ -42,20 +46,23 @@ class History:
     cursor : int
         Number of entries that are done.
     looking_at : int or None
-        The object selected since the last step; None where the state says it.
+        The object that is selected; None where it is that of the last entry's state.
     next_serial : int
         Serial of the next entry.
+    touched : int or None
+        Id of the object that the last change, undo and redo included, was about.
     """
 
     entries: tuple[Entry, ...] = ()
     cursor: int = 0
     looking_at: int | None = None
     next_serial: int = 1
+    touched: int | None = field(default=None, compare=False)
 
     @property
     def state(self) -> SessionState:
         """The state now."""
-        state = self.entries[self.cursor - 1].state if self.cursor else SessionState()
+        state = self._replayed
         if self.looking_at is None or not state.has(self.looking_at):
             return state
         return apply(SelectObject(self.looking_at), state)
@@ -64,13 +71,6 @@ class History:
     def actions(self) -> tuple[Action, ...]:
         """What was done and not undone; `replay` makes the same objects of it."""
         return tuple(entry.action for entry in self.entries[: self.cursor])
-
-    @property
-    def touched(self) -> int | None:
-        """Id of the object that the last change, undo and redo included, was about."""
-        if self.looking_at is not None or not self.cursor:
-            return self.looking_at
-        return self.entries[self.cursor - 1].action.object
 
     @property
     def can_undo(self) -> bool:
@@ -90,29 +90,31 @@ class History:
         SessionError, PromptError
             If the action makes no sense in the present state.
         """
-        entry = Entry(self.next_serial, action, apply(action, self.state))
-        done = self.entries[: self.cursor]
-        return History((*done, entry), self.cursor + 1, None, self.next_serial + 1)
+        selected = apply(action, self.state).current
+        entry = Entry(self.next_serial, action, apply(action, self._replayed))
+        return History(
+            (*self.entries[: self.cursor], entry),
+            self.cursor + 1,
+            None if selected == entry.state.current else selected,
+            self.next_serial + 1,
+            action.object,
+        )
 
     def select(self, number: int) -> "History":
         """Make an object the current one; SessionError if there is none of that id."""
-        return replace(self, looking_at=self.state.object(number).id)
+        return replace(self, looking_at=self.state.object(number).id, touched=number)
 
     def undo(self) -> "History":
         """Take the last step back; SessionError if there is none."""
         if not self.can_undo:
             raise SessionError("There is nothing to undo.", "Add a point or a box first.")
-        touched = self.entries[self.cursor - 1].action.object
-        looking_at = self.looking_at if touched is None else touched
-        return replace(self, cursor=self.cursor - 1, looking_at=looking_at)
+        return self._moved(self.cursor - 1, self.entries[self.cursor - 1])
 
     def redo(self) -> "History":
         """Do again what `undo` took back; SessionError if there is nothing."""
         if not self.can_redo:
             raise SessionError("There is nothing to redo.", "Undo a step first.")
-        touched = self.entries[self.cursor].action.object
-        looking_at = self.looking_at if touched is None else touched
-        return replace(self, cursor=self.cursor + 1, looking_at=looking_at)
+        return self._moved(self.cursor + 1, self.entries[self.cursor])
 
     def withdraw(self, serial: int) -> "History":
         """Return the log as if one action had never been done.
@@ -124,6 +126,15 @@ class History:
             if entry.serial != serial:
                 history = history._again(entry, done=place < self.cursor)
         return replace(history, looking_at=self.looking_at)
+
+    @property
+    def _replayed(self) -> SessionState:
+        return self.entries[self.cursor - 1].state if self.cursor else SessionState()
+
+    def _moved(self, cursor: int, over: Entry) -> "History":
+        touched = over.action.object
+        looking_at = self.state.current if touched is None else touched
+        return replace(self, cursor=cursor, looking_at=looking_at, touched=touched)
 
     def _again(self, entry: Entry, done: bool) -> "History":
         before = self.entries[-1].state if self.entries else SessionState()

@@ -1,0 +1,221 @@
+"""The list of steps in the real widget: every step in words, and a way to each of them."""
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+
+from napari_fastsam3d._napari.history_panel import Steps
+from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.step_words import step_words
+from napari_fastsam3d.errors import FastSAM3DError
+from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.session import (
+    Action,
+    BoxPrompt,
+    Edit,
+    History,
+    Mask,
+    MaskPrompt,
+    PackedMask,
+    Point,
+)
+from napari_fastsam3d.session import action as actions
+from napari_fastsam3d.session.state import SessionState, apply
+
+SHAPE = (24, 28, 20)
+FIRST, SECOND, THIRD = (5, 6, 7), (12, 14, 10), (18, 20, 12)
+SPOT = PackedMask.of(Mask.of_indices([FIRST]))
+
+WORDS: list[tuple[Action, str]] = [
+    (actions.AddPrompt(1, Point(1, FIRST)), "Point in object 1"),
+    (actions.AddPrompt(1, Point(2, FIRST, False)), "Excluding point for object 1"),
+    (actions.RenameObject(1, "liver"), "Renamed object 1 to liver"),
+    (actions.AddPrompt(1, BoxPrompt(3, Box(FIRST, SECOND))), "Box round liver"),
+    (actions.AddPrompt(1, Edit(4, SPOT, PackedMask())), "Painted liver"),
+    (actions.AddPrompt(1, Edit(5, PackedMask(), SPOT)), "Erased from liver"),
+    (actions.AddPrompt(1, Edit(6, SPOT, SPOT)), "Painted and erased liver"),
+    (actions.MovePrompt(1, 1, SECOND), "Moved point of liver"),
+    (actions.MovePrompt(1, 3, Box(SECOND, THIRD)), "Moved box of liver"),
+    (actions.FlipPrompt(1, 1), "Flipped point of liver to exclude"),
+    (actions.FlipPrompt(1, 1), "Flipped point of liver to include"),
+    (actions.DeletePrompt(1, 4), "Deleted stroke of liver"),
+    (actions.RecolourObject(1, (1, 0, 0)), "Another colour for liver"),
+    (actions.RevalueObject(1, 9), "Label value 9 for liver"),
+    (actions.LockObject(1, SPOT), "Locked liver"),
+    (actions.UnlockObject(1), "Unlocked liver"),
+    (actions.AcceptObject(1, SPOT), "Accepted liver"),
+    (actions.NewObject(2, "spleen"), "New object spleen"),
+    (actions.AddPrompt(2, MaskPrompt(7, SPOT)), "Mask opened for spleen"),
+    (actions.DeletePrompt(2, 7), "Deleted mask of spleen"),
+    (actions.NewObject(3, "rib", None, MaskPrompt(8, SPOT)), "Mask opened as rib"),
+    (actions.SelectObject(2), "Chose spleen"),
+    (actions.ResetObject(3), "Reset rib"),
+    (actions.RemoveObject(3), "Removed rib"),
+    (actions.SetOverlap("share"), "Overlap: objects share it"),
+]
+
+
+def test_every_action_has_words() -> None:
+    state = SessionState()
+    for action, words in WORDS:
+        after = apply(action, state)
+        assert step_words(action, state, after) == words
+        state = after
+    assert {type(action) for action, _ in WORDS} == set(get_args(Action))
+
+
+def test_what_is_no_action_has_no_words() -> None:
+    with pytest.raises(TypeError, match="no words"):
+        step_words(None, SessionState(), SessionState())  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+def widget(make_widget: Callable[..., Any], settle: Any) -> Any:
+    voxels = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.int16) * 100
+    viewer, widget = make_widget()
+    volume = Volume.from_array(voxels, np.diag([-2.0, 2.0, 3.0, 1.0]), name="scan")
+    viewer.add_layer(Layer.create(*image_layer_data(volume)))
+    settle(widget)
+    return widget
+
+
+@pytest.fixture
+def worked(widget: Any, settle: Any) -> tuple[Any, list[np.ndarray]]:
+    """The widget after a few steps in two objects, and the masks after each of them."""
+    masks = [widget.view.mask.layer.data.copy()]
+
+    def step(verb: str, *args: Any) -> None:
+        widget.view.run(verb, *args)
+        settle(widget)
+        masks.append(widget.view.mask.layer.data.copy())
+
+    step("add_point", FIRST)
+    step("add_point", SECOND)
+    step("rename_object", 1, "liver")
+    step("new_object")
+    step("edit_mask", Mask.of_indices([THIRD]), None)
+    return widget, masks
+
+
+def rows(widget: Any) -> list[str]:
+    steps = widget.lists.history.steps
+    return [steps.data(steps.index(row)) for row in range(steps.rowCount())]
+
+
+def greyed(widget: Any) -> list[bool]:
+    steps, role = widget.lists.history.steps, Qt.ItemDataRole.ForegroundRole
+    return [steps.data(steps.index(row), role) is not None for row in range(steps.rowCount())]
+
+
+def current(widget: Any) -> int:
+    return int(widget.lists.history.list.currentIndex().row())
+
+
+def click(widget: Any, row: int) -> None:
+    widget.lists.history.list.clicked.emit(widget.lists.history.steps.index(row))
+
+
+def test_each_step_is_listed_in_words(worked: Any) -> None:
+    widget, _ = worked
+    assert rows(widget) == [
+        "The scan as it was opened",
+        "Point in object 1",
+        "Point in object 1",
+        "Renamed object 1 to liver",
+        "New object object 2",
+        "Painted object 2",
+    ]
+    assert current(widget) == 5
+    assert not any(greyed(widget))
+
+
+@pytest.mark.parametrize("row", [0, 1, 2, 4])
+def test_a_click_goes_back_to_a_step_and_forward_again(worked: Any, settle: Any, row: int) -> None:
+    widget, masks = worked
+    click(widget, row)
+    settle(widget)
+    assert widget.view.session.history.cursor == row == current(widget)
+    assert np.array_equal(widget.view.mask.layer.data, masks[row])
+    assert greyed(widget) == [False] * (row + 1) + [True] * (5 - row)
+    assert len(widget.view.points.layer.data) == len(widget.view.points._marks)
+    click(widget, 5)
+    settle(widget)
+    assert np.array_equal(widget.view.mask.layer.data, masks[5])
+    assert not any(greyed(widget))
+
+
+def test_a_way_over_many_steps_is_drawn_once(worked: Any, monkeypatch: Any) -> None:
+    widget, _ = worked
+    drawn = []
+    widget.view.state_changed.connect(drawn.append)
+    click(widget, 0)
+    assert len(drawn) == 1
+    assert not widget.view.session.can_undo
+
+
+def test_a_step_after_an_undo_takes_the_undone_ones_away(worked: Any, settle: Any) -> None:
+    widget, _ = worked
+    click(widget, 1)
+    widget.view.run("add_point", THIRD)
+    settle(widget)
+    assert rows(widget) == ["The scan as it was opened", "Point in object 1", "Point in object 1"]
+    assert greyed(widget) == [False] * 3
+
+
+def test_the_list_follows_undo_redo_and_the_scan(worked: Any, settle: Any) -> None:
+    widget, _ = worked
+    widget.undo()
+    assert (current(widget), greyed(widget)[-1]) == (4, True)
+    widget.redo()
+    assert (current(widget), greyed(widget)[-1]) == (5, False)
+    widget.scan.choose(None)
+    widget.viewer.layers.remove(widget.view.image)
+    settle(widget)
+    assert rows(widget) == ["The scan as it was opened"]
+
+
+def test_the_rows_are_those_of_the_log_whatever_happens(qtmodeltester: Any) -> None:
+    """Undo, redo and new steps on a long log; Qt's own tester watches the model."""
+    rng, history, steps = np.random.default_rng(0), History(), Steps()
+    qtmodeltester.check(steps)
+    for _ in range(400):
+        try:
+            move = rng.random()
+            if move < 0.6:
+                history = history.do(actions.NewObject(history.state.next_object))
+            else:
+                history = history.undo() if move < 0.85 else history.redo()
+        except FastSAM3DError:
+            continue
+        if rng.random() < 0.05 and history.entries:
+            history = history.withdraw(history.entries[0].serial)
+        if rng.random() < 0.5:
+            steps.show(history)
+            assert steps.rowCount() == len(history.entries) + 1
+            assert steps.cursor == history.cursor
+    steps.show(History())
+    assert steps.rowCount() == 1
+
+
+def test_the_window_stays_narrow_and_scrolls(widget: Any) -> None:
+    assert widget.minimumWidth() == 300
+    assert widget.minimumSizeHint().width() <= 300
+    for fold in widget.lists.folds:
+        if not fold.opened:
+            fold.heading.click()
+    assert widget.minimumSizeHint().height() < 400
+
+
+def test_both_lists_fold(widget: Any) -> None:
+    prompts, history = widget.lists.folds
+    assert (prompts.opened, history.opened) == (True, False)
+    assert prompts.content.isVisibleTo(widget)
+    assert not history.content.isVisibleTo(widget)
+    history.heading.click()
+    assert history.content.isVisibleTo(widget)
+    history.heading.click()
+    assert not history.content.isVisibleTo(widget)
