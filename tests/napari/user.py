@@ -117,6 +117,8 @@ class User:
     def choose_a_mode(self) -> None:
         """Press a button of napari's own controls."""
         layer, modes = self.view.mask.layer, ["paint", "erase", "fill", "polygon", "pick"]
+        if layer not in self.viewer.layers:
+            return
         self.viewer.layers.selection.active = layer
         layer.mode = str(self.rng.choice([*modes, "pan_zoom"]))
 
