@@ -215,7 +215,7 @@ def test_a_mask_of_another_grid_is_refused_and_nothing_is_lost(
 
 
 def test_prompts_go_to_a_file_and_make_the_same_masks_again(
-    two: Any, make_widget: Any, settle: Any, scan: Path, monkeypatch: Any
+    two: Any, settle: Any, scan: Path, monkeypatch: Any
 ) -> None:
     wanted = two.view.session.label_map()
     answer(monkeypatch, QFileDialog, "getSaveFileName", str(scan.parent / "done"), "")
@@ -227,13 +227,13 @@ def test_prompts_go_to_a_file_and_make_the_same_masks_again(
     assert len(notification_manager.records) == 2  # saved; and refused: work is under way
     assert np.array_equal(two.view.session.label_map(), wanted)
     two.view.session.discard_journal().result()
-    two.views.close()
-
-    viewer, other = make_widget()
-    viewer.add_layer(Layer.create(*image_layer_data(read_volume(scan))))
-    settle(other)
-    press(other, settle, "open_prompts")
-    assert np.array_equal(other.view.session.label_map(), wanted)
+    two.viewer.layers.remove(two.scan.layer)
+    settle(two)
+    two.viewer.add_layer(Layer.create(*image_layer_data(read_volume(scan))))
+    settle(two)
+    assert not objects(two)
+    press(two, settle, "open_prompts")
+    assert np.array_equal(two.view.session.label_map(), wanted)
 
 
 def test_the_menus_tell_the_keys(widget: Any) -> None:

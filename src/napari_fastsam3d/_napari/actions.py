@@ -172,7 +172,7 @@ ACTIONS = (
         "accept_object",
         "Accept",
         "Mark this object as finished, and lock it; or take that back.",
-        ("Shift+A",),
+        ("Shift+Y",),
         "object",
     ),
     Action(
@@ -186,7 +186,7 @@ ACTIONS = (
         "value_object",
         "Label value...",
         "Choose the value of this object in the saved mask.",
-        ("Shift+V",),
+        ("Shift+L",),
         "object",
     ),
     Action(
@@ -207,7 +207,7 @@ ACTIONS = (
         "save_each",
         "Save a file for each object...",
         "Write every object to a file of its own on the grid of the scan.",
-        ("Shift+Alt+S",),
+        ("Shift+Alt+E",),
         "file",
     ),
     Action(
