@@ -186,7 +186,7 @@ ACTIONS = (
         "value_object",
         "Label value...",
         "Choose the value of this object in the saved mask.",
-        ("Shift+L",),
+        ("Shift+Alt+L",),
         "object",
     ),
     Action(
