@@ -188,7 +188,7 @@ def test_by_the_rule_overwrite_the_brush_takes_voxels_but_not_locked_ones(scene:
     scene.stroke(place)
     assert scene.session.label_map()[6, 6, 5] == 2
     scene.view.run("select_object", 1)
-    scene.widget.lock_object()
+    scene.widget.verbs["lock_object"]()
     scene.view.run("select_object", 2)
     scene.settle()
     scene.layer.brush_size = 5
@@ -200,7 +200,7 @@ def test_by_the_rule_overwrite_the_brush_takes_voxels_but_not_locked_ones(scene:
 
 def test_a_locked_object_is_not_painted(scene: Scene) -> None:
     scene.click()
-    scene.widget.lock_object()
+    scene.widget.verbs["lock_object"]()
     scene.settle()
     before, entries = scene.session.label_map(), len(scene.session.history.entries)
     scene.widget.brush()

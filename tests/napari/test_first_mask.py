@@ -10,6 +10,7 @@ import pytest
 from canvas import Hand
 from scipy import ndimage
 
+from napari_fastsam3d._napari import object_files
 from napari_fastsam3d._napari import widget as widget_module
 from napari_fastsam3d.errors import CheckpointError
 
@@ -138,7 +139,7 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert np.array_equal(scene.shown == 1, second & ~(third & ~second))
 
     target = tmp_path / "mask.nii.gz"
-    monkeypatch.setattr(widget_module, "ask_path", lambda *_: target)
+    monkeypatch.setattr(object_files, "ask_path", lambda *_: target)
     hand.key("Shift+S")
     widget._files.submit(lambda: None).result()
     saved, scan = nib.load(target), nib.load(widget.view.frame.volume.source.path)

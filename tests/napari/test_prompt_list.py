@@ -186,7 +186,7 @@ def test_of_a_locked_object_nothing_is_flipped_or_deleted(
     prompted: Any, settle: Any, qtbot: Any
 ) -> None:
     prompted.view.run("rename_object", 1, "liver")
-    prompted.lock_object()
+    prompted.verbs["lock_object"]()
     settle(prompted)
     shown = prompted.lists.prompts
     shown.list.setCurrentRow(0)
@@ -197,7 +197,7 @@ def test_of_a_locked_object_nothing_is_flipped_or_deleted(
     qtbot.keyClick(shown.list, Qt.Key.Key_Delete)
     assert len(ids(prompted)) == 4
     assert notification_manager.records == []
-    prompted.lock_object()
+    prompted.verbs["lock_object"]()
     settle(prompted)
     assert shown.delete.isEnabled()
 

@@ -14,7 +14,7 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QInputDialog
 
-from napari_fastsam3d._napari import model_loader
+from napari_fastsam3d._napari import model_loader, object_files
 from napari_fastsam3d._napari import widget as widget_module
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.errors import CheckpointError
@@ -230,7 +230,7 @@ def test_objects_have_names_colours_and_a_file(
     assert widget.view.session.state.current == 1
     assert widget.view.points.layer.data.tolist() == widget.view.frame.to_layer(BALL).tolist()
     target = tmp_path / "mask.nii.gz"
-    monkeypatch.setattr(widget_module, "ask_path", lambda *_: target)
+    monkeypatch.setattr(object_files, "ask_path", lambda *_: target)
     widget.objects.save.click()
     settle_file(widget)
     saved = nib.load(target)

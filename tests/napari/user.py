@@ -24,9 +24,9 @@ class User:
         mine += [self.hide_a_layer, self.activate_a_layer, self.pick_a_label, self.layer_undo]
         mine += [self.select_an_object, self.hide_an_object, self.rename_an_object]
         mine += [self.accept, self.recolour, self.revalue, self.change_the_rule]
-        mine += [widget.next_prompt, widget.previous_prompt, widget.delete_prompt]
+        verbs += ["next_prompt", "previous_prompt", "delete_prompt"]
         mine += [self.select_prompts, self.go_to_a_step]
-        self.things: list[Callable[[], object]] = [*(getattr(widget, each) for each in verbs)]
+        self.things: list[Callable[[], object]] = [*(widget.verbs[each] for each in verbs)]
         self.things += mine
 
     @property
@@ -119,6 +119,8 @@ class User:
     def choose_a_mode(self) -> None:
         """Press a button of napari's own controls."""
         layer, modes = self.view.mask.layer, ["paint", "erase", "fill", "polygon", "pick"]
+        if layer not in self.viewer.layers:
+            return
         self.viewer.layers.selection.active = layer
         layer.mode = str(self.rng.choice([*modes, "pan_zoom"]))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Group = Literal["scan", "tool", "history", "object", "view"]
+Group = Literal["scan", "tool", "history", "object", "file", "view"]
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Action:
     Parameters
     ----------
     key : str
-        Name of the verb; the widget has a method of that name.
+        Name of the verb; the widget, `ObjectVerbs` or `ObjectFiles` has a method of that name.
     text : str
         Words on the button.
     tooltip : str
@@ -169,11 +169,74 @@ ACTIONS = (
         "object",
     ),
     Action(
+        "accept_object",
+        "Accept",
+        "Mark this object as finished, and lock it; or take that back.",
+        ("Shift+Y",),
+        "object",
+    ),
+    Action(
+        "name_object",
+        "Name...",
+        "Name this object, after an organ of the list or as you like.",
+        ("Shift+N",),
+        "object",
+    ),
+    Action(
+        "value_object",
+        "Label value...",
+        "Choose the value of this object in the saved mask.",
+        ("Shift+Alt+L",),
+        "object",
+    ),
+    Action(
+        "colour_object",
+        "Colour...",
+        "Choose the colour of this object.",
+        ("Shift+C",),
+        "object",
+    ),
+    Action(
         "save_mask",
         "Save mask...",
         "Write all objects to one file on the grid of the scan.",
         ("Shift+S",),
-        "object",
+        "file",
+    ),
+    Action(
+        "save_each",
+        "Save a file for each object...",
+        "Write every object to a file of its own on the grid of the scan.",
+        ("Shift+Alt+E",),
+        "file",
+    ),
+    Action(
+        "save_both",
+        "Save one file and one for each...",
+        "Write all objects to one file, and every object to a file of its own.",
+        ("Shift+Alt+B",),
+        "file",
+    ),
+    Action(
+        "save_prompts",
+        "Save prompts...",
+        "Write points, boxes and strokes to a file from which the masks can be made again.",
+        ("Shift+Alt+P",),
+        "file",
+    ),
+    Action(
+        "open_mask",
+        "Open mask...",
+        "Begin an object with each label of a mask on the grid of this scan, to be refined.",
+        ("Shift+I",),
+        "file",
+    ),
+    Action(
+        "open_prompts",
+        "Open prompts...",
+        "Do again what a file of prompts says, before anything else is done to this scan.",
+        ("Shift+Alt+I",),
+        "file",
     ),
     Action(
         "toggle_mask",

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton
+from qtpy.QtWidgets import QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from napari_fastsam3d._napari.actions import action
 
@@ -46,4 +46,26 @@ def push_button(key: str, pressed: Callable[[], None], icon: QIcon | None = None
     button.setToolTip(entry.hint)
     button.setObjectName(key)
     button.clicked.connect(lambda *_: pressed())
+    return button
+
+
+def menu_of(keys: Sequence[str], verbs: Mapping[str, Callable[[], None]], parent: QWidget) -> QMenu:
+    """Menu of actions: texts and tooltips come from the table, with the shortcuts beside."""
+    menu = QMenu(parent)
+    menu.setToolTipsVisible(True)
+    for key in keys:
+        entry = action(key)
+        # The keys are told, not bound: they are shortcuts of the window already.
+        shown = menu.addAction("\t".join([entry.text, *entry.shortcuts[:1]]))
+        shown.setToolTip(entry.tooltip)
+        shown.setObjectName(key)
+        shown.triggered.connect(lambda *_, key=key: verbs[key]())
+    return menu
+
+
+def menu_button(text: str, tooltip: str, menu: QMenu) -> QPushButton:
+    """Button that opens a menu."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setMenu(menu)
     return button

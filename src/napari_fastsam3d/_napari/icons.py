@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
@@ -60,9 +61,17 @@ def redo() -> QIcon:
     return _drawn(lambda painter: _turn(painter, back=False))
 
 
-def swatch(colour: str) -> QIcon:
-    """Draw a rounded square of one colour."""
-    return _drawn(lambda painter: _rounded(painter, colour))
+def swatch(colour: str, mark: Literal["", "lock", "tick"] = "") -> QIcon:
+    """Draw a rounded square of one colour, with a padlock or a tick on it."""
+
+    def draw(painter: QPainter) -> None:
+        _rounded(painter, colour)
+        if mark == "lock":
+            _padlock(painter)
+        elif mark == "tick":
+            _tick(painter)
+
+    return _drawn(draw)
 
 
 def _drawn(draw: Callable[[QPainter], None]) -> QIcon:
@@ -149,3 +158,18 @@ def _rounded(painter: QPainter, colour: str) -> None:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(colour))
     painter.drawRoundedRect(QRectF(8, 8, 48, 48), 12, 12)
+
+
+def _padlock(painter: QPainter) -> None:
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(_pen("#10151c", 6))
+    painter.drawArc(QRectF(22, 12, 20, 28), 0, 180 * 16)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor("#10151c"))
+    painter.drawRoundedRect(QRectF(16, 28, 32, 24), 4, 4)
+
+
+def _tick(painter: QPainter) -> None:
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(_pen("#10151c", 9))
+    painter.drawPolyline(QPolygonF([QPointF(17, 33), QPointF(28, 45), QPointF(48, 19)]))

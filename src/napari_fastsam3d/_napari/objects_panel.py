@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QGridLayout,
+    QHBoxLayout,
+    QLabel,
     QListWidget,
     QListWidgetItem,
     QVBoxLayout,
@@ -18,12 +21,28 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_fastsam3d._napari import icons
-from napari_fastsam3d._napari.buttons import push_button
+from napari_fastsam3d._napari.actions import action
+from napari_fastsam3d._napari.buttons import menu_button, menu_of, push_button
 from napari_fastsam3d.session import ObjectState
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _HEIGHT = 104
-_LOCKED = " (locked)"
+_ABOUT = (
+    "name_object",
+    "value_object",
+    "colour_object",
+    "accept_object",
+    "lock_object",
+    "remove_object",
+)
+_FILES = ("save_each", "save_both", "save_prompts", "open_mask", "open_prompts")
+_OPENING = ("open_mask", "open_prompts")
+_STANDING = {"": "", "lock": ", locked", "tick": ", accepted and locked"}
+_RULES = {
+    "keep": "the object begun first keeps it",
+    "overwrite": "the one prompted last takes it",
+    "share": "both hold it",
+}
 
 
 class ObjectsPanel(QWidget):
@@ -35,6 +54,8 @@ class ObjectsPanel(QWidget):
         What each action of the table does.
     selected, renamed, shown : callable
         Called with the id of an object, and its new name or whether it is to be visible.
+    ruled : callable
+        Called with the rule of overlap.
     """
 
     def __init__(
@@ -43,6 +64,7 @@ class ObjectsPanel(QWidget):
         selected: Callable[[int], None],
         renamed: Callable[[int, str], None],
         shown: Callable[[int, bool], None],
+        ruled: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._selected, self._renamed, self._shown = selected, renamed, shown
@@ -56,18 +78,30 @@ class ObjectsPanel(QWidget):
         )
         self.list.setToolTip(
             "Select the object that the next click belongs to.\n"
-            "Double-click its name to change it; untick it to hide it."
+            "Double-click its name to change it; untick it to hide it;\n"
+            "the right button offers more."
         )
         self.list.currentItemChanged.connect(self._on_current)
         self.list.itemChanged.connect(self._on_item)
         self.next = push_button("next_object", verbs["next_object"])
         self.remove = push_button("remove_object", verbs["remove_object"])
         self.lock = push_button("lock_object", verbs["lock_object"])
+        self.accept = push_button("accept_object", verbs["accept_object"])
         self.save = push_button("save_mask", verbs["save_mask"])
+        self.about = menu_of(
+            (*_ABOUT, "accept_object", "lock_object", "remove_object"), verbs, self
+        )
+        self.files = menu_of(_FILES, verbs, self)
+        self.about_button = menu_button("Object", "Name, value and colour.", self.about)
+        self.files_button = menu_button("Files", "Other ways to save, and to go on.", self.files)
+        self.overlap = _rules_box(ruled)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(self._offer_more)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
         layout.addLayout(self._buttons())
+        layout.addLayout(_labelled("Overlap", self.overlap))
 
     def show_objects(
         self, objects: Sequence[ObjectState], current: int | None, hidden: frozenset[int]
@@ -83,21 +117,62 @@ class ObjectsPanel(QWidget):
                 _fill(self.list.item(row), shown, shown.id not in hidden)
                 if shown.id == current:
                     self.list.setCurrentRow(row)
-        chosen = [shown for shown in objects if shown.id == current]
-        locked = any(shown.locked is not None for shown in chosen)
+        chosen = next((shown for shown in objects if shown.id == current), None)
+        self._enable(chosen, any(shown.prompts for shown in objects))
+
+    def show_rule(self, rule: str | None) -> None:
+        """Show whose a voxel is that several objects claim; None where there is no scan."""
+        with signals_blocked(self.overlap):
+            self.overlap.setEnabled(rule is not None)
+            self.overlap.setCurrentIndex(list(_RULES).index(rule or "keep"))
+        for entry in self.files.actions():
+            if entry.objectName() in _OPENING:
+                entry.setEnabled(rule is not None)
+
+    def _enable(self, chosen: ObjectState | None, begun: bool) -> None:
+        locked = chosen is not None and chosen.locked is not None
+        drawn = chosen is not None and bool(chosen.prompts)
+        accepted = chosen is not None and chosen.accepted
         self.lock.setText("Unlock" if locked else "Lock")
-        self.lock.setEnabled(any(shown.prompts for shown in chosen))
-        self.remove.setEnabled(bool(objects) and not locked)
-        self.next.setEnabled(any(shown.prompts for shown in objects))
-        self.save.setEnabled(any(shown.prompts for shown in objects))
+        self.accept.setText("Accepted" if accepted else "Accept")
+        self.remove.setToolTip(
+            "A locked object can't be removed: unlock it first."
+            if locked
+            else action("remove_object").hint
+        )
+        self.next.setEnabled(begun)
+        self.save.setEnabled(begun)
+        self.about_button.setEnabled(chosen is not None)
+        allowed = {
+            "lock_object": drawn,
+            "accept_object": drawn and (accepted or not locked),
+            "remove_object": chosen is not None and not locked,
+        }
+        self.lock.setEnabled(allowed["lock_object"])
+        self.accept.setEnabled(allowed["accept_object"])
+        self.remove.setEnabled(allowed["remove_object"])
+        for entry in self.about.actions():
+            entry.setEnabled(allowed.get(entry.objectName(), chosen is not None))
+        for entry in self.files.actions():
+            if entry.objectName() not in _OPENING:
+                entry.setEnabled(begun)
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.addWidget(self.next, 0, 0)
-        grid.addWidget(self.remove, 0, 1)
-        grid.addWidget(self.lock, 1, 0)
-        grid.addWidget(self.save, 1, 1)
+        rows = (
+            (self.next, self.remove),
+            (self.lock, self.accept),
+            (self.about_button, self.files_button),
+        )
+        for row, (left, right) in enumerate(rows):
+            grid.addWidget(left, row, 0)
+            grid.addWidget(right, row, 1)
+        grid.addWidget(self.save, len(rows), 0, 1, 2)
         return grid
+
+    def _offer_more(self, place: QPoint) -> None:
+        if self.list.itemAt(place) is not None:
+            self.about.popup(self.list.viewport().mapToGlobal(place))
 
     def _on_current(self, item: QListWidgetItem | None, _before: object = None) -> None:
         if item is not None:
@@ -107,16 +182,17 @@ class ObjectsPanel(QWidget):
         known = {shown.id: shown for shown in self._objects}.get(item.data(_ID))
         if known is None:
             return
-        name = item.text().removesuffix(_LOCKED)
-        if name != known.name:
-            self._renamed(known.id, name)
+        if item.text() != known.name:
+            self._renamed(known.id, item.text())
         self._shown(known.id, item.checkState() == Qt.CheckState.Checked)
 
 
 def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
-    item.setText(shown.name if shown.locked is None else shown.name + _LOCKED)
+    mark = "tick" if shown.accepted else "lock" if shown.locked is not None else ""
+    item.setText(shown.name)
     item.setData(_ID, shown.id)
-    item.setIcon(icons.swatch(QColor.fromRgbF(*shown.colour).name()))
+    item.setIcon(icons.swatch(QColor.fromRgbF(*shown.colour).name(), mark))
+    item.setToolTip(f"Label value {shown.value}" + _STANDING[mark])
     item.setFlags(
         Qt.ItemFlag.ItemIsEnabled
         | Qt.ItemFlag.ItemIsSelectable
@@ -124,3 +200,25 @@ def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
         | Qt.ItemFlag.ItemIsUserCheckable
     )
     item.setCheckState(Qt.CheckState.Checked if visible else Qt.CheckState.Unchecked)
+
+
+def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
+    box = QComboBox()
+    for rule, words in _RULES.items():
+        box.addItem(words, rule)
+    box.setToolTip(
+        "Whose a voxel is that several objects claim. Locked objects keep theirs in any case.\n"
+        "What is shown and saved as one file has one label a voxel: there the newer object wins\n"
+        "where both share it."
+    )
+    box.currentIndexChanged.connect(lambda _: ruled(box.currentData()))
+    return box
+
+
+def _labelled(text: str, widget: QWidget) -> QHBoxLayout:
+    label = QLabel(text)
+    label.setToolTip(widget.toolTip())
+    row = QHBoxLayout()
+    row.addWidget(label)
+    row.addWidget(widget, 1)
+    return row

@@ -6,7 +6,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
@@ -14,13 +13,14 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_fastsam3d._napari.actions import ACTIONS
-from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
+from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
 from napari_fastsam3d._napari.column import column
-from napari_fastsam3d._napari.mask_saver import ask_path
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
 from napari_fastsam3d._napari.models_dialog import ModelsDialog
+from napari_fastsam3d._napari.object_files import ObjectFiles
+from napari_fastsam3d._napari.object_verbs import ObjectVerbs
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
 from napari_fastsam3d._napari.prompt_panel import PromptPanel
 from napari_fastsam3d._napari.reader import image_layer_data
@@ -85,8 +85,12 @@ class FastSAM3DWidget(QWidget):
             self.settings.opacity,
             self.settings.journal,
         )
+        self.object_verbs = ObjectVerbs(self, lambda: self.view)
+        self.object_files = ObjectFiles(self, lambda: self.view, self._work, self._say)
+        parts = (self.object_verbs, self.object_files, self)
         self.verbs: dict[str, Callable[[], None]] = {
-            entry.key: getattr(self, entry.key) for entry in ACTIONS
+            entry.key: next(getattr(p, entry.key) for p in parts if hasattr(p, entry.key))
+            for entry in ACTIONS
         }
         self._build_panels()
         self._chooser = ScanChooser(self, self._run_job, self._add_scan)
@@ -186,24 +190,6 @@ class FastSAM3DWidget(QWidget):
         if self.toolbox.tool is None:
             self.toolbox.use("include")
 
-    def remove_object(self) -> None:
-        """Remove the current object with its mask."""
-        if self.view is not None and self.view.current is not None:
-            self.view.run("remove_object")
-
-    def lock_object(self) -> None:
-        """Lock the current object, or unlock it."""
-        if self.view is not None:
-            self.view.lock()
-
-    def save_mask(self) -> None:
-        """Ask for a file and write all objects to it."""
-        if self.view is None:
-            return
-        path = ask_path(self, self.view.frame.volume)
-        if path is not None:
-            self._save_to(path)
-
     def toggle_mask(self) -> None:
         """Hide the mask, or show it again."""
         if self.view is not None:
@@ -229,7 +215,13 @@ class FastSAM3DWidget(QWidget):
         known = getattr(self.loader.thread.predictor, "name", self.settings.model)
         self.scan = ScanPanel(self._images, self._use, self.open_scan)
         self.prompts = PromptPanel(self.verbs, self._set_depth)
-        self.objects = ObjectsPanel(self.verbs, self._select, self._rename, self._set_visible)
+        self.objects = ObjectsPanel(
+            self.verbs,
+            self._select,
+            self._rename,
+            self._set_visible,
+            self.object_verbs.set_overlap,
+        )
         self.lists = SessionLists(self.verbs, self.settings)
         self.model = ModelPanel(
             ["default"],
@@ -345,45 +337,32 @@ class FastSAM3DWidget(QWidget):
         self._say(str(error))
 
     def _run_job(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        self.status.busy("Reading the scan...")
-
-        def finish(outcome: Any) -> None:
-            self._show_status()
-            done(outcome)
-
-        self._bridge.watch(self._files.submit(job), finish, self._on_unread)
+        self._work("Reading the scan...", job, done, "The scan could not be opened.")
 
     def _add_scan(self, volume: Volume) -> None:
         layer = self.viewer.add_layer(Layer.create(*image_layer_data(volume)))
         self.scan.choose(layer)
         self._show_state()
 
-    def _on_unread(self, error: BaseException) -> None:
-        notify(error)
-        self._say("The scan could not be opened.")
-
     def _toggle_flat(self, tool: str, why: str) -> None:
         self.toolbox.toggle(tool)
         if self.view is not None and self.viewer.dims.ndisplay == 3:
             self._say(f"{why}: leave the 3D view first (Ctrl+Y).")
 
-    def _save_to(self, path: Path) -> None:
-        assert self.view is not None
-        self.status.busy(f"Saving {path.name}...")
-        saved = self._files.submit(self.view.session.save, path)
-        self._bridge.watch(saved, self._on_saved, self._on_unsaved)
+    def _work(
+        self, doing: str, job: Callable[[], Any], done: Callable[[Any], None], failed: str
+    ) -> None:
+        self.status.busy(doing)
 
-    def _on_saved(self, path: Path) -> None:
-        tell(f"Saved {path}")
-        self._say(f"Saved {path.name} beside the scan." if self._beside(path) else f"Saved {path}.")
+        def finish(outcome: Any) -> None:
+            self._show_status()
+            done(outcome)
 
-    def _beside(self, path: Path) -> bool:
-        source = self.view.frame.volume.source.path if self.view is not None else None
-        return source is not None and source.parent == path.parent
+        def fail(error: BaseException) -> None:
+            notify(error)
+            self._say(failed)
 
-    def _on_unsaved(self, error: BaseException) -> None:
-        notify(error)
-        self._say("Nothing was saved.")
+        self._bridge.watch(self._files.submit(job), finish, fail)
 
     def _change_model(self, model: str, device: str) -> None:
         keep_engine(model, device)
@@ -451,6 +430,7 @@ class FastSAM3DWidget(QWidget):
             self.banner.withdraw()
         current = None if view is None else view.session.state.current
         self.objects.show_objects(objects, current, frozenset() if view is None else view.hidden)
+        self.objects.show_rule(None if view is None else view.session.state.overlap)
         self.prompts.setEnabled(view is not None)
         prompts = () if view is None else view.prompts
         self.prompts.enable(

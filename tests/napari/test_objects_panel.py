@@ -1,0 +1,241 @@
+"""What can be done with objects in the window, and the files they go to and come from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from napari.layers import Layer
+from napari.utils.notifications import notification_manager
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog, QFileDialog, QInputDialog, QMessageBox
+
+from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d.geometry import read_volume
+
+SHAPE = (40, 48, 30)
+BALL, OTHER = (14, 20, 12), (30, 36, 20)
+
+
+def ball(centre: tuple, radius: float = 6.0) -> np.ndarray:
+    grid = np.indices(SHAPE) - np.reshape(centre, (3, 1, 1, 1))
+    return (grid**2).sum(axis=0) <= radius**2
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    voxels = np.zeros(SHAPE, np.int16)
+    voxels[ball(BALL)], voxels[ball(OTHER)] = 300, 500
+    path = tmp_path / "ct.nii.gz"
+    nib.save(nib.Nifti1Image(voxels, np.diag([3.0, 3.0, 3.0, 1.0])), path)
+    return path
+
+
+@pytest.fixture
+def widget(make_widget: Callable[..., Any], scan: Path, settle: Any) -> Any:
+    viewer, made = make_widget()
+    viewer.add_layer(Layer.create(*image_layer_data(read_volume(scan))))
+    settle(made)
+    notification_manager.records.clear()
+    return made
+
+
+@pytest.fixture
+def two(widget: Any, settle: Any) -> Any:
+    """A widget with two objects of a point each; the second is current."""
+    click(widget, settle, BALL)
+    widget.objects.next.click()
+    settle(widget)
+    click(widget, settle, OTHER)
+    return widget
+
+
+def click(widget: Any, settle: Any, index: tuple, tool: str = "include") -> None:
+    widget.toolbox.use(tool)
+    widget.view.points.layer.add(widget.view.frame.to_layer(index)[0])
+    settle(widget)
+
+
+def press(widget: Any, settle: Any, key: str) -> None:
+    widget.verbs[key]()
+    widget._files.submit(lambda: None).result()
+    settle(widget)
+
+
+def entry(menu: Any, key: str) -> Any:
+    return next(each for each in menu.actions() if each.objectName() == key)
+
+
+def objects(widget: Any) -> Any:
+    return widget.view.session.state.objects
+
+
+def answer(monkeypatch: Any, dialog: Any, asked: str, *given: Any) -> None:
+    monkeypatch.setattr(dialog, asked, staticmethod(lambda *_, **__: given))
+
+
+def test_an_accepted_object_is_marked_and_stays_as_it_is(two: Any, settle: Any) -> None:
+    before = two.view.session.mask(2)
+    two.objects.accept.click()
+    settle(two)
+    assert objects(two)[1].accepted
+    assert two.objects.accept.text() == "Accepted"
+    assert "accepted" in two.objects.list.item(1).toolTip()
+    assert not two.objects.remove.isEnabled()
+    assert "unlock" in two.objects.remove.toolTip()
+    click(two, settle, OTHER, "exclude")
+    assert np.array_equal(two.view.session.mask(2), before)
+    two.objects.accept.click()
+    settle(two)
+    assert not objects(two)[1].accepted
+    assert two.objects.remove.isEnabled()
+    press(two, settle, "undo")
+    assert objects(two)[1].accepted
+
+
+def test_a_name_may_end_as_if_it_told_of_a_lock(two: Any, settle: Any) -> None:
+    two.objects.list.item(0).setText("cyst (locked)")
+    settle(two)
+    two.objects.list.setCurrentRow(0)
+    settle(two)
+    press(two, settle, "lock_object")
+    assert objects(two)[0].name == two.objects.list.item(0).text() == "cyst (locked)"
+
+
+def test_an_organ_brings_its_value_where_that_is_free(
+    two: Any, settle: Any, monkeypatch: Any
+) -> None:
+    answer(monkeypatch, QInputDialog, "getItem", "liver (5)", True)
+    press(two, settle, "name_object")
+    assert (objects(two)[1].name, objects(two)[1].value) == ("liver", 5)
+    assert two.view.session.label_map()[OTHER] == 5
+    two.objects.list.setCurrentRow(0)
+    settle(two)
+    press(two, settle, "name_object")
+    assert (objects(two)[0].name, objects(two)[0].value) == ("liver", 1)
+    answer(monkeypatch, QInputDialog, "getItem", " my lesion ", True)
+    press(two, settle, "name_object")
+    assert (objects(two)[0].name, objects(two)[0].value) == ("my lesion", 1)
+    answer(monkeypatch, QInputDialog, "getItem", "spleen (1)", False)
+    press(two, settle, "name_object")
+    assert objects(two)[0].name == "my lesion"
+
+
+def test_a_value_is_chosen_and_one_in_use_is_refused(
+    two: Any, settle: Any, monkeypatch: Any
+) -> None:
+    answer(monkeypatch, QInputDialog, "getInt", 77, True)
+    press(two, settle, "value_object")
+    assert objects(two)[1].value == 77
+    answer(monkeypatch, QInputDialog, "getInt", 1, True)
+    press(two, settle, "value_object")
+    assert objects(two)[1].value == 77
+    assert len(notification_manager.records) == 1
+
+
+def test_a_colour_is_chosen(two: Any, settle: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(QColorDialog, "getColor", staticmethod(lambda *_: QColor(0, 255, 0)))
+    press(two, settle, "colour_object")
+    assert objects(two)[1].colour == (0, 1, 0)
+    assert two.view.mask.layer.get_color(2)[:3].tolist() == [0, 1, 0]
+    monkeypatch.setattr(QColorDialog, "getColor", staticmethod(lambda *_: QColor()))
+    press(two, settle, "colour_object")
+    assert objects(two)[1].colour == (0, 1, 0)
+
+
+def test_the_rule_of_overlap_is_chosen_shown_and_undone(two: Any, settle: Any) -> None:
+    box = two.objects.overlap
+    assert box.currentData() == "keep"
+    box.setCurrentIndex(box.findData("overwrite"))
+    settle(two)
+    assert two.view.session.state.overlap == "overwrite"
+    press(two, settle, "undo")
+    assert box.currentData() == two.view.session.state.overlap == "keep"
+    two.views.use(None)
+    assert not box.isEnabled()
+
+
+def test_without_objects_only_what_makes_sense_is_offered(widget: Any) -> None:
+    panel = widget.objects
+    for button in (panel.lock, panel.accept, panel.remove, panel.save, panel.about_button):
+        assert not button.isEnabled()
+    assert entry(panel.files, "open_mask").isEnabled()
+    assert not entry(panel.files, "save_each").isEnabled()
+    for key in ("name_object", "value_object", "colour_object", "accept_object", "remove_object"):
+        widget.verbs[key]()
+    assert not widget.view.session.history.entries
+
+
+def test_each_object_and_both_go_to_files_and_come_back(
+    two: Any, settle: Any, scan: Path, monkeypatch: Any
+) -> None:
+    wanted = two.view.session.label_map()
+    answer(monkeypatch, QFileDialog, "getSaveFileName", str(scan.parent / "out"), "")
+    press(two, settle, "save_each")
+    each = [scan.parent / f"out_object_{number}.nii.gz" for number in (1, 2)]
+    for number, path in enumerate(each, 1):
+        saved = np.asarray(nib.load(path).dataobj)
+        assert np.array_equal(saved, two.view.session.mask(number))
+    assert not (scan.parent / "out.nii.gz").exists()
+    monkeypatch.setattr(
+        QMessageBox, "question", staticmethod(lambda *_: QMessageBox.StandardButton.No)
+    )
+    press(two, settle, "save_both")
+    assert not (scan.parent / "out.nii.gz").exists()
+    monkeypatch.setattr(
+        QMessageBox, "question", staticmethod(lambda *_: QMessageBox.StandardButton.Yes)
+    )
+    press(two, settle, "save_both")
+    assert np.array_equal(np.asarray(nib.load(scan.parent / "out.nii.gz").dataobj), wanted)
+    assert "beside the scan" in two.status.now.text()
+
+    while two.view.session.can_undo:
+        press(two, settle, "undo")
+    answer(monkeypatch, QFileDialog, "getOpenFileName", str(scan.parent / "out.nii.gz"), "")
+    press(two, settle, "open_mask")
+    assert len(objects(two)) == 2
+    assert np.array_equal(two.view.session.label_map(), wanted)
+    assert np.array_equal(two.view.frame.orientation.source_view(two.view.mask.layer.data), wanted)
+
+
+def test_a_mask_of_another_grid_is_refused_and_nothing_is_lost(
+    two: Any, settle: Any, scan: Path, monkeypatch: Any
+) -> None:
+    before = two.view.session.state
+    other = scan.parent / "other.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((5, 5, 5), np.uint8), np.eye(4)), other)
+    answer(monkeypatch, QFileDialog, "getOpenFileName", str(other), "")
+    press(two, settle, "open_mask")
+    assert two.view.session.state == before
+    assert len(notification_manager.records) == 1
+    assert two.status.now.text() == "No mask was opened."
+
+
+def test_prompts_go_to_a_file_and_make_the_same_masks_again(
+    two: Any, settle: Any, scan: Path, monkeypatch: Any
+) -> None:
+    wanted = two.view.session.label_map()
+    answer(monkeypatch, QFileDialog, "getSaveFileName", str(scan.parent / "done"), "")
+    press(two, settle, "save_prompts")
+    path = scan.parent / "done.json"
+    assert json.loads(path.read_text())
+    answer(monkeypatch, QFileDialog, "getOpenFileName", str(path), "")
+    press(two, settle, "open_prompts")
+    assert len(notification_manager.records) == 2  # saved; and refused: work is under way
+    assert np.array_equal(two.view.session.label_map(), wanted)
+    two.view.session.discard_journal().result()
+    two.viewer.layers.remove(two.scan.layer)
+    settle(two)
+    two.viewer.add_layer(Layer.create(*image_layer_data(read_volume(scan))))
+    settle(two)
+    assert not objects(two)
+    press(two, settle, "open_prompts")
+    assert np.array_equal(two.view.session.label_map(), wanted)
+
+
+def test_the_menus_tell_the_keys(widget: Any) -> None:
+    assert entry(widget.objects.about, "name_object").text() == "Name...\tShift+N"
+    assert entry(widget.objects.files, "open_mask").toolTip().startswith("Begin an object")
