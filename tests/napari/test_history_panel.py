@@ -49,7 +49,7 @@ WORDS: list[tuple[Action, str]] = [
     (actions.LockObject(1, SPOT), "Locked liver"),
     (actions.UnlockObject(1), "Unlocked liver"),
     (actions.AcceptObject(1, SPOT), "Accepted liver"),
-    (actions.NewObject(2, "spleen"), "New object spleen"),
+    (actions.NewObject(2, "spleen"), "Begun spleen"),
     (actions.AddPrompt(2, MaskPrompt(7, SPOT)), "Mask opened for spleen"),
     (actions.DeletePrompt(2, 7), "Deleted mask of spleen"),
     (actions.NewObject(3, "rib", None, MaskPrompt(8, SPOT)), "Mask opened as rib"),
@@ -127,7 +127,7 @@ def test_each_step_is_listed_in_words(worked: Any) -> None:
         "Point in object 1",
         "Point in object 1",
         "Renamed object 1 to liver",
-        "New object object 2",
+        "Begun object 2",
         "Painted object 2",
     ]
     assert current(widget) == 5

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QColorDialog, QFileDialog, QInputDialog, QMessageBox
 
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.geometry import read_volume
+from napari_fastsam3d.session import Mask
 
 SHAPE = (40, 48, 30)
 BALL, OTHER = (14, 20, 12), (30, 36, 20)
@@ -234,6 +235,25 @@ def test_prompts_go_to_a_file_and_make_the_same_masks_again(
     assert not objects(two)
     press(two, settle, "open_prompts")
     assert np.array_equal(two.view.session.label_map(), wanted)
+
+
+def test_locked_neighbours_are_excluded_where_the_mask_runs_into_them(
+    two: Any, settle: Any
+) -> None:
+    menu = entry(two.objects.about, "exclude_neighbours")
+    assert not menu.isEnabled()
+    press(two, settle, "lock_object")
+    two.objects.list.setCurrentRow(0)
+    settle(two)
+    two.view.run("edit_mask", Mask.of_volume(ball(OTHER, 3)), None, 1)
+    settle(two)
+    assert menu.isEnabled()
+    before = len(objects(two)[0].prompts)
+    press(two, settle, "exclude_neighbours")
+    *_, told = objects(two)[0].prompts
+    assert len(objects(two)[0].prompts) == before + 1
+    assert not told.positive
+    assert ball(OTHER, 3)[told.index]
 
 
 def test_the_menus_tell_the_keys(widget: Any) -> None:

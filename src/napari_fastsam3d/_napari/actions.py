@@ -176,6 +176,13 @@ ACTIONS = (
         "object",
     ),
     Action(
+        "exclude_neighbours",
+        "Exclude locked neighbours",
+        "Add an excluding point where this object runs into each locked one, for the model to see.",
+        ("Shift+Alt+N",),
+        "object",
+    ),
+    Action(
         "name_object",
         "Name...",
         "Name this object, after an organ of the list or as you like.",

@@ -45,6 +45,14 @@ class ObjectVerbs:
         if view is not None and view.current is not None:
             view.run("unlock_object" if view.current.accepted else "accept_object")
 
+    def exclude_neighbours(self) -> None:
+        """Add an excluding point where the current object runs into each locked one."""
+        view = self._chosen()
+        if view is None or view.pending:
+            return
+        for index in view.session.intrusions():
+            view.run("add_point", index, positive=False)
+
     def name_object(self) -> None:
         """Ask what the current object is called; an organ's usual value comes with its name."""
         view = self._chosen()

@@ -33,6 +33,7 @@ _ABOUT = (
     "colour_object",
     "accept_object",
     "lock_object",
+    "exclude_neighbours",
     "remove_object",
 )
 _FILES = ("save_each", "save_both", "save_prompts", "open_mask", "open_prompts")
@@ -118,7 +119,8 @@ class ObjectsPanel(QWidget):
                 if shown.id == current:
                     self.list.setCurrentRow(row)
         chosen = next((shown for shown in objects if shown.id == current), None)
-        self._enable(chosen, any(shown.prompts for shown in objects))
+        neighbours = any(shown.locked is not None and shown is not chosen for shown in objects)
+        self._enable(chosen, any(shown.prompts for shown in objects), neighbours)
 
     def show_rule(self, rule: str | None) -> None:
         """Show whose a voxel is that several objects claim; None where there is no scan."""
@@ -129,7 +131,7 @@ class ObjectsPanel(QWidget):
             if entry.objectName() in _OPENING:
                 entry.setEnabled(rule is not None)
 
-    def _enable(self, chosen: ObjectState | None, begun: bool) -> None:
+    def _enable(self, chosen: ObjectState | None, begun: bool, neighbours: bool) -> None:
         locked = chosen is not None and chosen.locked is not None
         drawn = chosen is not None and bool(chosen.prompts)
         accepted = chosen is not None and chosen.accepted
@@ -147,6 +149,7 @@ class ObjectsPanel(QWidget):
             "lock_object": drawn,
             "accept_object": drawn and (accepted or not locked),
             "remove_object": chosen is not None and not locked,
+            "exclude_neighbours": drawn and not locked and neighbours,
         }
         self.lock.setEnabled(allowed["lock_object"])
         self.accept.setEnabled(allowed["accept_object"])

@@ -78,7 +78,7 @@ def _(action: DeletePrompt, before: SessionState, after: SessionState) -> str:
 @step_words.register
 def _(action: NewObject, before: SessionState, after: SessionState) -> str:
     name = after.object(action.object).name
-    return f"New object {name}" if action.mask is None else f"Mask opened as {name}"
+    return f"Begun {name}" if action.mask is None else f"Mask opened as {name}"
 
 
 @step_words.register

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 
 from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.label_file import read_labels
 from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
@@ -16,6 +17,7 @@ from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Voxel
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.model_thread import Model, ModelThread
+from napari_fastsam3d.session.neighbours import intrusions
 from napari_fastsam3d.session.prompt import point_index
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder, sessions_folder
@@ -132,6 +134,31 @@ class Session(Verbs):
             return save_mask(path, self.mask(object), self.volume)
         names = {each.value: each.name for each in drawn}
         return save_mask(path, self.label_map(), self.volume, label_names=names)
+
+    def intrusions(self, number: int | None = None) -> list[Index]:
+        """Return where an object's mask runs into locked ones, after predictions under way.
+
+        Negative points there give the locked neighbours to the model:
+        `for index in session.intrusions(): session.add_point(index, positive=False)`.
+
+        Parameters
+        ----------
+        number : int, optional
+            Id of the object; by default the current one.
+
+        Returns
+        -------
+        list of tuple of int
+            One source index for each locked neighbour, the deepest in what both claim.
+        """
+        self.wait()
+        number = self.state.current if number is None else number
+        if number is None:
+            raise SessionError("There is no object yet.", "Add a point or a box first.")
+        each = self.state.object(number)
+        others = [o for o in self.state.objects if o.locked is not None and o.id != each.id]
+        locked = [self._engine.own(other) for other in others]
+        return intrusions(self._engine.own(each), locked, self.volume.spacing)
 
     def save_each(self, path: str | PathLike[str]) -> list[Path]:
         """Write each object that has a mask to a file of its own, as 0 and 1.

@@ -1,0 +1,50 @@
+"""Where the mask of one object runs into objects that are locked."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_fastsam3d.geometry.box import Index
+from napari_fastsam3d.session.mask import Mask
+
+
+def intrusions(
+    own: Mask, locked: Iterable[Mask], spacing: tuple[float, float, float]
+) -> list[Index]:
+    """Return, for each locked mask that a mask runs into, the voxel deepest in what both claim.
+
+    A negative point there tells the model of a neighbour that it does not know.
+
+    Parameters
+    ----------
+    own : Mask
+        Of the object, as the model has it: voxels that it must cede to locked objects included.
+    locked : iterable of Mask
+        Those of the locked objects.
+    spacing : tuple of float
+        Voxel sizes, mm along the source axes.
+
+    Returns
+    -------
+    list of tuple of int
+        Source indices, in the order of the locked masks; none for those that it stays out of.
+    """
+    found: list[Index] = []
+    for other in locked:
+        both = own.box.intersection(other.box)
+        if both.is_empty:
+            continue
+        claimed = own.within(both) & other.within(both)
+        if claimed.any():
+            low, at = both.start, _deepest(claimed, spacing)
+            i, j, k = (int(start + offset) for start, offset in zip(low, at, strict=True))
+            found.append((i, j, k))
+    return found
+
+
+def _deepest(region: NDArray[np.bool_], spacing: tuple[float, float, float]) -> tuple[np.intp, ...]:
+    depth = np.empty([n + 2 for n in region.shape], np.float64)
+    ndimage.distance_transform_edt(np.pad(region, 1), spacing, distances=depth)
+    return np.unravel_index(int(depth[1:-1, 1:-1, 1:-1].argmax()), region.shape)
