@@ -17,9 +17,9 @@ def silent(step, steps, iou):
 
 @pytest.fixture
 def trainer(data, recipe, tmp_path):
-    def make(name):
+    def make(name, workers=1):
         sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
-        return Trainer(recipe, sampler, tmp_path / name)
+        return Trainer(recipe, sampler, tmp_path / name, workers=workers)
 
     return make
 
@@ -39,6 +39,14 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(trainer):
     wanted = state(whole)
     for key, value in state(parts).items():
         assert torch.equal(value, wanted[key]), key
+
+
+def test_the_number_of_workers_changes_nothing(trainer):
+    one, two = trainer("one"), trainer("two", workers=2)
+    one.run(silent)
+    two.run(silent)
+    wanted = state(one)
+    assert all(torch.equal(value, wanted[key]) for key, value in state(two).items())
 
 
 def test_weights_move_and_the_log_grows(trainer):

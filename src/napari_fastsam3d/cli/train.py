@@ -1,5 +1,6 @@
 """`napari-fastsam3d train`: make the weights of the default model."""
 
+import os
 import time
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -44,6 +45,10 @@ def train(
         Path | None, typer.Option(help="Recipe (TOML); by default that of the shipped weights.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that make samples; by default 1, with a GPU more."),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long; the same command goes on.")
     ] = None,
@@ -63,7 +68,9 @@ def train(
     recipe = _recipe(config)
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
     place, device = ranks.join(device)
-    trainer = Trainer(recipe, sampler, out, device, place)
+    if workers is None:
+        workers = 1 if device == "cpu" else max(1, ((os.cpu_count() or 2) - 1) // place.world)
+    trainer = Trainer(recipe, sampler, out, device, place, workers)
     until = None if minutes is None else time.monotonic() + 60 * minutes
     with _bar(place.first) as bar:
         task = bar.add_task("training", iou=0.0)

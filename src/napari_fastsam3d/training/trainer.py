@@ -53,9 +53,12 @@ class _Batches(Dataset[tuple[Tensor, Tensor]]):
 
 
 def batches(
-    recipe: Recipe, sampler: Sampler, step: int, ranks: Ranks
+    recipe: Recipe, sampler: Sampler, step: int, ranks: Ranks, workers: int = 1
 ) -> Iterator[tuple[Phase, Tensor, Tensor]]:
-    """Yield (phase, images, targets) from a step to the end of the run, made in one worker."""
+    """Yield (phase, images, targets) from a step to the end of the run, made in `workers`.
+
+    The samples are the same, in the same order, however many processes make them.
+    """
     first_sample, first_step = 0, 0
     for phase in recipe.phases:
         skipped = min(max(step - first_step, 0), phase.steps)
@@ -64,7 +67,7 @@ def batches(
                 _Batches(sampler, phase, first_sample, ranks),
                 batch_size=None,
                 sampler=range(skipped, phase.steps),
-                num_workers=1,
+                num_workers=workers,
                 prefetch_factor=6,
             )
             for images, targets in loader:
@@ -88,6 +91,8 @@ class Trainer:
         "cpu", "cuda" or one GPU such as "cuda:1".
     ranks : Ranks
         This process among several; each takes `batch` crops of its own a step.
+    workers : int
+        Processes that make samples. One keeps a CPU busy; a GPU wants all there are.
     """
 
     def __init__(
@@ -97,7 +102,9 @@ class Trainer:
         folder: Path,
         device: str = "cpu",
         ranks: Ranks | None = None,
+        workers: int = 1,
     ) -> None:
+        self.workers = workers
         self.recipe = recipe
         self.ranks = ranks or Ranks()
         self.sampler = sampler
@@ -127,7 +134,9 @@ class Trainer:
 
     def run(self, progress: Progress, save_every: int = 100, until: float | None = None) -> None:
         """Train to the end of the recipe, or until `time.monotonic()` passes `until`."""
-        for phase, images, targets in batches(self.recipe, self.sampler, self.step, self.ranks):
+        for phase, images, targets in batches(
+            self.recipe, self.sampler, self.step, self.ranks, self.workers
+        ):
             started = time.perf_counter()
             entry = self._train_step(phase, images.to(self.device), targets.to(self.device))
             self.step += 1
