@@ -209,6 +209,9 @@ def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
     box = QComboBox()
     for rule, words in _RULES.items():
         box.addItem(words, rule)
+    # The words may be cut off in a narrow dock; the panel must not be wider for them.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(12)
     box.setToolTip(
         "Whose a voxel is that several objects claim. Locked objects keep theirs in any case.\n"
         "What is shown and saved as one file has one label a voxel: there the newer object wins\n"
