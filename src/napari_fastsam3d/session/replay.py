@@ -35,8 +35,9 @@ from napari_fastsam3d.session.sharpening import edge_aware_mask
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
 _BYTES_KEPT = 256 << 20
-# Dice of a look from near by with the look before, under which it is not trusted, and the number
-# of clicks from which on it is.
+# Clicks from which on small objects are looked at from near by; Dice of that look with the look
+# before, under which it is not trusted; and the number of clicks from which on it is anyway.
+_NEAR_CLICKS = 2
 _AGREEMENT = 0.6
 _ENOUGH_CLICKS = 3
 
@@ -207,11 +208,11 @@ class Replay:
         """Look again at a small object from near by; keep what was seen where that loses it.
 
         After few clicks what looks small may be part of something larger, of which the near look
-        would see too little: then both looks have to agree.
+        would see too little: after one there is no near look, after two both have to agree.
         """
-        if not isinstance(prompts[-1], Point):
-            return sight
         clicks = [click.index for click in _clicks(prompts)]
+        if not isinstance(prompts[-1], Point) or len(clicks) < _NEAR_CLICKS:
+            return sight
         crop = self._policy.closer(sight.crop, sight.logits, clicks)
         if crop is None:
             return sight
