@@ -253,18 +253,20 @@ class BlindNearby(BrightnessModel):
         return logits if (logits > 0).mean() < 0.003 else np.full_like(logits, -self.tolerance)
 
 
-def test_a_small_structure_is_looked_at_from_near_by():
-    volume, click = pea(), Point(1, PEA)
-    far = Replay(volume, BrightnessModel(64, spacings=(2.0,))).step([click])
-    near = Replay(volume, BrightnessModel(64, spacings=(0.5, 1.0, 2.0))).step([click])
+def test_a_small_structure_is_looked_at_from_near_by_after_the_first_click():
+    volume, clicks = pea(), [Point(1, PEA), Point(2, tuple(at + 1 for at in PEA))]
+    model = BrightnessModel(64, spacings=(0.5, 1.0, 2.0))
+    assert Replay(volume, model).step(clicks[:1]).crop.spacing == 2.0
+    far = Replay(volume, BrightnessModel(64, spacings=(2.0,))).step(clicks)
+    near = Replay(volume, model).step(clicks)
     assert (far.crop.spacing, near.crop.spacing) == (2.0, 1.0)
     wanted = volume.voxels > 50
     assert dice(near.mask.volume((80,) * 3), wanted) > dice(far.mask.volume((80,) * 3), wanted)
 
 
 def test_a_look_from_near_by_that_finds_less_is_not_trusted():
-    volume, click = pea(), Point(1, PEA)
-    step = Replay(volume, BlindNearby(64, spacings=(1.0, 2.0))).step([click])
-    only_far = Replay(volume, BlindNearby(64, spacings=(2.0,))).step([click])
+    volume, clicks = pea(), [Point(1, PEA), Point(2, tuple(at + 1 for at in PEA))]
+    step = Replay(volume, BlindNearby(64, spacings=(1.0, 2.0))).step(clicks)
+    only_far = Replay(volume, BlindNearby(64, spacings=(2.0,))).step(clicks)
     assert step.crop.spacing == 2.0
     assert step.mask.equals(only_far.mask)
