@@ -139,10 +139,7 @@ class CropPolicy:
         )
 
     def wider(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Crop | None:
-        """Return the crop of the next coarser rung if the object nearly reaches a crop's face.
-
-        Networks are timid at the rim of what they see: a mask that ends close to a face most often
-        does because the crop does.
+        """Return the crop of the next coarser rung if a crop cuts the object off.
 
         Parameters
         ----------
@@ -158,8 +155,7 @@ class CropPolicy:
             None where the object is not cut off, or there is no coarser rung.
         """
         coarser = [spacing for spacing in self.spacings if spacing > crop.spacing]
-        nearly = round(_MARGIN * len(logits))
-        if not coarser or not self.cuts_off(crop, logits, nearly):
+        if not coarser or not self.cuts_off(crop, logits):
             return None
         return self._crop(_centre(self._content(crop, logits, points)), coarser[0])
 
@@ -190,16 +186,13 @@ class CropPolicy:
                 return self._crop(_centre(content), spacing)
         return None
 
-    def cuts_off(self, crop: Crop, logits: Floats, depth: int = 1) -> bool:
-        """Whether the object covers part of a face of the crop where the volume goes on.
-
-        It counts as covering what it covers in any of the `depth` outermost layers of cells.
-        """
+    def cuts_off(self, crop: Crop, logits: Floats) -> bool:
+        """Whether the object covers part of a face of the crop where the volume goes on."""
         cells = _CUT_OFF * logits.shape[0] ** 2
         return any(
-            goes_on and np.count_nonzero((layers > 0).any(axis=axis)) > cells
+            goes_on and np.count_nonzero(np.take(logits, place, axis=axis) > 0) > cells
             for axis, faces in enumerate(self.open_faces(crop))
-            for layers, goes_on in zip(_outermost(logits, axis, depth), faces, strict=True)
+            for place, goes_on in zip((0, -1), faces, strict=True)
         )
 
     def open_faces(self, crop: Crop) -> Faces:
@@ -282,10 +275,3 @@ class CropPolicy:
 
 def _centre(box: Box) -> list[float]:
     return [(a + b - 1) / 2 for a, b in zip(box.start, box.stop, strict=True)]
-
-
-def _outermost(logits: Floats, axis: int, depth: int) -> tuple[Floats, Floats]:
-    """Return the first and the last layers of cells along an axis."""
-    along = np.moveaxis(logits, axis, 0)
-    low, high = along[:depth], along[-depth:]
-    return np.moveaxis(low, 0, axis), np.moveaxis(high, 0, axis)
