@@ -97,6 +97,32 @@ def test_an_accepted_object_is_marked_and_stays_as_it_is(two: Any, settle: Any) 
     assert objects(two)[1].accepted
 
 
+def test_a_locked_object_can_be_accepted_but_an_empty_one_cannot(two: Any, settle: Any) -> None:
+    press(two, settle, "lock_object")
+    assert two.objects.accept.isEnabled()
+    two.objects.accept.click()
+    settle(two)
+    assert objects(two)[1].accepted
+    two.objects.next.click()
+    settle(two)
+    for key in ("lock_object", "accept_object"):
+        press(two, settle, key)
+        assert objects(two)[2].locked is None
+        assert not objects(two)[2].accepted
+    assert two.objects.remove.isEnabled()
+
+
+def test_an_empty_object_that_is_locked_all_the_same_can_be_unlocked(two: Any, settle: Any) -> None:
+    two.objects.next.click()
+    settle(two)
+    two.view.run("accept_object")
+    settle(two)
+    assert two.objects.lock.isEnabled()
+    two.objects.lock.click()
+    settle(two)
+    assert objects(two)[2].locked is None
+
+
 def test_a_name_may_end_as_if_it_told_of_a_lock(two: Any, settle: Any) -> None:
     two.objects.list.item(0).setText("cyst (locked)")
     settle(two)
@@ -202,6 +228,34 @@ def test_each_object_and_both_go_to_files_and_come_back(
     assert np.array_equal(two.view.frame.orientation.source_view(two.view.mask.layer.data), wanted)
 
 
+@pytest.mark.parametrize(
+    ("key", "name"), [("save_mask", "out.nii.gz"), ("save_prompts", "out.json")]
+)
+def test_a_file_is_not_replaced_unasked_where_the_name_lacks_its_suffix(
+    two: Any, settle: Any, scan: Path, monkeypatch: Any, key: str, name: str
+) -> None:
+    there = scan.parent / name
+    there.write_bytes(b"mine")
+    answer(monkeypatch, QFileDialog, "getSaveFileName", str(scan.parent / "out"), "")
+    asked: list[str] = []
+
+    def reply(button: Any) -> Any:
+        return staticmethod(lambda *told: asked.append(told[2]) or button)
+
+    monkeypatch.setattr(QMessageBox, "question", reply(QMessageBox.StandardButton.No))
+    press(two, settle, key)
+    assert there.read_bytes() == b"mine"
+    monkeypatch.setattr(QMessageBox, "question", reply(QMessageBox.StandardButton.Yes))
+    press(two, settle, key)
+    assert there.read_bytes() != b"mine"
+    assert len(asked) == 2
+    assert all(name in question for question in asked)
+    # The dialog itself asks about the very name that was chosen: once is enough.
+    answer(monkeypatch, QFileDialog, "getSaveFileName", str(there), "")
+    press(two, settle, key)
+    assert len(asked) == 2
+
+
 def test_a_mask_of_another_grid_is_refused_and_nothing_is_lost(
     two: Any, settle: Any, scan: Path, monkeypatch: Any
 ) -> None:
@@ -245,6 +299,9 @@ def test_locked_neighbours_are_excluded_where_the_mask_runs_into_them(
     press(two, settle, "lock_object")
     two.objects.list.setCurrentRow(0)
     settle(two)
+    press(two, settle, "exclude_neighbours")
+    assert len(objects(two)[0].prompts) == 1
+    assert "no locked one" in str(notification_manager.records[-1].message)
     two.view.run("edit_mask", Mask.of_volume(ball(OTHER, 3)), None, 1)
     settle(two)
     assert menu.isEnabled()
@@ -259,3 +316,9 @@ def test_locked_neighbours_are_excluded_where_the_mask_runs_into_them(
 def test_the_menus_tell_the_keys(widget: Any) -> None:
     assert entry(widget.objects.about, "name_object").text() == "Name...\tShift+N"
     assert entry(widget.objects.files, "open_mask").toolTip().startswith("Begin an object")
+
+
+def test_the_menus_offer_each_thing_once(widget: Any) -> None:
+    for menu in (widget.objects.about, widget.objects.files):
+        keys = [each.objectName() for each in menu.actions() if each.objectName()]
+        assert len(keys) == len(set(keys))

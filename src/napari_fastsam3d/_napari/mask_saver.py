@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_fastsam3d.geometry import Volume
 
@@ -29,7 +30,26 @@ def ask_path(parent: QWidget | None, volume: Volume) -> Path | None:
     chosen, _ = QFileDialog.getSaveFileName(
         parent, "Save mask", str(suggested_path(volume)), FILTER
     )
-    return with_suffix(Path(chosen)) if chosen else None
+    return unless_kept(parent, Path(chosen), with_suffix(Path(chosen))) if chosen else None
+
+
+def unless_kept(parent: QWidget | None, chosen: Path, path: Path) -> Path | None:
+    """Return `path`, or None where the user would rather keep the file that is there.
+
+    The dialog asked about the name `chosen` in it, which is not that of the file once a suffix is
+    added.
+    """
+    return path if path == chosen or may_replace(parent, [path]) else None
+
+
+def may_replace(parent: QWidget | None, paths: Sequence[Path]) -> bool:
+    """Ask whether files that exist may be replaced; True where none of them does."""
+    existing = [path.name for path in paths if path.exists()]
+    if not existing:
+        return True
+    question = f"These exist already and would be replaced: {', '.join(existing)}"
+    answer = QMessageBox.question(parent, "Replace files?", question)
+    return answer == QMessageBox.StandardButton.Yes
 
 
 def with_suffix(path: Path) -> Path:

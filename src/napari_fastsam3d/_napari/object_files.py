@@ -7,10 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_fastsam3d._napari.bridge import tell
-from napari_fastsam3d._napari.mask_saver import FILTER, ask_path, suggested_path, with_suffix
+from napari_fastsam3d._napari.mask_saver import (
+    FILTER,
+    ask_path,
+    may_replace,
+    suggested_path,
+    unless_kept,
+    with_suffix,
+)
 from napari_fastsam3d.session.saving import paths_of_each
 
 if TYPE_CHECKING:
@@ -77,9 +84,12 @@ class ObjectFiles:
         chosen, _ = QFileDialog.getSaveFileName(
             self._parent, "Save prompts", str(offered), _PROMPTS
         )
-        if chosen:
-            path = Path(chosen)
-            path = path if path.suffix.lower() == ".json" else path.with_name(path.name + ".json")
+        if not chosen:
+            return
+        named = Path(chosen)
+        suffixed = named.suffix.lower() == ".json"
+        path = named if suffixed else named.with_name(named.name + ".json")
+        if unless_kept(self._parent, named, path):
             self._save(path, lambda: [view.session.save_prompts(path)])
 
     def open_mask(self) -> None:
@@ -121,7 +131,7 @@ class ObjectFiles:
         path = with_suffix(Path(chosen))
         drawn = [each for each in view.session.state.objects if each.prompts]
         written = [*paths_of_each(path, drawn), *([path] if whole else [])]
-        if not self._may_replace([each for each in written if each.exists()]):
+        if not may_replace(self._parent, written):
             return
 
         def write() -> list[Path]:
@@ -129,15 +139,6 @@ class ObjectFiles:
             return first + view.session.save_each(path)
 
         self._save(path, write)
-
-    def _may_replace(self, existing: list[Path]) -> bool:
-        if not existing:
-            return True
-        names = ", ".join(path.name for path in existing)
-        answer = QMessageBox.question(
-            self._parent, "Replace files?", f"These exist already and would be replaced: {names}"
-        )
-        return answer == QMessageBox.StandardButton.Yes
 
     def _save(self, path: Path, write: Callable[[], list[Path]]) -> None:
         self._work(f"Saving {path.name}...", write, self._on_saved, "Nothing was saved.")

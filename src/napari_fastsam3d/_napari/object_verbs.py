@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
 
+from napari_fastsam3d._napari.bridge import tell
 from napari_fastsam3d._napari.object_dialogs import ask_colour, ask_name, ask_value
 from napari_fastsam3d.session import Organ
 
@@ -36,21 +37,27 @@ class ObjectVerbs:
 
     def lock_object(self) -> None:
         """Lock the current object, or unlock it."""
-        if (view := self._chosen()) is not None:
+        view = self._chosen()
+        if view is not None and (view.prompts or self._is_locked(view)):
             view.lock()
 
     def accept_object(self) -> None:
         """Mark the current object as finished; unlock it if it is finished already."""
         view = self._chosen()
-        if view is not None and view.current is not None:
+        if view is None or view.current is None:
+            return
+        if view.prompts or view.current.accepted:
             view.run("unlock_object" if view.current.accepted else "accept_object")
 
     def exclude_neighbours(self) -> None:
         """Add an excluding point where the current object runs into each locked one."""
         view = self._chosen()
-        if view is None or view.pending:
+        if view is None or view.pending or self._is_locked(view):
             return
-        for index in view.session.intrusions():
+        found = view.session.intrusions()
+        if not found:
+            tell("This object runs into no locked one.")
+        for index in found:
             view.run("add_point", index, positive=False)
 
     def name_object(self) -> None:
@@ -94,6 +101,10 @@ class ObjectVerbs:
     def _chosen(self) -> SessionView | None:
         view = self._view()
         return view if view is not None and view.current is not None else None
+
+    @staticmethod
+    def _is_locked(view: SessionView) -> bool:
+        return view.current is not None and view.current.locked is not None
 
     @staticmethod
     def _is_free(view: SessionView, value: int) -> bool:

@@ -89,9 +89,7 @@ class ObjectsPanel(QWidget):
         self.lock = push_button("lock_object", verbs["lock_object"])
         self.accept = push_button("accept_object", verbs["accept_object"])
         self.save = push_button("save_mask", verbs["save_mask"])
-        self.about = menu_of(
-            (*_ABOUT, "accept_object", "lock_object", "remove_object"), verbs, self
-        )
+        self.about = menu_of(_ABOUT, verbs, self)
         self.files = menu_of(_FILES, verbs, self)
         self.about_button = menu_button("Object", "Name, value and colour.", self.about)
         self.files_button = menu_button("Files", "Other ways to save, and to go on.", self.files)
@@ -146,8 +144,8 @@ class ObjectsPanel(QWidget):
         self.save.setEnabled(begun)
         self.about_button.setEnabled(chosen is not None)
         allowed = {
-            "lock_object": drawn,
-            "accept_object": drawn and (accepted or not locked),
+            "lock_object": drawn or locked,
+            "accept_object": drawn or accepted,
             "remove_object": chosen is not None and not locked,
             "exclude_neighbours": drawn and not locked and neighbours,
         }
@@ -213,9 +211,9 @@ def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(12)
     box.setToolTip(
-        "Whose a voxel is that several objects claim. Locked objects keep theirs in any case.\n"
-        "What is shown and saved as one file has one label a voxel: there the newer object wins\n"
-        "where both share it."
+        "Whose a voxel is that several objects claim. Locked objects keep theirs from others,\n"
+        "unless both may hold it. A file of all objects has one label a voxel, and so has what is\n"
+        "shown: there a locked object is named first, else the one begun first."
     )
     box.currentIndexChanged.connect(lambda _: ruled(box.currentData()))
     return box
