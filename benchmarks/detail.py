@@ -24,8 +24,8 @@ TOLD = (1, 3, 5, 10)
 class Variant:
     """The default model with some of its detail left out; everything else is the model's own."""
 
-    def __init__(self, name, fine, edges):
-        self.model = load_model("default")
+    def __init__(self, model, name, fine, edges):
+        self.model = model
         self.name, self.fine, self.edge_aware = name, fine, edges
 
     def __getattr__(self, name):
@@ -44,11 +44,12 @@ def main() -> None:
     parser.add_argument("--cases-per-set", type=int, default=2)
     given = parser.parse_args()
     cases = evenly_spaced(labelled_cases(given.data, given.part), given.cases_per_set)
+    model = load_model("default")
     protocol = Protocol(clicks=CLICKS)
     table = Table("masks", *(f"Dice {k}" for k in TOLD), *(f"NSD {k}" for k in TOLD), "box")
     variants = (("coarse", False, False), ("fine", True, False), ("fine, to the edges", True, True))
     for name, fine, edges in variants:
-        with ModelThread(Variant(name, fine, edges)) as thread:
+        with ModelThread(Variant(model, name, fine, edges)) as thread:
             segmenter = SessionSegmenter(name, thread)
             trials = [
                 run_trial(target, segmenter, protocol)[0]

@@ -11,9 +11,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from qtpy.QtTest import QTest
-from scipy import ndimage
 
 import napari
+from napari_fastsam3d.geometry.depth import deepest_voxel
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LIVER, RIGHT_KIDNEY = 5, 2
@@ -26,12 +26,6 @@ def settle(widget: Any) -> None:
     while widget.busy:
         QTest.qWait(50)
     QTest.qWait(300)
-
-
-def middle(mask: np.ndarray) -> tuple[int, ...]:
-    """Give the voxel of a mask that lies farthest from its rim."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1, 1:-1]
-    return tuple(int(i) for i in np.unravel_index(depth.argmax(), mask.shape))
 
 
 def take(viewer: napari.Viewer, name: str) -> None:
@@ -62,17 +56,19 @@ def main(scan: str, labels: str) -> None:
     widget: Any = viewer.window.add_plugin_dock_widget("napari-fastsam3d")[1]
     settle(widget)
     liver = truth == LIVER
-    viewer.dims.set_current_step(0, round(float(widget.view.frame.to_layer(middle(liver))[0][0])))
+    viewer.dims.set_current_step(
+        0, round(float(widget.view.frame.to_layer(deepest_voxel(liver))[0][0]))
+    )
     settle(widget)
     viewer.reset_view()
     take(viewer, "opened")
-    click(viewer, widget, middle(liver), True)
+    click(viewer, widget, deepest_voxel(liver), True)
     take(viewer, "first-click")
-    click(viewer, widget, middle(widget.view.session.mask() & ~liver), False)
+    click(viewer, widget, deepest_voxel(widget.view.session.mask() & ~liver), False)
     take(viewer, "negative-click")
     widget.view.run("undo")
     settle(widget)
-    click(viewer, widget, middle(liver & ~widget.view.session.mask()), True)
+    click(viewer, widget, deepest_voxel(liver & ~widget.view.session.mask()), True)
     widget.view.run("rename_object", widget.view.session.state.current, "liver")
     widget.view.run("new_object", "right kidney")
     places = np.argwhere(truth == RIGHT_KIDNEY)

@@ -307,6 +307,10 @@ def test_locked_neighbours_are_excluded_where_the_mask_runs_into_them(
     assert menu.isEnabled()
     before = len(objects(two)[0].prompts)
     press(two, settle, "exclude_neighbours")
+    two.verbs["exclude_neighbours"]()
+    two.view.run("select_object", 2)
+    settle(two)
+    assert "changed meanwhile" in str(notification_manager.records[-1].message)
     *_, told = objects(two)[0].prompts
     assert len(objects(two)[0].prompts) == before + 1
     assert not told.positive

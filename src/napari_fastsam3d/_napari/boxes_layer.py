@@ -19,7 +19,8 @@ from napari_fastsam3d.geometry import Box
 NAME = "Boxes"
 CROP_NAME = "Where the model looks"
 _CROP_COLOUR = "#ffd24a"
-_GRIPS = ("select", "direct")
+GRIPS = ("select", "direct")
+"""Modes of a layer in which its prompts are gripped to be moved."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +98,14 @@ class BoxesLayer:
         try:
             with self.layer.events.data.blocker():
                 _redraw(self.layer, faces)
-            if self._plane.axis is not None and self.layer.mode in _GRIPS:
+            if self._plane.axis is not None and self.layer.mode in GRIPS:
                 self.layer.selected_data = {i for i, b in enumerate(self._boxes) if b.id in chosen}
         finally:
             self._drawing = False
 
     def _on_selected(self, _event: Any = None) -> None:
         # In the other modes, and in 3D where a box is six faces, a selection is napari's own.
-        if self._drawing or self._plane.axis is None or self.layer.mode not in _GRIPS:
+        if self._drawing or self._plane.axis is None or self.layer.mode not in GRIPS:
             return
         rows = sorted(self.layer.selected_data)
         self.chose.emit(tuple(self._boxes[row].id for row in rows if row < len(self._boxes)))

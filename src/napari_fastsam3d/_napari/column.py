@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 
 def column(panels: Sequence[tuple[str, QWidget]]) -> QScrollArea:
@@ -20,6 +20,16 @@ def column(panels: Sequence[tuple[str, QWidget]]) -> QScrollArea:
         layout.addWidget(panel)
     layout.addStretch(1)
     return _scrolling(content)
+
+
+def labelled(text: str, widget: QWidget) -> QHBoxLayout:
+    """Put a widget after a label that has its tooltip too."""
+    label = QLabel(text)
+    label.setToolTip(widget.toolTip())
+    row = QHBoxLayout()
+    row.addWidget(label)
+    row.addWidget(widget, 1)
+    return row
 
 
 def _heading(text: str) -> QLabel:

@@ -7,8 +7,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QInputDialog, QWidget
 
 from napari_fastsam3d.session import ObjectState, Organ, organs
-
-_LARGEST = 65535
+from napari_fastsam3d.session.state import HIGHEST_VALUE
 
 
 def ask_name(parent: QWidget, shown: ObjectState) -> Organ | str | None:
@@ -40,7 +39,7 @@ def ask_value(parent: QWidget, shown: ObjectState) -> int | None:
         f"Value of {shown.name} in the saved mask:",
         shown.value,
         1,
-        _LARGEST,
+        HIGHEST_VALUE,
     )
     return value if accepted else None
 

@@ -10,9 +10,11 @@ from qtpy.QtWidgets import QWidget
 
 from napari_fastsam3d._napari.bridge import tell
 from napari_fastsam3d._napari.object_dialogs import ask_colour, ask_name, ask_value
-from napari_fastsam3d.session import Organ
+from napari_fastsam3d.geometry.box import Index
+from napari_fastsam3d.session import ObjectState, Organ
 
 if TYPE_CHECKING:
+    from napari_fastsam3d._napari.object_files import Work
     from napari_fastsam3d._napari.session_view import SessionView
 
 
@@ -25,72 +27,94 @@ class ObjectVerbs:
         Over which questions appear.
     view : callable
         Gives the session of the chosen scan, or None.
+    work : Work
+        Does what may take long.
     """
 
-    def __init__(self, parent: QWidget, view: Callable[[], SessionView | None]) -> None:
-        self._parent, self._view = parent, view
+    def __init__(
+        self,
+        parent: QWidget,
+        view: Callable[[], SessionView | None],
+        work: Work,
+    ) -> None:
+        self._parent, self._view, self._work = parent, view, work
 
     def remove_object(self) -> None:
         """Remove the current object with its mask."""
-        if (view := self._chosen()) is not None:
-            view.run("remove_object")
+        if chosen := self._chosen():
+            chosen[0].run("remove_object")
 
     def lock_object(self) -> None:
         """Lock the current object, or unlock it."""
-        view = self._chosen()
-        if view is not None and (view.prompts or self._is_locked(view)):
-            view.lock()
+        if chosen := self._chosen():
+            view, own = chosen
+            if own.locked is not None:
+                view.run("unlock_object")
+            elif own.prompts:
+                view.run("lock_object")
 
     def accept_object(self) -> None:
         """Mark the current object as finished; unlock it if it is finished already."""
-        view = self._chosen()
-        if view is None or view.current is None:
-            return
-        if view.prompts or view.current.accepted:
-            view.run("unlock_object" if view.current.accepted else "accept_object")
+        if chosen := self._chosen():
+            view, own = chosen
+            if own.accepted:
+                view.run("unlock_object")
+            elif own.prompts:
+                view.run("accept_object")
 
     def exclude_neighbours(self) -> None:
         """Add an excluding point where the current object runs into each locked one."""
-        view = self._chosen()
-        if view is None or view.pending or self._is_locked(view):
+        chosen = self._chosen()
+        if chosen is None or chosen[0].pending or chosen[1].locked is not None:
             return
-        found = view.session.intrusions()
-        if not found:
-            tell("This object runs into no locked one.")
-        for index in found:
-            view.run("add_point", index, positive=False)
+        view, own = chosen
+        before = view.session.state
+
+        def exclude(found: list[Index]) -> None:
+            if self._view() is not view or view.pending or view.session.state != before:
+                tell("Nothing was excluded: the objects changed meanwhile. Ask again.")
+            elif not found:
+                tell("This object runs into no locked one.")
+            else:
+                for index in found:
+                    view.run("add_point", index, positive=False)
+
+        self._work(
+            f"Looking where {own.name} runs into locked objects...",
+            lambda: view.session.intrusions(own.id),
+            exclude,
+            "Nothing was excluded.",
+        )
 
     def name_object(self) -> None:
         """Ask what the current object is called; an organ's usual value comes with its name."""
-        view = self._chosen()
-        if view is None or view.current is None:
+        if not (chosen := self._chosen()):
             return
-        shown, told = view.current, ask_name(self._parent, view.current)
+        view, own = chosen
+        told = ask_name(self._parent, own)
         if told is None:
             return
         name = told.name if isinstance(told, Organ) else told
-        if name != shown.name:
-            view.run("rename_object", shown.id, name)
-        if isinstance(told, Organ) and self._is_free(view, told.value):
-            view.run("revalue_object", shown.id, told.value)
+        if name != own.name:
+            view.run("rename_object", own.id, name)
+        if isinstance(told, Organ) and view.session.state.free_value(told.value) == told.value:
+            view.run("revalue_object", own.id, told.value)
 
     def value_object(self) -> None:
         """Ask for the label value of the current object."""
-        view = self._chosen()
-        if view is None or view.current is None:
-            return
-        value = ask_value(self._parent, view.current)
-        if value is not None and value != view.current.value:
-            view.run("revalue_object", view.current.id, value)
+        if chosen := self._chosen():
+            view, own = chosen
+            value = ask_value(self._parent, own)
+            if value is not None and value != own.value:
+                view.run("revalue_object", own.id, value)
 
     def colour_object(self) -> None:
         """Ask for the colour of the current object."""
-        view = self._chosen()
-        if view is None or view.current is None:
-            return
-        colour = ask_colour(self._parent, view.current)
-        if colour is not None:
-            view.run("recolour_object", view.current.id, colour)
+        if chosen := self._chosen():
+            view, own = chosen
+            colour = ask_colour(self._parent, own)
+            if colour is not None:
+                view.run("recolour_object", own.id, colour)
 
     def set_overlap(self, rule: str) -> None:
         """Choose whose a voxel is that several objects claim."""
@@ -98,14 +122,7 @@ class ObjectVerbs:
         if view is not None and rule != view.session.state.overlap:
             view.run("set_overlap", rule)
 
-    def _chosen(self) -> SessionView | None:
+    def _chosen(self) -> tuple[SessionView, ObjectState] | None:
         view = self._view()
-        return view if view is not None and view.current is not None else None
-
-    @staticmethod
-    def _is_locked(view: SessionView) -> bool:
-        return view.current is not None and view.current.locked is not None
-
-    @staticmethod
-    def _is_free(view: SessionView, value: int) -> bool:
-        return all(each.value != value for each in view.session.state.objects)
+        own = None if view is None else view.current
+        return None if view is None or own is None else (view, own)

@@ -11,8 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QGridLayout,
-    QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QVBoxLayout,
@@ -23,6 +21,8 @@ from superqt.utils import signals_blocked
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.actions import action
 from napari_fastsam3d._napari.buttons import menu_button, menu_of, push_button
+from napari_fastsam3d._napari.column import labelled
+from napari_fastsam3d._napari.rows import fit_rows
 from napari_fastsam3d.session import ObjectState
 
 _ID = int(Qt.ItemDataRole.UserRole)
@@ -100,7 +100,7 @@ class ObjectsPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
         layout.addLayout(self._buttons())
-        layout.addLayout(_labelled("Overlap", self.overlap))
+        layout.addLayout(labelled("Overlap", self.overlap))
 
     def show_objects(
         self, objects: Sequence[ObjectState], current: int | None, hidden: frozenset[int]
@@ -108,10 +108,7 @@ class ObjectsPanel(QWidget):
         """List the objects and select the current one."""
         self._objects = tuple(objects)
         with signals_blocked(self.list):
-            while self.list.count() > len(objects):
-                self.list.takeItem(self.list.count() - 1)
-            while self.list.count() < len(objects):
-                self.list.addItem(QListWidgetItem())
+            fit_rows(self.list, len(objects))
             for row, shown in enumerate(objects):
                 _fill(self.list.item(row), shown, shown.id not in hidden)
                 if shown.id == current:
@@ -217,12 +214,3 @@ def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
     )
     box.currentIndexChanged.connect(lambda _: ruled(box.currentData()))
     return box
-
-
-def _labelled(text: str, widget: QWidget) -> QHBoxLayout:
-    label = QLabel(text)
-    label.setToolTip(widget.toolTip())
-    row = QHBoxLayout()
-    row.addWidget(label)
-    row.addWidget(widget, 1)
-    return row

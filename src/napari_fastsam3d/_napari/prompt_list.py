@@ -23,6 +23,7 @@ from superqt.utils import signals_blocked
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.actions import action
 from napari_fastsam3d._napari.buttons import push_button
+from napari_fastsam3d._napari.rows import fit_rows
 from napari_fastsam3d._napari.step_words import place_words, prompt_words
 from napari_fastsam3d.session import BoxPrompt, Edit, Point, Prompt
 
@@ -133,10 +134,7 @@ class PromptList(QWidget):
         grown = len(prompts) > len(self._prompts)
         self._prompts = prompts
         with signals_blocked(self.list):
-            while self.list.count() > len(prompts):
-                self.list.takeItem(self.list.count() - 1)
-            while self.list.count() < len(prompts):
-                self.list.addItem(QListWidgetItem())
+            fit_rows(self.list, len(prompts))
             for row, prompt in enumerate(prompts):
                 self._write(self.list.item(row), prompt)
         if grown:

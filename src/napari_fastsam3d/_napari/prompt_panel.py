@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -17,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.buttons import push_button, tool_button
+from napari_fastsam3d._napari.column import labelled
 
 TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase")
 _IN_A_ROW = 3
@@ -48,7 +48,7 @@ class PromptPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._tool_grid())
-        layout.addLayout(self._depth_row())
+        layout.addLayout(labelled("Box depth", self.box_depth))
         layout.addLayout(_row(self.undo, self.redo, self.flip, self.reset))
 
     def choose(self, tool: str | None) -> None:
@@ -72,14 +72,6 @@ class PromptPanel(QWidget):
             button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
             grid.setColumnStretch(column, 1)
         return grid
-
-    def _depth_row(self) -> QHBoxLayout:
-        label = QLabel("Box depth")
-        label.setToolTip(self.box_depth.toolTip())
-        row = QHBoxLayout()
-        row.addWidget(label)
-        row.addWidget(self.box_depth, 1)
-        return row
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

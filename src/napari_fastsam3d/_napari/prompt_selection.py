@@ -29,8 +29,8 @@ class PromptSelection:
         self._view = view
         self._points, self._boxes = view.points, view.boxes
         self.ids: tuple[int, ...] = ()
-        self._points.chose.connect(self._on_layer)
-        self._boxes.chose.connect(self._on_layer)
+        self._points.chose.connect(self._select)
+        self._boxes.chose.connect(self._select)
 
     def choose(self, ids: Sequence[int], fly_to: int | None = None) -> None:
         """Select exactly these prompts, and turn the slices to one of them."""
@@ -67,9 +67,6 @@ class PromptSelection:
         for number in ids:
             if self._view.run(verb, number) is None:
                 return  # what is refused once, as of a locked object, would be told again
-
-    def _on_layer(self, ids: tuple[int, ...]) -> None:
-        self._select(ids)
 
     def _select(self, ids: tuple[int, ...]) -> None:
         news, self.ids = ids != self.ids, ids

@@ -143,11 +143,6 @@ class SessionView:
         self.hidden = self.hidden - {number} if visible else self.hidden | {number}
         self.mask.show(self.session.state.objects, self.hidden)
 
-    def lock(self) -> None:
-        """Lock the current object, or unlock it."""
-        if self.current is not None:
-            self.run("lock_object" if self.current.locked is None else "unlock_object")
-
     def fly_to(self, number: int) -> None:
         """Turn to the last prompt of an object, unless its mask is in the shown slice already."""
         prompts = self.session.state.object(number).prompts

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 
+from napari_fastsam3d._napari.boxes_layer import GRIPS
+
 if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
 
-_GRIPS = ("select", "direct")
 _PAINTING = {"paint": "brush", "erase": "erase"}
 
 
@@ -129,8 +130,8 @@ class Toolbox:
             return "box"
         if active == self._view.mask.layer and active.mode in _PAINTING:
             return _PAINTING[active.mode]
-        gripped = (active == points.layer and points.layer.mode in _GRIPS) or (
-            active == boxes and boxes.mode in _GRIPS
+        gripped = (active == points.layer and points.layer.mode in GRIPS) or (
+            active == boxes and boxes.mode in GRIPS
         )
         return "adjust" if gripped else None
 

@@ -85,7 +85,7 @@ class FastSAM3DWidget(QWidget):
             self.settings.opacity,
             self.settings.journal,
         )
-        self.object_verbs = ObjectVerbs(self, lambda: self.view)
+        self.object_verbs = ObjectVerbs(self, lambda: self.view, self._work)
         self.object_files = ObjectFiles(self, lambda: self.view, self._work, self._say)
         parts = (self.object_verbs, self.object_files, self)
         self.verbs: dict[str, Callable[[], None]] = {

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.geometry.depth import deepest_voxel
 from napari_fastsam3d.session import Mask
 
 Click = tuple[tuple[int, int, int], bool]
@@ -79,8 +80,5 @@ def _middle(
     region: tuple[Box, NDArray[np.bool_]], spacing: tuple[float, float, float]
 ) -> tuple[int, int, int]:
     box, part = region
-    depth = np.zeros(tuple(n + 2 for n in part.shape))
-    ndimage.distance_transform_edt(np.pad(part, 1), sampling=spacing, distances=depth)
-    where = np.unravel_index(int(depth[1:-1, 1:-1, 1:-1].argmax()), part.shape)
-    i, j, k = (int(at) + low for at, low in zip(where, box.start, strict=True))
+    i, j, k = (at + low for at, low in zip(deepest_voxel(part, spacing), box.start, strict=True))
     return i, j, k

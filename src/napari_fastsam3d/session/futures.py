@@ -97,7 +97,7 @@ class Futures:
 
     def reset_object(self, number: int | None = None) -> Future[Result]:
         """See `Session.reset_object`."""
-        return self._engine.do(lambda state: ResetObject(_chosen(state, number)))
+        return self._engine.do(lambda state: ResetObject(chosen_object(state, number)))
 
     def edit_mask(
         self, added: Mask | None = None, removed: Mask | None = None, number: int | None = None
@@ -139,7 +139,7 @@ class Futures:
 
     def remove_object(self, number: int | None = None) -> Future[Result]:
         """See `Session.remove_object`."""
-        return self._engine.do(lambda state: RemoveObject(_chosen(state, number)))
+        return self._engine.do(lambda state: RemoveObject(chosen_object(state, number)))
 
     def recolour_object(self, number: int, colour: Colour) -> Future[Result]:
         """See `Session.recolour_object`."""
@@ -152,15 +152,15 @@ class Futures:
 
     def lock_object(self, number: int | None = None) -> Future[Result]:
         """See `Session.lock_object`."""
-        return self._engine.freeze(_chosen(self._engine.history.state, number), LockObject)
+        return self._engine.freeze(chosen_object(self._engine.history.state, number), LockObject)
 
     def accept_object(self, number: int | None = None) -> Future[Result]:
         """See `Session.accept_object`."""
-        return self._engine.freeze(_chosen(self._engine.history.state, number), AcceptObject)
+        return self._engine.freeze(chosen_object(self._engine.history.state, number), AcceptObject)
 
     def unlock_object(self, number: int | None = None) -> Future[Result]:
         """See `Session.unlock_object`."""
-        return self._engine.do(lambda state: UnlockObject(_chosen(state, number)))
+        return self._engine.do(lambda state: UnlockObject(chosen_object(state, number)))
 
     def set_overlap(self, rule: OverlapRule) -> Future[Result]:
         """See `Session.set_overlap`."""
@@ -195,7 +195,8 @@ def _target(state: SessionState) -> int:
     return state.next_object if state.current is None else state.current
 
 
-def _chosen(state: SessionState, number: int | None) -> int:
+def chosen_object(state: SessionState, number: int | None) -> int:
+    """Return the id of an object, by default the current one; SessionError if there is none."""
     number = state.current if number is None else number
     if number is None:
         raise SessionError("There is no object yet.", "Add a point or a box first.")

@@ -24,6 +24,7 @@ _MASKS_BEFORE_CHECKPOINT = 32
 _PAGES_BEFORE_CHECKPOINT = 2048
 # Python can't read SQLite's complaint about a damaged file where that quotes damaged letters.
 _DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 _SCHEMA = (
     "create table if not exists facts (name text primary key, value text not null)",
     "create table if not exists records (number integer primary key, line text not null)",
@@ -213,7 +214,7 @@ def _locked(path: Path) -> sqlite3.Connection:
             database.execute("begin exclusive")
             for table in _SCHEMA:
                 database.execute(table)
-    except (sqlite3.Error, UnicodeDecodeError):
+    except _UNREADABLE:
         database.close()
         raise
     return database
@@ -313,11 +314,11 @@ def _salvaged(
     masks: dict[int, KeptMask] = {}
     facts: dict[str, str] = {}
     records: list[LogRecord | None] = []
-    with suppress(sqlite3.Error, UnicodeDecodeError):
+    with suppress(*_UNREADABLE):
         masks.update(_masks(database))
-    with suppress(sqlite3.Error, UnicodeDecodeError):
+    with suppress(*_UNREADABLE):
         facts.update(database.execute("select name, value from facts"))
-    with suppress(sqlite3.Error, UnicodeDecodeError):
+    with suppress(*_UNREADABLE):
         for (line,) in database.execute("select line from records"):
             records.append(LogRecord.from_line(line))
     return masks, facts, records

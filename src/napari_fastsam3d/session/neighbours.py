@@ -2,11 +2,8 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-
 from napari_fastsam3d.geometry.box import Index
+from napari_fastsam3d.geometry.depth import deepest_voxel
 from napari_fastsam3d.session.mask import Mask
 
 
@@ -38,13 +35,7 @@ def intrusions(
             continue
         claimed = own.within(both) & other.within(both)
         if claimed.any():
-            low, at = both.start, _deepest(claimed, spacing)
-            i, j, k = (int(start + offset) for start, offset in zip(low, at, strict=True))
+            at = deepest_voxel(claimed, spacing)
+            i, j, k = (offset + low for offset, low in zip(at, both.start, strict=True))
             found.append((i, j, k))
     return found
-
-
-def _deepest(region: NDArray[np.bool_], spacing: tuple[float, float, float]) -> tuple[np.intp, ...]:
-    depth = np.empty([n + 2 for n in region.shape], np.float64)
-    ndimage.distance_transform_edt(np.pad(region, 1), spacing, distances=depth)
-    return np.unravel_index(int(depth[1:-1, 1:-1, 1:-1].argmax()), region.shape)

@@ -14,7 +14,7 @@ from napari_fastsam3d.geometry.label_file import read_labels
 from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.engine import Engine
-from napari_fastsam3d.session.futures import Voxel
+from napari_fastsam3d.session.futures import Voxel, chosen_object
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.neighbours import intrusions
@@ -152,10 +152,7 @@ class Session(Verbs):
             One source index for each locked neighbour, the deepest in what both claim.
         """
         self.wait()
-        number = self.state.current if number is None else number
-        if number is None:
-            raise SessionError("There is no object yet.", "Add a point or a box first.")
-        each = self.state.object(number)
+        each = self.state.object(chosen_object(self.state, number))
         others = [o for o in self.state.objects if o.locked is not None and o.id != each.id]
         locked = [self._engine.own(other) for other in others]
         return intrusions(self._engine.own(each), locked, self.volume.spacing)
