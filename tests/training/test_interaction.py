@@ -61,6 +61,18 @@ def test_every_kind_of_beginning_is_drawn():
         assert 5 < kind.sum() < 180
 
 
+def test_the_first_point_lies_where_the_crop_was_placed_for_it():
+    truth = block((3, 4, 5), (9, 12, 11)).expand(60, -1, -1, -1, -1)
+    aimed = torch.arange(60) % 2 == 0
+    placed = torch.where(aimed[:, None], torch.tensor([9.0, 15, 13]), torch.nan)
+    prompts = first_prompts(truth, 1, torch.Generator().manual_seed(0), placed, boxes=0.5)
+    boxed = ~prompts.box.isnan().flatten(1).any(1)
+    plain = aimed & (prompts.labels[:, 0] == 1) & ~prompts.previous.flatten(1).any(1)
+    assert plain.sum() > 20
+    assert (prompts.points[plain, 0] == placed[plain]).all()
+    assert boxed[aimed].sum() < boxed[~aimed].sum()
+
+
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.integers(1, 4))
 def test_further_clicks_correct_errors_and_lie_apart(seed, most):

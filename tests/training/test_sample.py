@@ -5,7 +5,7 @@ from napari_fastsam3d.evaluation.data_folder import label_map_cases, labelled_ca
 from napari_fastsam3d.training import shapes
 from napari_fastsam3d.training.augmentation import deform, degrade, flip
 from napari_fastsam3d.training.cases import load_case
-from napari_fastsam3d.training.sample import SMALLEST, Sampler
+from napari_fastsam3d.training.sample import SMALLEST, Choice, Sampler
 
 
 def test_the_same_number_gives_the_same_sample(data, recipe):
@@ -39,6 +39,19 @@ def test_the_target_is_where_the_image_shows_it(data):
             outside = sample.image[~sample.target].mean()
             told += abs(inside - outside) > 0.5
     assert told >= 9
+
+
+def test_a_crop_aimed_at_a_click_tells_where_it_fell(data, recipe):
+    sampler = Sampler.of_folder(data, {"balls": 1.0, "shapes": 0.3}, 5)
+    told = 0
+    for number in range(16):
+        sample = sampler.draw(number, 64, Choice(aimed=1.0, large=0.5))
+        if not np.isnan(sample.click).any():
+            i, j, k = np.rint(sample.click).astype(int)
+            assert sample.target[i, j, k]
+            told += 1
+    assert 5 < told < 16
+    assert all(np.isnan(sampler.draw(number, 32).click).all() for number in range(6))
 
 
 def test_validation_is_never_drawn(data):
@@ -80,7 +93,10 @@ def test_a_flip_moves_image_target_and_borders_alike():
     target = image > 0
     inside = (np.arange(8) > 1, np.arange(8) > 2, np.ones(8, bool))
     for seed in range(20):
-        new_image, new_target, new_inside = flip(image, target, inside, np.random.default_rng(seed))
+        new_image, new_target, new_inside, (i, j, k) = flip(
+            image, target, inside, np.array([6.0, 3.0, 5.0]), np.random.default_rng(seed)
+        )
+        assert new_image[int(i), int(j), int(k)] == image[6, 3, 5]
         assert np.array_equal(new_image > 0, new_target)
         assert sorted(int(p.sum()) for p in new_inside) == [5, 6, 8]
 

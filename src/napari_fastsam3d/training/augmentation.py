@@ -99,22 +99,30 @@ def _thick_slices(image: Array, rng: np.random.Generator) -> Array:
 
 
 def flip(
-    image: Array, target: NDArray[np.bool_], inside: Inside, rng: np.random.Generator
-) -> tuple[Array, NDArray[np.bool_], Inside]:
+    image: Array,
+    target: NDArray[np.bool_],
+    inside: Inside,
+    point: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> tuple[Array, NDArray[np.bool_], Inside, NDArray[np.float64]]:
     """Mirror left and right half the time; other axes, and their order, rarely.
 
-    The canonical frame tells the network where up is, and most scans keep to it.
+    The canonical frame tells the network where up is, and most scans keep to it. The crop index
+    `point`, (3,), moves with the voxel it names.
     """
     planes = list(inside)
+    point = point.copy()
     for axis, chance in enumerate((0.5, 0.15, 0.15)):
         if rng.random() < chance:
             image, target = np.flip(image, axis), np.flip(target, axis)
             planes[axis] = np.flip(planes[axis])
+            point[axis] = image.shape[axis] - 1 - point[axis]
     if rng.random() < 0.15:
         order = rng.permutation(3)
         image, target = image.transpose(order), target.transpose(order)
         planes = [planes[axis] for axis in order]
-    return image, target, (planes[0], planes[1], planes[2])
+        point = point[order]
+    return image, target, (planes[0], planes[1], planes[2]), point
 
 
 def deform(

@@ -9,11 +9,20 @@ from torch.nn import functional as F
 from napari_fastsam3d.model.pyramid_decoder import Prompts
 from napari_fastsam3d.session.cues import SURE
 
+AIMED_BOXES = 0.1
+"""Share of the samples aimed at a first click that begin with a box: there the click is asked."""
 
-def first_prompts(truth: Tensor, room: int, generator: torch.Generator) -> Prompts:
+
+def first_prompts(
+    truth: Tensor,
+    room: int,
+    generator: torch.Generator,
+    clicks: Tensor | None = None,
+    boxes: float = 0.25,
+) -> Prompts:
     """Draw what each sample begins with.
 
-    A point anywhere inside, a box, both, or a mask of somebody else, wrong here and there, with
+    A point, a box, both, or a mask of somebody else, wrong here and there, with
     a click that corrects it.
 
     Parameters
@@ -24,6 +33,12 @@ def first_prompts(truth: Tensor, room: int, generator: torch.Generator) -> Promp
         Points that the prompts have room for.
     generator : torch.Generator
         Decides everything, on the CPU.
+    clicks : Tensor or None
+        (B, 3) crop indices where the first point lies, as the crop was placed for it; NaN, or
+        None for all, draws it anywhere inside the structure.
+    boxes : float
+        Share that begins with a box, three fifths of them with nothing else; `AIMED_BOXES` where
+        there is a click.
 
     Returns
     -------
@@ -39,13 +54,15 @@ def first_prompts(truth: Tensor, room: int, generator: torch.Generator) -> Promp
     kind = torch.rand(batch, generator=generator)
     masked: list[int] = []
     for b in range(batch):
-        if kind[b] < 0.25:
+        click = None if clicks is None or clicks[b].isnan().any() else clicks[b]
+        share = boxes if click is None else AIMED_BOXES
+        if kind[b] < share:
             box[b] = _loose_box(truth[b, 0] > 0.5, generator)
         if kind[b] > 0.92:
             masked.append(b)
             given[b] = SURE * (2 * _spoilt(truth[b], generator) - 1)
-        elif kind[b] > 0.15 or box[b].isnan().any():
-            points[b, 0] = _anywhere(truth[b, 0], generator)
+        elif kind[b] > 0.6 * share or box[b].isnan().any():
+            points[b, 0] = _anywhere(truth[b, 0], generator) if click is None else click
             labels[b, 0] = 1
     previous = F.avg_pool3d(given, 2)
     prompts = Prompts(points, labels, box, previous)

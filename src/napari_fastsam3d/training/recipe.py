@@ -25,8 +25,11 @@ class Phase:
         Steps of interaction a crop.
     most : int
         Clicks that a crop may get in one step after the first.
-    aimed, regrouped : float
+    aimed, regrouped, large : float
         How samples are chosen; see `Choice`.
+    boxes : float
+        Share of the samples that begin with a box, where they aren't aimed at a first click;
+        three fifths of them with nothing else.
     cues : bool
         Whether the decoder is given its maps of similarity and reach.
     rate : float or None
@@ -42,6 +45,8 @@ class Phase:
     most: int = 1
     aimed: float = 0.0
     regrouped: float = 0.0
+    large: float = 0.0
+    boxes: float = 0.25
     cues: bool = True
     rate: float | None = None
 

@@ -42,10 +42,14 @@ class Sample:
         (S, S, S), canonical RAS axis order, normalised.
     target : ndarray of bool
         (S, S, S), the structure.
+    click : ndarray of float32
+        (3,) crop index of the voxel that the crop lies around as at a first click, inside the
+        structure; NaN where it lies otherwise.
     """
 
     image: NDArray[np.float32]
     target: NDArray[np.bool_]
+    click: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,14 @@ class Choice:
     regrouped : float
         Share of the targets that are a family of structures, such as all vertebrae, or one piece
         of a structure in several, such as one lesion.
+    large : float
+        Share of the aimed crops whose structure is drawn by its extent, so that organs come more
+        often than the many small parts of a scan.
     """
 
     aimed: float = 0.0
     regrouped: float = 0.0
+    large: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class Sampler:
             sample = _sample_of_case(load_case(case), size, rng, choice, names)
             if sample is not None:
                 return sample
-        return _finish(*shapes.random_shapes(size, rng), rng)
+        return _finish(*shapes.random_shapes(size, rng), None, rng)
 
 
 def _sample_of_case(
@@ -123,11 +131,12 @@ def _sample_of_case(
     if not loaded.structures:
         return None
     regrouped = _happens(choice.regrouped, rng)
+    aimed = _happens(choice.aimed, rng)
+    large = aimed and _happens(choice.large, rng)
     if regrouped:
         structure, others = _family(loaded, names, rng)
     else:
-        structure, others = _choose(loaded, rng)
-    aimed = _happens(choice.aimed, rng)
+        structure, others = _choose(loaded, large, rng)
     anchor = structure.seeds[rng.integers(len(structure.seeds))]
     place = _aim if aimed else _place
     crop = place(loaded, structure, anchor, size, rng)
@@ -135,15 +144,16 @@ def _sample_of_case(
     if regrouped and not others:
         target = _piece(target, crop, anchor)
     smallest = AIMED_SMALLEST if aimed else SMALLEST
+    click = crop.to_crop(anchor) if aimed else None
     if target.sum() < smallest:
         return None
     if loaded.has_image:
-        return _finish(crop.extract(loaded.volume.voxels), crop.inside, target, rng)
+        return _finish(crop.extract(loaded.volume.voxels), crop.inside, target, click, rng)
     labels = _extract_labels(crop, loaded.labels)
     labels, target = augmentation.deform(labels, target, rng)
     if target.sum() < smallest:
         return None
-    return _finish(shapes.paint(labels, rng), crop.inside, target, rng)
+    return _finish(shapes.paint(labels, rng), crop.inside, target, click, rng)
 
 
 def _happens(share: float, rng: np.random.Generator) -> bool:
@@ -152,11 +162,15 @@ def _happens(share: float, rng: np.random.Generator) -> bool:
 
 
 def _choose(
-    loaded: LabelledVolume, rng: np.random.Generator
+    loaded: LabelledVolume, large: bool, rng: np.random.Generator
 ) -> tuple[Structure, tuple[Structure, ...]]:
     """Choose one structure, and sometimes another that is to be segmented with it."""
     structures = loaded.structures
-    first = structures[rng.integers(len(structures))]
+    if large:
+        extents = np.array([s.extent for s in structures])
+        first = structures[rng.choice(len(structures), p=extents / extents.sum())]
+    else:
+        first = structures[rng.integers(len(structures))]
     if len(structures) > 1 and rng.random() < 0.12:
         return first, (structures[rng.integers(len(structures))],)
     return first, ()
@@ -242,11 +256,28 @@ def _extract_labels(crop: Crop, labels: NDArray[np.integer]) -> NDArray[np.int16
 
 
 def _finish(
-    image: NDArray[np.float32], inside: Inside, target: NDArray[np.bool_], rng: np.random.Generator
+    image: NDArray[np.float32],
+    inside: Inside,
+    target: NDArray[np.bool_],
+    click: NDArray[np.float64] | None,
+    rng: np.random.Generator,
 ) -> Sample:
     image = augmentation.degrade(image, rng)
-    image, target, inside = augmentation.flip(image, target, inside, rng)
+    nowhere = np.full(3, np.nan)
+    point = nowhere if click is None else click
+    image, target, inside, point = augmentation.flip(image, target, inside, point, rng)
+    if not _holds(target, point):
+        point = nowhere
     return Sample(
         np.ascontiguousarray(foreground_contrast(np.ascontiguousarray(image), inside), np.float32),
         np.ascontiguousarray(target),
+        point.astype(np.float32),
     )
+
+
+def _holds(target: NDArray[np.bool_], point: NDArray[np.float64]) -> bool:
+    """Tell whether a crop index lies in the target; the bending of a label map may move it out."""
+    if np.isnan(point).any():
+        return False
+    at = np.rint(point).astype(int)
+    return bool((at >= 0).all() and (at < target.shape).all() and target[tuple(at)])

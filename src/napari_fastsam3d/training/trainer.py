@@ -28,7 +28,7 @@ Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
-class _Batches(Dataset[tuple[Tensor, Tensor]]):
+class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """The samples of a run in order; item `step` is that step's whole batch."""
 
     sampler: Sampler
@@ -39,25 +39,25 @@ class _Batches(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.phase.steps
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         torch.set_num_threads(1)
         before = self.first + step * self.phase.batch * self.ranks.world
         start = before + self.ranks.rank * self.phase.batch
-        choice = Choice(self.phase.aimed, self.phase.regrouped)
+        choice = Choice(self.phase.aimed, self.phase.regrouped, self.phase.large)
         samples = [
             self.sampler.draw(start + i, self.phase.crop, choice) for i in range(self.phase.batch)
         ]
         images = torch.stack([torch.from_numpy(s.image) for s in samples])[:, None]
         targets = torch.stack([torch.from_numpy(s.target) for s in samples])[:, None]
-        return images, targets
+        return images, targets, torch.stack([torch.from_numpy(s.click) for s in samples])
 
 
 def batches(
     recipe: Recipe, sampler: Sampler, step: int, ranks: Ranks, workers: int = 1
-) -> Iterator[tuple[Phase, Tensor, Tensor]]:
-    """Yield (phase, images, targets) from a step to the end of the run, made in `workers`.
+) -> Iterator[tuple[Phase, Tensor, Tensor, Tensor]]:
+    """Yield (phase, images, targets, first clicks) from a step to the end of the run.
 
-    The samples are the same, in the same order, however many processes make them.
+    The samples are the same, in the same order, however many processes, `workers`, make them.
     """
     first_sample, first_step = 0, 0
     for phase in recipe.phases:
@@ -70,8 +70,8 @@ def batches(
                 num_workers=workers,
                 prefetch_factor=6,
             )
-            for images, targets in loader:
-                yield phase, images, targets
+            for images, targets, clicks in loader:
+                yield phase, images, targets, clicks
         first_sample += phase.steps * phase.batch * ranks.world
         first_step += phase.steps
 
@@ -134,11 +134,11 @@ class Trainer:
 
     def run(self, progress: Progress, save_every: int = 100, until: float | None = None) -> None:
         """Train to the end of the recipe, or until `time.monotonic()` passes `until`."""
-        for phase, images, targets in batches(
+        for phase, images, targets, clicks in batches(
             self.recipe, self.sampler, self.step, self.ranks, self.workers
         ):
             started = time.perf_counter()
-            entry = self._train_step(phase, images.to(self.device), targets.to(self.device))
+            entry = self._train_step(phase, images.to(self.device), targets.to(self.device), clicks)
             self.step += 1
             entry["seconds"] = time.perf_counter() - started
             self._log(entry)
@@ -165,7 +165,9 @@ class Trainer:
             return False
         return True
 
-    def _train_step(self, phase: Phase, images: Tensor, targets: Tensor) -> dict[str, Any]:
+    def _train_step(
+        self, phase: Phase, images: Tensor, targets: Tensor, clicks: Tensor
+    ) -> dict[str, Any]:
         number = self.step * self.ranks.world + self.ranks.rank
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
         rate = learning_rate(self.recipe, self.step)
@@ -175,7 +177,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.decoder.cues = phase.cues
-        losses, ious = self._interact(phase, images, targets, generator)
+        losses, ious = self._interact(phase, images, targets, clicks, generator)
         loss = torch.stack(losses).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -197,7 +199,12 @@ class Trainer:
         }
 
     def _interact(
-        self, phase: Phase, images: Tensor, targets: Tensor, generator: torch.Generator
+        self,
+        phase: Phase,
+        images: Tensor,
+        targets: Tensor,
+        clicks: Tensor,
+        generator: torch.Generator,
     ) -> tuple[list[Tensor], list[float]]:
         truth = F.avg_pool3d(targets.float(), 2)
         losses: list[Tensor] = []
@@ -205,7 +212,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16):
             pyramid = self.network.encoder(images)
             room = 1 + (phase.clicks - 1) * phase.most
-            prompts = first_prompts(truth, room, generator)
+            prompts = first_prompts(truth, room, generator, clicks, phase.boxes)
             for click in range(phase.clicks):
                 masks = self.network.decoder(pyramid, used_points(prompts))
                 losses.append(step_loss(masks, truth))
@@ -218,7 +225,8 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        done = self.step - self.recipe.cycle_at(self.step).start
+        decay = min(self.recipe.ema, (1 + done) / (10 + done))
         for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(new, 1 - decay)
 
