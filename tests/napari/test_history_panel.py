@@ -56,7 +56,7 @@ WORDS: list[tuple[Action, str]] = [
     (actions.SelectObject(2), "Chose spleen"),
     (actions.ResetObject(3), "Reset rib"),
     (actions.RemoveObject(3), "Removed rib"),
-    (actions.SetOverlap("share"), "Overlap: objects share it"),
+    (actions.SetOverlap("share"), "Overlap: both hold it"),
 ]
 
 

@@ -23,6 +23,7 @@ from napari_fastsam3d._napari.actions import action
 from napari_fastsam3d._napari.buttons import menu_button, menu_of, push_button
 from napari_fastsam3d._napari.column import labelled
 from napari_fastsam3d._napari.rows import fit_rows
+from napari_fastsam3d._napari.step_words import RULE_WORDS
 from napari_fastsam3d.session import ObjectState
 
 _ID = int(Qt.ItemDataRole.UserRole)
@@ -39,11 +40,6 @@ _ABOUT = (
 _FILES = ("save_each", "save_both", "save_prompts", "open_mask", "open_prompts")
 _OPENING = ("open_mask", "open_prompts")
 _STANDING = {"": "", "lock": ", locked", "tick": ", accepted and locked"}
-_RULES = {
-    "keep": "the object begun first keeps it",
-    "overwrite": "the one prompted last takes it",
-    "share": "both hold it",
-}
 
 
 class ObjectsPanel(QWidget):
@@ -121,7 +117,7 @@ class ObjectsPanel(QWidget):
         """Show whose a voxel is that several objects claim; None where there is no scan."""
         with signals_blocked(self.overlap):
             self.overlap.setEnabled(rule is not None)
-            self.overlap.setCurrentIndex(list(_RULES).index(rule or "keep"))
+            self.overlap.setCurrentIndex(list(RULE_WORDS).index(rule or "keep"))
         for entry in self.files.actions():
             if entry.objectName() in _OPENING:
                 entry.setEnabled(rule is not None)
@@ -202,7 +198,7 @@ def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
 
 def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
     box = QComboBox()
-    for rule, words in _RULES.items():
+    for rule, words in RULE_WORDS.items():
         box.addItem(words, rule)
     # The words may be cut off in a narrow dock; the panel must not be wider for them.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

@@ -27,11 +27,12 @@ from napari_fastsam3d.session.action import (
 from napari_fastsam3d.session.state import SessionState
 
 _AXES = (("R", "L"), ("A", "P"), ("S", "I"))
-_RULES = {
-    "keep": "the first object keeps it",
-    "overwrite": "the newest object takes it",
-    "share": "objects share it",
+RULE_WORDS = {
+    "keep": "the object begun first keeps it",
+    "overwrite": "the one prompted last takes it",
+    "share": "both hold it",
 }
+"""Who has a voxel that several objects claim, by the name of the rule, in the order to offer."""
 
 
 @singledispatch
@@ -129,7 +130,7 @@ def _(action: UnlockObject, before: SessionState, after: SessionState) -> str:
 
 @step_words.register
 def _(action: SetOverlap, before: SessionState, after: SessionState) -> str:
-    return f"Overlap: {_RULES[action.rule]}"
+    return f"Overlap: {RULE_WORDS[action.rule]}"
 
 
 def prompt_words(prompt: Prompt, volume: Volume) -> str:
