@@ -13,7 +13,10 @@ def loaded_after(code: str) -> set[str]:
     """The heavy modules that a fresh interpreter holds after running the code."""
     report = f"\nimport json, sys; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
     answer = subprocess.run(
-        [sys.executable, "-c", code + report], capture_output=True, text=True, timeout=120
+        [sys.executable, "-X", "utf8", "-c", code + report],
+        capture_output=True,
+        encoding="utf-8",  # other tests may have changed the locale of this process
+        timeout=120,
     )
     assert answer.returncode == 0, answer.stderr
     return set(json.loads(answer.stdout.splitlines()[-1]))
