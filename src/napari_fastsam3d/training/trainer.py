@@ -225,8 +225,7 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        done = self.step - self.recipe.cycle_at(self.step).start
-        decay = min(self.recipe.ema, (1 + done) / (10 + done))
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(new, 1 - decay)
 
