@@ -63,6 +63,7 @@ def test_a_piece_is_connected_and_holds_its_voxel():
     volume = Volume(np.zeros((32, 32, 32), np.float32), np.eye(4))
     crop = Crop.around(volume, (16.0, 16.0, 16.0), spacing=1.0, size=32)
     inside = np.array(crop.to_source((24, 24, 24)), int)
-    piece = _piece(target, crop, inside)
+    piece = _piece(target, crop.to_crop(inside))
     assert piece.sum() == 8**3
-    assert not _piece(target, crop, np.array(crop.to_source((14, 14, 14)), int)).any()
+    outside = np.array(crop.to_source((14, 14, 14)), int)
+    assert not _piece(target, crop.to_crop(outside)).any()

@@ -22,8 +22,8 @@ def first_prompts(
 ) -> Prompts:
     """Draw what each sample begins with.
 
-    A point, a box, both, or a mask of somebody else, wrong here and there, with
-    a click that corrects it.
+    A point, a box, both, or a mask of somebody else, wrong here and there, with a click that
+    corrects it.
 
     Parameters
     ----------

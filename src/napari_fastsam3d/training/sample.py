@@ -32,6 +32,9 @@ AIMED_SMALLEST = 30
 """Crop voxels that a target needs where the crop lies as at a first click, as coarse as it is."""
 
 
+_NOWHERE = np.full(3, np.nan)
+
+
 @dataclass(frozen=True)
 class Sample:
     """A normalised crop and its target.
@@ -118,7 +121,7 @@ class Sampler:
             sample = _sample_of_case(load_case(case), size, rng, choice, names)
             if sample is not None:
                 return sample
-        return _finish(*shapes.random_shapes(size, rng), None, rng)
+        return _finish(*shapes.random_shapes(size, rng), _NOWHERE, rng)
 
 
 def _sample_of_case(
@@ -140,11 +143,12 @@ def _sample_of_case(
     anchor = structure.seeds[rng.integers(len(structure.seeds))]
     place = _aim if aimed else _place
     crop = place(loaded, structure, anchor, size, rng)
+    point = crop.to_crop(anchor)
     target = crop.extract(_mask(loaded.labels, (structure, *others), crop), fill=0.0) >= 0.5
     if regrouped and not others:
-        target = _piece(target, crop, anchor)
+        target = _piece(target, point)
     smallest = AIMED_SMALLEST if aimed else SMALLEST
-    click = crop.to_crop(anchor) if aimed else None
+    click = point if aimed else _NOWHERE
     if target.sum() < smallest:
         return None
     if loaded.has_image:
@@ -185,14 +189,13 @@ def _family(
     return first, tuple(s for s in loaded.structures if s.value in values)
 
 
-def _piece(target: NDArray[np.bool_], crop: Crop, anchor: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Keep the piece of a target that holds a voxel, source index; none where it lies outside."""
+def _piece(target: NDArray[np.bool_], point: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Keep the piece of a target that holds a crop index; none where it lies outside."""
+    if not _holds(target, point):
+        return np.zeros_like(target)
     pieces: NDArray[np.int32] = np.empty(target.shape, np.int32)
     ndimage.label(target, output=pieces)
-    at = np.rint(crop.to_crop(anchor)).astype(int)
-    if ((at < 0) | (at >= target.shape)).any() or pieces[tuple(at)] == 0:
-        return np.zeros_like(target)
-    return pieces == pieces[tuple(at)]
+    return pieces == pieces[tuple(np.rint(point).astype(int))]
 
 
 def _mask(
@@ -259,19 +262,17 @@ def _finish(
     image: NDArray[np.float32],
     inside: Inside,
     target: NDArray[np.bool_],
-    click: NDArray[np.float64] | None,
+    click: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Sample:
     image = augmentation.degrade(image, rng)
-    nowhere = np.full(3, np.nan)
-    point = nowhere if click is None else click
-    image, target, inside, point = augmentation.flip(image, target, inside, point, rng)
-    if not _holds(target, point):
-        point = nowhere
+    image, target, inside, click = augmentation.flip(image, target, inside, click, rng)
+    if not _holds(target, click):
+        click = _NOWHERE
     return Sample(
         np.ascontiguousarray(foreground_contrast(np.ascontiguousarray(image), inside), np.float32),
         np.ascontiguousarray(target),
-        point.astype(np.float32),
+        click.astype(np.float32),
     )
 
 
