@@ -54,6 +54,16 @@ def test_a_crop_aimed_at_a_click_tells_where_it_fell(data, recipe):
     assert all(np.isnan(sampler.draw(number, 32).click).all() for number in range(6))
 
 
+def test_a_crop_placed_as_at_a_box_shows_the_whole_structure(data):
+    sampler = Sampler.of_folder(data, {"balls": 1.0}, 5)
+    for number in range(8):
+        target = sampler.draw(number, 64, Choice(boxed=1.0)).target
+        where = np.argwhere(target)
+        assert (where.min(0) > 0).all()
+        assert (where.max(0) < 63).all()
+        assert 16 < np.ptp(where, axis=0).max() < 48
+
+
 def test_validation_is_never_drawn(data):
     sampler = Sampler.of_folder(data, {"balls": 1.0}, 0)
     assert [case.name for case in sampler.cases["balls"]] == ["a", "b"]

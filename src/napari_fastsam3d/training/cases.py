@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.evaluation.data_folder import Case
-from napari_fastsam3d.geometry import Volume, read_volume
+from napari_fastsam3d.geometry import Box, Volume, read_volume
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,14 @@ class Structure:
         (N, 3) some of its voxels, source index, evenly taken from all of them.
     extent : float
         The longest edge of its bounding box, mm.
+    box : Box
+        Its bounding box, source index.
     """
 
     value: int
     seeds: NDArray[np.integer]
     extent: float
+    box: Box
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def _structures(
         if len(group) < SMALLEST:
             continue
         voxels = np.stack(np.unravel_index(group, labels.shape), axis=1)
-        extent = float(np.max((np.ptp(voxels, axis=0) + 1) * spacing))
+        box = Box.around_points(voxels)
+        extent = float(np.max(np.array(box.shape) * spacing))
         value = int(labels.ravel()[group[0]])
-        found.append(Structure(value, voxels[:: max(1, len(voxels) // SEEDS)], extent))
+        found.append(Structure(value, voxels[:: max(1, len(voxels) // SEEDS)], extent, box))
     return tuple(found)

@@ -25,7 +25,7 @@ class Phase:
         Steps of interaction a crop.
     most : int
         Clicks that a crop may get in one step after the first.
-    aimed, regrouped, large : float
+    aimed, regrouped, large, boxed : float
         How samples are chosen; see `Choice`.
     boxes : float
         Share of the samples that begin with a box, where they aren't aimed at a first click;
@@ -46,6 +46,7 @@ class Phase:
     aimed: float = 0.0
     regrouped: float = 0.0
     large: float = 0.0
+    boxed: float = 0.0
     boxes: float = 0.25
     cues: bool = True
     rate: float | None = None

@@ -1,6 +1,7 @@
 """One training sample: a crop as the network will see it, and the structure to be segmented."""
 
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_fastsam3d.evaluation.data_folder import (
     label_names,
     labelled_cases,
 )
-from napari_fastsam3d.geometry import Crop
+from napari_fastsam3d.geometry import Box, Crop
 from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
 from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
 from napari_fastsam3d.session.crop_policy import CropPolicy
@@ -70,11 +71,14 @@ class Choice:
     large : float
         Share of the aimed crops whose structure is drawn by its extent, so that organs come more
         often than the many small parts of a scan.
+    boxed : float
+        Share of the crops that aren't aimed that lie where the crop policy has them at a box.
     """
 
     aimed: float = 0.0
     regrouped: float = 0.0
     large: float = 0.0
+    boxed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,8 +145,12 @@ def _sample_of_case(
     else:
         structure, others = _choose(loaded, large, rng)
     anchor = structure.seeds[rng.integers(len(structure.seeds))]
-    place = _aim if aimed else _place
-    crop = place(loaded, structure, anchor, size, rng)
+    if aimed:
+        crop = _aim(loaded, anchor, size, rng)
+    elif _happens(choice.boxed, rng):
+        crop = _frame(loaded, (structure, *others), size, rng)
+    else:
+        crop = _place(loaded, structure, anchor, size, rng)
     point = crop.to_crop(anchor)
     target = crop.extract(_mask(loaded.labels, (structure, *others), crop), fill=0.0) >= 0.5
     if regrouped and not others:
@@ -231,7 +239,6 @@ def _place(
 
 def _aim(
     loaded: LabelledVolume,
-    structure: Structure,
     anchor: NDArray[np.integer],
     size: int,
     rng: np.random.Generator,
@@ -241,6 +248,19 @@ def _aim(
     policy = CropPolicy(loaded.volume, (spacing,), spacing, size)
     i, j, k = anchor
     return policy.at_click((int(i), int(j), int(k)))
+
+
+def _frame(
+    loaded: LabelledVolume,
+    structures: tuple[Structure, ...],
+    size: int,
+    rng: np.random.Generator,
+) -> Crop:
+    """Place a crop as at a box around structures, a little finer or coarser."""
+    change = float(np.exp(rng.normal(0, 0.12)))
+    spacings = tuple(s * change for s in PyramidPredictor.spacings)
+    policy = CropPolicy(loaded.volume, spacings, PyramidPredictor.start_spacing, size)
+    return policy.around_box(reduce(Box.union, (s.box for s in structures)))
 
 
 def _extract_labels(crop: Crop, labels: NDArray[np.integer]) -> NDArray[np.int16]:

@@ -41,12 +41,11 @@ class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         torch.set_num_threads(1)
-        before = self.first + step * self.phase.batch * self.ranks.world
-        start = before + self.ranks.rank * self.phase.batch
-        choice = Choice(self.phase.aimed, self.phase.regrouped, self.phase.large)
-        samples = [
-            self.sampler.draw(start + i, self.phase.crop, choice) for i in range(self.phase.batch)
-        ]
+        phase = self.phase
+        before = self.first + step * phase.batch * self.ranks.world
+        start = before + self.ranks.rank * phase.batch
+        choice = Choice(phase.aimed, phase.regrouped, phase.large, phase.boxed)
+        samples = [self.sampler.draw(start + i, phase.crop, choice) for i in range(phase.batch)]
         images = torch.stack([torch.from_numpy(s.image) for s in samples])[:, None]
         targets = torch.stack([torch.from_numpy(s.target) for s in samples])[:, None]
         return images, targets, torch.stack([torch.from_numpy(s.click) for s in samples])
