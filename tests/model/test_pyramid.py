@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model.pyramid_decoder import (
-    Prompts,
+from napari_fastsam3d.model.prompt_maps import (
     affinity_map,
     box_map,
     click_map,
+    contrast_map,
     reach_map,
     similarity_map,
 )
-from napari_fastsam3d.model.pyramid_predictor import away_from_faces
+from napari_fastsam3d.model.pyramid_predictor import away_from_faces, extent_agreement
+from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 
 def crop(size=64, seed=0):
@@ -95,15 +96,15 @@ def test_the_order_of_points_changes_nothing(tiny_predictor):
 
 def test_a_click_map_peaks_at_its_click():
     said = prompts([[20.0, 31, 42], [50, 5, 6]], [1, 0])
-    near = click_map(said, 1, 16, 4, 2.5)[0]
+    near = click_map(said.clicks(1), 16, 4, 2.5)[0]
     assert np.unravel_index(near.argmax(), near.shape) == (5, 7, 10)
-    far = click_map(said, 0, 16, 4, 2.5)[0]
+    far = click_map(said.clicks(0), 16, 4, 2.5)[0]
     assert np.unravel_index(far.argmax(), far.shape) == (12, 1, 1)
-    assert click_map(prompts([[1.0, 1, 1]], [0]), 1, 16, 4, 2.5).abs().max() == 0
+    assert click_map(prompts([[1.0, 1, 1]], [0]).clicks(1), 16, 4, 2.5).abs().max() == 0
 
 
 def test_a_click_map_is_the_gaussian_it_says():
-    near = click_map(prompts([[20.0, 31, 42]], [1]), 1, 16, 4, 3.0)[0]
+    near = click_map(prompts([[20.0, 31, 42]], [1]).clicks(1), 16, 4, 3.0)[0]
     centre = np.array([5, 7, 9]) * 4 + 1.5
     distance = ((centre - (20, 31, 42)) ** 2).sum()
     assert near[5, 7, 9].item() == pytest.approx(np.exp(-distance / 18), rel=1e-5)
@@ -118,12 +119,52 @@ def test_a_box_map_is_positive_inside_only():
     assert (box_map(torch.full((1, 2, 3), torch.nan), 16, 4) == 0).all()
 
 
+def test_a_mask_that_ends_where_the_box_ends_agrees_with_it():
+    logits = np.full((32, 32, 32), -1.0, np.float32)
+    logits[4:8, 10:12, 3] = 1
+    box = np.array([[8, 20, 6], [15, 23, 7]], np.float32)
+    assert extent_agreement(logits, box, 64) == 1
+    half = box + np.array([[0, 0, 0], [8, 0, 0]], np.float32)
+    assert extent_agreement(logits, half, 64) == pytest.approx(0.5)
+    assert extent_agreement(logits, box + 40, 64) == 0
+    assert extent_agreement(-np.abs(logits), box, 64) == 0
+    assert extent_agreement(logits, np.array([[-90, 20, 6], [-80, 23, 7]], np.float32), 64) == 0
+
+
 def test_affinity_is_one_at_the_click_and_minus_one_without():
-    keys = torch.nn.functional.normalize(torch.randn(1, 2, 16**3, 4), dim=-1)
-    shown = affinity_map(keys, prompts([[20.0, 31, 42]], [1]), 1, 4)
-    assert shown.shape == (1, 16, 16, 16, 2)
-    torch.testing.assert_close(shown[0, 5, 7, 10], torch.ones(2))
-    assert (affinity_map(keys, prompts([[20.0, 31, 42]], [1]), 0, 4) == -1).all()
+    keys = torch.nn.functional.normalize(torch.randn(1, 2, 4, 16**3), dim=2)
+    said = prompts([[20.0, 31, 42]], [1])
+    shown = affinity_map(keys, said.clicks(1), 4)
+    assert shown.shape == (1, 2, 16, 16, 16)
+    torch.testing.assert_close(shown[0, :, 5, 7, 10], torch.ones(2))
+    assert (affinity_map(keys, said.clicks(0), 4) == -1).all()
+
+
+def test_samples_of_a_batch_keep_their_own_clicks():
+    """Whatever is drawn for many samples at once is what is drawn for each by itself."""
+    points = torch.rand(3, 4, 3, generator=torch.Generator().manual_seed(1)) * 63
+    labels = torch.tensor([[1, 0, 1, -1], [-1, 0, -1, 0], [1, 1, 1, 1]])
+    keys = torch.nn.functional.normalize(torch.randn(3, 2, 4, 16**3), dim=2)
+    intensity = torch.randn(3, 16, 16, 16)
+    empty = torch.full((3, 2, 3), torch.nan), torch.zeros(3, 1, 16, 16, 16)
+    for label in (1, 0):
+        together = Prompts(points, labels, *empty).clicks(label)
+        for b in range(3):
+            own = labels[b] == label
+            here = slice(b, b + 1)
+            alone = Prompts(points[here, own], labels[here, own], empty[0][here], empty[1][here])
+            assert together.present[b] == own.any()
+            if not own.any():
+                continue
+            clicks = alone.clicks(label)
+            assert torch.equal(click_map(together, 16, 4, 9.0)[b], click_map(clicks, 16, 4, 9.0)[0])
+            torch.testing.assert_close(
+                affinity_map(keys, together, 4)[b], affinity_map(keys[here], clicks, 4)[0]
+            )
+            assert torch.equal(
+                contrast_map(intensity, together, intensity)[b],
+                contrast_map(intensity[here], clicks, intensity[here])[0],
+            )
 
 
 def test_bfloat16_stays_near_float32(tiny_predictor):
@@ -143,11 +184,11 @@ def test_similarity_is_one_where_the_intensity_is_the_clicked_one():
     intensity = torch.zeros(1, 16, 16, 16)
     intensity[0, 5, 7, 10] = 2.0
     said = prompts([[20.0, 31, 42], [0, 0, 0]], [1, 0])
-    clicked = torch.tensor([[2.0, 0.0]])
-    alike = similarity_map(intensity, clicked, said, 1, 0.5)[0]
+    alike = similarity_map(contrast_map(intensity, said.clicks(1), intensity), 0.5)[0]
     assert alike[5, 7, 10] == 1
     assert alike[0, 0, 0].item() == pytest.approx(np.exp(-8), rel=1e-4)
-    assert (similarity_map(intensity, clicked, prompts([[1.0, 1, 1]], [0]), 1, 0.5) == 0).all()
+    nothing = prompts([[1.0, 1, 1]], [0]).clicks(1)
+    assert (similarity_map(contrast_map(intensity, nothing, intensity), 0.5) == 0).all()
 
 
 def test_reach_stops_at_what_is_unlike():

@@ -72,7 +72,7 @@ class Pyramid:
     fine, middle, coarse : Tensor
         Channels-last features at S/2, S/4 and S/8.
     fine_keys, middle_keys : Tensor
-        (B, heads, cells, affinity_width): unit vectors that click affinities compare.
+        (B, heads, affinity_width, cells): unit vectors that click affinities compare.
     fine_intensity, middle_intensity : Tensor
         (B, D, H, W) float32: the crop itself, averaged to S/2 and S/4.
     """
@@ -115,9 +115,9 @@ class AffinityKeys(nn.Module):
         self.linear = nn.Linear(width, heads * out_width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, D, H, W, C) to unit vectors (B, heads, D * H * W, out_width)."""
+        """Map (B, D, H, W, C) to unit vectors (B, heads, out_width, D * H * W)."""
         keys = self.linear(self.norm(x)).flatten(1, 3).unflatten(-1, (self.heads, -1))
-        return F.normalize(keys.float(), dim=-1).transpose(1, 2)
+        return F.normalize(keys.float(), dim=-1).to(keys.dtype).permute(0, 2, 3, 1).contiguous()
 
 
 class PyramidEncoder(nn.Module):

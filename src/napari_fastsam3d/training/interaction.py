@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.pyramid_decoder import Prompts
+from napari_fastsam3d.model.pyramid_prompts import Prompts
 from napari_fastsam3d.session.cues import SURE
 
 AIMED_BOXES = 0.1
