@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
@@ -64,10 +63,10 @@ def edge_aware_mask(crop: Crop, logits: Floats, voxels: NDArray[Any]) -> tuple[B
 
 def _towards_likeness(image: _Real, logits: _Real, window: list[int]) -> _Real:
     inside = _sigmoid(logits)
-    share = _mean(inside, window)
-    mean = _mean(image, window)
-    mean_inside = _mean(inside * image, window)
-    variance = _variance(image, mean, window) + _TINY
+    share, mean, mean_inside, square = (
+        _mean(values, window) for values in (inside, image, inside * image, image**2)
+    )
+    variance = _variance(mean, square) + _TINY
     outer = (mean - mean_inside) / (1 - share + _TINY)
     inner = mean_inside / (share + _TINY)
     likeness = ((image - outer) ** 2 - (image - inner) ** 2) / variance
@@ -77,25 +76,32 @@ def _towards_likeness(image: _Real, logits: _Real, window: list[int]) -> _Real:
 
 def _guided(guide: _Real, values: _Real, window: list[int]) -> _Real:
     """Filter values where the guide has edges; elsewhere it would only shrink what is round."""
-    mean, of_guide = _mean(values, window), _mean(guide, window)
-    covariance = _mean(guide * values, window) - of_guide * mean
-    variance = _variance(guide, of_guide, window)
-    slope = covariance / (variance + _EDGE)
-    filtered = _mean(slope, window) * guide + _mean(mean - slope * of_guide, window)
-    edges = _mean(variance / (variance + _EDGE), window)
-    return values + edges * (filtered - values)
+    products = (values, guide, guide * values, guide**2)
+    mean, of_guide, product, square = (_mean(product, window) for product in products)
+    variance = _variance(of_guide, square)
+    slope = (product - of_guide * mean) / (variance + _EDGE)
+    pieces = (slope, mean - slope * of_guide, variance / (variance + _EDGE))
+    slope, offset, edges = (_mean(piece, window) for piece in pieces)
+    return values + edges * (slope * guide + offset - values)
 
 
-def _variance(values: _Real, mean: _Real, window: list[int]) -> _Real:
-    variance = _mean(values * values, window) - mean * mean
-    return np.maximum(variance, np.float32(0))  # rounding alone can make it negative
+def _variance(mean: _Real, mean_square: _Real) -> _Real:
+    return np.maximum(mean_square - mean**2, np.float32(0))  # rounding can make it negative
 
 
 def _mean(values: _Real, window: list[int]) -> _Real:
+    """Average over windows, the outermost values repeated beyond the ends.
+
+    Windows are short, and so adding shifted arrays is a third of the work of a running sum.
+    """
     for axis, length in enumerate(window):
-        means = np.empty_like(values)
-        ndimage.uniform_filter1d(values, length, axis, output=means, mode="nearest")
-        values = means
+        before = (slice(None),) * axis
+        margins = [(length // 2, length // 2) if axis == d else (0, 0) for d in range(3)]
+        wide, rows = np.pad(values, margins, mode="edge"), values.shape[axis]
+        values = wide[(*before, slice(rows))] + wide[(*before, slice(1, rows + 1))]
+        for first in range(2, length):
+            values += wide[(*before, slice(first, first + rows))]
+        values *= np.float32(1 / length)
     return values
 
 
