@@ -10,7 +10,7 @@ from napari_fastsam3d.model.prompt_maps import (
     reach_map,
     similarity_map,
 )
-from napari_fastsam3d.model.pyramid_predictor import away_from_faces, extent_agreement
+from napari_fastsam3d.model.pyramid_predictor import extent_agreement
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 
@@ -242,9 +242,3 @@ def test_a_box_with_a_point_is_read_as_it_is(tiny_predictor):
     assert not np.array_equal(with_point.fine, alone.fine)
     assert np.allclose(alone.fine, (in_middle.fine + bare.fine) / 2, atol=1e-5)
     assert np.allclose(alone.low, (in_middle.low + bare.low) / 2, atol=1e-5)
-
-
-def test_positive_points_at_a_face_are_told_a_little_farther_in():
-    points = np.array([[0, 63, 126.5], [0, 63, 126.5], [5, 122, 64]], np.float32)
-    told = away_from_faces(points, np.array([1, 0, 1]), 128)
-    assert np.array_equal(told, [[5, 63, 122], [0, 63, 126.5], [5, 122, 64]])

@@ -99,3 +99,25 @@ def test_a_mask_outside_the_crop_is_not_fed_back():
     mask = Mask.of(Box((1, 1, 1), (4, 4, 4)), np.ones((3, 3, 3), bool))
     assert fed_back(mask, CROP) is None
     assert fed_back(Mask.empty(), CROP) is None
+
+
+class WaryModel(BrightnessModel):
+    margin = 5
+
+
+def test_positive_points_are_told_a_little_away_from_the_ends_of_the_scan():
+    """The first axis runs to the left, the last has four slices of 2 mm: eight crop voxels."""
+    thin = Volume.from_array(
+        np.zeros((100, 100, 4), np.uint8), affine=np.diag([-1.0, 1.0, 2.0, 1.0]), name="thin"
+    )
+    crop = Crop.around(thin, (96, 50, 2), spacing=1.0, size=32)
+    prompts = [Point(1, (99, 50, 0)), Point(2, (99, 50, 3), positive=False), Point(3, (90, 35, 2))]
+    told = Cues.of(prompts, crop, None, WaryModel()).points
+    meant = crop.to_crop([p.index for p in prompts])
+    ends = [np.flatnonzero(planes)[[0, -1]] for planes in crop.inside]
+    middle = np.mean(ends[2])
+    assert np.allclose(told[1], meant[1])
+    assert np.allclose(told[0], [ends[0][0] + 5, meant[0][1], middle])
+    assert np.allclose(told[2], [meant[2][0], 5, middle])
+    assert np.allclose(Cues.of(prompts, crop, None, BrightnessModel()).points, meant)
+    assert Cues.of([BOX], CROP, None, WaryModel()).points.shape == (0, 3)

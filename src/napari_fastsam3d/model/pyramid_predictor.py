@@ -12,14 +12,6 @@ from napari_fastsam3d.model.pyramid_decoder import Masks
 from napari_fastsam3d.model.pyramid_encoder import Pyramid
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
-EDGE = 5
-"""Crop voxels that a positive point is kept from the crop's faces, as the network is told of it.
-
-A face that a point lies this close to is the end of the scan, where the network paints little more
-than a ball. Told of a point a little farther in, it does in the last two slices of a CT as well as
-in the third: mean Dice of a click 0.40 instead of 0.24.
-"""
-
 FILLED = 0.65
 """Agreement of a mask's extent with its box under which the mask is held to have missed some."""
 
@@ -32,6 +24,10 @@ class PyramidPredictor(Predictor):
     feeds = "cumulative"
     accepts_boxes = True
     edge_aware = True
+    # Close to the end of a scan the network paints little more than a ball around a click. Told of
+    # one a little farther in, it does as well there as elsewhere: in the end slices of training
+    # scans Dice of a click is 0.45 instead of 0.20.
+    margin = 5
 
     def __init__(
         self,
@@ -105,11 +101,9 @@ class PyramidPredictor(Predictor):
         box: Floats | None,
         previous: Floats | None,
     ) -> Segmentation:
-        size = 4 * encoded.middle.shape[1]
-        told = away_from_faces(points.reshape(-1, 3), labels, size)
         masks = self._masks(
             encoded,
-            self._tensor(told[None]),
+            self._tensor(points.reshape(1, -1, 3)),
             self._tensor(labels.reshape(1, -1)),
             None if previous is None else self._tensor(previous)[None, None],
             None if box is None else self._tensor(box)[None],
@@ -145,22 +139,6 @@ class PyramidPredictor(Predictor):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
         )
-
-
-def away_from_faces(points: Floats, labels: NDArray[np.int64], size: int) -> Floats:
-    """Move positive points that lie at a face of the crop `EDGE` voxels away from it.
-
-    Parameters
-    ----------
-    points : ndarray of float32
-        (N, 3), crop index.
-    labels : ndarray of int64
-        (N,), 1 for a positive point.
-    size : int
-        Voxels of the crop along each axis.
-    """
-    inner = np.clip(points, EDGE, size - 1 - EDGE)
-    return np.where(labels[:, None] == 1, inner, points)
 
 
 def extent_agreement(logits: Floats, box: Floats, size: int) -> float:

@@ -52,7 +52,8 @@ class Cues:
 
         A model that feeds on all points gets all that lie in the crop, and the last box. One that
         feeds on the newest gets that alone, as long as earlier ones are held in what is fed
-        back. A model without box prompts gets a positive point at the centre of a box.
+        back. A model without box prompts gets a positive point at the centre of a box. Positive
+        points are told as far from the ends of the scan as the model's `margin` asks.
         """
         if predictor.feeds == "single" and previous is not None:
             prompts = prompts[-1:]
@@ -60,6 +61,7 @@ class Cues:
         seen = [(at, positive) for at, positive in clicks if crop.contains(at)]
         places = crop.to_crop(np.reshape([at for at, _ in seen], (-1, 3))).astype(np.float32)
         labels = np.array([positive for _, positive in seen], dtype=np.int64)
+        places = _farther_in(places, labels, crop, predictor.margin)
         box = last_box(prompts) if predictor.accepts_boxes else None
         return cls(places, labels, _corners(box, crop) if box else None, previous)
 
@@ -101,6 +103,16 @@ def fence(prompts: Sequence[Prompt], predictor: Predictor) -> Box | None:
         later.append(prompt)
     beyond = any(locates(p) and place_of(p).intersection(grown) != place_of(p) for p in later)
     return None if beyond else grown
+
+
+def _farther_in(places: Floats, labels: NDArray[np.int64], crop: Crop, margin: int) -> Floats:
+    """Move positive points away from the ends of what the crop shows, at most to its middle."""
+    if not margin or not labels.any():
+        return places
+    low, high = np.array([np.flatnonzero(planes)[[0, -1]] for planes in crop.inside]).T
+    by = np.minimum(margin, (high - low) / 2)
+    inner = np.clip(places, low + by, high - by).astype(np.float32)
+    return np.where(labels[:, None] == 1, inner, places)
 
 
 def _grown(box: Box) -> Box:

@@ -64,6 +64,11 @@ class Predictor(Protocol):
         ...
 
     @property
+    def margin(self) -> int:
+        """Crop voxels that positive points told to it are kept from the ends of the scan."""
+        ...
+
+    @property
     def spacings(self) -> tuple[float, ...]:
         """Sizes in mm of a crop voxel that it works at, fine to coarse."""
         ...
