@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from axis_order import ORDERS
 
-from napari_fastsam3d.geometry import Box, torso_phantom
+from napari_fastsam3d.geometry import Box, Volume, torso_phantom
 from napari_fastsam3d.session import Session
 
 CLICKS = [((60, 50, 40), True), ((80, 60, 40), True), ((60, 55, 44), False)]
@@ -53,6 +53,25 @@ def test_a_network_answers_the_same_prompts_with_the_same_mask(torso, tiny_predi
                 session.add_point(index, positive)
             masks.append(session.mask())
     assert np.array_equal(*masks)
+
+
+def test_a_click_in_an_end_slice_of_a_thin_scan_marks_the_organ_all_the_same():
+    """Eleven slices through the liver, whose ends lie in the middle of what the model looks at."""
+    volume, labels, names = torso_phantom()
+    liver = labels == next(value for value, name in names.items() if name == "liver")
+    middle = int(np.median(np.flatnonzero(liver.any((0, 1)))))
+    slices = slice(middle - 5, middle + 6)
+    thin, truth = Volume.from_array(volume.voxels[..., slices], volume.affine), liver[..., slices]
+    scores = []
+    for k in (0, 5, 10):
+        flat = np.argwhere(truth[..., k])
+        i, j = flat[((flat - flat.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+        with Session(thin, model="default") as session:
+            session.add_point((i, j, k))
+            mask = session.mask()
+        scores.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()))
+    first, inner, last = scores
+    assert min(first, last) > 0.5 * inner > 0.05
 
 
 def label_map(volume, order, model) -> np.ndarray:
