@@ -1,6 +1,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -322,6 +323,25 @@ def test_of_a_damaged_journal_all_intact_entries_are_found(whole, volume, where,
             (aside,) = Path(name).glob("x.damaged-*.journal")
             assert aside.name in kept.damage
             assert aside.read_bytes() == bytes(damaged)
+
+
+def test_values_that_damage_made_other_than_text_are_left_out(whole, tmp_path):
+    """SQLite holds anything anywhere: a spoilt byte can make a number of a line."""
+    path = tmp_path / "x.journal"
+    path.write_bytes(whole)
+    intact = {record.number for record in records_in(whole)}
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("insert into records values (9999, x'00ff')")
+        database.execute("insert or replace into facts values ('model', x'00ff')")
+        database.execute("insert into facts values (x'00ff', 'model')")
+    journal = Journal(path)
+    kept = journal.kept
+    assert "damaged" in (kept.damage or "")
+    assert len(kept.history.entries) > 0
+    assert all(isinstance(fact, str) for pair in kept.facts.items() for fact in pair)
+    found = [line for (line,) in journal._database.execute("select line from records")]
+    journal.close()
+    assert {record.number for line in found for record in records_in(line.encode())} == intact
 
 
 @pytest.mark.parametrize("place", range(0, 40, 3))

@@ -238,8 +238,7 @@ def _read(database: sqlite3.Connection, path: Path) -> Kept:
         raise sqlite3.DatabaseError("damaged")
     with database:
         _insert_records(database, there[len(found) :])
-    facts = dict(database.execute("select name, value from facts"))
-    return Kept(restored(there), dict(_masks(database)), facts)
+    return Kept(restored(there), dict(_masks(database)), dict(_facts(database)))
 
 
 def _rescued(database: sqlite3.Connection | None, path: Path) -> tuple[sqlite3.Connection, Kept]:
@@ -276,12 +275,19 @@ def _lacking(records: list[LogRecord]) -> set[int]:
     return set(range(1, max(numbers, default=0))) - numbers
 
 
+def _facts(database: sqlite3.Connection) -> Generator[tuple[str, str]]:
+    for name, value in database.execute("select name, value from facts"):
+        if isinstance(name, str) and isinstance(value, str):
+            yield name, value
+
+
 def _masks(database: sqlite3.Connection) -> "Generator[tuple[int, KeptMask]]":
     for number, prompts, box, bits, model in database.execute("select * from masks"):
         with suppress(ValueError, TypeError):
             mask = PackedMask(json_values.box(json.loads(box)), bits)
             mask.unpack()
-            yield number, KeptMask(prompts, mask, model)
+            if isinstance(prompts, str) and isinstance(model, str):
+                yield number, KeptMask(prompts, mask, model)
 
 
 def _insert_records(database: sqlite3.Connection, records: Iterable[LogRecord]) -> None:
@@ -317,7 +323,7 @@ def _salvaged(
     with suppress(*_UNREADABLE):
         masks.update(_masks(database))
     with suppress(*_UNREADABLE):
-        facts.update(database.execute("select name, value from facts"))
+        facts.update(_facts(database))
     with suppress(*_UNREADABLE):
         for (line,) in database.execute("select line from records"):
             records.append(LogRecord.from_line(line))

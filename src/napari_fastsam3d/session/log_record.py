@@ -65,8 +65,10 @@ class LogRecord:
         return cls(number, gone, added, done, after.state.current, after.next_serial)
 
     @classmethod
-    def from_line(cls, line: str) -> "LogRecord | None":
-        """Return what `to_line` wrote; None if it is damaged."""
+    def from_line(cls, line: object) -> "LogRecord | None":
+        """Return what `to_line` wrote; None if it is damaged, to something else than text even."""
+        if not isinstance(line, str):
+            return None
         checksum, _, text = line.partition(" ")
         try:
             if int(checksum, 16) != zlib.crc32(text.encode()):
