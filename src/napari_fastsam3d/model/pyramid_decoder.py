@@ -19,7 +19,7 @@ from napari_fastsam3d.model.prompt_maps import (
     similarity_map,
 )
 from napari_fastsam3d.model.pyramid_encoder import FRAME, Pyramid, PyramidConfig, grid_encoding
-from napari_fastsam3d.model.pyramid_prompts import Prompts
+from napari_fastsam3d.model.pyramid_prompts import Clicks, Prompts
 from napari_fastsam3d.model.two_way_transformer import TwoWayTransformer
 
 NARROW, WIDE = 2.5, 10.0
@@ -138,16 +138,17 @@ class PyramidDecoder(nn.Module):
             low (B, 1, S/4, S/4, S/4), fine (B, 1, S/2, S/2, S/2) logits, quality (B, 1) in [0, 1].
         """
         tokens, image = self._exchange(pyramid, prompts)
+        both = (prompts.clicks(1), prompts.clicks(0))
         features = self.expand_coarse(image) + self.skip_coarse(pyramid.coarse)
         features = self.expand_middle(self.block_coarse(features))
         features = features + joined_linear(
-            self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts)
+            self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts, both)
         )
         features = self.block_middle(features)
         low = self._mask(features, self.hyper_middle(tokens[:, 0]))
         features = self.expand_fine(features)
         features = features + joined_linear(
-            self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts)
+            self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts, both)
         )
         features = F.gelu(features, approximate="tanh")
         features = features + self.conv_fine(features)
@@ -172,10 +173,11 @@ class PyramidDecoder(nn.Module):
         )
         return tokens, image.unflatten(1, (size, size, size))
 
-    def _middle_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
-        """Draw the prompts at S/4; gives (B, M, S/4, S/4, S/4)."""
+    def _middle_maps(
+        self, pyramid: Pyramid, prompts: Prompts, both: tuple[Clicks, Clicks]
+    ) -> Tensor:
+        """Draw the prompts, `both` labels of clicks, at S/4; gives (B, M, S/4, S/4, S/4)."""
         size = pyramid.middle.shape[1]
-        both = [prompts.clicks(label) for label in (1, 0)]
         maps = [click_map(clicks, size, 4, sigma) for clicks in both for sigma in (NARROW, WIDE)]
         near = torch.cat([maps[0], maps[2]])
         maps += [box_map(prompts.box, size, 4), torch.tanh(prompts.previous[:, 0].float() / 4)]
@@ -189,10 +191,9 @@ class PyramidDecoder(nn.Module):
             maps += 2 * CUES * [torch.zeros_like(maps[0])]
         return _joined(maps, [affinity_map(pyramid.middle_keys, clicks, 4) for clicks in both])
 
-    def _fine_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
-        """Draw the prompts at S/2; gives (B, M, S/2, S/2, S/2)."""
+    def _fine_maps(self, pyramid: Pyramid, prompts: Prompts, both: tuple[Clicks, Clicks]) -> Tensor:
+        """Draw the prompts, `both` labels of clicks, at S/2; gives (B, M, S/2, S/2, S/2)."""
         size = pyramid.fine.shape[1]
-        both = [prompts.clicks(label) for label in (1, 0)]
         maps = [click_map(clicks, size, 2, NARROW) for clicks in both]
         maps.append(box_map(prompts.box, size, 2))
         if self.cues:

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
 from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation, volume_array
 from napari_fastsam3d.model.pyramid import PyramidNetwork
@@ -153,14 +154,12 @@ def extent_agreement(logits: Floats, box: Floats, size: int) -> float:
     size : int
         Voxels of the crop along each axis.
     """
-    inside = logits > 0
-    if not inside.any():
+    found = Box.of_mask(logits > 0)
+    if found is None:
         return 0.0
     cells = size / logits.shape[0]
     corners = np.clip((box + np.array([[0.0], [1.0]])) / cells, 0, logits.shape[0])
-    lines = [np.flatnonzero(inside.any(axis=rest)) for rest in ((1, 2), (0, 2), (0, 1))]
-    found = np.array([[line[0] for line in lines], [line[-1] + 1 for line in lines]])
-    common = np.minimum(found[1], corners[1]) - np.maximum(found[0], corners[0])
+    common = np.minimum(found.stop, corners[1]) - np.maximum(found.start, corners[0])
     shared = float(np.prod(np.maximum(common, 0)))
-    either = np.prod(np.diff(found, axis=0)) + np.prod(np.diff(corners, axis=0)) - shared
+    either = found.size + np.prod(np.diff(corners, axis=0)) - shared
     return shared / float(either)
