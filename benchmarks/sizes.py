@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.pyramid import PyramidNetwork
 from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.loss import intersection_over_union
 from napari_fastsam3d.training.recipe import Phase, Recipe, read_recipe
@@ -33,19 +34,19 @@ SHAPES = {
 @torch.no_grad()
 def agreement(network: PyramidNetwork, sampler: Sampler, crop: int, samples: int) -> list[float]:
     """Mean IoU after each click, over samples that no run has drawn."""
-    generator = torch.Generator().manual_seed(UNSEEN)
+    chance = Chance.seeded(UNSEEN)
     totals = [0.0] * CLICKS
     for number in range(samples):
         sample = sampler.draw(number, crop)
-        image = torch.from_numpy(sample.image)[None, None]
-        truth = F.avg_pool3d(torch.from_numpy(sample.target)[None, None].float(), 2)
-        prompts = first_prompts(truth, CLICKS, generator)
+        image = sample.image[None, None]
+        truth = F.avg_pool3d(sample.target[None, None].float(), 2)
+        prompts = first_prompts(truth, CLICKS, chance)
         with torch.autocast("cpu", torch.bfloat16):
             pyramid = network.encoder(image)
             for click in range(CLICKS):
                 masks = network.decoder(pyramid, used_points(prompts))
                 totals[click] += float(intersection_over_union(masks.fine, truth)) / samples
-                prompts = next_prompts(prompts, truth, masks.fine, masks.low, generator)
+                prompts = next_prompts(prompts, truth, masks.fine, masks.low, chance)
     return totals
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from napari_fastsam3d.geometry import Crop, read_volume
 from napari_fastsam3d.training.families import family, relatives
@@ -57,7 +58,7 @@ def test_a_piece_is_connected_and_holds_its_voxel():
     from napari_fastsam3d.geometry import Volume
     from napari_fastsam3d.training.sample import _piece  # pyright: ignore[reportPrivateUsage]
 
-    target = np.zeros((32, 32, 32), bool)
+    target = torch.zeros((32, 32, 32), dtype=torch.bool)
     target[4:8, 4:8, 4:8] = True
     target[20:28, 20:28, 20:28] = True
     volume = Volume(np.zeros((32, 32, 32), np.float32), np.eye(4))

@@ -1,11 +1,18 @@
+import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from scipy import ndimage
 
-from napari_fastsam3d.evaluation.data_folder import label_map_cases, labelled_cases
+from napari_fastsam3d.evaluation.data_folder import Case, label_map_cases, labelled_cases
+from napari_fastsam3d.geometry import Crop, read_volume
+from napari_fastsam3d.model.normalisation import foreground_contrast, tensor_foreground_contrast
 from napari_fastsam3d.training import shapes
-from napari_fastsam3d.training.augmentation import deform, degrade, flip
+from napari_fastsam3d.training.augmentation import Bending, View, blur, degrade, flip
+from napari_fastsam3d.training.axis_matrices import thick_slices
 from napari_fastsam3d.training.cases import load_case
-from napari_fastsam3d.training.sample import SMALLEST, Choice, Sampler
+from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.sample import Choice, Sampler
 
 
 def test_the_same_number_gives_the_same_sample(data, recipe):
@@ -13,8 +20,8 @@ def test_the_same_number_gives_the_same_sample(data, recipe):
     again = Sampler.of_folder(data, recipe.sources, recipe.seed)
     for number in range(6):
         one, two = first.draw(number, 32), again.draw(number, 32)
-        assert np.array_equal(one.image, two.image)
-        assert np.array_equal(one.target, two.target)
+        assert torch.equal(one.image, two.image)
+        assert torch.equal(one.target, two.target)
 
 
 def test_samples_are_finite_and_hold_their_target(data, recipe):
@@ -22,9 +29,9 @@ def test_samples_are_finite_and_hold_their_target(data, recipe):
     for number in range(20):
         sample = sampler.draw(number, 32)
         assert sample.image.shape == sample.target.shape == (32, 32, 32)
-        assert sample.image.dtype == np.float32
-        assert np.isfinite(sample.image).all()
-        assert np.abs(sample.image).max() < 20
+        assert sample.image.dtype == torch.float32
+        assert sample.image.isfinite().all()
+        assert sample.image.abs().max() < 20
         assert sample.target.any()
 
 
@@ -34,7 +41,7 @@ def test_the_target_is_where_the_image_shows_it(data):
     told = 0
     for number in range(12):
         sample = sampler.draw(number, 32)
-        if 0.02 < sample.target.mean() < 0.9:
+        if 0.02 < sample.target.float().mean() < 0.9:
             inside = sample.image[sample.target].mean()
             outside = sample.image[~sample.target].mean()
             told += abs(inside - outside) > 0.5
@@ -57,7 +64,7 @@ def test_a_crop_aimed_at_a_click_tells_where_it_fell(data, recipe):
 def test_a_crop_placed_as_at_a_box_shows_the_whole_structure(data):
     sampler = Sampler.of_folder(data, {"balls": 1.0}, 5)
     for number in range(8):
-        target = sampler.draw(number, 64, Choice(boxed=1.0)).target
+        target = sampler.draw(number, 64, Choice(boxed=1.0)).target.numpy()
         where = np.argwhere(target)
         assert (where.min(0) > 0).all()
         assert (where.max(0) < 63).all()
@@ -78,58 +85,107 @@ def test_the_shipped_recipe_draws_from_no_patient_of_validation(shared):
 
 
 def test_structures_know_their_extent(data):
-    loaded = load_case(label_map_cases(data)[0])
+    case = label_map_cases(data)[0]
+    loaded = load_case(case)
     (structure,) = loaded.structures
+    labels = read_volume(case.labels).voxels
     assert structure.value == 1
     assert structure.extent == pytest.approx(25 * 1.5)
-    assert all(loaded.labels[tuple(seed)] == 1 for seed in structure.seeds)
+    assert all(labels[tuple(seed)] == 1 for seed in structure.seeds)
+
+
+@pytest.fixture
+def odd_case(tmp_path):
+    """A scan whose axes run towards P, L and S, with voxels of three sizes."""
+    rng = np.random.default_rng(4)
+    image = ndimage.gaussian_filter(rng.normal(size=(50, 44, 30)), 2).astype(np.float32)
+    affine = np.array([[0, -1.1, 0, 9], [-0.8, 0, 0, 5], [0, 0, 2.5, 1], [0, 0, 0, 1.0]])
+    labels = np.digitize(image, np.quantile(image, (0.6, 0.85))).astype(np.uint8)
+    for name, array in (("img", image), ("seg", labels)):
+        nib.Nifti1Image(array, affine).to_filename(tmp_path / f"{name}.nii.gz")
+    return load_case(Case("odd", "one", tmp_path / "img.nii.gz", tmp_path / "seg.nii.gz"))
+
+
+@pytest.mark.parametrize(("centre", "spacing"), [((25.13, 20.21, 15.3), 1.5), ((3.1, 40.3, 28.2), 0.7)])
+def test_crops_are_those_of_inference(odd_case, centre, spacing):
+    volume = odd_case.volume
+    labels = odd_case.labels.numpy()
+    crop = Crop.around(volume, centre, spacing, size=48)
+    wanted = crop.extract(volume.voxels)
+    assert np.allclose(odd_case.intensities(crop).numpy(), wanted, atol=1e-6)
+    source = volume.canonical.source_view(labels)
+    mask = crop.extract((source == 2).astype(np.float32), fill=0.0)
+    two = next(s for s in odd_case.structures if s.value == 2)
+    assert np.allclose(odd_case.occupancy(crop, (two,)).numpy(), mask, atol=1e-6)
+    nearest = odd_case.nearest_labels(crop).numpy()
+    for i, j, k in np.random.default_rng(0).integers(0, 48, (50, 3)):
+        at = np.rint(crop.to_source((i, j, k))).astype(int)
+        held = (at >= 0).all() and (at < volume.shape).all()
+        assert nearest[i, j, k] == (source[tuple(at)] if held else 0)
+    normal = tensor_foreground_contrast(odd_case.intensities(crop), crop.inside)
+    assert np.allclose(normal.numpy(), foreground_contrast(wanted, crop.inside), atol=1e-3)
 
 
 def test_random_shapes_mostly_have_one_connected_target():
-    from scipy import ndimage
-
     parts: list[int] = []
     for seed in range(40):
-        image, _, target = shapes.random_shapes(32, np.random.default_rng(seed))
-        assert np.isfinite(image).all()
-        parts.append(int(ndimage.label(target)[1]))
+        image, target = shapes.random_shapes(32, Chance.seeded(seed))
+        assert image.isfinite().all()
+        parts.append(int(ndimage.label(target.numpy())[1]))
     assert min(parts) == 1
     assert 0.7 < parts.count(1) / len(parts) < 1  # the rest are lesions that are asked for together
 
 
 def test_a_flip_moves_image_target_and_borders_alike():
-    rng = np.random.default_rng(1)
-    image = rng.standard_normal((8, 8, 8)).astype(np.float32)
-    target = image > 0
+    image = Chance.seeded(1).normal(8, 8, 8)
     inside = (np.arange(8) > 1, np.arange(8) > 2, np.ones(8, bool))
+    view = View(image, image > 0, inside, np.array([6.0, 3.0, 5.0]))
     for seed in range(20):
-        new_image, new_target, new_inside, (i, j, k) = flip(
-            image, target, inside, np.array([6.0, 3.0, 5.0]), np.random.default_rng(seed)
-        )
-        assert new_image[int(i), int(j), int(k)] == image[6, 3, 5]
-        assert np.array_equal(new_image > 0, new_target)
-        assert sorted(int(p.sum()) for p in new_inside) == [5, 6, 8]
+        flipped = flip(view, Chance.seeded(seed))
+        i, j, k = (int(n) for n in flipped.click)
+        assert flipped.image[i, j, k] == image[6, 3, 5]
+        assert torch.equal(flipped.image > 0, flipped.target)
+        assert sorted(int(p.sum()) for p in flipped.inside) == [5, 6, 8]
 
 
-def test_degrading_keeps_the_shape_and_stays_finite():
-    rng = np.random.default_rng(2)
-    image = rng.normal(-300, 400, (24, 24, 24)).astype(np.float32)
+@pytest.mark.parametrize("level", [None, 7.0])
+def test_degrading_keeps_the_shape_and_stays_finite(level):
+    image = 400 * Chance.seeded(2).normal(24, 24, 24) - 300
     for seed in range(40):
-        out = degrade(image, np.random.default_rng(seed))
+        out = degrade(
+            image if level is None else torch.full_like(image, level), Chance.seeded(seed)
+        )
         assert out.shape == image.shape
-        assert np.isfinite(out).all()
+        assert out.isfinite().all()
 
 
-def test_a_constant_image_survives_degrading():
-    for seed in range(20):
-        out = degrade(np.full((24, 24, 24), 7, np.float32), np.random.default_rng(seed))
-        assert np.isfinite(out).all()
+def test_blurring_and_thick_slices_keep_what_is_flat():
+    flat = torch.full((24, 24, 24), 3.0)
+    assert torch.allclose(blur(flat, 0.8), flat)
+    matrix = thick_slices(24, 5)
+    assert np.allclose(matrix.sum(1), 1)
+    ramp = np.arange(24, dtype=np.float32)
+    assert np.allclose((matrix @ ramp)[4:17], ramp[4:17], atol=0.5)
 
 
-def test_deforming_moves_labels_and_mask_alike():
-    labels = np.zeros((32, 32, 32), np.int16)
+def test_bending_moves_labels_and_mask_alike_and_leaves_the_click_in_place():
+    labels = torch.zeros(32, 32, 32, dtype=torch.int16)
     labels[8:20, 10:24, 12:22] = 3
-    bent, mask = deform(labels, labels == 3, np.random.default_rng(0))
-    assert np.array_equal(bent == 3, mask)
-    assert mask.sum() > SMALLEST
-    assert not np.array_equal(mask, labels == 3)
+    whole = np.ones(32, bool)
+    click = np.array([9.0, 11.0, 13.0])
+    for seed in range(10):
+        bending = Bending.drawn((whole, whole, whole), click, 1.0, Chance.seeded(seed))
+        bent = bending.bend_labels(labels) == 3
+        smooth = bending.bend((labels == 3).float()) >= 0.5
+        assert bent[9, 11, 13]
+        assert (bent ^ smooth).sum() < 0.03 * bent.sum()
+        assert 0.01 < (bent ^ (labels == 3)).sum() / bent.sum() < 1
+
+
+def test_nothing_is_bent_in_from_outside_the_volume():
+    inside = (np.arange(24) >= 6, np.arange(24) < 20, np.ones(24, bool))
+    image = torch.ones(24, 24, 24)
+    image[:6] = image[:, 20:] = -50
+    for seed in range(10):
+        bending = Bending.drawn(inside, np.full(3, np.nan), 1.0, Chance.seeded(seed))
+        assert (bending.bend(image) > 0.99).all()

@@ -66,10 +66,10 @@ def train(
     from napari_fastsam3d.training.trainer import Trainer
 
     recipe = _recipe(config)
-    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
     place, device = ranks.join(device)
+    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed, device)
     if workers is None:
-        workers = 1 if device == "cpu" else max(1, ((os.cpu_count() or 2) - 1) // place.world)
+        workers = 1 if device == "cpu" else min(4, max(1, (os.cpu_count() or 2) // place.world - 1))
     trainer = Trainer(recipe, sampler, out, device, place, workers)
     until = None if minutes is None else time.monotonic() + 60 * minutes
     with _bar(place.first) as bar:

@@ -146,6 +146,11 @@ class AxisFilter:
         shape = (outputs, self.length)
         return csr_array((self.weights.ravel(), columns, starts), shape=shape)
 
+    @property
+    def dense(self) -> Floats:
+        """The filter as a matrix, shape (P, N), for devices on which products are cheap."""
+        return self.matrix.toarray()
+
     def apply(self, array: Floats, axis: int = 0) -> Floats:
         """Filter one axis of a float32 array of three axes and any strides.
 

@@ -87,6 +87,26 @@ class Crop:
         ]
         return (planes[0], planes[1], planes[2])
 
+    @cached_property
+    def seen(self) -> tuple[slice, slice, slice]:
+        """The crop planes of each canonical axis that lie in the volume, empty where none does."""
+        x, y, z = (slice(*_run(planes)) for planes in self.inside)
+        return x, y, z
+
+    @cached_property
+    def filters(self) -> tuple[AxisFilter, AxisFilter, AxisFilter]:
+        """What `extract` does along each canonical axis, for the planes in `seen`.
+
+        Only where every axis has such planes.
+        """
+        x, y, z = (
+            AxisFilter.triangle(at[seen], max(1.0, step), n)
+            for at, seen, step, n in zip(
+                self._positions, self.seen, self._steps, self.orientation.target_shape, strict=True
+            )
+        )
+        return x, y, z
+
     def to_crop(self, points_source: ArrayLike) -> NDArray[np.float64]:
         """Map source indices, (N, 3) or (3,), to crop indices, not rounded."""
         canonical = self.orientation.to_target(points_source)
@@ -122,22 +142,16 @@ class Crop:
         ndarray of float32, shape (size, size, size), C-contiguous
             Intensities in crop index, axes towards R, A, S.
         """
-        bounds = [_run(plane) for plane in self.inside]
         cube = np.empty((self.size,) * 3, dtype=np.float32)
-        if any(low == high for low, high in bounds):
+        seen = self.seen
+        if any(s.start == s.stop for s in seen):
             cube.fill(fill or 0)
             return cube
-        filters = [
-            AxisFilter.triangle(at[low:high], max(1.0, step), n)
-            for at, (low, high), step, n in zip(
-                self._positions, bounds, self._steps, self.orientation.target_shape, strict=True
-            )
-        ]
         source = self.orientation.view(voxels)
-        part = resample(source, filters, self._order, _Finite(source))
+        part = resample(source, self.filters, self._order, _Finite(source))
         if part.shape != cube.shape:
             cube.fill(part.min() if fill is None else fill)
-        cube[tuple(slice(low, high) for low, high in bounds)] = part
+        cube[seen] = part
         return cube
 
     def paste(self, grid: Floats, within: Box | None = None) -> tuple[Box, Floats]:

@@ -1,7 +1,9 @@
 """From raw intensities to what a network expects."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Inside = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
 """For each axis of a crop, which of its planes lie in the volume."""
@@ -38,3 +40,26 @@ def foreground_contrast(crop: NDArray[np.float32], inside: Inside) -> NDArray[np
         return np.zeros_like(crop)
     scale = max(float(tissue.std()), 1e-3 * float(high - low), float(np.finfo(np.float32).tiny))
     return np.arcsinh((crop - np.float32(tissue.mean())) / np.float32(scale))
+
+
+def tensor_foreground_contrast(crop: Tensor, inside: Inside) -> Tensor:
+    """Do as `foreground_contrast` does on a tensor (S, S, S), on its device and without reading it.
+
+    For training, where crops are made on a GPU; on a CPU the other is faster.
+    """
+    sample = crop
+    for axis, planes in enumerate(inside):
+        index = torch.from_numpy(np.flatnonzero(planes)[::2]).to(crop.device)
+        sample = sample.index_select(axis, index)
+    if sample.numel() == 0:
+        return torch.zeros_like(crop)
+    flat = sample.flatten()
+    low, high = flat.quantile(flat.new_tensor([0.005, 0.995])).unbind()
+    clipped = torch.minimum(torch.maximum(flat, low), high)
+    tissue = (clipped > clipped.mean()).float()
+    count = tissue.sum()
+    mean = (clipped * tissue).sum() / count.clamp(min=1)
+    deviation = ((clipped - mean).square() * tissue).sum() / count.clamp(min=1)
+    scale = torch.maximum(deviation.sqrt(), 1e-3 * (high - low))
+    scale = scale.clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.where(count > 0, torch.asinh((crop - mean) / scale), torch.zeros_like(crop))

@@ -1,17 +1,22 @@
-"""What scanners and patients vary: contrast, noise, bias, blur, slice thickness, shape, side."""
+"""What scanners and patients vary: contrast, noise, bias, blur, slice thickness, shape, side.
+
+Images are float32 tensors (S, S, S), on whatever device the fields of the chance are drawn.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
+from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.normalisation import Inside
+from napari_fastsam3d.training.axis_matrices import filter_axes, gaussian, on_device, thick_slices
+from napari_fastsam3d.training.chance import Chance
 
-Array = NDArray[np.float32]
 
-
-def smooth_noise(shape: tuple[int, ...], cells: int, rng: np.random.Generator) -> Array:
+def smooth_noise(shape: tuple[int, ...], cells: int, chance: Chance) -> Tensor:
     """Draw normal noise on a coarse grid and interpolate it.
 
     Parameters
@@ -20,130 +25,166 @@ def smooth_noise(shape: tuple[int, ...], cells: int, rng: np.random.Generator) -
         (C, D, H, W) of the result.
     cells : int
         Nodes along each axis of the coarse grid.
+    chance : Chance
 
     Returns
     -------
-    ndarray of float32
-        About unit variance at the nodes.
+    Tensor
+        float32, about unit variance at the nodes.
     """
-    coarse = rng.standard_normal((1, shape[0], cells, cells, cells), dtype=np.float32)
-    fine = F.interpolate(
-        torch.from_numpy(coarse), size=shape[1:], mode="trilinear", align_corners=True
-    )
-    return fine[0].numpy()
+    coarse = chance.normal(1, shape[0], cells, cells, cells)
+    return F.interpolate(coarse, size=shape[1:], mode="trilinear", align_corners=True)[0]
 
 
-def blur(image: Array, sigma: float) -> Array:
+def blur(image: Tensor, sigma: float) -> Tensor:
     """Blur (S, S, S) by a Gaussian of `sigma` voxels."""
-    return np.asarray(ndimage.gaussian_filter(image, sigma, truncate=2.5), np.float32)
+    matrix = on_device(gaussian(image.shape[0], sigma), image.device)
+    return filter_axes(image, (matrix, matrix, matrix))
 
 
-def degrade(image: Array, rng: np.random.Generator) -> Array:
-    """Change a crop's intensities as another scanner might.
-
-    Parameters
-    ----------
-    image : ndarray of float32
-        (S, S, S) raw intensities.
-
-    Returns
-    -------
-    ndarray of float32
-        (S, S, S), in arbitrary units.
-    """
-    low, high = (float(v) for v in np.percentile(image[::3, ::3, ::3], (0.5, 99.5)))
-    image = (image - low) / max(high - low, 1e-6)
-    if rng.random() < 0.3:
-        image = _window(image, rng)
-    if rng.random() < 0.3:
-        image = np.power(np.clip(image, 0, 1.5), np.float32(np.exp(rng.uniform(-0.5, 0.5))))
-    if rng.random() < 0.12:
-        image = np.float32(1) - np.clip(image, -0.2, 1.2)
-    if rng.random() < 0.3:
-        field = smooth_noise((1, *image.shape), int(rng.integers(2, 5)), rng)[0]
-        image = image * np.exp(np.float32(rng.uniform(0.05, 0.25)) * field)
-    if rng.random() < 0.25:
-        image = _thick_slices(image, rng)
-    if rng.random() < 0.2:
+def degrade(image: Tensor, chance: Chance) -> Tensor:
+    """Change a crop's intensities as another scanner might; the result is in arbitrary units."""
+    rng = chance.numbers
+    sparse = image[::3, ::3, ::3].flatten()
+    low, high = sparse.quantile(sparse.new_tensor([0.005, 0.995])).unbind()
+    image = (image - low) / (high - low).clamp(min=1e-6)
+    if chance.happens(0.3):
+        image = _window(image, float(rng.uniform(2, 6)))
+    if chance.happens(0.3):
+        image = image.clamp(0, 1.5) ** float(np.exp(rng.uniform(-0.5, 0.5)))
+    if chance.happens(0.12):
+        image = 1 - image.clamp(-0.2, 1.2)
+    if chance.happens(0.3):
+        field = smooth_noise((1, *image.shape), int(rng.integers(2, 5)), chance)[0]
+        image = image * torch.exp(float(rng.uniform(0.05, 0.25)) * field)
+    if chance.happens(0.25):
+        image = _thickened(image, int(rng.integers(3)), int(rng.integers(2, 6)))
+    if chance.happens(0.2):
         image = blur(image, float(rng.uniform(0.3, 1.0)))
-    if rng.random() < 0.5:
-        noise = rng.standard_normal(image.shape, dtype=np.float32)
+    if chance.happens(0.5):
         level = float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
-        image = np.add(image, level * noise, dtype=np.float32)
-    return image.astype(np.float32, copy=False)
+        image = image + level * chance.normal(*image.shape)
+    return image
 
 
-def _window(image: Array, rng: np.random.Generator) -> Array:
-    """Clip to a display window around the tissue, as exported CT often is."""
-    tissue = image[image > image.mean()]
-    if tissue.size == 0:
-        return image
-    centre, width = float(np.median(tissue)), float(rng.uniform(2, 6)) * float(tissue.std() + 1e-3)
-    return np.clip(image, centre - width, centre + width)
+def _window(image: Tensor, width: float) -> Tensor:
+    """Clip to a display window, `width` deviations around the tissue, as exported CT often is."""
+    sparse = image[::3, ::3, ::3].flatten()
+    tissue = torch.where(sparse > sparse.mean(), sparse, torch.nan)
+    centre, mean = tissue.nanmedian(), tissue.nanmean()
+    reach = width * ((tissue - mean) ** 2).nanmean().sqrt() + 1e-3
+    windowed = torch.minimum(torch.maximum(image, centre - reach), centre + reach)
+    return torch.where(centre.isnan(), image, windowed)
 
 
-def _thick_slices(image: Array, rng: np.random.Generator) -> Array:
+def _thickened(image: Tensor, axis: int, thickness: int) -> Tensor:
     """Average along one axis and interpolate back, as thick slices do."""
-    axis = int(rng.integers(3))
-    thickness = int(rng.integers(2, 6))
-    planes = image.shape[axis] // thickness
-    if planes < 2:
+    if image.shape[axis] < 2 * thickness:
         return image
-    moved = np.moveaxis(image, axis, -1)
-    used = moved[..., : planes * thickness].reshape(*moved.shape[:-1], planes, thickness).mean(-1)
-    where = np.clip((np.arange(moved.shape[-1]) + 0.5) / thickness - 0.5, 0, planes - 1)
-    below = np.minimum(where.astype(int), planes - 2)
-    part = (where - below).astype(np.float32)
-    thick = used[..., below] * (1 - part) + used[..., below + 1] * part
-    return np.moveaxis(thick, -1, axis)
+    matrix = on_device(thick_slices(image.shape[axis], thickness), image.device)
+    x, y, z = (matrix if a == axis else None for a in range(3))
+    return filter_axes(image, (x, y, z))
 
 
-def flip(
-    image: Array,
-    target: NDArray[np.bool_],
-    inside: Inside,
-    point: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> tuple[Array, NDArray[np.bool_], Inside, NDArray[np.float64]]:
+@dataclass(frozen=True)
+class View:
+    """A crop with what must move as it does.
+
+    Attributes
+    ----------
+    image : Tensor
+        (S, S, S) float32.
+    target : Tensor
+        (S, S, S) bool.
+    inside : tuple of ndarray of bool
+        For each axis, which planes lie in the volume.
+    click : ndarray of float64
+        (3,) crop index of a voxel; NaN where there is none.
+    """
+
+    image: Tensor
+    target: Tensor
+    inside: Inside
+    click: NDArray[np.float64]
+
+
+def flip(view: View, chance: Chance) -> View:
     """Mirror left and right half the time; other axes, and their order, rarely.
 
-    The canonical frame tells the network where up is, and most scans keep to it. The crop index
-    `point`, (3,), moves with the voxel it names.
+    The canonical frame tells the network where up is, and most scans keep to it.
     """
-    planes = list(inside)
-    point = point.copy()
-    for axis, chance in enumerate((0.5, 0.15, 0.15)):
-        if rng.random() < chance:
-            image, target = np.flip(image, axis), np.flip(target, axis)
+    image, target, click, planes = view.image, view.target, view.click.copy(), list(view.inside)
+    size = image.shape[0]
+    for axis, share in enumerate((0.5, 0.15, 0.15)):
+        if chance.happens(share):
+            image, target = image.flip(axis), target.flip(axis)
             planes[axis] = np.flip(planes[axis])
-            point[axis] = image.shape[axis] - 1 - point[axis]
-    if rng.random() < 0.15:
-        order = rng.permutation(3)
-        image, target = image.transpose(order), target.transpose(order)
-        planes = [planes[axis] for axis in order]
-        point = point[order]
-    return image, target, (planes[0], planes[1], planes[2]), point
+            click[axis] = size - 1 - click[axis]
+    if chance.happens(0.15):
+        a, b, c = (int(axis) for axis in chance.numbers.permutation(3))
+        image, target = image.permute(a, b, c), target.permute(a, b, c)
+        planes = [planes[a], planes[b], planes[c]]
+        click = click[[a, b, c]]
+    return View(image, target, (planes[0], planes[1], planes[2]), click)
 
 
-def deform(
-    labels: NDArray[np.int16], target: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-    """Bend a label crop smoothly, nearest neighbour.
+@dataclass(frozen=True)
+class Bending:
+    """A smooth change of shape: from where each voxel of the bent crop is taken.
 
-    Parameters
+    Attributes
     ----------
-    labels, target : ndarray
-        (S, S, S) labels and the structure's mask; both move alike.
+    grid : Tensor
+        (1, S, S, S, 3) places as `grid_sample` wants them, the last axis of the crop first.
     """
-    size = labels.shape[0]
-    amplitude = np.float32(size * rng.uniform(0.01, 0.06))
-    shift = amplitude * smooth_noise((3, size, size, size), int(rng.integers(3, 6)), rng)
-    axes = np.arange(size, dtype=np.float32)
-    index = [
-        np.clip(
-            np.rint(shift[a] + axes.reshape([-1 if i == a else 1 for i in range(3)])), 0, size - 1
-        )
-        for a in range(3)
-    ]
-    where = tuple(i.astype(np.intp) for i in index)
-    return labels[where], target[where]
+
+    grid: Tensor
+
+    @classmethod
+    def drawn(
+        cls, inside: Inside, click: NDArray[np.float64], strength: float, chance: Chance
+    ) -> "Bending":
+        """Draw a small rotation, a change of scale and a smooth displacement.
+
+        Parameters
+        ----------
+        inside : tuple of ndarray of bool
+            Planes that lie in the volume: nothing is taken from outside them.
+        click : ndarray of float64
+            (3,) the crop index that stays where it is; the middle where it is NaN.
+        strength : float
+            1 turns by about 7 degrees, scales by 10 % and displaces by some per cent of the crop.
+        """
+        size, device, rng = len(inside[0]), chance.device, chance.numbers
+        fixed = np.nan_to_num(click, nan=(size - 1) / 2)
+        turn = _small_rotation(rng, 0.12 * strength) * np.exp(rng.normal(0, 0.1 * strength, 3))
+        amplitude = size * strength * float(rng.uniform(0.005, 0.04))
+        displaced = amplitude * smooth_noise((3, size, size, size), int(rng.integers(3, 6)), chance)
+        i, j, k = np.rint(fixed).clip(0, size - 1).astype(int)
+        displaced -= displaced[:, i, j, k, None, None, None].clone()
+        steps = np.arange(size) - fixed[:, None]
+        for axis in range(3):
+            moved = turn[axis][:, None] * steps
+            for other in range(3):
+                line = torch.from_numpy(moved[other].astype(np.float32)).to(device)
+                displaced[axis] += line.reshape([-1 if a == other else 1 for a in range(3)])
+            low, high = np.flatnonzero(inside[axis])[[0, -1]]
+            displaced[axis] = (displaced[axis] + float(fixed[axis])).clamp_(int(low), int(high))
+        return cls((displaced.flip(0).movedim(0, -1)[None] + 0.5) * (2 / size) - 1)
+
+    def bend(self, image: Tensor) -> Tensor:
+        """Bend float intensities or occupancies (S, S, S), by trilinear interpolation."""
+        return F.grid_sample(image[None, None], self.grid, align_corners=False)[0, 0]
+
+    def bend_labels(self, labels: Tensor) -> Tensor:
+        """Bend integer labels (S, S, S), by the nearest voxel."""
+        near = ((self.grid[0] + 1) * (labels.shape[0] / 2) - 0.5).round_().long()
+        k, j, i = near.clamp_(0, labels.shape[0] - 1).unbind(-1)
+        return labels[i, j, k]
+
+
+def _small_rotation(rng: np.random.Generator, spread: float) -> NDArray[np.float64]:
+    """Give a rotation (3, 3) about a random axis, its vector normal with `spread` in radians."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_rotvec(rng.normal(0, spread, 3)).as_matrix()

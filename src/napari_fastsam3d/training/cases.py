@@ -1,13 +1,17 @@
 """Labelled volumes and label maps in memory."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_fastsam3d.evaluation.data_folder import Case
-from napari_fastsam3d.geometry import Box, Volume, read_volume
+from napari_fastsam3d.geometry import Box, Crop, Volume, read_volume
+from napari_fastsam3d.training.axis_matrices import filter_axes, on_device
 
 
 @dataclass(frozen=True)
@@ -32,26 +36,71 @@ class Structure:
     box: Box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledVolume:
-    """A case in memory.
+    """A case in memory: where it lies on the CPU, its voxels on a device.
 
     Attributes
     ----------
     volume : Volume
         The image; for a label map, the labels themselves.
-    labels : ndarray of int16
-        (I, J, K), source order.
     structures : tuple of Structure
         Those large enough to be asked for.
-    has_image : bool
-        Whether `volume` is a scan.
+    image : Tensor or None
+        Intensities on the canonical grid; None for a label map.
+    labels : Tensor
+        int16 labels on the canonical grid.
     """
 
     volume: Volume
-    labels: NDArray[np.int16]
     structures: tuple[Structure, ...]
-    has_image: bool
+    image: Tensor | None
+    labels: Tensor
+
+    def intensities(self, crop: Crop) -> Tensor:
+        """Give the scan's intensities in a crop, (S, S, S) float32, as `Crop.extract` does."""
+        if self.image is None:
+            raise TypeError("a label map has no intensities")
+        return _extract(crop, self.image, None)
+
+    def occupancy(self, crop: Crop, structures: tuple[Structure, ...]) -> Tensor:
+        """Give the part of each crop voxel that structures fill, (S, S, S) float32."""
+        values = [s.value for s in structures]
+
+        def chosen(part: Tensor) -> Tensor:
+            return torch.stack([part == value for value in values]).any(0)
+
+        return _extract(crop, self.labels, 0.0, chosen)
+
+    def nearest_labels(self, crop: Crop) -> Tensor:
+        """Give the label of the nearest voxel at every crop voxel; 0 outside the volume."""
+        out = self.labels.new_zeros((crop.size,) * 3)
+        part = self.labels
+        for axis, seen in enumerate(crop.seen):
+            line = np.arange(seen.start, seen.stop)[:, None] * np.eye(3)[axis]
+            at = crop.orientation.to_target(crop.to_source(line))[:, axis]
+            index = np.rint(at).clip(0, part.shape[axis] - 1).astype(np.int64)
+            part = part.index_select(axis, torch.from_numpy(index).to(part.device))
+        out[crop.seen] = part
+        return out
+
+
+def _extract(
+    crop: Crop,
+    voxels: Tensor,
+    fill: float | None,
+    prepare: Callable[[Tensor], Tensor] = Tensor.float,
+) -> Tensor:
+    """Do as `Crop.extract` does, on the canonical grid and the voxels' device."""
+    cube = torch.zeros((crop.size,) * 3, device=voxels.device)
+    if any(s.start == s.stop for s in crop.seen):
+        return cube.fill_(fill or 0)
+    part = prepare(voxels[tuple(f.support for f in crop.filters)]).float()
+    x, y, z = (on_device(f.on_support.dense, voxels.device) for f in crop.filters)
+    part = filter_axes(part, (x, y, z))
+    cube += part.min() if fill is None else fill
+    cube[crop.seen] = part
+    return cube
 
 
 SMALLEST = 60
@@ -62,13 +111,21 @@ SEEDS = 500
 
 
 @cache
-def load_case(case: Case) -> LabelledVolume:
-    """Read a case once and keep it."""
+def load_case(case: Case, device: torch.device | None = None) -> LabelledVolume:
+    """Read a case once and keep it, its voxels on a device, by default the CPU."""
     labels = np.ascontiguousarray(read_volume(case.labels).voxels.astype(np.int16))
     volume = read_volume(case.image or case.labels)
-    return LabelledVolume(
-        volume, labels, _structures(labels, volume.spacing), case.image is not None
-    )
+    structures = _structures(labels, volume.spacing)
+
+    def kept(voxels: NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(volume.canonical.view(voxels))).to(device)
+
+    image = None
+    if case.image is not None:
+        exact = np.can_cast(volume.voxels.dtype, np.int16)
+        finite = np.nan_to_num(volume.voxels.astype(np.int16 if exact else np.float32))
+        image = kept(finite)
+    return LabelledVolume(volume, structures, image, kept(labels))
 
 
 def _structures(

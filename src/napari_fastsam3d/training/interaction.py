@@ -1,4 +1,7 @@
-"""A simulated user: where the first click falls, and where the next ones correct."""
+"""A simulated user: where the first click falls, and where the next ones correct.
+
+Whole batches are drawn at once on the device of the masks, and nothing is read back from there.
+"""
 
 from dataclasses import replace
 
@@ -8,6 +11,10 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 from napari_fastsam3d.session.cues import SURE
+from napari_fastsam3d.training.chance import Chance
+
+MASKED = 0.92
+"""Draws above this begin with a mask of somebody else."""
 
 AIMED_BOXES = 0.1
 """Share of the samples aimed at a first click that begin with a box: there the click is asked."""
@@ -16,7 +23,7 @@ AIMED_BOXES = 0.1
 def first_prompts(
     truth: Tensor,
     room: int,
-    generator: torch.Generator,
+    chance: Chance,
     clicks: Tensor | None = None,
     boxes: float = 0.25,
 ) -> Prompts:
@@ -31,8 +38,8 @@ def first_prompts(
         (B, 1, S/2, S/2, S/2) share of each cell that belongs to the structure.
     room : int
         Points that the prompts have room for.
-    generator : torch.Generator
-        Decides everything, on the CPU.
+    chance : Chance
+        Decides everything; its fields are drawn on the device of `truth`.
     clicks : Tensor or None
         (B, 3) crop indices where the first point lies, as the crop was placed for it; NaN, or
         None for all, draws it anywhere inside the structure.
@@ -46,27 +53,32 @@ def first_prompts(
         With `room` points a sample, unused ones labelled -1; the previous mask is zeros where
         none was given.
     """
-    batch = truth.shape[0]
-    points = torch.zeros(batch, room, 3)
-    labels = torch.full((batch, room), -1)
-    box = torch.full((batch, 2, 3), torch.nan)
-    given = truth.new_zeros(truth.shape)
-    kind = torch.rand(batch, generator=generator)
-    masked: list[int] = []
-    for b in range(batch):
-        click = None if clicks is None or clicks[b].isnan().any() else clicks[b]
-        share = boxes if click is None else AIMED_BOXES
-        if kind[b] < share:
-            box[b] = _loose_box(truth[b, 0] > 0.5, generator)
-        if kind[b] > 0.92:
-            masked.append(b)
-            given[b] = SURE * (2 * _spoilt(truth[b], generator) - 1)
-        elif kind[b] > 0.6 * share or box[b].isnan().any():
-            points[b, 0] = _anywhere(truth[b, 0], generator) if click is None else click
-            labels[b, 0] = 1
-    previous = F.avg_pool3d(given, 2)
-    prompts = Prompts(points, labels, box, previous)
-    return _corrected(prompts, truth, given, generator, dict.fromkeys(masked, 1))
+    batch, device = truth.shape[0], truth.device
+    anywhere = _anywhere(truth, chance)
+    if clicks is None:
+        clicks = torch.full((batch, 3), torch.nan)
+    clicks = clicks.to(device)
+    placed = ~clicks.isnan().any(1)
+    share = torch.where(placed, AIMED_BOXES, boxes)
+    kinds = chance.numbers.random(batch, dtype="float32")
+    kind = torch.from_numpy(kinds).to(device)
+    loose = _loose_box(truth[:, 0] > 0.5, chance)
+    box = torch.where((kind < share)[:, None, None], loose, torch.nan)
+    masked = kind > MASKED
+    pointed = ~masked & ((kind > 0.6 * share) | box.isnan().flatten(1).any(1))
+    points = torch.zeros(batch, room, 3, device=device)
+    labels = torch.full((batch, room), -1, device=device)
+    first = torch.where(placed[:, None], clicks, anywhere)
+    points[:, 0] = torch.where(pointed[:, None], first, points[:, 0])
+    labels[:, 0] = torch.where(pointed, 1, -1)
+    given = torch.zeros_like(truth)
+    prompts = Prompts(points, labels, box, F.avg_pool3d(given, 2))
+    if not (kinds > MASKED).any():
+        return prompts
+    spoilt = SURE * (2 * _spoilt(truth, chance) - 1)
+    given = torch.where(masked[:, None, None, None, None], spoilt, given)
+    prompts = replace(prompts, previous=F.avg_pool3d(given, 2))
+    return _corrected(prompts, truth, given, chance, masked.long(), 1)
 
 
 def next_prompts(
@@ -74,7 +86,7 @@ def next_prompts(
     truth: Tensor,
     fine: Tensor,
     low: Tensor,
-    generator: torch.Generator,
+    chance: Chance,
     most: int = 1,
 ) -> Prompts:
     """Add clicks where the mask is most wrong, and feed the mask back.
@@ -91,100 +103,106 @@ def next_prompts(
         (B, 1, S/2, S/2, S/2) share of the structure, and predicted logits.
     low : Tensor
         (B, 1, S/4, S/4, S/4) predicted logits, fed back.
-    generator : torch.Generator
-        Decides everything, on the CPU.
+    chance : Chance
+        Decides everything; its fields are drawn on the device of `truth`.
     most : int
         Clicks that a sample may get at once.
     """
-    batch = truth.shape[0]
-    many = torch.rand(batch, generator=generator) < 0.4
-    counts = torch.where(many, torch.randint(1, most + 1, (batch,), generator=generator), 1)
-    labels = prompts.labels.clone()
-    for b in (torch.rand(batch, generator=generator) < 0.06).nonzero()[:, 0].tolist():
-        used = (labels[b] >= 0).nonzero()[:, 0]
-        if len(used) > 1:
-            labels[b, used[torch.randint(len(used), (1,), generator=generator)]] = -1
-            counts[b] = 0
+    batch, device = truth.shape[0], truth.device
+    many = chance.numbers.random(batch) < 0.4
+    counts = torch.from_numpy(many * chance.numbers.integers(0, most, batch) + 1).to(device)
+    back = torch.from_numpy(chance.numbers.random(batch) < 0.06).to(device)
+    used = prompts.labels >= 0
+    back = back & (used.sum(1) > 1)
+    which = (used * (chance.uniform(*used.shape) + 0.01)).argmax(1)
+    taken = F.one_hot(which, used.shape[1]).bool() & back[:, None]
+    labels = prompts.labels.masked_fill(taken, -1)
+    counts = counts.masked_fill(back, 0)
     left = replace(prompts, labels=labels, previous=low.detach().float())
-    return _corrected(left, truth, fine, generator, dict(enumerate(counts.tolist())))
+    return _corrected(left, truth, fine, chance, counts, most)
 
 
 def used_points(prompts: Prompts) -> Prompts:
     """Leave out the places for points that no sample of the batch uses; one at least stays."""
     used = (prompts.labels >= 0).any(0)
-    used[0] |= not bool(used.any())
+    used[0] |= ~used.any()
     return replace(prompts, points=prompts.points[:, used], labels=prompts.labels[:, used])
 
 
 def _corrected(
-    prompts: Prompts,
-    truth: Tensor,
-    fine: Tensor,
-    generator: torch.Generator,
-    counts: dict[int, int],
+    prompts: Prompts, truth: Tensor, fine: Tensor, chance: Chance, counts: Tensor, most: int
 ) -> Prompts:
-    """Add so many clicks to the samples named, each in an error of its own, while there is room."""
+    """Add clicks, each in an error of its own, while there is room: `counts` (B,) of them."""
     wanted, got = truth > 0.5, fine > 0
     depths = torch.maximum(_depth(wanted & ~got), _depth(got & ~wanted))
     size = truth.shape[-1]
+    choice = depths * (0.6 + 0.4 * chance.uniform(*depths.shape))
     points, labels = prompts.points.clone(), prompts.labels.clone()
-    for b, count in counts.items():
-        noise = torch.rand(depths[b, 0].shape, generator=generator)
-        choice = depths[b, 0] * (0.6 + 0.4 * noise)
-        for place in (labels[b] < 0).nonzero()[:count, 0].tolist():
-            best = choice.argmax()
-            if choice.flatten()[best] <= 0:
-                break
-            points[b, place] = _cell_centre(best, size, generator)
-            labels[b, place] = int(wanted[b].flatten()[best])
-            _clear_around(choice, best, size)
+    for number in range(most):
+        depth, cell = choice.flatten(1).max(1)
+        free = labels < 0
+        due = (counts > number) & (depth > 0) & free.any(1)
+        here = F.one_hot(free.int().argmax(1), free.shape[1]).bool() & due[:, None]
+        told = wanted.flatten(1).gather(1, cell[:, None])
+        points = torch.where(here[..., None], _cell_centre(cell, size, chance)[:, None], points)
+        labels = torch.where(here, told.long(), labels)
+        if number + 1 < most:
+            choice = choice * ~_around(cell, size)
     return replace(prompts, points=points, labels=labels)
 
 
-def _clear_around(choice: Tensor, flat: Tensor, size: int) -> None:
-    """Let no further click fall within an eighth of the crop of a cell."""
-    reach = max(1, size // 8)
-    cell = (flat // size**2, flat // size % size, flat % size)
-    choice[tuple(slice(max(0, int(c) - reach), int(c) + reach + 1) for c in cell)] = 0
+def _around(flat: Tensor, size: int) -> Tensor:
+    """Mark what lies within an eighth of the crop of cells (B,); gives (B, 1, D, H, W)."""
+    reach, at = max(1, size // 8), torch.arange(size, device=flat.device)
+    x, y, z = ((at - cell[:, None]).abs() <= reach for cell in _index(flat, size))
+    return (x[:, :, None, None] & y[:, None, :, None] & z[:, None, None, :])[:, None]
 
 
-def _cell_centre(flat: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Give a crop index (3,) inside the flat cell number on a grid of cells of two voxels."""
-    cell = torch.stack([flat // size**2, flat // size % size, flat % size]).float()
-    return 2 * cell + torch.randint(0, 2, (3,), generator=generator)
+def _index(flat: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    return flat // size**2, flat // size % size, flat % size
 
 
-def _anywhere(truth: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a point inside the structure, the rim less often than the middle."""
-    weight = F.avg_pool3d(truth[None, None], 3, stride=1, padding=1)[0, 0] ** 2 * (truth > 0.5)
-    flat = weight.flatten() + 1e-9 * truth.flatten()
-    if flat.sum() <= 0:
-        flat = torch.ones_like(flat)
-    return _cell_centre(
-        torch.multinomial(flat, 1, generator=generator)[0], truth.shape[-1], generator
-    )
+def _cell_centre(flat: Tensor, size: int, chance: Chance) -> Tensor:
+    """Give crop indices (B, 3) inside flat cell numbers (B,) on a grid of cells of two voxels."""
+    corner = 2 * torch.stack(_index(flat, size), -1)
+    return corner.float() + (2 * chance.uniform(len(flat), 3)).floor()
 
 
-def _loose_box(mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Give the structure's box (2, 3) in crop indices, tight or loose.
+def _anywhere(truth: Tensor, chance: Chance) -> Tensor:
+    """Draw points (B, 3) inside the structures, on the rim less often than in the middle."""
+    weight = F.avg_pool3d(truth, 3, stride=1, padding=1) ** 2 * (truth > 0.5)
+    flat = weight.flatten(1) + 1e-9 * truth.flatten(1) + 1e-20
+    # The largest of exponential races: a draw in proportion to the weights.
+    race = -(chance.uniform(*flat.shape) + 1e-12).log() / flat
+    return _cell_centre(race.argmin(1), truth.shape[-1], chance)
 
-    Each face moves inwards by up to a twentieth of the side, or outwards by up to a fifth.
+
+def _loose_box(mask: Tensor, chance: Chance) -> Tensor:
+    """Give the boxes (B, 2, 3) of structures (B, D, H, W) in crop indices, tight or loose.
+
+    Each face moves inwards by up to a twentieth of the side, or outwards by up to a fifth. NaN
+    where there is nothing.
     """
-    where = mask.nonzero()
-    if not len(where):
-        return torch.full((2, 3), torch.nan)
-    low, high = where.amin(0) * 2.0, where.amax(0) * 2.0 + 1
-    side = (high - low + 1) * 0.2 * torch.rand(1, generator=generator)
-    low = low - side * (1.25 * torch.rand(3, generator=generator) - 0.25)
-    high = high + side * (1.25 * torch.rand(3, generator=generator) - 0.25)
-    return torch.stack([torch.minimum(low, high - 1), high])
+    batch, size = mask.shape[:2]
+    at = torch.arange(size, device=mask.device)
+    lows, highs = [], []
+    for others in ((2, 3), (1, 3), (1, 2)):
+        line = mask.any(others[1]).any(others[0])
+        lows.append(torch.where(line, at, size).amin(1))
+        highs.append(torch.where(line, at, -1).amax(1))
+    low, high = 2.0 * torch.stack(lows, 1), 2.0 * torch.stack(highs, 1) + 1
+    side = (high - low + 1) * 0.2 * chance.uniform(batch, 1)
+    moved = low - side * (1.25 * chance.uniform(batch, 3) - 0.25)
+    high = high + side * (1.25 * chance.uniform(batch, 3) - 0.25)
+    box = torch.stack([torch.minimum(moved, high - 1), high], 1)
+    return torch.where((low < size * 2)[:, None], box, torch.nan)
 
 
-def _spoilt(truth: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift a mask (1, D, H, W) by a few cells, and grow or shrink it."""
-    shift = torch.randint(-2, 3, (3,), generator=generator).tolist()
-    moved = torch.roll(truth, shift, (1, 2, 3))
-    change = int(torch.randint(3, (1,), generator=generator))
+def _spoilt(truth: Tensor, chance: Chance) -> Tensor:
+    """Shift masks (B, 1, D, H, W) by a few cells, all alike, and grow or shrink some of them."""
+    rng = chance.numbers
+    moved = torch.roll(truth, [int(n) for n in rng.integers(-2, 3, 3)], (2, 3, 4))
+    change = int(rng.integers(3))
     if change == 0:
         return moved
     sign = 1 if change == 1 else -1

@@ -25,7 +25,7 @@ class Phase:
         Steps of interaction a crop.
     most : int
         Clicks that a crop may get in one step after the first.
-    aimed, regrouped, large, boxed : float
+    aimed, regrouped, large, boxed, bent : float
         How samples are chosen; see `Choice`.
     boxes : float
         Share of the samples that begin with a box, where they aren't aimed at a first click;
@@ -47,6 +47,7 @@ class Phase:
     regrouped: float = 0.0
     large: float = 0.0
     boxed: float = 0.0
+    bent: float = 0.0
     boxes: float = 0.25
     cues: bool = True
     rate: float | None = None

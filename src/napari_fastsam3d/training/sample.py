@@ -5,8 +5,9 @@ from functools import reduce
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy import ndimage
+from torch import Tensor
 
 from napari_fastsam3d.evaluation.data_folder import (
     Case,
@@ -16,11 +17,13 @@ from napari_fastsam3d.evaluation.data_folder import (
     labelled_cases,
 )
 from napari_fastsam3d.geometry import Box, Crop
-from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
+from napari_fastsam3d.model.normalisation import Inside, tensor_foreground_contrast
 from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
 from napari_fastsam3d.session.crop_policy import CropPolicy
-from napari_fastsam3d.training import augmentation, shapes
+from napari_fastsam3d.training import shapes
+from napari_fastsam3d.training.augmentation import Bending, View, degrade, flip
 from napari_fastsam3d.training.cases import LabelledVolume, Structure, load_case
+from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.families import relatives
 
 SMALLEST = 120
@@ -42,17 +45,17 @@ class Sample:
 
     Attributes
     ----------
-    image : ndarray of float32
-        (S, S, S), canonical RAS axis order, normalised.
-    target : ndarray of bool
-        (S, S, S), the structure.
+    image : Tensor
+        (S, S, S) float32, canonical RAS axis order, normalised; on the sampler's device.
+    target : Tensor
+        (S, S, S) bool, the structure; on the sampler's device.
     click : ndarray of float32
         (3,) crop index of the voxel that the crop lies around as at a first click, inside the
         structure; NaN where it lies otherwise.
     """
 
-    image: NDArray[np.float32]
-    target: NDArray[np.bool_]
+    image: Tensor
+    target: Tensor
     click: NDArray[np.float32]
 
 
@@ -73,12 +76,15 @@ class Choice:
         often than the many small parts of a scan.
     boxed : float
         Share of the crops that aren't aimed that lie where the crop policy has them at a box.
+    bent : float
+        Share of the scans whose shape is changed a little; label maps always are.
     """
 
     aimed: float = 0.0
     regrouped: float = 0.0
     large: float = 0.0
     boxed: float = 0.0
+    bent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,25 +101,32 @@ class Sampler:
         Of the run.
     names : dict of str to dict
         What the values of each set's label files are called, where that is known.
+    device : str
+        Where scans are kept and samples are made. Random fields are others on a GPU than on a CPU.
     """
 
     sources: tuple[tuple[str, float], ...]
     cases: dict[str, list[Case]]
     seed: int
     names: dict[str, dict[int, str]] = field(default_factory=dict)
+    device: str = "cpu"
 
     @classmethod
-    def of_folder(cls, folder: Path, sources: dict[str, float], seed: int) -> "Sampler":
+    def of_folder(
+        cls, folder: Path, sources: dict[str, float], seed: int, device: str = "cpu"
+    ) -> "Sampler":
         """Take the `train` part of a data folder, and its label maps."""
         cases = by_set(labelled_cases(folder, "train") + label_map_cases(folder))
         used = {name: share for name, share in sources.items() if name == "shapes" or name in cases}
         names = {name: label_names(folder, name) for name in used}
-        return cls(tuple(used.items()), cases, seed, names)
+        return cls(tuple(used.items()), cases, seed, names, device)
 
     def draw(self, number: int, size: int, choice: Choice | None = None) -> Sample:
         """Draw sample `number` as a crop of size^3 voxels."""
         choice = choice or Choice()
-        rng = np.random.default_rng((self.seed, number))
+        device = torch.device(self.device)
+        chance = Chance.seeded((self.seed, number), device)
+        rng = chance.numbers
         names = [name for name, _ in self.sources]
         shares = np.array([share for _, share in self.sources])
         source = names[rng.choice(len(names), p=shares / shares.sum())]
@@ -121,25 +134,23 @@ class Sampler:
             if source == "shapes":
                 break
             case = self.cases[source][rng.integers(len(self.cases[source]))]
-            names = self.names.get(source, {})
-            sample = _sample_of_case(load_case(case), size, rng, choice, names)
+            loaded = load_case(case, device)
+            sample = _sample_of_case(loaded, size, chance, choice, self.names.get(source, {}))
             if sample is not None:
                 return sample
-        return _finish(*shapes.random_shapes(size, rng), _NOWHERE, rng)
+        image, target = shapes.random_shapes(size, chance)
+        return _finish(_cut(image, target, chance), chance)
 
 
 def _sample_of_case(
-    loaded: LabelledVolume,
-    size: int,
-    rng: np.random.Generator,
-    choice: Choice,
-    names: dict[int, str],
+    loaded: LabelledVolume, size: int, chance: Chance, choice: Choice, names: dict[int, str]
 ) -> Sample | None:
     if not loaded.structures:
         return None
-    regrouped = _happens(choice.regrouped, rng)
-    aimed = _happens(choice.aimed, rng)
-    large = aimed and _happens(choice.large, rng)
+    rng = chance.numbers
+    regrouped = chance.happens(choice.regrouped)
+    aimed = chance.happens(choice.aimed)
+    large = aimed and chance.happens(choice.large)
     if regrouped:
         structure, others = _family(loaded, names, rng)
     else:
@@ -147,30 +158,68 @@ def _sample_of_case(
     anchor = structure.seeds[rng.integers(len(structure.seeds))]
     if aimed:
         crop = _aim(loaded, anchor, size, rng)
-    elif _happens(choice.boxed, rng):
+    elif chance.happens(choice.boxed):
         crop = _frame(loaded, (structure, *others), size, rng)
     else:
         crop = _place(loaded, structure, anchor, size, rng)
     point = crop.to_crop(anchor)
-    target = crop.extract(_mask(loaded.labels, (structure, *others), crop), fill=0.0) >= 0.5
+    click = point if aimed else _NOWHERE
+    image, target = _seen(loaded, crop, (structure, *others), click, chance, choice.bent)
     if regrouped and not others:
         target = _piece(target, point)
-    smallest = AIMED_SMALLEST if aimed else SMALLEST
-    click = point if aimed else _NOWHERE
-    if target.sum() < smallest:
+    if int(target.sum()) < (AIMED_SMALLEST if aimed else SMALLEST):
         return None
-    if loaded.has_image:
-        return _finish(crop.extract(loaded.volume.voxels), crop.inside, target, click, rng)
-    labels = _extract_labels(crop, loaded.labels)
-    labels, target = augmentation.deform(labels, target, rng)
-    if target.sum() < smallest:
-        return None
-    return _finish(shapes.paint(labels, rng), crop.inside, target, click, rng)
+    return _finish(View(image, target, crop.inside, click), chance)
 
 
-def _happens(share: float, rng: np.random.Generator) -> bool:
-    """Draw only where there is a choice, so that runs that knew none of it stay as they were."""
-    return share > 0 and rng.random() < share
+def _cut(image: Tensor, target: Tensor, chance: Chance) -> View:
+    """Let a made volume end somewhere, as scans do, now and then."""
+    size = image.shape[0]
+    planes = [np.ones(size, bool) for _ in range(3)]
+    for axis in range(3):
+        if chance.happens(0.15):
+            low, high = sorted(int(n) for n in chance.numbers.integers(0, size + 1, 2))
+            if high - low >= size // 3 and target.narrow(axis, low, high - low).sum() >= SMALLEST:
+                planes[axis][:low] = planes[axis][high:] = False
+    inside = (planes[0], planes[1], planes[2])
+    image, kept = _blanked(image, inside, image.min()), _blanked(target, inside, False)
+    return View(image, kept, inside, _NOWHERE)
+
+
+def _blanked(field: Tensor, inside: Inside, value: Tensor | bool | float) -> Tensor:
+    """Put a value, in place, where the planes of a field lie outside the volume."""
+    for axis, planes in enumerate(inside):
+        if not planes.all():
+            outside = torch.from_numpy(np.flatnonzero(~planes)).to(field.device)
+            field.index_fill_(axis, outside, value)
+    return field
+
+
+def _seen(
+    loaded: LabelledVolume,
+    crop: Crop,
+    structures: tuple[Structure, ...],
+    click: NDArray[np.float64],
+    chance: Chance,
+    bent: float,
+) -> tuple[Tensor, Tensor]:
+    """Give the image and the mask of structures in a crop, whose shape may have been changed.
+
+    The voxel `click` stays in its place.
+    """
+    if loaded.image is None:
+        bending = Bending.drawn(crop.inside, click, 1.0, chance)
+        labels = bending.bend_labels(loaded.nearest_labels(crop))
+        target = torch.stack([labels == s.value for s in structures]).any(0)
+        image = shapes.paint(labels, chance)
+        return _blanked(image, crop.inside, image.min()), target
+    image, occupancy = loaded.intensities(crop), loaded.occupancy(crop, structures)
+    if chance.happens(bent):
+        strength = float(chance.numbers.uniform(0.3, 1.0))
+        bending = Bending.drawn(crop.inside, click, strength, chance)
+        image = _blanked(bending.bend(image), crop.inside, image.min())
+        occupancy = _blanked(bending.bend(occupancy), crop.inside, 0.0)
+    return image, occupancy >= 0.5
 
 
 def _choose(
@@ -197,23 +246,13 @@ def _family(
     return first, tuple(s for s in loaded.structures if s.value in values)
 
 
-def _piece(target: NDArray[np.bool_], point: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _piece(target: Tensor, point: NDArray[np.float64]) -> Tensor:
     """Keep the piece of a target that holds a crop index; none where it lies outside."""
     if not _holds(target, point):
-        return np.zeros_like(target)
-    pieces: NDArray[np.int32] = np.empty(target.shape, np.int32)
-    ndimage.label(target, output=pieces)
-    return pieces == pieces[tuple(np.rint(point).astype(int))]
-
-
-def _mask(
-    labels: NDArray[np.int16], structures: tuple[Structure, ...], crop: Crop
-) -> NDArray[np.bool_]:
-    """Mark structures, only where the crop will look."""
-    mask = np.zeros(labels.shape, bool)
-    here = crop.box.padded(8).clipped(labels.shape).slices
-    mask[here] = np.isin(labels[here], [s.value for s in structures])
-    return mask
+        return torch.zeros_like(target)
+    i, j, k = np.rint(point).astype(int)
+    parts, _ = shapes.pieces(target)
+    return parts == parts[i, j, k]
 
 
 def _place(
@@ -233,7 +272,7 @@ def _place(
     spacing = float(np.clip(structure.extent / (fraction * size), 0.4, 4.5))
     spacing = max(spacing, 0.3 * float(voxel.min()))
     offset = rng.uniform(-1, 1, 3) * (0.3 * size * spacing / voxel) * (rng.random() < 0.6)
-    centre = np.clip(anchor + offset, 0, np.array(loaded.labels.shape) - 1)
+    centre = np.clip(anchor + offset, 0, np.array(loaded.volume.shape) - 1)
     return Crop.around(loaded.volume, [float(c) for c in centre], spacing=spacing, size=size)
 
 
@@ -263,42 +302,21 @@ def _frame(
     return policy.around_box(reduce(Box.union, (s.box for s in structures)))
 
 
-def _extract_labels(crop: Crop, labels: NDArray[np.integer]) -> NDArray[np.int16]:
-    """Take the label of the nearest source voxel at every crop voxel; 0 outside the volume."""
-    view = crop.orientation.view(labels)
-    axes = np.eye(3)
-    nearest: list[NDArray[np.intp]] = []
-    for axis in range(3):
-        line = np.arange(crop.size)[:, None] * axes[axis]
-        canonical = crop.orientation.to_target(crop.to_source(line))[:, axis]
-        nearest.append(np.clip(np.rint(canonical), 0, view.shape[axis] - 1).astype(np.intp))
-    out = view[np.ix_(*nearest)].astype(np.int16)
-    for axis, planes in enumerate(crop.inside):
-        out[(slice(None),) * axis + (~planes,)] = 0
-    return out
-
-
-def _finish(
-    image: NDArray[np.float32],
-    inside: Inside,
-    target: NDArray[np.bool_],
-    click: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> Sample:
-    image = augmentation.degrade(image, rng)
-    image, target, inside, click = augmentation.flip(image, target, inside, click, rng)
-    if not _holds(target, click):
-        click = _NOWHERE
+def _finish(view: View, chance: Chance) -> Sample:
+    degraded = degrade(view.image, chance)
+    view = flip(View(degraded, view.target, view.inside, view.click), chance)
+    click = view.click if _holds(view.target, view.click) else _NOWHERE
     return Sample(
-        np.ascontiguousarray(foreground_contrast(np.ascontiguousarray(image), inside), np.float32),
-        np.ascontiguousarray(target),
+        tensor_foreground_contrast(view.image, view.inside).contiguous(),
+        view.target.contiguous(),
         click.astype(np.float32),
     )
 
 
-def _holds(target: NDArray[np.bool_], point: NDArray[np.float64]) -> bool:
-    """Tell whether a crop index lies in the target; the bending of a label map may move it out."""
+def _holds(target: Tensor, point: NDArray[np.float64]) -> bool:
+    """Tell whether a crop index lies in the target; bending may move it out."""
     if np.isnan(point).any():
         return False
-    at = np.rint(point).astype(int)
-    return bool((at >= 0).all() and (at < target.shape).all() and target[tuple(at)])
+    i, j, k = np.rint(point).astype(int)
+    size = target.shape[0]
+    return min(i, j, k) >= 0 and max(i, j, k) < size and bool(target[i, j, k])

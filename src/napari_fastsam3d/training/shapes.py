@@ -1,100 +1,138 @@
 """Random anatomy: volumes that never existed, so that "the thing I clicked" is learnt, not organs.
 
 The idea of painting label maps with random intensities is that of Billot et al. 2023 (SynthSeg).
+Everything is drawn where the fields of the chance are: on a GPU, if there is one.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
 
-from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.training.augmentation import blur, smooth_noise
+from napari_fastsam3d.training.chance import Chance
 
-Array = NDArray[np.float32]
+SMALLEST = 120
+"""Voxels that a structure needs to be asked for."""
+
+ALIKE = 0.35
+"""Share of the volumes in which most structures are painted nearly alike, as soft tissues are."""
 
 
-def paint(labels: NDArray[np.integer], rng: np.random.Generator) -> Array:
+def paint(labels: Tensor, chance: Chance) -> Tensor:
     """Give every structure its own intensity and texture.
 
     Parameters
     ----------
-    labels : ndarray of integer
-        (S, S, S) structure numbers.
+    labels : Tensor
+        (S, S, S) integer structure numbers from 0.
+    chance : Chance
 
     Returns
     -------
-    ndarray of float32
-        (S, S, S) intensities, blurred as by a scanner.
+    Tensor
+        (S, S, S) float32 intensities, blurred as by a scanner.
     """
-    values, inverse = np.unique(labels, return_inverse=True)
-    inverse = inverse.reshape(labels.shape)
-    means = rng.uniform(0, 1, len(values)).astype(np.float32)
-    spread = rng.uniform(0.0, 0.06, len(values)).astype(np.float32)
-    if rng.random() < 0.6:
-        means[0] = 0.0 if rng.random() < 0.7 else rng.uniform(0, 0.15)
-    image = means[inverse]
-    fine = rng.standard_normal(labels.shape, dtype=np.float32)
-    coarse = smooth_noise((1, *labels.shape), int(rng.integers(6, 16)), rng)[0]
-    image += spread[inverse] * (0.6 * fine + coarse)
+    rng = chance.numbers
+    count = int(labels.max()) + 1
+    means = rng.uniform(0, 1, count)
+    spread = rng.uniform(0.0, 0.06, count)
+    if chance.happens(ALIKE):
+        soft = rng.random(count) < 0.8
+        means[soft] = rng.uniform(0.3, 0.7) + rng.uniform(-0.1, 0.1, int(soft.sum()))
+        spread *= 0.5
+    if chance.happens(0.6):
+        means[0] = 0.0 if chance.happens(0.7) else rng.uniform(0, 0.15)
+    table = torch.from_numpy(np.stack([means, spread]).astype(np.float32)).to(labels.device)
+    mean, noise = table[:, labels.long()]
+    coarse = smooth_noise((1, *labels.shape), int(rng.integers(6, 16)), chance)[0]
+    image = mean + noise * (0.6 * chance.normal(*labels.shape) + coarse)
     return blur(image, float(rng.uniform(0.3, 1.1)))
 
 
-def random_shapes(size: int, rng: np.random.Generator) -> tuple[Array, Inside, NDArray[np.bool_]]:
+def random_shapes(size: int, chance: Chance) -> tuple[Tensor, Tensor]:
     """Make a volume of touching regions, blobs, tubes, shells and lesions, and choose one of them.
 
     Parameters
     ----------
     size : int
         Edge in voxels.
+    chance : Chance
 
     Returns
     -------
-    image : ndarray of float32
-        (size, size, size).
-    inside : tuple of ndarray of bool
-        All true: a made volume has no outside.
-    target : ndarray of bool
-        (size, size, size), one connected structure.
+    image : Tensor
+        (size, size, size) float32.
+    target : Tensor
+        (size, size, size) bool, mostly one connected structure.
     """
-    labels = _regions(size, rng)
-    for _ in range(int(rng.integers(2, 7))):
+    rng = chance.numbers
+    regions = int(rng.integers(3, 9))
+    labels = smooth_noise((regions, size, size, size), int(rng.integers(3, 8)), chance).argmax(0)
+    shapes = int(rng.integers(2, 7))
+    for number in range(shapes):
         kind = (_blob, _tube, _shell, _lesions)[rng.choice(4, p=(0.45, 0.25, 0.15, 0.15))]
-        shape = kind(size, rng)
-        labels[shape] = labels.max() + 1
-    whole = np.ones(size, bool)
-    return paint(labels, rng), (whole, whole, whole), _choose(labels, rng)
+        labels.masked_fill_(kind(size, chance), regions + number)
+    if chance.happens(0.4):  # a body with air around it
+        labels.masked_fill_(_distance(size, chance) > float(rng.uniform(0.4, 0.7)), 0)
+    return paint(labels, chance), _choose(labels, regions + shapes, chance)
 
 
-def _choose(labels: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.bool_]:
-    values, counts = np.unique(labels, return_counts=True)
-    usable = values[(counts > 120) & (counts < 0.4 * labels.size)]
-    value = rng.choice(usable if usable.size else values)
-    if rng.random() < 0.15:  # all lesions together, as they are often labelled
-        return labels == value
-    parts = np.zeros(labels.shape, np.int32)
-    ndimage.label(labels == value, output=parts)
+def _choose(labels: Tensor, count: int, chance: Chance) -> Tensor:
+    rng = chance.numbers
+    sizes = torch.bincount(labels.flatten(), minlength=count).cpu().numpy()
+    usable = np.flatnonzero((sizes > SMALLEST) & (sizes < 0.4 * labels.numel()))
+    value = int(rng.choice(usable if usable.size else np.flatnonzero(sizes)))
+    target = labels == value
+    if chance.happens(0.15):  # all lesions together, as they are often labelled
+        return target
+    parts, sizes = pieces(target)
+    share = sizes / sizes.sum()
+    part = int(sizes.argmax()) if chance.happens(0.7) else int(rng.choice(len(sizes), p=share))
+    return parts == part
+
+
+def pieces(mask: Tensor) -> tuple[Tensor, NDArray[np.int64]]:
+    """Tell the connected pieces of a mask apart by numbers.
+
+    Parameters
+    ----------
+    mask : Tensor
+        (S, S, S) bool.
+
+    Returns
+    -------
+    parts : Tensor
+        (S, S, S) int32, 0 outside, pieces from 1.
+    sizes : ndarray
+        Voxels of each piece; 0 for number 0.
+    """
+    parts: NDArray[np.int32] = np.empty(mask.shape, np.int32)
+    ndimage.label(mask.cpu().numpy(), output=parts)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    return parts == (
-        sizes.argmax() if rng.random() < 0.7 else rng.choice(len(sizes), p=sizes / sizes.sum())
-    )
+    return torch.from_numpy(parts).to(mask.device), sizes
 
 
-def _regions(size: int, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Fill the volume with smooth touching regions: where which noise is largest."""
-    channels, cells = int(rng.integers(3, 9)), int(rng.integers(3, 8))
-    return smooth_noise((channels, size, size, size), cells, rng).argmax(0).astype(np.int16)
+def _line(size: int, axis: int, centre: float, device: torch.device) -> Tensor:
+    """Give the distances along an axis from a place, ready to be broadcast."""
+    at = torch.arange(size, device=device, dtype=torch.float32) - centre
+    return at.reshape([-1 if a == axis else 1 for a in range(3)])
 
 
-def _distance(size: int, rng: np.random.Generator) -> Array:
+def _distance(size: int, chance: Chance) -> Tensor:
     """Give a deformed, anisotropic distance from a random centre, in edges of the volume."""
-    axes = [np.linspace(-0.5, 0.5, size, dtype=np.float32) - c for c in rng.uniform(-0.35, 0.35, 3)]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"))
-    grid = np.tensordot(_rotation(rng), grid, axes=1).astype(np.float32)
-    stretch = np.exp(rng.uniform(-0.6, 0.6, 3)).astype(np.float32)
-    radius = np.sqrt(((grid * stretch[:, None, None, None]) ** 2).sum(0))
-    wobble = smooth_noise((1, size, size, size), int(rng.integers(4, 9)), rng)[0]
-    return radius * (1 + np.float32(rng.uniform(0.05, 0.3)) * wobble)
+    rng = chance.numbers
+    centre = (rng.uniform(-0.35, 0.35, 3) + 0.5) * (size - 1)
+    turn = _rotation(rng) * np.exp(rng.uniform(-0.6, 0.6, 3))[:, None] / (size - 1)
+    x, y, z = (_line(size, a, float(centre[a]), chance.device) for a in range(3))
+    square = torch.zeros((size,) * 3, device=chance.device)
+    for a, b, c in turn:
+        square += (float(a) * x + float(b) * y + float(c) * z) ** 2
+    wobble = smooth_noise((1, size, size, size), int(rng.integers(4, 9)), chance)[0]
+    return square.sqrt_() * (1 + float(rng.uniform(0.05, 0.3)) * wobble)
 
 
 def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -102,53 +140,51 @@ def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
     return q * np.sign(np.diag(r))
 
 
-def _blob(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    return _distance(size, rng) < np.exp(rng.uniform(np.log(0.06), np.log(0.35)))
+def _blob(size: int, chance: Chance) -> Tensor:
+    radius = float(np.exp(chance.numbers.uniform(np.log(0.06), np.log(0.45))))
+    return _distance(size, chance) < radius
 
 
-def _shell(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    distance = _distance(size, rng)
-    radius = rng.uniform(0.15, 0.35)
-    return (distance < radius) & (distance > radius - rng.uniform(0.02, 0.06))
+def _shell(size: int, chance: Chance) -> Tensor:
+    distance = _distance(size, chance)
+    radius, thickness = chance.numbers.uniform(0.15, 0.35), chance.numbers.uniform(0.02, 0.06)
+    return (distance < float(radius)) & (distance > float(radius - thickness))
 
 
-def _tube(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw a bent tube: the distance to a smooth curve sampled densely."""
+def _tube(size: int, chance: Chance) -> Tensor:
+    """Draw a bent tube: the distance to a smooth curve sampled densely.
+
+    The distance is computed on a grid of half the size; it is smooth enough to be interpolated.
+    """
+    rng = chance.numbers
     knots = np.cumsum(rng.normal(0, 0.16, (5, 3)), axis=0) + rng.uniform(0.2, 0.8, 3)
     curve = np.asarray(ndimage.zoom(knots, (24, 1), order=3)) * size
-    seeds = np.rint(curve).astype(int)
-    seeds = seeds[((seeds >= 0) & (seeds < size)).all(1)]
+    near = curve[((curve >= -8) & (curve < size + 8)).all(1)]
     radius = max(1.2, size * float(np.exp(rng.uniform(np.log(0.015), np.log(0.07)))))
-    tube = np.zeros((size, size, size), bool)
-    ball = _ball(radius)
-    for seed in np.unique(seeds, axis=0):
-        _stamp(tube, ball, seed)
-    return tube
+    half = size // 2
+    least = torch.full((half,) * 3, torch.inf, device=chance.device)
+    for point in near:
+        x, y, z = (_line(half, a, float(point[a] - 0.5) / 2, chance.device) ** 2 for a in range(3))
+        torch.minimum(least, x + y + z, out=least)
+    distance = 2 * least.sqrt_()
+    fine = F.interpolate(distance[None, None], scale_factor=2, mode="trilinear")[0, 0]
+    return fine <= radius
 
 
-def _lesions(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _lesions(size: int, chance: Chance) -> Tensor:
     """Scatter small balls around a place, some of them touching."""
-    lesions = np.zeros((size, size, size), bool)
+    rng = chance.numbers
+    lesions = torch.zeros((size,) * 3, dtype=torch.bool, device=chance.device)
     centre, spread = rng.uniform(0.25, 0.75, 3) * size, size * rng.uniform(0.05, 0.3)
     for _ in range(int(rng.integers(1, 13))):
         place = np.clip(np.rint(rng.normal(centre, spread)), 0, size - 1).astype(int)
-        _stamp(lesions, _ball(float(rng.uniform(1.5, 5.0))), place)
+        radius = float(rng.uniform(1.5, 5.0))
+        low = np.maximum(place - int(np.ceil(radius)), 0)
+        high = np.minimum(place + int(np.ceil(radius)) + 1, size)
+        x, y, z = (
+            _line(int(b - a), axis, float(p - a), chance.device) ** 2
+            for axis, (a, b, p) in enumerate(zip(low, high, place, strict=True))
+        )
+        here = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        lesions[here] |= x + y + z <= radius**2
     return lesions
-
-
-def _ball(radius: float) -> NDArray[np.bool_]:
-    reach = int(np.ceil(radius))
-    axes = np.arange(-reach, reach + 1)
-    x, y, z = np.meshgrid(axes, axes, axes, indexing="ij")
-    return x**2 + y**2 + z**2 <= radius**2
-
-
-def _stamp(volume: NDArray[np.bool_], ball: NDArray[np.bool_], centre: NDArray[np.intp]) -> None:
-    reach = ball.shape[0] // 2
-    low = np.maximum(centre - reach, 0)
-    high = np.minimum(centre + reach + 1, volume.shape)
-    here = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    there = tuple(
-        slice(a - c + reach, b - c + reach) for a, b, c in zip(low, high, centre, strict=True)
-    )
-    volume[here] |= ball[there]

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import save_pyramid
 from napari_fastsam3d.model.pyramid import PyramidNetwork
+from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.log_picture import draw_log
 from napari_fastsam3d.training.loss import intersection_over_union, step_loss
@@ -44,11 +45,14 @@ class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         phase = self.phase
         before = self.first + step * phase.batch * self.ranks.world
         start = before + self.ranks.rank * phase.batch
-        choice = Choice(phase.aimed, phase.regrouped, phase.large, phase.boxed)
+        choice = Choice(phase.aimed, phase.regrouped, phase.large, phase.boxed, phase.bent)
         samples = [self.sampler.draw(start + i, phase.crop, choice) for i in range(phase.batch)]
-        images = torch.stack([torch.from_numpy(s.image) for s in samples])[:, None]
-        targets = torch.stack([torch.from_numpy(s.target) for s in samples])[:, None]
-        return images, targets, torch.stack([torch.from_numpy(s.click) for s in samples])
+        images = torch.stack([s.image for s in samples])[:, None]
+        if images.is_cuda:  # half of the way back and forth between the processes' memories
+            images = images.half()
+        targets = torch.stack([s.target for s in samples])[:, None]
+        clicks = torch.stack([torch.from_numpy(s.click) for s in samples])
+        return images.cpu(), targets.cpu(), clicks
 
 
 def batches(
@@ -58,6 +62,7 @@ def batches(
 
     The samples are the same, in the same order, however many processes, `workers`, make them.
     """
+    gpu = torch.device(sampler.device).type == "cuda"
     first_sample, first_step = 0, 0
     for phase in recipe.phases:
         skipped = min(max(step - first_step, 0), phase.steps)
@@ -67,7 +72,10 @@ def batches(
                 batch_size=None,
                 sampler=range(skipped, phase.steps),
                 num_workers=workers,
-                prefetch_factor=6,
+                prefetch_factor=6 if workers else None,
+                # A process that has used a GPU can't be forked.
+                multiprocessing_context="spawn" if gpu and workers else None,
+                pin_memory=gpu,
             )
             for images, targets, clicks in loader:
                 yield phase, images, targets, clicks
@@ -137,7 +145,9 @@ class Trainer:
             self.recipe, self.sampler, self.step, self.ranks, self.workers
         ):
             started = time.perf_counter()
-            entry = self._train_step(phase, images.to(self.device), targets.to(self.device), clicks)
+            images = images.to(self.device, torch.float32, non_blocking=True)
+            targets = targets.to(self.device, non_blocking=True)
+            entry = self._train_step(phase, images, targets, clicks)
             self.step += 1
             entry["seconds"] = time.perf_counter() - started
             self._log(entry)
@@ -168,7 +178,7 @@ class Trainer:
         self, phase: Phase, images: Tensor, targets: Tensor, clicks: Tensor
     ) -> dict[str, Any]:
         number = self.step * self.ranks.world + self.ranks.rank
-        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + number)
+        chance = Chance.seeded(self.recipe.seed * 1_000_003 + number, self.device)
         rate = learning_rate(self.recipe, self.step)
         if self.step and self.step == self.recipe.cycle_at(self.step).start:
             self.network.load_state_dict(self.average.state_dict())
@@ -176,7 +186,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.decoder.cues = phase.cues
-        losses, ious = self._interact(phase, images, targets, clicks, generator)
+        losses, ious = self._interact(phase, images, targets, clicks, chance)
         loss = torch.stack(losses).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -192,7 +202,7 @@ class Trainer:
             "step": self.step,
             "crop": phase.crop,
             "loss": loss.item(),
-            "iou": ious,
+            "iou": torch.stack(ious).tolist(),
             "rate": rate,
             "norm": norm.item(),
         }
@@ -203,22 +213,22 @@ class Trainer:
         images: Tensor,
         targets: Tensor,
         clicks: Tensor,
-        generator: torch.Generator,
-    ) -> tuple[list[Tensor], list[float]]:
+        chance: Chance,
+    ) -> tuple[list[Tensor], list[Tensor]]:
         truth = F.avg_pool3d(targets.float(), 2)
         losses: list[Tensor] = []
-        ious: list[float] = []
+        ious: list[Tensor] = []
         with torch.autocast(self.device.type, torch.bfloat16):
             pyramid = self.network.encoder(images)
             room = 1 + (phase.clicks - 1) * phase.most
-            prompts = first_prompts(truth, room, generator, clicks, phase.boxes)
+            prompts = first_prompts(truth, room, chance, clicks, phase.boxes)
             for click in range(phase.clicks):
                 masks = self.network.decoder(pyramid, used_points(prompts))
                 losses.append(step_loss(masks, truth))
-                ious.append(float(intersection_over_union(masks.fine, truth).mean()))
+                ious.append(intersection_over_union(masks.fine.detach(), truth).mean())
                 if click + 1 < phase.clicks:
                     prompts = next_prompts(
-                        prompts, truth, masks.fine.detach(), masks.low, generator, phase.most
+                        prompts, truth, masks.fine.detach(), masks.low, chance, phase.most
                     )
         return losses, ious
 
