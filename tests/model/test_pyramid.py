@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from napari_fastsam3d.model.prompt_maps import (
     reach_map,
     similarity_map,
 )
+from napari_fastsam3d.model.pyramid import grown
 from napari_fastsam3d.model.pyramid_predictor import extent_agreement
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
@@ -242,3 +245,19 @@ def test_a_box_with_a_point_is_read_as_it_is(tiny_predictor):
     assert not np.array_equal(with_point.fine, alone.fine)
     assert np.allclose(alone.fine, (in_middle.fine + bare.fine) / 2, atol=1e-5)
     assert np.allclose(alone.low, (in_middle.low + bare.low) / 2, atol=1e-5)
+
+
+def test_a_grown_network_computes_the_same_and_can_learn_more(tiny_predictor):
+    network = tiny_predictor.network
+    config = replace(network.config, depth=3, blocks=(2, 1, 3))
+    larger = grown(network, config)
+    image = crop(32)
+    with torch.no_grad():
+        wanted, got = network.encoder(image), larger.encoder(image)
+    assert torch.allclose(wanted.fine, got.fine, atol=1e-5)
+    assert torch.allclose(wanted.embedding, got.embedding, atol=1e-5)
+    larger.requires_grad_(True).encoder(image).embedding.square().sum().backward()
+    assert larger.encoder.transformer[2].mlp[2].weight.grad.abs().max() > 0
+    assert larger.encoder.down_coarse[2].conv2.conv.weight.grad.abs().max() > 0
+    with pytest.raises(ValueError, match="blocks only"):
+        grown(network, replace(network.config, width=32))

@@ -106,7 +106,9 @@ def odd_case(tmp_path):
     return load_case(Case("odd", "one", tmp_path / "img.nii.gz", tmp_path / "seg.nii.gz"))
 
 
-@pytest.mark.parametrize(("centre", "spacing"), [((25.13, 20.21, 15.3), 1.5), ((3.1, 40.3, 28.2), 0.7)])
+@pytest.mark.parametrize(
+    ("centre", "spacing"), [((25.13, 20.21, 15.3), 1.5), ((3.1, 40.3, 28.2), 0.7)]
+)
 def test_crops_are_those_of_inference(odd_case, centre, spacing):
     volume = odd_case.volume
     labels = odd_case.labels.numpy()

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,6 +82,41 @@ def test_the_exported_weights_are_a_model(trainer, rng_crop):
     assert encoded.embedding.shape == (1, 16, 4, 4, 4)
 
 
+def growing(recipe):
+    first, last = recipe.phases
+    larger = replace(recipe.network, depth=3, blocks=(1, 2, 1))
+    return replace(recipe, phases=(first, replace(last, rate=1e-3, network=larger)))
+
+
+def test_a_network_grows_where_a_cycle_begins(data, recipe, tmp_path):
+    recipe = growing(recipe)
+
+    def trainer():
+        sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
+        return Trainer(recipe, sampler, tmp_path / "run")
+
+    while (run := trainer()).step < recipe.steps:
+        assert len(run.network.encoder.transformer) == (1 if run.step <= 4 else 3)
+        run.run(silent, until=time.monotonic())
+    assert run.average.config == recipe.phases[1].network
+
+
+def test_a_run_begins_its_last_cycle_with_weights_from_elsewhere(data, recipe, tmp_path, trainer):
+    weights = trainer("first").export()
+    recipe = growing(recipe)
+    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
+    run = Trainer(recipe, sampler, tmp_path / "run", weights=weights)
+    assert run.step == 4
+    given = state(trainer("first"))
+    assert all(torch.equal(v, given[k].half().float()) for k, v in state(run).items())
+    run.run(silent)
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4, 5]
+    again = Trainer(recipe, sampler, tmp_path / "run", weights=weights)
+    assert again.step == recipe.steps
+    assert len((run.folder / "log.jsonl").read_text().splitlines()) == 2
+
+
 def test_the_log_is_drawn(trainer):
     pytest.importorskip("matplotlib", reason="matplotlib is part of the train extra")
     run = trainer("run")
@@ -90,8 +126,6 @@ def test_the_log_is_drawn(trainer):
 
 
 def test_a_folder_of_another_network_is_refused(trainer, recipe, data, tmp_path):
-    from dataclasses import replace
-
     run = trainer("run")
     run.run(silent)
     other = replace(recipe, network=replace(recipe.network, width=32))

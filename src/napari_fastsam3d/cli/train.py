@@ -49,6 +49,10 @@ def train(
         int | None,
         typer.Option(min=1, help="Processes that make samples; by default 1, with a GPU more."),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights (.safetensors) to begin the recipe's last cycle with."),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long; the same command goes on.")
     ] = None,
@@ -70,7 +74,7 @@ def train(
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed, device)
     if workers is None:
         workers = 1 if device == "cpu" else min(4, max(1, (os.cpu_count() or 2) // place.world - 1))
-    trainer = Trainer(recipe, sampler, out, device, place, workers)
+    trainer = Trainer(recipe, sampler, out, device, place, workers, weights)
     until = None if minutes is None else time.monotonic() + 60 * minutes
     with _bar(place.first) as bar:
         task = bar.add_task("training", iou=0.0)

@@ -1,5 +1,6 @@
 """The default network: pyramid encoder and pyramid decoder."""
 
+import torch
 from torch import nn
 
 from napari_fastsam3d.model.pyramid_decoder import PyramidDecoder
@@ -22,3 +23,34 @@ class PyramidNetwork(nn.Module):
         self.config = config or PyramidConfig()
         self.encoder = PyramidEncoder(self.config)
         self.decoder = PyramidDecoder(self.config)
+
+
+_LAST_OF_A_BRANCH = tuple(
+    f"{layer}.{kind}"
+    for layer in ("attn.proj", "mlp.2", "conv2.conv")
+    for kind in ("weight", "bias")
+)
+
+
+@torch.no_grad()
+def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
+    """Give a network with more blocks that computes what a smaller one does.
+
+    Added blocks come last on their stage and begin as identities, so that training goes on where
+    it was (Chen et al. 2016, Net2Net).
+
+    Raises
+    ------
+    ValueError
+        When the configurations differ by more than added blocks.
+    """
+    larger = PyramidNetwork(config).to(next(network.parameters()).device)
+    old, new = network.state_dict(), larger.state_dict()
+    if any(key not in new or new[key].shape != value.shape for key, value in old.items()):
+        raise ValueError("a network grows by blocks only")
+    for key, value in new.items():
+        if key in old:
+            value.copy_(old[key])
+        elif key.endswith(_LAST_OF_A_BRANCH):
+            value.zero_()
+    return larger

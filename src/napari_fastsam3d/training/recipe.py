@@ -30,6 +30,8 @@ class Phase:
     boxes : float
         Share of the samples that begin with a box, where they aren't aimed at a first click;
         three fifths of them with nothing else.
+    network : PyramidConfig or None
+        Sizes that the network grows to before this phase, which begins a cycle; see `grown`.
     cues : bool
         Whether the decoder is given its maps of similarity and reach.
     rate : float or None
@@ -49,6 +51,7 @@ class Phase:
     boxed: float = 0.0
     bent: float = 0.0
     boxes: float = 0.25
+    network: PyramidConfig | None = None
     cues: bool = True
     rate: float | None = None
 
@@ -91,7 +94,7 @@ class Recipe:
     phases : tuple of Phase
         The stretches of the run, in order.
     network : PyramidConfig
-        Sizes of the network.
+        Sizes of the network at the beginning.
     """
 
     sources: dict[str, float]
@@ -125,6 +128,15 @@ class Recipe:
     def cycle_at(self, step: int) -> Cycle:
         """Give the cycle that a step belongs to."""
         return next(c for c in reversed(self.cycles) if step >= c.start)
+
+    def network_at(self, step: int) -> PyramidConfig:
+        """Give the sizes of the network at a step."""
+        config, start = self.network, 0
+        for phase in self.phases:
+            if start <= step:
+                config = phase.network or config
+            start += phase.steps
+        return config
 
     def phase_at(self, step: int) -> Phase:
         """Give the phase that a step belongs to."""
@@ -160,10 +172,19 @@ def _recipe(table: dict[str, Any]) -> Recipe:
             f"A recipe has no key {', '.join(unknown)}.", f"It has {', '.join(sorted(known))}."
         )
     try:
-        network = PyramidConfig.of_table(table.pop("network", {}))
-        phases = tuple(Phase(**phase) for phase in table.pop("phases"))
-        return Recipe(phases=phases, network=network, **table)
+        sizes = table.pop("network", {})
+        phases = tuple(_phase(phase, sizes) for phase in table.pop("phases"))
+        return Recipe(phases=phases, network=PyramidConfig.of_table(sizes), **table)
     except (KeyError, TypeError) as error:
         raise TrainingError(
             f"The recipe is incomplete or misspelt: {error}.", "Compare it with the shipped one."
         ) from error
+
+
+def _phase(table: dict[str, Any], sizes: dict[str, Any]) -> Phase:
+    grows = table.pop("network", None)
+    if grows is None:
+        return Phase(**table)
+    if "rate" not in table:
+        raise TypeError("a phase before which the network grows begins a cycle and needs a rate")
+    return Phase(network=PyramidConfig.of_table({**sizes, **grows}), **table)

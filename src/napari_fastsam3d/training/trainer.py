@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.model.checkpoint import save_pyramid
-from napari_fastsam3d.model.pyramid import PyramidNetwork
+from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
 from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.log_picture import draw_log
@@ -99,7 +100,9 @@ class Trainer:
     ranks : Ranks
         This process among several; each takes `batch` crops of its own a step.
     workers : int
-        Processes that make samples. One keeps a CPU busy; a GPU wants all there are.
+        Processes that make samples. One keeps a CPU busy, a few a GPU.
+    weights : Path or None
+        Weights, in place of what the run would make up to its last cycle, which it begins with.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class Trainer:
         device: str = "cpu",
         ranks: Ranks | None = None,
         workers: int = 1,
+        weights: Path | None = None,
     ) -> None:
         self.workers = workers
         self.recipe = recipe
@@ -119,13 +123,20 @@ class Trainer:
         self.device = torch.device(device)
         self.step = 0
         torch.manual_seed(recipe.seed)
-        self.network = PyramidNetwork(recipe.network).to(self.device)
-        self.average = PyramidNetwork(recipe.network).to(self.device)
-        self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = self._fresh_optimizer()
         folder.mkdir(parents=True, exist_ok=True)
         if self._checkpoint.exists():
             self._resume()
+        elif weights is not None:
+            self.step = recipe.cycles[-1].start
+            self._take(read_pyramid(weights))
+        else:
+            self._take(PyramidNetwork(recipe.network))
+
+    def _take(self, network: PyramidNetwork) -> None:
+        """Go on with a network as weights and as their average, with a fresh optimiser."""
+        self.network = network.to(self.device)
+        self.average = deepcopy(self.network)
+        self.optimizer = self._fresh_optimizer()
 
     @property
     def _checkpoint(self) -> Path:
@@ -181,8 +192,7 @@ class Trainer:
         chance = Chance.seeded(self.recipe.seed * 1_000_003 + number, self.device)
         rate = learning_rate(self.recipe, self.step)
         if self.step and self.step == self.recipe.cycle_at(self.step).start:
-            self.network.load_state_dict(self.average.state_dict())
-            self.optimizer = self._fresh_optimizer()
+            self._take(grown(self.average, self.recipe.network_at(self.step)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.decoder.cues = phase.cues
@@ -259,6 +269,9 @@ class Trainer:
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        self.step = int(state["step"])
+        # A network grows with the first step of a cycle, so a checkpoint before it is smaller.
+        self._take(PyramidNetwork(self.recipe.network_at(max(0, self.step - 1))))
         try:
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
@@ -267,7 +280,6 @@ class Trainer:
             raise TrainingError(
                 f"{self._checkpoint} belongs to another network.", "Train in another folder."
             ) from error
-        self.step = int(state["step"])
         if self.ranks.first:
             self._forget_unsaved_steps()
 
@@ -275,7 +287,8 @@ class Trainer:
         """Drop what the log says of steps after the checkpoint: they will be taken again."""
         path = self.folder / "log.jsonl"
         if path.exists():
-            kept = path.read_text(encoding="utf-8").splitlines()[: self.step]
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] < self.step]
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
