@@ -58,7 +58,9 @@ def degrade(image: Tensor, chance: Chance) -> Tensor:
         field = smooth_noise((1, *image.shape), int(rng.integers(2, 5)), chance)[0]
         image = image * torch.exp(float(rng.uniform(0.05, 0.25)) * field)
     if chance.happens(0.25):
-        image = _thickened(image, int(rng.integers(3)), int(rng.integers(2, 6)))
+        image = _thickened(image, (int(rng.integers(3)),), int(rng.integers(2, 6)))
+    elif chance.happens(0.12):
+        image = _thickened(image, (0, 1, 2), int(rng.integers(2, 6)))
     if chance.happens(0.2):
         image = blur(image, float(rng.uniform(0.3, 1.0)))
     if chance.happens(0.5):
@@ -77,12 +79,12 @@ def _window(image: Tensor, width: float) -> Tensor:
     return torch.where(centre.isnan(), image, windowed)
 
 
-def _thickened(image: Tensor, axis: int, thickness: int) -> Tensor:
-    """Average along one axis and interpolate back, as thick slices do."""
-    if image.shape[axis] < 2 * thickness:
+def _thickened(image: Tensor, axes: tuple[int, ...], thickness: int) -> Tensor:
+    """Average along axes and interpolate back, as thick slices and coarse voxels do."""
+    if image.shape[0] < 2 * thickness:
         return image
-    matrix = on_device(thick_slices(image.shape[axis], thickness), image.device)
-    x, y, z = (matrix if a == axis else None for a in range(3))
+    matrix = on_device(thick_slices(image.shape[0], thickness), image.device)
+    x, y, z = (matrix if axis in axes else None for axis in range(3))
     return filter_axes(image, (x, y, z))
 
 

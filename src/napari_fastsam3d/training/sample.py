@@ -32,6 +32,9 @@ SMALLEST = 120
 TRIES = 6
 """Draws before a sample with too small a target is taken from random shapes."""
 
+SURROUNDED = 0.5
+"""Share of the label maps whose background is not of one kind."""
+
 AIMED_SMALLEST = 30
 """Crop voxels that a target needs where the crop lies as at a first click, as coarse as it is."""
 
@@ -208,9 +211,12 @@ def _seen(
     The voxel `click` stays in its place.
     """
     if loaded.image is None:
-        bending = Bending.drawn(crop.inside, click, 1.0, chance)
+        strength = float(chance.numbers.uniform(0.5, 1.5))
+        bending = Bending.drawn(crop.inside, click, strength, chance)
         labels = bending.bend_labels(loaded.nearest_labels(crop))
         target = torch.stack([labels == s.value for s in structures]).any(0)
+        if chance.happens(SURROUNDED):
+            labels = shapes.surrounded(labels, chance)
         image = shapes.paint(labels, chance)
         return _blanked(image, crop.inside, image.min()), target
     image, occupancy = loaded.intensities(crop), loaded.occupancy(crop, structures)

@@ -70,7 +70,7 @@ def random_shapes(size: int, chance: Chance) -> tuple[Tensor, Tensor]:
     """
     rng = chance.numbers
     regions = int(rng.integers(3, 9))
-    labels = smooth_noise((regions, size, size, size), int(rng.integers(3, 8)), chance).argmax(0)
+    labels = _regions(regions, size, chance)
     shapes = int(rng.integers(2, 7))
     for number in range(shapes):
         kind = (_blob, _tube, _shell, _lesions)[rng.choice(4, p=(0.45, 0.25, 0.15, 0.15))]
@@ -78,6 +78,19 @@ def random_shapes(size: int, chance: Chance) -> tuple[Tensor, Tensor]:
     if chance.happens(0.4):  # a body with air around it
         labels.masked_fill_(_distance(size, chance) > float(rng.uniform(0.4, 0.7)), 0)
     return paint(labels, chance), _choose(labels, regions + shapes, chance)
+
+
+def surrounded(labels: Tensor, chance: Chance) -> Tensor:
+    """Fill the background, label 0, of a label map (S, S, S) with regions that nobody labelled."""
+    count = int(chance.numbers.integers(2, 6))
+    regions = _regions(count, labels.shape[0], chance) + labels.max().long() + 1
+    return torch.where(labels == 0, regions, labels.long())
+
+
+def _regions(count: int, size: int, chance: Chance) -> Tensor:
+    """Fill a volume with smooth touching regions: where which noise is largest."""
+    cells = int(chance.numbers.integers(3, 8))
+    return smooth_noise((count, size, size, size), cells, chance).argmax(0)
 
 
 def _choose(labels: Tensor, count: int, chance: Chance) -> Tensor:

@@ -73,7 +73,7 @@ def batches(
                 batch_size=None,
                 sampler=range(skipped, phase.steps),
                 num_workers=workers,
-                prefetch_factor=6 if workers else None,
+                prefetch_factor=4 if workers else None,
                 # A process that has used a GPU can't be forked.
                 multiprocessing_context="spawn" if gpu and workers else None,
                 pin_memory=gpu,
