@@ -6,7 +6,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.model.normalisation import Inside, foreground_contrast
+from napari_fastsam3d.model.normalisation import (
+    Inside,
+    foreground_contrast,
+    tensor_foreground_contrast,
+)
 from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation, volume_array
 from napari_fastsam3d.model.pyramid import PyramidNetwork
 from napari_fastsam3d.model.pyramid_decoder import Masks
@@ -43,6 +47,8 @@ class PyramidPredictor(Predictor):
 
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
         """Scale by the crop's own tissue; see `foreground_contrast`."""
+        if self.device.type == "cuda":
+            return tensor_foreground_contrast(self._tensor(crop), inside)[None, None]
         return self._tensor(foreground_contrast(crop, inside))[None, None]
 
     def encode(self, image: Tensor) -> Pyramid:
