@@ -13,7 +13,7 @@ from napari_fastsam3d.model.prompt_maps import (
     similarity_map,
 )
 from napari_fastsam3d.model.pyramid import grown
-from napari_fastsam3d.model.pyramid_predictor import extent_agreement
+from napari_fastsam3d.model.pyramid_predictor import extent_agreement, surest_place
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 
@@ -134,6 +134,19 @@ def test_a_mask_that_ends_where_the_box_ends_agrees_with_it():
     assert extent_agreement(logits, np.array([[-90, 20, 6], [-80, 23, 7]], np.float32), 64) == 0
 
 
+def test_the_surest_place_of_a_box_lies_in_it_where_most_is_predicted():
+    logits = np.full((32, 32, 32), -6, np.float32)
+    logits[20:30, 10:20, 4:14] = 6
+    logits[0:10, 0:10, 0:10] = 6  # outside the box
+    box = np.array([[36, 16, 4], [63, 63, 63]], np.float32)
+    i, j, k = surest_place(logits, box, 64)
+    assert 44 <= i < 56
+    assert 24 <= j < 36
+    assert 12 <= k < 24
+    nothing = np.array([[70, 70, 70], [80, 90, 100]], np.float32)
+    assert surest_place(logits, nothing, 64).tolist() == [75, 80, 85]
+
+
 def test_affinity_is_one_at_the_click_and_minus_one_without():
     keys = torch.nn.functional.normalize(torch.randn(1, 2, 4, 16**3), dim=2)
     said = prompts([[20.0, 31, 42]], [1])
@@ -229,22 +242,25 @@ def test_a_network_trained_without_cues_goes_on_with_them_where_it_was(tiny_pred
         assert not torch.equal(network.decoder(pyramid, said).fine, hidden.fine)
 
 
-def test_a_box_with_a_point_is_read_as_it_is(tiny_predictor):
+def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_back(tiny_predictor):
     encoded = tiny_predictor.encode(crop())
     box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
-    place = np.array([[20, 21, 22]], np.float32), np.array([1])
-    with_point = tiny_predictor.segment(encoded, *place, box, None)
-    middle = np.array([[24, 24, 24]], np.float32), np.array([1])
-    alone = tiny_predictor.segment(
-        encoded, np.zeros((0, 3), np.float32), np.zeros(0, int), box, None
-    )
-    in_middle = tiny_predictor.segment(encoded, *middle, box, None)
-    bare = tiny_predictor._answer(
-        encoded, np.zeros((0, 3), np.float32), np.zeros(0, int), box, None
-    )
-    assert not np.array_equal(with_point.fine, alone.fine)
-    assert np.allclose(alone.fine, (in_middle.fine + bare.fine) / 2, atol=1e-5)
-    assert np.allclose(alone.low, (in_middle.low + bare.low) / 2, atol=1e-5)
+    nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)
+
+    def average(place, previous):
+        one = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), box, previous)
+        other = tiny_predictor._answer(encoded, *nothing, box, previous)
+        return (one.low + other.low) / 2, (one.fine + other.fine) / 2
+
+    _, middle = average(np.array([24, 24, 24], np.float32), None)
+    place = surest_place(middle, box, 64)
+    low, _ = average(place, None)
+    low, fine = average(place, low)
+    alone = tiny_predictor.segment(encoded, *nothing, box, None)
+    assert np.allclose(alone.fine, fine, atol=1e-5)
+    assert np.allclose(alone.low, low, atol=1e-5)
+    with_point = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), box, None)
+    assert not np.allclose(with_point.fine, alone.fine, atol=1e-2)
 
 
 def test_a_grown_network_computes_the_same_and_can_learn_more(tiny_predictor):
