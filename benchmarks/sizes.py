@@ -24,7 +24,8 @@ CLICKS = 3
 UNSEEN = 999
 SHAPES = {
     "small": PyramidConfig(widths=(12, 32, 64), blocks=(1, 1, 1), width=192, depth=2, heads=6),
-    "shipped": PyramidConfig(),
+    "first": PyramidConfig(),
+    "shipped": PyramidConfig(blocks=(1, 2, 4), depth=8),
     "deep": PyramidConfig(depth=8),
     "wide": PyramidConfig(widths=(24, 64, 128), width=320, depth=6),
     "no transformer": PyramidConfig(blocks=(1, 2, 4), depth=0),
