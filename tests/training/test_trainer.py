@@ -107,14 +107,22 @@ def test_a_run_begins_its_last_cycle_with_weights_from_elsewhere(data, recipe, t
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
     run = Trainer(recipe, sampler, tmp_path / "run", weights=weights)
     assert run.step == 4
-    given = state(trainer("first"))
-    assert all(torch.equal(v, given[k].half().float()) for k, v in state(run).items())
+    given, begun = state(trainer("first")), state(run)
+    assert all(torch.equal(begun[key], value.half().float()) for key, value in given.items())
     run.run(silent)
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [4, 5]
     again = Trainer(recipe, sampler, tmp_path / "run", weights=weights)
     assert again.step == recipe.steps
     assert len((run.folder / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_weights_of_other_sizes_are_refused(data, recipe, tmp_path, trainer):
+    weights = trainer("first").export()
+    other = replace(recipe, network=replace(recipe.network, width=32))
+    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
+    with pytest.raises(TrainingError, match="other sizes"):
+        Trainer(other, sampler, tmp_path / "run", weights=weights)
 
 
 def test_the_log_is_drawn(trainer):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
+from scipy.special import expit
 from torch import Tensor
 
 from napari_fastsam3d.geometry import Box
@@ -184,7 +185,7 @@ def surest_place(logits: Floats, box: Floats, size: int) -> Floats:
     inside = x[:, None, None] & y[:, None] & z
     if not inside.any():
         return box.mean(axis=0)
-    sure = uniform_filter(inside / (1 + np.exp(-logits)), _AROUND)
+    sure = uniform_filter(inside * expit(logits), _AROUND)
     cells = np.unravel_index(int(sure.argmax()), sure.shape)
     return centres[np.array(cells)].astype(np.float32)
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
 from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
+from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
 from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.log_picture import draw_log
@@ -128,7 +129,7 @@ class Trainer:
             self._resume()
         elif weights is not None:
             self.step = recipe.cycles[-1].start
-            self._take(read_pyramid(weights))
+            self._take(_fitting(read_pyramid(weights), recipe.network_at(self.step), weights))
         else:
             self._take(PyramidNetwork(recipe.network))
 
@@ -290,6 +291,17 @@ class Trainer:
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if json.loads(line)["step"] < self.step]
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+
+def _fitting(network: PyramidNetwork, config: PyramidConfig, path: Path) -> PyramidNetwork:
+    """Give a network that was read as the recipe has it, grown if need be."""
+    try:
+        return grown(network, config)
+    except ValueError as error:
+        raise TrainingError(
+            f"{path.name} holds a network of other sizes than the recipe's.",
+            "Write its sizes in the recipe, under [network] or in the last phase.",
+        ) from error
 
 
 def _parameter_groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
