@@ -93,11 +93,16 @@ class Crop:
         x, y, z = (slice(*_run(planes)) for planes in self.inside)
         return x, y, z
 
+    @property
+    def is_outside(self) -> bool:
+        """Whether no plane of some axis lies in the volume."""
+        return any(planes.start == planes.stop for planes in self.seen)
+
     @cached_property
     def filters(self) -> tuple[AxisFilter, AxisFilter, AxisFilter]:
         """What `extract` does along each canonical axis, for the planes in `seen`.
 
-        Only where every axis has such planes.
+        Not for a crop that `is_outside`.
         """
         x, y, z = (
             AxisFilter.triangle(at[seen], max(1.0, step), n)
@@ -143,15 +148,14 @@ class Crop:
             Intensities in crop index, axes towards R, A, S.
         """
         cube = np.empty((self.size,) * 3, dtype=np.float32)
-        seen = self.seen
-        if any(s.start == s.stop for s in seen):
+        if self.is_outside:
             cube.fill(fill or 0)
             return cube
         source = self.orientation.view(voxels)
         part = resample(source, self.filters, self._order, _Finite(source))
         if part.shape != cube.shape:
             cube.fill(part.min() if fill is None else fill)
-        cube[seen] = part
+        cube[self.seen] = part
         return cube
 
     def paste(self, grid: Floats, within: Box | None = None) -> tuple[Box, Floats]:

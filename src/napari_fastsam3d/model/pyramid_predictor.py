@@ -95,10 +95,9 @@ class PyramidPredictor(Predictor):
         size = 4 * encoded.middle.shape[1]
         without = self._answer(encoded, points, labels, box, previous)
 
-        def average(place: Floats, without: Segmentation, previous: Floats | None) -> Segmentation:
+        def average(place: Floats, other: Segmentation, fed: Floats | None) -> Segmentation:
             places = np.concatenate([points.reshape(-1, 3), place[None]])
-            pointed = self._answer(encoded, places, np.append(labels, 1), box, previous)
-            return _mean(pointed, without)
+            return _mean(self._answer(encoded, places, np.append(labels, 1), box, fed), other)
 
         middle = average(box.mean(axis=0), without, previous)
         place = surest_place(middle.fine, box, size)

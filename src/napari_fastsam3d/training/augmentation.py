@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.normalisation import Inside
-from napari_fastsam3d.training.axis_matrices import filter_axes, gaussian, on_device, thick_slices
+from napari_fastsam3d.training.axis_matrices import (
+    along,
+    filter_axes,
+    gaussian,
+    on_device,
+    thick_slices,
+)
 from napari_fastsam3d.training.chance import Chance
 
 
@@ -169,7 +175,7 @@ class Bending:
             moved = turn[axis][:, None] * steps
             for other in range(3):
                 line = torch.from_numpy(moved[other].astype(np.float32)).to(device)
-                displaced[axis] += line.reshape([-1 if a == other else 1 for a in range(3)])
+                displaced[axis] += along(line, other)
             low, high = np.flatnonzero(inside[axis])[[0, -1]]
             displaced[axis] = (displaced[axis] + float(fixed[axis])).clamp_(int(low), int(high))
         return cls((displaced.flip(0).movedim(0, -1)[None] + 0.5) * (2 / size) - 1)

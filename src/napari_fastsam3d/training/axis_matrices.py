@@ -21,6 +21,11 @@ def filter_axes(image: Tensor, matrices: Matrices) -> Tensor:
     return image
 
 
+def along(line: Tensor, axis: int) -> Tensor:
+    """Lay a vector (N,) along an axis of three, ready to be broadcast."""
+    return line.reshape([-1 if a == axis else 1 for a in range(3)])
+
+
 def gaussian(size: int, sigma: float) -> NDArray[np.float32]:
     """Give the matrix (size, size) of a Gaussian blur of `sigma` voxels; rows add up to one."""
     at = np.arange(size, dtype=np.float32)

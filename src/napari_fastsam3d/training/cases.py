@@ -65,12 +65,7 @@ class LabelledVolume:
 
     def occupancy(self, crop: Crop, structures: tuple[Structure, ...]) -> Tensor:
         """Give the part of each crop voxel that structures fill, (S, S, S) float32."""
-        values = [s.value for s in structures]
-
-        def chosen(part: Tensor) -> Tensor:
-            return torch.stack([part == value for value in values]).any(0)
-
-        return _extract(crop, self.labels, 0.0, chosen)
+        return _extract(crop, self.labels, 0.0, lambda part: marked(part, structures))
 
     def nearest_labels(self, crop: Crop) -> Tensor:
         """Give the label of the nearest voxel at every crop voxel; 0 outside the volume."""
@@ -85,6 +80,11 @@ class LabelledVolume:
         return out
 
 
+def marked(labels: Tensor, structures: tuple[Structure, ...]) -> Tensor:
+    """Tell which voxels of labels belong to any of the structures."""
+    return torch.isin(labels, labels.new_tensor([s.value for s in structures]))
+
+
 def _extract(
     crop: Crop,
     voxels: Tensor,
@@ -93,7 +93,7 @@ def _extract(
 ) -> Tensor:
     """Do as `Crop.extract` does, on the canonical grid and the voxels' device."""
     cube = torch.zeros((crop.size,) * 3, device=voxels.device)
-    if any(s.start == s.stop for s in crop.seen):
+    if crop.is_outside:
         return cube.fill_(fill or 0)
     part = prepare(voxels[tuple(f.support for f in crop.filters)]).float()
     x, y, z = (on_device(f.on_support.dense, voxels.device) for f in crop.filters)
@@ -113,8 +113,9 @@ SEEDS = 500
 @cache
 def load_case(case: Case, device: torch.device | None = None) -> LabelledVolume:
     """Read a case once and keep it, its voxels on a device, by default the CPU."""
-    labels = np.ascontiguousarray(read_volume(case.labels).voxels.astype(np.int16))
-    volume = read_volume(case.image or case.labels)
+    labelled = read_volume(case.labels)
+    volume = labelled if case.image is None else read_volume(case.image)
+    labels = np.ascontiguousarray(labelled.voxels.astype(np.int16))
     structures = _structures(labels, volume.spacing)
 
     def kept(voxels: NDArray[np.generic]) -> Tensor:

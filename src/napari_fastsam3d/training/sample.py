@@ -22,7 +22,7 @@ from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
 from napari_fastsam3d.session.crop_policy import CropPolicy
 from napari_fastsam3d.training import shapes
 from napari_fastsam3d.training.augmentation import Bending, View, degrade, flip
-from napari_fastsam3d.training.cases import LabelledVolume, Structure, load_case
+from napari_fastsam3d.training.cases import LabelledVolume, Structure, load_case, marked
 from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.families import relatives
 
@@ -214,7 +214,7 @@ def _seen(
         strength = float(chance.numbers.uniform(0.5, 1.5))
         bending = Bending.drawn(crop.inside, click, strength, chance)
         labels = bending.bend_labels(loaded.nearest_labels(crop))
-        target = torch.stack([labels == s.value for s in structures]).any(0)
+        target = marked(labels, structures)
         if chance.happens(SURROUNDED):
             labels = shapes.surrounded(labels, chance)
         image = shapes.paint(labels, chance)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.training.augmentation import blur, smooth_noise
+from napari_fastsam3d.training.axis_matrices import along
 from napari_fastsam3d.training.chance import Chance
 
 SMALLEST = 120
@@ -131,8 +132,7 @@ def pieces(mask: Tensor) -> tuple[Tensor, NDArray[np.int64]]:
 
 def _line(size: int, axis: int, centre: float, device: torch.device) -> Tensor:
     """Give the distances along an axis from a place, ready to be broadcast."""
-    at = torch.arange(size, device=device, dtype=torch.float32) - centre
-    return at.reshape([-1 if a == axis else 1 for a in range(3)])
+    return along(torch.arange(size, device=device, dtype=torch.float32) - centre, axis)
 
 
 def _distance(size: int, chance: Chance) -> Tensor:
