@@ -32,6 +32,7 @@ steps = 2
 crop = 48
 batch = 1
 clicks = 2
+targets = 2
 """
 
 
