@@ -263,6 +263,24 @@ def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_ba
     assert not np.allclose(with_point.fine, alone.fine, atol=1e-2)
 
 
+def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(tiny_predictor):
+    encoded = tiny_predictor.encode(crop())
+    box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
+    nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)
+    mask = np.full((16, 16, 16), -8, np.float32)
+    mask[2:9, 3:10, 1:8] = 8
+    place = surest_place(mask, box, 64)
+    assert np.abs(place - np.array([21.5, 25.5, 17.5])).max() <= 4
+    told = tiny_predictor.segment(encoded, place[None], np.array([1]), box, mask)
+    assert np.array_equal(tiny_predictor.segment(encoded, *nothing, box, mask).fine, told.fine)
+    # A mask that lies elsewhere tells no place in the box.
+    elsewhere = np.roll(mask, 8, (0, 1, 2))
+    own = tiny_predictor.segment(encoded, *nothing, box, elsewhere)
+    corner = np.array([[9.5, 9.5, 9.5]], np.float32)
+    wrong = tiny_predictor.segment(encoded, corner, np.array([1]), box, elsewhere)
+    assert not np.allclose(own.fine, wrong.fine, atol=1e-3)
+
+
 def test_a_grown_network_computes_the_same_and_can_learn_more(tiny_predictor):
     network = tiny_predictor.network
     config = replace(network.config, depth=3, blocks=(2, 1, 3))

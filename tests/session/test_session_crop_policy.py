@@ -133,6 +133,28 @@ def test_a_box_is_at_the_centre_of_its_crop():
     assert LARGE.around_box(box.padded(20)).spacing == 1.5
 
 
+@given(policies_with_voxels(2))
+def test_a_nearer_look_at_a_box_is_one_rung_finer_and_holds_it(case):
+    chosen, a, b = case
+    box = Box.around_points([a, b])
+    far = chosen.around_box(box)
+    near = chosen.nearer_box(box, far)
+    if near is None:
+        return
+    assert near.spacing == max(s for s in SPACINGS if s < far.spacing)
+    assert near.spacing >= 0.3 * min(chosen.volume.spacing)
+    assert near.box.intersection(box) == box
+
+
+def test_there_is_no_nearer_look_without_a_finer_rung_or_room_for_the_box():
+    box = Box((200, 180, 280), (240, 220, 320))
+    far = LARGE.around_box(box)
+    assert LARGE.nearer_box(box, far) is None
+    assert LARGE.nearer_box(box, LARGE.around_box(box.padded(20))).spacing == 0.75
+    whole = Box.whole(LARGE.volume.shape)
+    assert LARGE.nearer_box(whole, LARGE.around_box(whole)) is None
+
+
 def logits_with(block: Box) -> np.ndarray:
     logits = np.full((64, 64, 64), -1, dtype=np.float32)
     logits[block.slices] = 1

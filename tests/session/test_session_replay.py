@@ -150,9 +150,9 @@ def test_a_negative_click_is_obeyed_where_the_crop_no_longer_looks():
 def test_a_box_makes_a_mask_in_the_box(replay):
     box = Box((11, 16, 11), (30, 35, 30))
     step = replay.step([BoxPrompt(1, box)])
-    # Half a side is seen around the box, on a rung whose cells are coarse for this structure.
-    assert step.crop.spacing == 4.0
-    assert dice(step.mask.volume(SHAPE), truth(100)) > 0.6
+    # Half a side is seen around the box at first, on a rung whose cells are coarse for this.
+    assert step.crop.spacing == 2.0
+    assert dice(step.mask.volume(SHAPE), truth(100)) > 0.7
     assert step.mask.outside(box.padded(1)).is_empty
     assert step.notes == ()
 
@@ -248,9 +248,11 @@ def pea() -> Volume:
 class BlindNearby(BrightnessModel):
     """Finds nothing in whatever fills much of what it looks at."""
 
+    much = 0.003
+
     def _logits(self, image, points, labels, box, previous):
         logits = super()._logits(image, points, labels, box, previous)
-        return logits if (logits > 0).mean() < 0.003 else np.full_like(logits, -self.tolerance)
+        return logits if (logits > 0).mean() < self.much else np.full_like(logits, -self.tolerance)
 
 
 def test_a_small_structure_is_looked_at_from_near_by_after_the_first_click():
@@ -269,4 +271,28 @@ def test_a_look_from_near_by_that_finds_less_is_not_trusted():
     step = Replay(volume, BlindNearby(64, spacings=(1.0, 2.0))).step(clicks)
     only_far = Replay(volume, BlindNearby(64, spacings=(2.0,))).step(clicks)
     assert step.crop.spacing == 2.0
+    assert step.mask.equals(only_far.mask)
+
+
+def test_a_box_is_looked_at_twice_the_second_time_from_nearer_by_with_the_mask():
+    volume, box = pea(), BoxPrompt(1, Box((32, 44, 25), (49, 61, 42)))
+    model = BrightnessModel(64, spacings=(0.5, 0.7, 1.0, 1.4))
+    step = Replay(volume, model).step([box])
+    assert step.crop.spacing == 0.5
+    assert model.looked == 2
+    (_, _, first, nothing), (_, _, second, fed) = model.asked
+    assert nothing is None
+    assert (fed > 0).any()
+    assert np.diff(second, axis=0).min() > np.diff(first, axis=0).max()
+    assert dice(step.mask.volume((80,) * 3), volume.voxels > 50) > 0.9
+
+
+def test_a_nearer_look_at_a_box_that_sees_something_else_is_not_trusted():
+    volume, box = pea(), BoxPrompt(1, Box((32, 44, 25), (49, 61, 42)))
+    model = BlindNearby(64, spacings=(0.5, 0.7))
+    model.much = 0.02
+    step = Replay(volume, model).step([box])
+    only_far = Replay(volume, BrightnessModel(64, spacings=(0.7,))).step([box])
+    assert model.looked == 2
+    assert step.crop.spacing == 0.7
     assert step.mask.equals(only_far.mask)

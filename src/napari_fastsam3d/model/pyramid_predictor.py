@@ -22,8 +22,8 @@ from napari_fastsam3d.model.pyramid_prompts import Prompts
 FILLED = 0.65
 """Agreement of a mask's extent with its box under which the mask is held to have missed some."""
 
-_AROUND = 9
-"""Cells, along an edge, over which the surest place of a prediction is looked for."""
+_AROUND = 18
+"""Crop voxels, along an edge, over which the surest place of a prediction is looked for."""
 
 
 class PyramidPredictor(Predictor):
@@ -87,12 +87,17 @@ class PyramidPredictor(Predictor):
         with a point in its middle, which lies in most structures, then with one where that
         average is surest. Where the new average still leaves much of the box's extent empty, and
         the reading without a point fills it better, that is taken alone, for a box ends where its
-        structure ends. At last the mask is fed back once. On training cases each of this was
-        better than to leave it out.
+        structure ends. At last the mask is fed back once. Where a mask is fed back from the start,
+        the point lies where that is surest. On training cases each of this was better than to
+        leave it out.
         """
         if box is None or (labels == 1).any():
             return self._answer(encoded, points, labels, box, previous)
         size = 4 * encoded.middle.shape[1]
+        if previous is not None and (_in_box(previous, box, size) & (previous > 0)).any():
+            place = surest_place(previous, box, size)
+            places = np.concatenate([points.reshape(-1, 3), place[None]])
+            return self._answer(encoded, places, np.append(labels, 1), box, previous)
         without = self._answer(encoded, points, labels, box, previous)
 
         def average(place: Floats, other: Segmentation, fed: Floats | None) -> Segmentation:
@@ -179,14 +184,20 @@ def surest_place(logits: Floats, box: Floats, size: int) -> Floats:
         Voxels of the crop along each axis.
     """
     cell = size / logits.shape[0]
-    centres = (np.arange(logits.shape[0]) + 0.5) * cell - 0.5
-    x, y, z = ((centres >= low) & (centres <= high) for low, high in box.T)
-    inside = x[:, None, None] & y[:, None] & z
+    inside = _in_box(logits, box, size)
     if not inside.any():
         return box.mean(axis=0)
-    sure = uniform_filter(inside * expit(logits), _AROUND)
+    sure = uniform_filter(inside * expit(logits), 2 * round(_AROUND / cell / 2 - 0.5) + 1)
     cells = np.unravel_index(int(sure.argmax()), sure.shape)
-    return centres[np.array(cells)].astype(np.float32)
+    return ((np.array(cells) + 0.5) * cell - 0.5).astype(np.float32)
+
+
+def _in_box(logits: Floats, box: Floats, size: int) -> NDArray[np.bool_]:
+    """Tell which cells of a prediction over a crop have their centres in a box."""
+    cells = logits.shape[0]
+    centres = (np.arange(cells) + 0.5) * size / cells - 0.5
+    x, y, z = ((centres >= low) & (centres <= high) for low, high in box.T)
+    return x[:, None, None] & y[:, None] & z
 
 
 def extent_agreement(logits: Floats, box: Floats, size: int) -> float:

@@ -24,6 +24,8 @@ _CUT_OFF = 0.005
 # How many times its own length a structure needs around it to be looked at more closely, and the
 # finest crop voxel as a part of the smallest voxel size: anything closer is only a blur.
 _ROOM = 3.5
+# Part of a box's side that a nearer look at it shows around it, on either side.
+_NEAR_MARGIN = 0.1
 _FINEST = 0.3
 _DECIMALS = 6
 
@@ -97,6 +99,20 @@ class CropPolicy:
             if self._holds(crop, content, margins):
                 return crop
         return self._crop(centre, self.spacings[-1])
+
+    def nearer_box(self, box: Box, crop: Crop) -> Crop | None:
+        """Return the crop of the next finer rung than a crop, centred on a box, source index.
+
+        None where the scan has no more to show there, or where that crop would not hold the box
+        with a tenth of its side around it.
+        """
+        finer = [s for s in self.spacings if self._finest <= s < crop.spacing]
+        if not finer:
+            return None
+        content = self.volume.canonical.box_to_target(box)
+        near = self._crop(_centre(content), finer[-1])
+        holds = self._holds(near, content, [_NEAR_MARGIN * n for n in content.shape])
+        return near if holds else None
 
     def holding(self, content: Box, click: Index) -> Crop:
         """Return the crop for a click outside the present crop.
@@ -181,9 +197,8 @@ class CropPolicy:
             return None
         content = self._content(crop, logits, points)
         longest = max(n * size for n, size in zip(content.shape, crop.voxel_size, strict=True))
-        finest = _FINEST * min(self.volume.spacing)
         for spacing in self.spacings:
-            if finest <= spacing < crop.spacing and _ROOM * longest <= self.size * spacing:
+            if self._finest <= spacing < crop.spacing and _ROOM * longest <= self.size * spacing:
                 return self._crop(_centre(content), spacing)
         return None
 
@@ -206,6 +221,10 @@ class CropPolicy:
     @cached_property
     def _template(self) -> Crop:
         return Crop.around(self.volume, (0, 0, 0), self.start, self.size)
+
+    @property
+    def _finest(self) -> float:
+        return _FINEST * min(self.volume.spacing)
 
     def _voxels_per_step(self, spacing: float) -> NDArray[np.float64]:
         """Return how many canonical voxels one crop voxel spans, along each canonical axis."""

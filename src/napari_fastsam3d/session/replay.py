@@ -40,6 +40,8 @@ _BYTES_KEPT = 256 << 20
 _NEAR_CLICKS = 2
 _AGREEMENT = 0.6
 _ENOUGH_CLICKS = 3
+# Dice of a nearer look at a box with the look before, under which it is not trusted.
+_BOX_AGREEMENT = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +181,10 @@ class Replay:
         while wider := self._wider(sight, prompts):
             # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
             sight = self._look(wider, before, prompts)
-        sight = self._closer(sight, before, prompts)
+        if isinstance(newest, BoxPrompt):
+            sight = self._nearer(sight, newest.box, prompts)
+        else:
+            sight = self._closer(sight, before, prompts)
         return self._finished(before, sight, prompts)
 
     def _by_hand(self, before: Step, mask: Mask) -> Step:
@@ -211,16 +216,27 @@ class Replay:
         would see too little: after one there is no near look, after two both have to agree.
         """
         clicks = [click.index for click in _clicks(prompts)]
-        if not isinstance(prompts[-1], Point) or len(clicks) < _NEAR_CLICKS:
+        if len(clicks) < _NEAR_CLICKS:
             return sight
         crop = self._policy.closer(sight.crop, sight.logits, clicks)
         if crop is None:
             return sight
         near = self._look(crop, before, prompts)
         lost = not (near.logits > 0).any() or self._policy.cuts_off(crop, near.logits)
-        if lost or (len(clicks) < _ENOUGH_CLICKS and not _agree(sight, near)):
+        if lost or (len(clicks) < _ENOUGH_CLICKS and _agreement(sight, near) < _AGREEMENT):
             return sight
         return near
+
+    def _nearer(self, sight: _Sight, box: Box, prompts: Sequence[Prompt]) -> _Sight:
+        """Look again at what a box holds, the mask fed back; keep what was seen where they differ.
+
+        The first look shows half of the box's side around it, and so is a coarse one.
+        """
+        crop = self._policy.nearer_box(box, sight.crop)
+        if crop is None or not self.predictor.accepts_boxes or sight.mask.is_empty:
+            return sight
+        near = self._look(crop, Step(sight.mask, sight.crop), prompts)
+        return near if _agreement(sight, near) >= _BOX_AGREEMENT else sight
 
     def _look(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> _Sight:
         previous = before.low if crop == before.crop else fed_back(before.mask, crop)
@@ -273,8 +289,8 @@ class Replay:
             )
 
 
-def _agree(far: _Sight, near: _Sight) -> bool:
-    return far.mask.inside(near.crop.box).agreement(near.mask) >= _AGREEMENT
+def _agreement(far: _Sight, near: _Sight) -> float:
+    return far.mask.inside(near.crop.box).agreement(near.mask)
 
 
 def _clicks(prompts: Sequence[Prompt]) -> list[Point]:
