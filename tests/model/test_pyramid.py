@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_fastsam3d.model import pyramid_predictor
 from napari_fastsam3d.model.prompt_maps import (
     affinity_map,
     box_map,
@@ -13,7 +14,7 @@ from napari_fastsam3d.model.prompt_maps import (
     similarity_map,
 )
 from napari_fastsam3d.model.pyramid import grown
-from napari_fastsam3d.model.pyramid_predictor import extent_agreement, surest_place
+from napari_fastsam3d.model.pyramid_predictor import agreement, surest_place
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 
@@ -122,16 +123,14 @@ def test_a_box_map_is_positive_inside_only():
     assert (box_map(torch.full((1, 2, 3), torch.nan), 16, 4) == 0).all()
 
 
-def test_a_mask_that_ends_where_the_box_ends_agrees_with_it():
-    logits = np.full((32, 32, 32), -1.0, np.float32)
-    logits[4:8, 10:12, 3] = 1
-    box = np.array([[8, 20, 6], [15, 23, 7]], np.float32)
-    assert extent_agreement(logits, box, 64) == 1
-    half = box + np.array([[0, 0, 0], [8, 0, 0]], np.float32)
-    assert extent_agreement(logits, half, 64) == pytest.approx(0.5)
-    assert extent_agreement(logits, box + 40, 64) == 0
-    assert extent_agreement(-np.abs(logits), box, 64) == 0
-    assert extent_agreement(logits, np.array([[-90, 20, 6], [-80, 23, 7]], np.float32), 64) == 0
+def test_predictions_agree_as_far_as_their_positive_cells_overlap():
+    one = np.full((32, 32, 32), -1.0, np.float32)
+    one[4:8, 10:12, 3] = 1
+    assert agreement(one, 5 * one) == 1
+    assert agreement(one, np.roll(one, 2, 0)) == pytest.approx(0.5)
+    assert agreement(one, np.roll(one, 4, 0)) == 0
+    assert agreement(one, -np.abs(one)) == 0
+    assert agreement(-np.abs(one), -np.abs(one)) == 0
 
 
 def test_the_surest_place_of_a_box_lies_in_it_where_most_is_predicted():
@@ -242,7 +241,10 @@ def test_a_network_trained_without_cues_goes_on_with_them_where_it_was(tiny_pred
         assert not torch.equal(network.decoder(pyramid, said).fine, hidden.fine)
 
 
-def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_back(tiny_predictor):
+def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_back(
+    tiny_predictor, monkeypatch
+):
+    monkeypatch.setattr(pyramid_predictor, "TRUSTED", 0.0)
     encoded = tiny_predictor.encode(crop())
     box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
     nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)
@@ -263,7 +265,23 @@ def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_ba
     assert not np.allclose(with_point.fine, alone.fine, atol=1e-2)
 
 
-def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(tiny_predictor):
+def test_a_point_with_which_a_box_shows_something_else_is_not_trusted(tiny_predictor, monkeypatch):
+    monkeypatch.setattr(pyramid_predictor, "TRUSTED", 1.1)
+    encoded = tiny_predictor.encode(crop())
+    box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
+    nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)
+    first = tiny_predictor._answer(encoded, *nothing, box, None)
+    wanted = tiny_predictor._answer(encoded, *nothing, box, first.low)
+    assert np.array_equal(tiny_predictor.segment(encoded, *nothing, box, None).fine, wanted.fine)
+    fed = np.full((16, 16, 16), 8, np.float32)
+    wanted = tiny_predictor._answer(encoded, *nothing, box, fed)
+    assert np.array_equal(tiny_predictor.segment(encoded, *nothing, box, fed).fine, wanted.fine)
+
+
+def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(
+    tiny_predictor, monkeypatch
+):
+    monkeypatch.setattr(pyramid_predictor, "TRUSTED", 0.0)
     encoded = tiny_predictor.encode(crop())
     box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
     nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)

@@ -7,7 +7,6 @@ from scipy.ndimage import uniform_filter
 from scipy.special import expit
 from torch import Tensor
 
-from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.model.normalisation import (
     Inside,
     foreground_contrast,
@@ -19,8 +18,8 @@ from napari_fastsam3d.model.pyramid_decoder import Masks
 from napari_fastsam3d.model.pyramid_encoder import Pyramid
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
-FILLED = 0.65
-"""Agreement of a mask's extent with its box under which the mask is held to have missed some."""
+TRUSTED = 0.4
+"""Dice of a box read with a point and without it, under which the point is not trusted."""
 
 _AROUND = 18
 """Crop voxels, along an edge, over which the surest place of a prediction is looked for."""
@@ -85,33 +84,30 @@ class PyramidPredictor(Predictor):
 
         A box without a positive point is read with one as well, and the logits are averaged: first
         with a point in its middle, which lies in most structures, then with one where that
-        average is surest. Where the new average still leaves much of the box's extent empty, and
-        the reading without a point fills it better, that is taken alone, for a box ends where its
-        structure ends. At last the mask is fed back once. Where a mask is fed back from the start,
-        the point lies where that is surest. On training cases each of this was better than to
-        leave it out.
+        average is surest; then the mask is fed back once. Where a mask is fed back from the start,
+        the point lies where that is surest, and the reading with it is taken by itself. A point
+        with which the model finds something else than without it is not trusted: it may lie beside
+        the structure. On training cases each of this was better than to leave it out.
         """
         if box is None or (labels == 1).any():
             return self._answer(encoded, points, labels, box, previous)
         size = 4 * encoded.middle.shape[1]
-        if previous is not None and (_in_box(previous, box, size) & (previous > 0)).any():
-            place = surest_place(previous, box, size)
-            places = np.concatenate([points.reshape(-1, 3), place[None]])
-            return self._answer(encoded, places, np.append(labels, 1), box, previous)
         without = self._answer(encoded, points, labels, box, previous)
 
-        def average(place: Floats, other: Segmentation, fed: Floats | None) -> Segmentation:
+        def pointed(place: Floats, fed: Floats | None) -> Segmentation:
             places = np.concatenate([points.reshape(-1, 3), place[None]])
-            return _mean(self._answer(encoded, places, np.append(labels, 1), box, fed), other)
+            return self._answer(encoded, places, np.append(labels, 1), box, fed)
 
-        middle = average(box.mean(axis=0), without, previous)
+        if previous is not None and (_in_box(previous, box, size) & (previous > 0)).any():
+            guided = pointed(surest_place(previous, box, size), previous)
+            return guided if agreement(guided.fine, without.fine) >= TRUSTED else without
+        middle = _mean(pointed(box.mean(axis=0), previous), without)
         place = surest_place(middle.fine, box, size)
-        surest = average(place, without, previous)
-        filled = extent_agreement(surest.fine, box, size)
-        if filled < FILLED and filled < extent_agreement(without.fine, box, size):
+        surest = pointed(place, previous)
+        if agreement(surest.fine, without.fine) < TRUSTED:
             return self._answer(encoded, points, labels, box, without.low)
-        again = self._answer(encoded, points, labels, box, surest.low)
-        return average(place, again, surest.low)
+        fed = _mean(surest, without).low
+        return _mean(pointed(place, fed), self._answer(encoded, points, labels, box, fed))
 
     def _answer(
         self,
@@ -200,24 +196,7 @@ def _in_box(logits: Floats, box: Floats, size: int) -> NDArray[np.bool_]:
     return x[:, None, None] & y[:, None] & z
 
 
-def extent_agreement(logits: Floats, box: Floats, size: int) -> float:
-    """Tell how well the bounding box of what is positive agrees with a box, by overlap (IoU).
-
-    Parameters
-    ----------
-    logits : ndarray of float32
-        (F, F, F), over the crop.
-    box : ndarray of float32
-        (2, 3), inclusive corners in crop indices; what lies outside the crop does not count.
-    size : int
-        Voxels of the crop along each axis.
-    """
-    found = Box.of_mask(logits > 0)
-    if found is None:
-        return 0.0
-    cells = size / logits.shape[0]
-    corners = np.clip((box + np.array([[0.0], [1.0]])) / cells, 0, logits.shape[0])
-    common = np.minimum(found.stop, corners[1]) - np.maximum(found.start, corners[0])
-    shared = float(np.prod(np.maximum(common, 0)))
-    either = found.size + np.prod(np.diff(corners, axis=0)) - shared
-    return shared / float(either)
+def agreement(one: Floats, other: Floats) -> float:
+    """Give the Dice of the positive cells of two predictions over the same crop."""
+    both = np.count_nonzero((one > 0) & (other > 0))
+    return 2 * both / max(1, np.count_nonzero(one > 0) + np.count_nonzero(other > 0))

@@ -41,7 +41,7 @@ _NEAR_CLICKS = 2
 _AGREEMENT = 0.6
 _ENOUGH_CLICKS = 3
 # Dice of a nearer look at a box with the look before, under which it is not trusted.
-_BOX_AGREEMENT = 0.7
+_BOX_AGREEMENT = 0.8
 
 
 @dataclass(frozen=True, eq=False)
