@@ -150,9 +150,9 @@ def test_a_negative_click_is_obeyed_where_the_crop_no_longer_looks():
 def test_a_box_makes_a_mask_in_the_box(replay):
     box = Box((11, 16, 11), (30, 35, 30))
     step = replay.step([BoxPrompt(1, box)])
-    # Half a side is seen around the box at first, on a rung whose cells are coarse for this.
-    assert step.crop.spacing == 2.0
-    assert dice(step.mask.volume(SHAPE), truth(100)) > 0.7
+    # Half a side is seen around the box, on a rung whose cells are coarse for this structure.
+    assert step.crop.spacing == 4.0
+    assert dice(step.mask.volume(SHAPE), truth(100)) > 0.6
     assert step.mask.outside(box.padded(1)).is_empty
     assert step.notes == ()
 
