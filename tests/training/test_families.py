@@ -49,8 +49,7 @@ def test_an_aimed_crop_lies_as_at_a_first_click(data):
     spacing = np.prod(read_volume(case.labels).spacing)
     wanted = truth.sum() * spacing / 1.5**3
     counts = [
-        sampler.draw(number, 64, Choice(aimed=1.0)).targets[0].sum() / wanted
-        for number in range(12)
+        sampler.draw(number, 64, Choice(aimed=1.0)).target.sum() / wanted for number in range(12)
     ]
     assert 0.8 < np.median(counts) < 1.25
 

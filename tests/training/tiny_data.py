@@ -32,7 +32,6 @@ steps = 2
 crop = 48
 batch = 1
 clicks = 2
-targets = 2
 """
 
 

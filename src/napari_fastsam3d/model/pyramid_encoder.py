@@ -1,7 +1,7 @@
 """The image encoder of the default model: a convolutional pyramid around a small transformer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -85,13 +85,6 @@ class Pyramid:
     middle_keys: Tensor
     fine_intensity: Tensor
     middle_intensity: Tensor
-
-    def repeated(self, times: int) -> "Pyramid":
-        """Give every crop `times` times, one after the other, for prompts of several objects."""
-        if times == 1:
-            return self
-        parts = (getattr(self, field.name) for field in fields(self))
-        return Pyramid(*(part.repeat_interleave(times, 0) for part in parts))
 
 
 class TransformerBlock(nn.Module):

@@ -197,6 +197,9 @@ def _in_box(logits: Floats, box: Floats, size: int) -> NDArray[np.bool_]:
 
 
 def agreement(one: Floats, other: Floats) -> float:
-    """Give the Dice of the positive cells of two predictions over the same crop."""
+    """Give the Dice of the positive cells of two predictions (F, F, F) over the same crop.
+
+    0 where neither has any.
+    """
     both = np.count_nonzero((one > 0) & (other > 0))
     return 2 * both / max(1, np.count_nonzero(one > 0) + np.count_nonzero(other > 0))

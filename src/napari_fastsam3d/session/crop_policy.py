@@ -19,13 +19,14 @@ Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 # coarse the lattice is on which the first crops lie.
 _MARGIN = 1 / 16
 _LATTICE = 1 / 8
+# Part of a box's side that is to be seen around it, on either side, and at a nearer look.
+_BOX_MARGIN = 0.5
+_NEAR_MARGIN = 0.1
 # Part of a face of the crop that a mask must cover to be held cut off by it.
 _CUT_OFF = 0.005
 # How many times its own length a structure needs around it to be looked at more closely, and the
 # finest crop voxel as a part of the smallest voxel size: anything closer is only a blur.
 _ROOM = 3.5
-# Part of a box's side that a nearer look at it shows around it, on either side.
-_NEAR_MARGIN = 0.1
 _FINEST = 0.3
 _DECIMALS = 6
 
@@ -51,8 +52,6 @@ class CropPolicy:
         Crop voxels along each canonical axis by which crops of first clicks are moved aside: how
         much depends on where they lie can then be measured. At most three eighths of the crop's
         side, so that the click stays inside.
-    box_margin : float
-        Part of a box's side that is to be seen around it, on either side.
     """
 
     volume: Volume
@@ -60,7 +59,6 @@ class CropPolicy:
     start: float
     size: int
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    box_margin: float = 0.5
 
     def at_click(self, index: Index) -> Crop:
         """Return the crop for a first click at a voxel, source index.
@@ -80,8 +78,8 @@ class CropPolicy:
     def around_box(self, box: Box, closely: bool = True) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.
 
-        It is the finest rung that holds the box with its margin, the coarsest if none does: what
-        a structure is not tells where it ends.
+        It is the finest rung that holds the box with half of the box's side around it, the
+        coarsest if none does: what a structure is not tells where it ends.
 
         Parameters
         ----------
@@ -95,7 +93,7 @@ class CropPolicy:
         rungs = [s for s in self.spacings if closely or s >= self.start]
         for spacing in rungs:
             crop = self._crop(centre, spacing)
-            margins = [self.box_margin * n for n in content.shape]
+            margins = [_BOX_MARGIN * n for n in content.shape]
             if self._holds(crop, content, margins):
                 return crop
         return self._crop(centre, self.spacings[-1])

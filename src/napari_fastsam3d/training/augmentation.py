@@ -102,8 +102,8 @@ class View:
     ----------
     image : Tensor
         (S, S, S) float32.
-    targets : Tensor
-        (T, S, S, S) bool.
+    target : Tensor
+        (S, S, S) bool.
     inside : tuple of ndarray of bool
         For each axis, which planes lie in the volume.
     click : ndarray of float64
@@ -111,7 +111,7 @@ class View:
     """
 
     image: Tensor
-    targets: Tensor
+    target: Tensor
     inside: Inside
     click: NDArray[np.float64]
 
@@ -121,19 +121,19 @@ def flip(view: View, chance: Chance) -> View:
 
     The canonical frame tells the network where up is, and most scans keep to it.
     """
-    image, targets, click, planes = view.image, view.targets, view.click.copy(), list(view.inside)
+    image, target, click, planes = view.image, view.target, view.click.copy(), list(view.inside)
     size = image.shape[0]
     for axis, share in enumerate((0.5, 0.15, 0.15)):
         if chance.happens(share):
-            image, targets = image.flip(axis), targets.flip(axis + 1)
+            image, target = image.flip(axis), target.flip(axis)
             planes[axis] = np.flip(planes[axis])
             click[axis] = size - 1 - click[axis]
     if chance.happens(0.15):
         a, b, c = (int(axis) for axis in chance.numbers.permutation(3))
-        image, targets = image.permute(a, b, c), targets.permute(0, a + 1, b + 1, c + 1)
+        image, target = image.permute(a, b, c), target.permute(a, b, c)
         planes = [planes[a], planes[b], planes[c]]
         click = click[[a, b, c]]
-    return View(image, targets, (planes[0], planes[1], planes[2]), click)
+    return View(image, target, (planes[0], planes[1], planes[2]), click)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,6 @@ from napari_fastsam3d.training.chance import Chance
 MASKED = 0.92
 """Draws above this begin with a mask of somebody else."""
 
-SLACK = 4.0
-"""Crop voxels by which a loose box passes a structure at most, besides a part of its side."""
-
 AIMED_BOXES = 0.1
 """Share of the samples aimed at a first click that begin with a box: there the click is asked."""
 
@@ -183,9 +180,8 @@ def _anywhere(truth: Tensor, chance: Chance) -> Tensor:
 def _loose_box(mask: Tensor, chance: Chance) -> Tensor:
     """Give the boxes (B, 2, 3) of structures (B, D, H, W) in crop indices, tight or loose.
 
-    Each face moves inwards by up to a twentieth of the side, or outwards by up to a fifth and some
-    voxels more, for small things are boxed as loosely as the scan's voxels ask. NaN where there is
-    nothing.
+    Each face moves inwards by up to a twentieth of the side, or outwards by up to a fifth. NaN
+    where there is nothing.
     """
     batch, size = mask.shape[:2]
     at = torch.arange(size, device=mask.device)
@@ -195,11 +191,9 @@ def _loose_box(mask: Tensor, chance: Chance) -> Tensor:
         lows.append(torch.where(line, at, size).amin(1))
         highs.append(torch.where(line, at, -1).amax(1))
     low, high = 2.0 * torch.stack(lows, 1), 2.0 * torch.stack(highs, 1) + 1
-    side = 0.2 * (high - low + 1)
-    slack = chance.uniform(batch, 1)
-    moves = [slack * (1.25 * chance.uniform(batch, 3) - 0.25) for _ in range(2)]
-    below, above = (move * torch.where(move > 0, side + SLACK, side) for move in moves)
-    moved, high = low - below, high + above
+    side = (high - low + 1) * 0.2 * chance.uniform(batch, 1)
+    moved = low - side * (1.25 * chance.uniform(batch, 3) - 0.25)
+    high = high + side * (1.25 * chance.uniform(batch, 3) - 0.25)
     box = torch.stack([torch.minimum(moved, high - 1), high], 1)
     return torch.where((low < size * 2)[:, None], box, torch.nan)
 

@@ -25,9 +25,6 @@ class Phase:
         Steps of interaction a crop.
     most : int
         Clicks that a crop may get in one step after the first.
-    targets : int
-        Structures asked for in a crop, each with prompts of its own: the image is encoded once for
-        all, which is most of the work. Where a crop shows fewer, some are asked for again.
     aimed, regrouped, large, boxed, bent : float
         How samples are chosen; see `Choice`.
     boxes : float
@@ -48,7 +45,6 @@ class Phase:
     batch: int
     clicks: int = 3
     most: int = 1
-    targets: int = 1
     aimed: float = 0.0
     regrouped: float = 0.0
     large: float = 0.0

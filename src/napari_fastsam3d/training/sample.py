@@ -1,6 +1,5 @@
 """One training sample: a crop as the network will see it, and the structure to be segmented."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -33,9 +32,6 @@ SMALLEST = 120
 TRIES = 6
 """Draws before a sample with too small a target is taken from random shapes."""
 
-TIGHTEST = 0.1
-"""Least part of a box's side that the crops which lie as at a box show around it."""
-
 SURROUNDED = 0.5
 """Share of the label maps whose background is not of one kind."""
 
@@ -48,22 +44,21 @@ _NOWHERE = np.full(3, np.nan)
 
 @dataclass(frozen=True)
 class Sample:
-    """A normalised crop and its targets.
+    """A normalised crop and its target.
 
     Attributes
     ----------
     image : Tensor
         (S, S, S) float32, canonical RAS axis order, normalised; on the sampler's device.
-    targets : Tensor
-        (T, S, S, S) bool, the structure that the crop was placed for and others that it shows; on
-        the sampler's device.
+    target : Tensor
+        (S, S, S) bool, the structure; on the sampler's device.
     click : ndarray of float32
         (3,) crop index of the voxel that the crop lies around as at a first click, inside the
-        first target; NaN where it lies otherwise.
+        structure; NaN where it lies otherwise.
     """
 
     image: Tensor
-    targets: Tensor
+    target: Tensor
     click: NDArray[np.float32]
 
 
@@ -86,8 +81,6 @@ class Choice:
         Share of the crops that aren't aimed that lie where the crop policy has them at a box.
     bent : float
         Share of the scans whose shape is changed a little; label maps always are.
-    targets : int
-        Structures of a crop that are asked for, where it shows as many.
     """
 
     aimed: float = 0.0
@@ -95,7 +88,6 @@ class Choice:
     large: float = 0.0
     boxed: float = 0.0
     bent: float = 0.0
-    targets: int = 1
 
 
 @dataclass(frozen=True)
@@ -149,8 +141,8 @@ class Sampler:
             sample = _sample_of_case(loaded, size, chance, choice, self.names.get(source, {}))
             if sample is not None:
                 return sample
-        image, targets = shapes.random_shapes(size, chance, choice.targets)
-        return _finish(_cut(image, targets, chance), chance)
+        image, target = shapes.random_shapes(size, chance)
+        return _finish(_cut(image, target, chance), chance)
 
 
 def _sample_of_case(
@@ -175,42 +167,26 @@ def _sample_of_case(
         crop = _place(loaded, structure, anchor, size, rng)
     point = crop.to_crop(anchor)
     click = point if aimed else _NOWHERE
-    image, mask_of = _seen(loaded, crop, click, chance, choice.bent)
-    target = mask_of((structure, *others))
+    image, target = _seen(loaded, crop, (structure, *others), click, chance, choice.bent)
     if regrouped and not others:
         target = _piece(target, point)
     if int(target.sum()) < (AIMED_SMALLEST if aimed else SMALLEST):
         return None
-    targets = [target]
-    if choice.targets > 1:
-        seen = [s for s in loaded.structures if not s.box.intersection(crop.box).is_empty]
-        for number in rng.permutation(len(seen)):
-            if seen[number] is structure:
-                continue
-            other = mask_of((seen[number],))
-            if int(other.sum()) >= SMALLEST:
-                targets.append(other)
-            if len(targets) == choice.targets:
-                break
-    return _finish(View(image, torch.stack(targets), crop.inside, click), chance)
+    return _finish(View(image, target, crop.inside, click), chance)
 
 
-def _cut(image: Tensor, targets: Tensor, chance: Chance) -> View:
+def _cut(image: Tensor, target: Tensor, chance: Chance) -> View:
     """Let a made volume end somewhere, as scans do, now and then."""
     size = image.shape[0]
     planes = [np.ones(size, bool) for _ in range(3)]
     for axis in range(3):
         if chance.happens(0.15):
             low, high = sorted(int(n) for n in chance.numbers.integers(0, size + 1, 2))
-            left = targets[0].narrow(axis, low, high - low).sum()
-            if high - low >= size // 3 and left >= SMALLEST:
+            if high - low >= size // 3 and target.narrow(axis, low, high - low).sum() >= SMALLEST:
                 planes[axis][:low] = planes[axis][high:] = False
     inside = (planes[0], planes[1], planes[2])
-    for target in targets:
-        _blanked(target, inside, False)
-    large = targets.flatten(1).sum(1) >= SMALLEST
-    large[0] = True
-    return View(_blanked(image, inside, image.min()), targets[large], inside, _NOWHERE)
+    image, kept = _blanked(image, inside, image.min()), _blanked(target, inside, False)
+    return View(image, kept, inside, _NOWHERE)
 
 
 def _blanked(field: Tensor, inside: Inside, value: Tensor | bool | float) -> Tensor:
@@ -225,32 +201,31 @@ def _blanked(field: Tensor, inside: Inside, value: Tensor | bool | float) -> Ten
 def _seen(
     loaded: LabelledVolume,
     crop: Crop,
+    structures: tuple[Structure, ...],
     click: NDArray[np.float64],
     chance: Chance,
     bent: float,
-) -> tuple[Tensor, Callable[[tuple[Structure, ...]], Tensor]]:
-    """Give the image in a crop, and what gives masks of structures there.
+) -> tuple[Tensor, Tensor]:
+    """Give the image and the mask of structures in a crop, whose shape may have been changed.
 
-    Its shape may have been changed; the voxel `click` stays in its place.
+    The voxel `click` stays in its place.
     """
     if loaded.image is None:
         strength = float(chance.numbers.uniform(0.5, 1.5))
         bending = Bending.drawn(crop.inside, click, strength, chance)
         labels = bending.bend_labels(loaded.nearest_labels(crop))
-        seen = shapes.surrounded(labels, chance) if chance.happens(SURROUNDED) else labels
-        image = shapes.paint(seen, chance)
-        return _blanked(image, crop.inside, image.min()), lambda s: marked(labels, s)
-    image = loaded.intensities(crop)
-    if not chance.happens(bent):
-        return image, lambda s: loaded.occupancy(crop, s) >= 0.5
-    strength = float(chance.numbers.uniform(0.3, 1.0))
-    bending = Bending.drawn(crop.inside, click, strength, chance)
-
-    def mask_of(structures: tuple[Structure, ...]) -> Tensor:
-        occupancy = bending.bend(loaded.occupancy(crop, structures))
-        return _blanked(occupancy, crop.inside, 0.0) >= 0.5
-
-    return _blanked(bending.bend(image), crop.inside, image.min()), mask_of
+        target = marked(labels, structures)
+        if chance.happens(SURROUNDED):
+            labels = shapes.surrounded(labels, chance)
+        image = shapes.paint(labels, chance)
+        return _blanked(image, crop.inside, image.min()), target
+    image, occupancy = loaded.intensities(crop), loaded.occupancy(crop, structures)
+    if chance.happens(bent):
+        strength = float(chance.numbers.uniform(0.3, 1.0))
+        bending = Bending.drawn(crop.inside, click, strength, chance)
+        image = _blanked(bending.bend(image), crop.inside, image.min())
+        occupancy = _blanked(bending.bend(occupancy), crop.inside, 0.0)
+    return image, occupancy >= 0.5
 
 
 def _choose(
@@ -326,21 +301,20 @@ def _frame(
     size: int,
     rng: np.random.Generator,
 ) -> Crop:
-    """Place a crop as at a box around structures, a little finer or coarser, often tighter."""
+    """Place a crop as at a box around structures, a little finer or coarser."""
     change = float(np.exp(rng.normal(0, 0.12)))
     spacings = tuple(s * change for s in PyramidPredictor.spacings)
-    start, margin = PyramidPredictor.start_spacing, float(rng.uniform(TIGHTEST, 0.5))
-    policy = CropPolicy(loaded.volume, spacings, start, size, box_margin=margin)
+    policy = CropPolicy(loaded.volume, spacings, PyramidPredictor.start_spacing, size)
     return policy.around_box(reduce(Box.union, (s.box for s in structures)))
 
 
 def _finish(view: View, chance: Chance) -> Sample:
     degraded = degrade(view.image, chance)
-    view = flip(View(degraded, view.targets, view.inside, view.click), chance)
-    click = view.click if _holds(view.targets[0], view.click) else _NOWHERE
+    view = flip(View(degraded, view.target, view.inside, view.click), chance)
+    click = view.click if _holds(view.target, view.click) else _NOWHERE
     return Sample(
         tensor_foreground_contrast(view.image, view.inside).contiguous(),
-        view.targets.contiguous(),
+        view.target.contiguous(),
         click.astype(np.float32),
     )
 

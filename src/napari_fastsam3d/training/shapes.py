@@ -53,23 +53,21 @@ def paint(labels: Tensor, chance: Chance) -> Tensor:
     return blur(image, float(rng.uniform(0.3, 1.1)))
 
 
-def random_shapes(size: int, chance: Chance, targets: int = 1) -> tuple[Tensor, Tensor]:
-    """Make a volume of touching regions, blobs, tubes, shells and lesions, and choose some of them.
+def random_shapes(size: int, chance: Chance) -> tuple[Tensor, Tensor]:
+    """Make a volume of touching regions, blobs, tubes, shells and lesions, and choose one of them.
 
     Parameters
     ----------
     size : int
         Edge in voxels.
     chance : Chance
-    targets : int
-        How many are chosen, T; some of them may be the same.
 
     Returns
     -------
     image : Tensor
         (size, size, size) float32.
-    targets : Tensor
-        (T, size, size, size) bool, mostly one connected structure each.
+    target : Tensor
+        (size, size, size) bool, mostly one connected structure.
     """
     rng = chance.numbers
     regions = int(rng.integers(3, 9))
@@ -80,9 +78,7 @@ def random_shapes(size: int, chance: Chance, targets: int = 1) -> tuple[Tensor, 
         labels.masked_fill_(kind(size, chance), regions + number)
     if chance.happens(0.4):  # a body with air around it
         labels.masked_fill_(_distance(size, chance) > float(rng.uniform(0.4, 0.7)), 0)
-    image = paint(labels, chance)
-    chosen = [_choose(labels, regions + shapes, chance) for _ in range(targets)]
-    return image, torch.stack(chosen)
+    return paint(labels, chance), _choose(labels, regions + shapes, chance)
 
 
 def surrounded(labels: Tensor, chance: Chance) -> Tensor:

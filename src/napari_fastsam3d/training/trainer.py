@@ -47,18 +47,14 @@ class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         phase = self.phase
         before = self.first + step * phase.batch * self.ranks.world
         start = before + self.ranks.rank * phase.batch
-        choice = Choice(
-            phase.aimed, phase.regrouped, phase.large, phase.boxed, phase.bent, phase.targets
-        )
+        choice = Choice(phase.aimed, phase.regrouped, phase.large, phase.boxed, phase.bent)
         samples = [self.sampler.draw(start + i, phase.crop, choice) for i in range(phase.batch)]
         images = torch.stack([s.image for s in samples])[:, None]
         if images.is_cuda:  # half of the way back and forth between the processes' memories
             images = images.half()
-        asked = [torch.arange(phase.targets) % len(s.targets) for s in samples]
-        targets = torch.stack([s.targets[a] for s, a in zip(samples, asked, strict=True)])
-        clicks = torch.full((phase.batch, phase.targets, 3), torch.nan)
-        clicks[:, 0] = torch.stack([torch.from_numpy(s.click) for s in samples])
-        return images.cpu(), targets.flatten(0, 1)[:, None].cpu(), clicks.flatten(0, 1)
+        targets = torch.stack([s.target for s in samples])[:, None]
+        clicks = torch.stack([torch.from_numpy(s.click) for s in samples])
+        return images.cpu(), targets.cpu(), clicks
 
 
 def batches(
@@ -234,7 +230,7 @@ class Trainer:
         losses: list[Tensor] = []
         ious: list[Tensor] = []
         with torch.autocast(self.device.type, torch.bfloat16):
-            pyramid = self.network.encoder(images).repeated(phase.targets)
+            pyramid = self.network.encoder(images)
             room = 1 + (phase.clicks - 1) * phase.most
             prompts = first_prompts(truth, room, chance, clicks, phase.boxes)
             for click in range(phase.clicks):
