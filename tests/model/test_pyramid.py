@@ -17,6 +17,9 @@ from napari_fastsam3d.model.pyramid import grown
 from napari_fastsam3d.model.pyramid_predictor import agreement, surest_place
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
+BOX = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
+NO_POINTS = np.zeros((0, 3), np.float32), np.zeros(0, int)
+
 
 def crop(size=64, seed=0):
     return torch.randn(1, 1, size, size, size, generator=torch.Generator().manual_seed(seed))
@@ -246,36 +249,32 @@ def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_ba
 ):
     monkeypatch.setattr(pyramid_predictor, "TRUSTED", 0.0)
     encoded = tiny_predictor.encode(crop())
-    box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
-    nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)
 
     def average(place, previous):
-        one = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), box, previous)
-        other = tiny_predictor._answer(encoded, *nothing, box, previous)
+        one = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), BOX, previous)
+        other = tiny_predictor._answer(encoded, *NO_POINTS, BOX, previous)
         return (one.low + other.low) / 2, (one.fine + other.fine) / 2
 
     _, middle = average(np.array([24, 24, 24], np.float32), None)
-    place = surest_place(middle, box, 64)
+    place = surest_place(middle, BOX, 64)
     low, _ = average(place, None)
     low, fine = average(place, low)
-    alone = tiny_predictor.segment(encoded, *nothing, box, None)
+    alone = tiny_predictor.segment(encoded, *NO_POINTS, BOX, None)
     assert np.allclose(alone.fine, fine, atol=1e-5)
     assert np.allclose(alone.low, low, atol=1e-5)
-    with_point = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), box, None)
+    with_point = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), BOX, None)
     assert not np.allclose(with_point.fine, alone.fine, atol=1e-2)
 
 
 def test_a_point_with_which_a_box_shows_something_else_is_not_trusted(tiny_predictor, monkeypatch):
     monkeypatch.setattr(pyramid_predictor, "TRUSTED", 1.1)
     encoded = tiny_predictor.encode(crop())
-    box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
-    nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)
-    first = tiny_predictor._answer(encoded, *nothing, box, None)
-    wanted = tiny_predictor._answer(encoded, *nothing, box, first.low)
-    assert np.array_equal(tiny_predictor.segment(encoded, *nothing, box, None).fine, wanted.fine)
+    first = tiny_predictor._answer(encoded, *NO_POINTS, BOX, None)
+    wanted = tiny_predictor._answer(encoded, *NO_POINTS, BOX, first.low)
+    assert np.array_equal(tiny_predictor.segment(encoded, *NO_POINTS, BOX, None).fine, wanted.fine)
     fed = np.full((16, 16, 16), 8, np.float32)
-    wanted = tiny_predictor._answer(encoded, *nothing, box, fed)
-    assert np.array_equal(tiny_predictor.segment(encoded, *nothing, box, fed).fine, wanted.fine)
+    wanted = tiny_predictor._answer(encoded, *NO_POINTS, BOX, fed)
+    assert np.array_equal(tiny_predictor.segment(encoded, *NO_POINTS, BOX, fed).fine, wanted.fine)
 
 
 def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(
@@ -283,19 +282,17 @@ def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(
 ):
     monkeypatch.setattr(pyramid_predictor, "TRUSTED", 0.0)
     encoded = tiny_predictor.encode(crop())
-    box = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
-    nothing = np.zeros((0, 3), np.float32), np.zeros(0, int)
     mask = np.full((16, 16, 16), -8, np.float32)
     mask[2:9, 3:10, 1:8] = 8
-    place = surest_place(mask, box, 64)
+    place = surest_place(mask, BOX, 64)
     assert np.abs(place - np.array([21.5, 25.5, 17.5])).max() <= 4
-    told = tiny_predictor.segment(encoded, place[None], np.array([1]), box, mask)
-    assert np.array_equal(tiny_predictor.segment(encoded, *nothing, box, mask).fine, told.fine)
+    told = tiny_predictor.segment(encoded, place[None], np.array([1]), BOX, mask)
+    assert np.array_equal(tiny_predictor.segment(encoded, *NO_POINTS, BOX, mask).fine, told.fine)
     # A mask that lies elsewhere tells no place in the box.
     elsewhere = np.roll(mask, 8, (0, 1, 2))
-    own = tiny_predictor.segment(encoded, *nothing, box, elsewhere)
+    own = tiny_predictor.segment(encoded, *NO_POINTS, BOX, elsewhere)
     corner = np.array([[9.5, 9.5, 9.5]], np.float32)
-    wrong = tiny_predictor.segment(encoded, corner, np.array([1]), box, elsewhere)
+    wrong = tiny_predictor.segment(encoded, corner, np.array([1]), BOX, elsewhere)
     assert not np.allclose(own.fine, wrong.fine, atol=1e-3)
 
 

@@ -183,7 +183,8 @@ def surest_place(logits: Floats, box: Floats, size: int) -> Floats:
     inside = _in_box(logits, box, size)
     if not inside.any():
         return box.mean(axis=0)
-    sure = uniform_filter(inside * expit(logits), 2 * round(_AROUND / cell / 2 - 0.5) + 1)
+    around = 2 * int(_AROUND / (2 * cell)) + 1  # odd, so that it has a middle
+    sure = uniform_filter(inside * expit(logits), around)
     cells = np.unravel_index(int(sure.argmax()), sure.shape)
     return ((np.array(cells) + 0.5) * cell - 0.5).astype(np.float32)
 
