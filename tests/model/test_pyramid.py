@@ -14,7 +14,7 @@ from napari_fastsam3d.model.prompt_maps import (
     similarity_map,
 )
 from napari_fastsam3d.model.pyramid import grown
-from napari_fastsam3d.model.pyramid_predictor import agreement, surest_place
+from napari_fastsam3d.model.pyramid_predictor import surest_place
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 BOX = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
@@ -124,16 +124,6 @@ def test_a_box_map_is_positive_inside_only():
     assert (shown[inside] > 0).all()
     assert (shown[~inside] < 0).all()
     assert (box_map(torch.full((1, 2, 3), torch.nan), 16, 4) == 0).all()
-
-
-def test_predictions_agree_as_far_as_their_positive_cells_overlap():
-    one = np.full((32, 32, 32), -1.0, np.float32)
-    one[4:8, 10:12, 3] = 1
-    assert agreement(one, 5 * one) == 1
-    assert agreement(one, np.roll(one, 2, 0)) == pytest.approx(0.5)
-    assert agreement(one, np.roll(one, 4, 0)) == 0
-    assert agreement(one, -np.abs(one)) == 0
-    assert agreement(-np.abs(one), -np.abs(one)) == 0
 
 
 def test_the_surest_place_of_a_box_lies_in_it_where_most_is_predicted():

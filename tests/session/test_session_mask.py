@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.geometry.dice import dice
 from napari_fastsam3d.session.mask import NOWHERE, Mask
 
 SHAPE = (6, 5, 7)
@@ -95,3 +96,8 @@ def test_a_mask_cannot_be_written_to():
     mask = Mask.of(Box((0, 0, 0), (2, 2, 2)), np.ones((2, 2, 2), bool))
     with pytest.raises(ValueError, match="read-only"):
         mask.voxels[0, 0, 0] = False
+
+
+@given(arrays(), arrays())
+def test_masks_kept_as_boxes_agree_as_much_as_arrays(one, two):
+    assert Mask.of_volume(one).agreement(Mask.of_volume(two)) == dice(one, two)

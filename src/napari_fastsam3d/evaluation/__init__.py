@@ -5,7 +5,6 @@ clicked as a `Protocol` says, and every structure becomes a `Trial`; trials beco
 """
 
 from napari_fastsam3d.evaluation.clicks import next_click
-from napari_fastsam3d.evaluation.overlap import dice
 from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.evaluation.score import Score, scores_of
 from napari_fastsam3d.evaluation.segmenter import Segmenter, SessionSegmenter
@@ -13,6 +12,7 @@ from napari_fastsam3d.evaluation.shifted import ShiftedSegmenter
 from napari_fastsam3d.evaluation.surface import Surface
 from napari_fastsam3d.evaluation.target import Target, targets_of
 from napari_fastsam3d.evaluation.trial import Trial, run_trial
+from napari_fastsam3d.geometry.dice import dice
 
 __all__ = [
     "Protocol",

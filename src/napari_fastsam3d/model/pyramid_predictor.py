@@ -7,6 +7,7 @@ from scipy.ndimage import uniform_filter
 from scipy.special import expit
 from torch import Tensor
 
+from napari_fastsam3d.geometry.dice import dice
 from napari_fastsam3d.model.normalisation import (
     Inside,
     foreground_contrast,
@@ -100,11 +101,11 @@ class PyramidPredictor(Predictor):
 
         if previous is not None and (_in_box(previous, box, size) & (previous > 0)).any():
             guided = pointed(surest_place(previous, box, size), previous)
-            return guided if agreement(guided.fine, without.fine) >= TRUSTED else without
+            return guided if _agreement(guided, without) >= TRUSTED else without
         middle = _mean(pointed(box.mean(axis=0), previous), without)
         place = surest_place(middle.fine, box, size)
         surest = pointed(place, previous)
-        if agreement(surest.fine, without.fine) < TRUSTED:
+        if _agreement(surest, without) < TRUSTED:
             return self._answer(encoded, points, labels, box, without.low)
         fed = _mean(surest, without).low
         return _mean(pointed(place, fed), self._answer(encoded, points, labels, box, fed))
@@ -197,10 +198,5 @@ def _in_box(logits: Floats, box: Floats, size: int) -> NDArray[np.bool_]:
     return x[:, None, None] & y[:, None] & z
 
 
-def agreement(one: Floats, other: Floats) -> float:
-    """Give the Dice of the positive cells of two predictions (F, F, F) over the same crop.
-
-    0 where neither has any.
-    """
-    both = np.count_nonzero((one > 0) & (other > 0))
-    return 2 * both / max(1, np.count_nonzero(one > 0) + np.count_nonzero(other > 0))
+def _agreement(one: Segmentation, other: Segmentation) -> float:
+    return dice(one.fine > 0, other.fine > 0)
