@@ -25,7 +25,7 @@ class Phase:
         Steps of interaction a crop.
     most : int
         Clicks that a crop may get in one step after the first.
-    aimed, regrouped, large, boxed, bent : float
+    aimed, regrouped, large, boxed, bent, lesioned : float
         How samples are chosen; see `Choice`.
     boxes : float
         Share of the samples that begin with a box, where they aren't aimed at a first click;
@@ -50,6 +50,7 @@ class Phase:
     large: float = 0.0
     boxed: float = 0.0
     bent: float = 0.0
+    lesioned: float = 0.0
     boxes: float = 0.25
     network: PyramidConfig | None = None
     cues: bool = True

@@ -25,6 +25,7 @@ from napari_fastsam3d.training.augmentation import Bending, View, degrade, flip
 from napari_fastsam3d.training.cases import LabelledVolume, Structure, load_case, marked
 from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.families import relatives
+from napari_fastsam3d.training.lesions import lesions_in, show_lesions
 
 SMALLEST = 120
 """Crop voxels that a target needs; smaller ones are drawn anew."""
@@ -38,6 +39,11 @@ SURROUNDED = 0.5
 AIMED_SMALLEST = 30
 """Crop voxels that a target needs where the crop lies as at a first click, as coarse as it is."""
 
+SINGLE = 0.35
+"""Share of the lesions that are asked for one by one; the others all together."""
+
+EVERYWHERE = 0.3
+"""Share of the lesions that lie in any structure of the scan."""
 
 _NOWHERE = np.full(3, np.nan)
 
@@ -81,6 +87,8 @@ class Choice:
         Share of the crops that aren't aimed that lie where the crop policy has them at a box.
     bent : float
         Share of the scans whose shape is changed a little; label maps always are.
+    lesioned : float
+        Share of the structures that are given lesions, which are the target then.
     """
 
     aimed: float = 0.0
@@ -88,6 +96,7 @@ class Choice:
     large: float = 0.0
     boxed: float = 0.0
     bent: float = 0.0
+    lesioned: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,11 @@ def _sample_of_case(
     regrouped = chance.happens(choice.regrouped)
     aimed = chance.happens(choice.aimed)
     large = aimed and chance.happens(choice.large)
-    if regrouped:
+    lesioned = chance.happens(choice.lesioned)
+    if lesioned:
+        structure, others = _choose(loaded, True, rng)
+        others = loaded.structures if chance.happens(EVERYWHERE) else others
+    elif regrouped:
         structure, others = _family(loaded, names, rng)
     else:
         structure, others = _choose(loaded, large, rng)
@@ -167,8 +180,11 @@ def _sample_of_case(
         crop = _place(loaded, structure, anchor, size, rng)
     point = crop.to_crop(anchor)
     click = point if aimed else _NOWHERE
-    image, target = _seen(loaded, crop, (structure, *others), click, chance, choice.bent)
-    if regrouped and not others:
+    image, target = _seen(loaded, crop, (structure, *others), click, chance, choice.bent, lesioned)
+    if lesioned:
+        point = _nearest(target, point)
+        click = point if aimed else _NOWHERE
+    if chance.happens(SINGLE) if lesioned else regrouped and not others:
         target = _piece(target, point)
     if int(target.sum()) < (AIMED_SMALLEST if aimed else SMALLEST):
         return None
@@ -205,10 +221,12 @@ def _seen(
     click: NDArray[np.float64],
     chance: Chance,
     bent: float,
+    lesioned: bool,
 ) -> tuple[Tensor, Tensor]:
     """Give the image and the mask of structures in a crop, whose shape may have been changed.
 
-    The voxel `click` stays in its place.
+    The voxel `click` stays in its place. The mask is that of lesions in the structures where
+    these are wanted.
     """
     if loaded.image is None:
         strength = float(chance.numbers.uniform(0.5, 1.5))
@@ -217,6 +235,9 @@ def _seen(
         target = marked(labels, structures)
         if chance.happens(SURROUNDED):
             labels = shapes.surrounded(labels, chance)
+        if lesioned:
+            target = lesions_in(target, chance)
+            labels = labels.masked_fill(target, int(labels.max()) + 1)
         image = shapes.paint(labels, chance)
         return _blanked(image, crop.inside, image.min()), target
     image, occupancy = loaded.intensities(crop), loaded.occupancy(crop, structures)
@@ -225,7 +246,11 @@ def _seen(
         bending = Bending.drawn(crop.inside, click, strength, chance)
         image = _blanked(bending.bend(image), crop.inside, image.min())
         occupancy = _blanked(bending.bend(occupancy), crop.inside, 0.0)
-    return image, occupancy >= 0.5
+    target = occupancy >= 0.5
+    if lesioned:
+        organ, target = target, lesions_in(target, chance)
+        image = show_lesions(image, organ, target, chance)
+    return image, target
 
 
 def _choose(
@@ -259,6 +284,15 @@ def _piece(target: Tensor, point: NDArray[np.float64]) -> Tensor:
     i, j, k = np.rint(point).astype(int)
     parts, _ = shapes.pieces(target)
     return parts == parts[i, j, k]
+
+
+def _nearest(target: Tensor, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the voxel of a target that is nearest to a crop index; NaN where there is none."""
+    voxels = target.nonzero()
+    if not len(voxels):
+        return _NOWHERE
+    away = (voxels - torch.from_numpy(point).to(voxels.device)).square().sum(1)
+    return voxels[away.argmin()].cpu().numpy().astype(np.float64)
 
 
 def _place(

@@ -47,7 +47,14 @@ class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         phase = self.phase
         before = self.first + step * phase.batch * self.ranks.world
         start = before + self.ranks.rank * phase.batch
-        choice = Choice(phase.aimed, phase.regrouped, phase.large, phase.boxed, phase.bent)
+        choice = Choice(
+            phase.aimed,
+            phase.regrouped,
+            phase.large,
+            phase.boxed,
+            phase.bent,
+            phase.lesioned,
+        )
         samples = [self.sampler.draw(start + i, phase.crop, choice) for i in range(phase.batch)]
         images = torch.stack([s.image for s in samples])[:, None]
         if images.is_cuda:  # half of the way back and forth between the processes' memories
