@@ -36,6 +36,7 @@ class InstantModel:
     feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes = True
     edge_aware = False
+    steady = False
     margin = 0
     spacings = (1.5,)
     start_spacing = 1.5

@@ -71,6 +71,7 @@ class FloodPredictor:
     feeds = "cumulative"
     accepts_boxes = True
     edge_aware = False
+    steady = False
     margin = 0
     spacings = (1.5, 3.0)
     start_spacing = 3.0

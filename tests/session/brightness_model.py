@@ -26,6 +26,7 @@ class BrightnessModel:
     device = "cpu"
     fingerprint = "0123456789abcdef"
     edge_aware = False
+    steady = False
     margin = 0
 
     def __init__(

@@ -61,6 +61,9 @@ class Predictor(ABC):
         Whether it was trained with box prompts.
     edge_aware : bool
         Whether its masks are drawn to the edges of the scan; see `session.sharpening`.
+    steady : bool
+        Whether its masks keep what they were far from a correcting click; see
+        `session.steadiness`.
     margin : int
         Crop voxels that positive points are kept from the ends of the scan and from the crop's
         faces, as the model is told of them.
@@ -72,6 +75,7 @@ class Predictor(ABC):
     feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes: bool = False
     edge_aware: bool = False
+    steady: bool = False
     margin: int = 0
 
     def __init__(

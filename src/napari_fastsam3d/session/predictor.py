@@ -64,6 +64,11 @@ class Predictor(Protocol):
         ...
 
     @property
+    def steady(self) -> bool:
+        """Whether its masks are to keep what they were far from a click that corrects them."""
+        ...
+
+    @property
     def margin(self) -> int:
         """Crop voxels that positive points told to it are kept from the ends of the scan."""
         ...

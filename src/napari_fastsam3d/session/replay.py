@@ -31,6 +31,7 @@ from napari_fastsam3d.session.prompt import (
     place_of,
 )
 from napari_fastsam3d.session.sharpening import edge_aware_mask
+from napari_fastsam3d.session.steadiness import CORRECTIONS_FROM, steadied
 
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
@@ -244,10 +245,13 @@ class Replay:
         seen = self.predictor.segment(
             self._encode(crop), cues.points, cues.labels, cues.box, cues.previous
         )
-        anchors = _anchors(crop, before.mask, prompts, len(seen.fine))
-        logits = without_islands(seen.fine, anchors)
+        low, fine = seen.low, seen.fine
+        if previous is not None and self.predictor.steady and _corrects(prompts):
+            low, fine = steadied(seen, previous, cues.points[-1], crop.size)
+        anchors = _anchors(crop, before.mask, prompts, len(fine))
+        logits = without_islands(fine, anchors)
         guide = self._volume.voxels if self.predictor.edge_aware else None
-        return _Sight(crop, seen.low, logits, float(seen.quality), guide)
+        return _Sight(crop, low, logits, float(seen.quality), guide)
 
     def _encode(self, crop: Crop) -> Any:
         encoded = self._encoded.get(crop)
@@ -291,6 +295,11 @@ class Replay:
 
 def _agreement(far: _Sight, near: _Sight) -> float:
     return far.mask.inside(near.crop.box).agreement(near.mask)
+
+
+def _corrects(prompts: Sequence[Prompt]) -> bool:
+    """Whether the newest prompt is a click after others."""
+    return isinstance(prompts[-1], Point) and len(_clicks(prompts)) >= CORRECTIONS_FROM
 
 
 def _clicks(prompts: Sequence[Prompt]) -> list[Point]:

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from ball_and_slab import BALL
+from brightness_model import Answer, BrightnessModel, pooled
+
+from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.session.prompt import BoxPrompt, Point
+from napari_fastsam3d.session.replay import Replay
+from napari_fastsam3d.session.steadiness import steadied
+
+X, Y, Z = BALL
+CLICKS = [
+    Point(1, BALL),
+    Point(2, (X - 2, Y, Z), positive=False),
+    Point(3, (X + 5, Y, Z)),
+    Point(4, (X, Y + 5, Z), positive=False),
+]
+
+
+@pytest.fixture
+def answer():
+    fine = np.random.default_rng(3).normal(size=(16, 16, 16)).astype(np.float32)
+    return Answer(pooled(fine, 2), fine, 0.5)
+
+
+def test_at_the_click_the_answer_counts_and_far_away_the_step_before_does(answer):
+    previous = np.full((8, 8, 8), 5, np.float32)
+    low, fine = steadied(answer, previous, (1.5, 1.5, 1.5), 128)
+    assert low.dtype == fine.dtype == np.float32
+    assert np.allclose(low[-1], 0.3 * answer.low[-1] + 0.7 * 5, atol=1e-5)
+    assert abs(low[0, 0, 0] - answer.low[0, 0, 0]) < 0.4 * abs(5 - answer.low[0, 0, 0])
+    wanted = steadied(answer, previous, (130.0, 130.0, 130.0), 128)[0]
+    assert abs(wanted[0, 0, 0] - low[0, 0, 0]) > 1
+
+
+def test_finer_logits_change_as_the_coarse_ones_do(answer):
+    previous = answer.low + 2
+    low, fine = steadied(answer, previous, (1000.0, 0.0, 0.0), 128)
+    assert np.allclose(low - answer.low, 1.4, atol=1e-5)
+    assert np.allclose(fine - answer.fine, 1.4, atol=1e-5)
+
+
+def test_an_answer_that_changes_nothing_is_kept(answer):
+    low, fine = steadied(answer, answer.low, (60.0, 60.0, 60.0), 128)
+    assert np.array_equal(low, answer.low)
+    assert np.array_equal(fine, answer.fine)
+
+
+def steps(volume, prompts, *, steady):
+    model = BrightnessModel()
+    model.steady = steady
+    replay = Replay(volume, model)
+    return [replay.step(prompts[:n]) for n in range(1, len(prompts) + 1)]
+
+
+def test_from_the_third_click_on_steps_are_steadied(volume):
+    free = steps(volume, CLICKS, steady=False)
+    held = steps(volume, CLICKS, steady=True)
+    same = [np.array_equal(a.low, b.low) for a, b in zip(free, held, strict=True)]
+    assert same == [True, True, False, False]
+    moved = [np.abs(s[2].low - s[1].low).mean() for s in (free, held)]
+    assert moved[1] < moved[0]
+
+
+def test_what_is_no_click_is_not_held_back(volume):
+    box = BoxPrompt(5, Box((10, 15, 10), (32, 36, 32)))
+    model = BrightnessModel()
+    model.steady = True
+    held = Replay(volume, model).step([*CLICKS, box])
+    encoded = model.normalise(held.crop.extract(volume.voxels), held.crop.inside)
+    assert np.array_equal(held.low, model.segment(encoded, *model.asked[-1]).low)
