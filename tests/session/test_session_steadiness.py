@@ -25,23 +25,33 @@ def answer():
 
 def test_at_the_click_the_answer_counts_and_far_away_the_step_before_does(answer):
     previous = np.full((8, 8, 8), 5, np.float32)
-    low, fine = steadied(answer, previous, (1.5, 1.5, 1.5), 128)
+    low, fine = steadied(answer, previous, (7.5, 7.5, 7.5), True, 128)
     assert low.dtype == fine.dtype == np.float32
     assert np.allclose(low[-1], 0.3 * answer.low[-1] + 0.7 * 5, atol=1e-5)
-    assert abs(low[0, 0, 0] - answer.low[0, 0, 0]) < 0.4 * abs(5 - answer.low[0, 0, 0])
-    wanted = steadied(answer, previous, (130.0, 130.0, 130.0), 128)[0]
-    assert abs(wanted[0, 0, 0] - low[0, 0, 0]) > 1
+    assert np.isclose(low[0, 0, 0], answer.low[0, 0, 0])
+
+
+def test_a_click_on_the_rim_reaches_less_far_than_one_in_the_middle_of_something_missing(answer):
+    previous = np.full((8, 8, 8), -5, np.float32)
+    previous[:2] = 5
+    rim, middle = (steadied(answer, previous, (x, 64, 64), True, 128)[0] for x in (33, 90))
+    assert np.abs(rim - answer.low)[-1].min() > 1
+    assert np.abs(middle - answer.low)[-3:, 3:5, 3:5].max() < 0.6
+    leak = steadied(answer, -previous, (90, 64, 64), False, 128)[0]
+    new = np.abs(leak - answer.low)[-3:, 3:5, 3:5]
+    assert new.max() < 0.6
 
 
 def test_finer_logits_change_as_the_coarse_ones_do(answer):
     previous = answer.low + 2
-    low, fine = steadied(answer, previous, (1000.0, 0.0, 0.0), 128)
-    assert np.allclose(low - answer.low, 1.4, atol=1e-5)
-    assert np.allclose(fine - answer.fine, 1.4, atol=1e-5)
+    low, fine = steadied(answer, previous, (7.5, 7.5, 7.5), True, 128)
+    assert np.allclose((low - answer.low)[-1], 1.4, atol=1e-5)
+    assert np.allclose((fine - answer.fine)[-1], 1.4, atol=1e-5)
+    assert abs(fine - answer.fine)[0, 0, 0] < 0.2
 
 
 def test_an_answer_that_changes_nothing_is_kept(answer):
-    low, fine = steadied(answer, answer.low, (60.0, 60.0, 60.0), 128)
+    low, fine = steadied(answer, answer.low, (60.0, 60.0, 60.0), False, 128)
     assert np.array_equal(low, answer.low)
     assert np.array_equal(fine, answer.fine)
 

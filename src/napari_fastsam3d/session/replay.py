@@ -247,7 +247,7 @@ class Replay:
         )
         low, fine = seen.low, seen.fine
         if previous is not None and self.predictor.steady and _corrects(prompts):
-            low, fine = steadied(seen, previous, cues.points[-1], crop.size)
+            low, fine = steadied(seen, previous, cues.points[-1], bool(cues.labels[-1]), crop.size)
         anchors = _anchors(crop, before.mask, prompts, len(fine))
         logits = without_islands(fine, anchors)
         guide = self._volume.voxels if self.predictor.edge_aware else None

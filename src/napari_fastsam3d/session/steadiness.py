@@ -10,15 +10,17 @@ from napari_fastsam3d.session.predictor import Floats, Segmentation
 
 # Clicks from which on most of the structure is known, and each further one is a correction.
 CORRECTIONS_FROM = 3
-# Share of the logits of the step before that is kept far from the newest click; and how near that
-# is, in crop voxels, as the standard deviation of a Gaussian. On 42 structures of training cases
-# the share of clicks that cost more than 0.01 Dice fell from 16 % to 12 %.
+# Share of the logits of the step before that is kept far from the newest click; and how far a click
+# on the rim of the mask reaches, in crop voxels, as the standard deviation of a Gaussian. One in
+# the middle of something larger that is missing or too much reaches farther by its distance from
+# the mask's surface. On 42 structures of training cases the share of clicks that cost more than
+# 0.01 Dice fell from 16 % to 13 %.
 _KEPT = 0.7
-_NEAR = 10.0
+_REACH = 10.0
 
 
 def steadied(
-    seen: Segmentation, previous: Floats, place: Sequence[float], size: int
+    seen: Segmentation, previous: Floats, place: Sequence[float], positive: bool, size: int
 ) -> tuple[Floats, Floats]:
     """Mix what a model says with what was known before, the more so the farther from a click.
 
@@ -30,6 +32,8 @@ def steadied(
         Logits of the step before over the same crop.
     place : sequence of float
         The click, crop index.
+    positive : bool
+        Whether it asks for what is there.
     size : int
         Crop voxels along each axis.
 
@@ -42,8 +46,11 @@ def steadied(
     """
     cells = len(seen.low)
     centres = (np.arange(cells) + 0.5) * size / cells - 0.5
-    x, y, z = (np.exp(-(((centres - at) / _NEAR) ** 2) / 2) for at in place)
-    near = x[:, None, None] * y[:, None] * z
+    x, y, z = ((centres - at) ** 2 for at in place)
+    away = x[:, None, None] + y[:, None] + z
+    right = away[(previous > 0) == positive]
+    depth = np.sqrt(right.min()) - size / cells if right.size else size
+    near = np.exp(-away / (2 * (_REACH + max(0.0, depth)) ** 2))
     change = (_KEPT * (1 - near) * (previous - seen.low)).astype(np.float32)
     finer = _interpolation(cells, len(seen.fine))
     return seen.low + change, seen.fine + resample(change, (finer,) * 3, (0, 1, 2))
