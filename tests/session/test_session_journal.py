@@ -325,6 +325,17 @@ def test_of_a_damaged_journal_all_intact_entries_are_found(whole, volume, where,
             assert aside.read_bytes() == bytes(damaged)
 
 
+@pytest.mark.parametrize("at", range(0, 100, 4))
+def test_a_journal_with_a_spoilt_header_is_read(whole, tmp_path, at):
+    path = tmp_path / "x.journal"
+    path.write_bytes(whole[:at] + b"\x7f\xff\xff\xff" + whole[at + 4 :])
+    journal = Journal(path)
+    found = [line for (line,) in journal._database.execute("select line from records")]
+    journal.close()
+    intact = {record.number for record in records_in(whole)}
+    assert {record.number for line in found for record in records_in(line.encode())} == intact
+
+
 def test_values_that_damage_made_other_than_text_are_left_out(whole, tmp_path):
     """SQLite holds anything anywhere: a spoilt byte can make a number of a line."""
     path = tmp_path / "x.journal"

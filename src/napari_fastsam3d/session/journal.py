@@ -188,7 +188,11 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Kept]:
     try:
         database = _locked(path)
         return database, _read(database, path)
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        # Under its general code SQLite complains of what it reads, such as a spoilt header; others
+        # tell of locks, space and access, with which the file may be whole.
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
+            return _rescued(database, path)
         if database is not None:
             database.close()
         raise
