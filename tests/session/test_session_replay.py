@@ -4,16 +4,13 @@ from ball_and_slab import BALL, NOTHING, SHAPE, SLAB, truth
 from brightness_model import BrightnessModel
 
 from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.geometry.dice import dice
 from napari_fastsam3d.session.prompt import BoxPrompt, Point
 from napari_fastsam3d.session.replay import Replay
 
 BALL_CLICK = Point(1, BALL)
 BESIDE = Point(2, (20, 25, 27), positive=False)
 IN_SLAB = Point(3, SLAB)
-
-
-def dice(mask: np.ndarray, wanted: np.ndarray) -> float:
-    return 2 * (mask & wanted).sum() / (mask.sum() + wanted.sum())
 
 
 @pytest.fixture

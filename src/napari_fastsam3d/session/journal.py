@@ -188,16 +188,21 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Kept]:
     try:
         database = _locked(path)
         return database, _read(database, path)
-    except sqlite3.OperationalError as error:
-        # Under its general code SQLite complains of what it reads, such as a spoilt header; others
-        # tell of locks, space and access, with which the file may be whole.
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:
-            return _rescued(database, path)
-        if database is not None:
-            database.close()
-        raise
-    except _DAMAGED:
+    except _DAMAGED as error:
+        if not _tells_of_damage(error):
+            if database is not None:
+                database.close()
+            raise
         return _rescued(database, path)
+
+
+def _tells_of_damage(error: Exception) -> bool:
+    """Whether a complaint is about what was read, such as a spoilt header.
+
+    Others tell of locks, space and access, with which the file may be whole.
+    """
+    operational = isinstance(error, sqlite3.OperationalError)
+    return not operational or error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR
 
 
 def _locked(path: Path) -> sqlite3.Connection:

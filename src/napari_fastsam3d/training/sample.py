@@ -184,7 +184,10 @@ def _sample_of_case(
     if lesioned:
         point = _nearest(target, point)
         click = point if aimed else _NOWHERE
-    if chance.happens(SINGLE) if lesioned else regrouped and not others:
+        single = chance.happens(SINGLE)
+    else:
+        single = regrouped and not others
+    if single:
         target = _piece(target, point)
     if int(target.sum()) < (AIMED_SMALLEST if aimed else SMALLEST):
         return None
