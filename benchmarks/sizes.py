@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--only", nargs="*", default=list(SHAPES))
     given = parser.parse_args()
-    phase = Phase(given.steps, given.crop, given.batch, CLICKS)
+    phase = Phase(steps=given.steps, crop=given.crop, batch=given.batch, clicks=CLICKS)
     base = replace(read_recipe(given.recipe), phases=(phase,), warmup=50)
     unseen = Sampler.of_folder(given.data, base.sources, UNSEEN)
     table = Table("shape", "million", "MB", "CPU s a step", "encode, ms", "IoU 1", "IoU 2", "IoU 3")

@@ -298,5 +298,5 @@ def test_a_grown_network_computes_the_same_and_can_learn_more(tiny_predictor):
     larger.requires_grad_(True).encoder(image).embedding.square().sum().backward()
     assert larger.encoder.transformer[2].mlp[2].weight.grad.abs().max() > 0
     assert larger.encoder.down_coarse[2].conv2.conv.weight.grad.abs().max() > 0
-    with pytest.raises(ValueError, match="blocks only"):
+    with pytest.raises(ValueError, match="blocks and a decoder"):
         grown(network, replace(network.config, width=32))

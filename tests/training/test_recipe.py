@@ -37,6 +37,27 @@ def test_a_bad_recipe_is_refused_by_name(tmp_path, text, told):
         read_recipe(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("learns = 'encoder'", "learns is one of"),
+        ("learns = 'box_cues'\nboxes = 1.0", "box_decoder only"),
+        ("learns = 'box_cues'\nrate = 1e-3\nnetwork = {box_decoder = true}", "of boxes only"),
+        (
+            "learns = 'box_cues'\nrate = 1e-3\nnetwork = {box_decoder = true}\n"
+            "boxes = 1.0\naimed = 0.5",
+            "of boxes only",
+        ),
+    ],
+)
+def test_a_phase_asks_for_no_more_than_there_is(tmp_path, recipe_file, change, told):
+    path = tmp_path / "asks.toml"
+    text = recipe_file.read_text()
+    path.write_text(f"{text}\n[[phases]]\nsteps = 1\ncrop = 32\nbatch = 1\n{change}\n")
+    with pytest.raises(TrainingError, match=told):
+        read_recipe(path)
+
+
 def test_an_absent_recipe_is_told(tmp_path):
     with pytest.raises(TrainingError, match="cannot be read"):
         read_recipe(tmp_path / "none.toml")

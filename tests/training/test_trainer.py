@@ -101,6 +101,24 @@ def test_a_network_grows_where_a_cycle_begins(data, recipe, tmp_path):
     assert run.average.config == recipe.phases[1].network
 
 
+def test_only_the_cues_of_boxes_learn_where_the_phase_says_so(data, recipe, tmp_path):
+    first, last = recipe.phases
+    reading = replace(recipe.network, box_decoder=True)
+    boxes = replace(
+        last, rate=1e-2, network=reading, boxes=1.0, boxed=1.0, learns="box_cues", ema=0.5
+    )
+    recipe = replace(recipe, phases=(first, boxes))
+    run = Trainer(recipe, Sampler.of_folder(data, recipe.sources, 0), tmp_path / "run")
+    run.step = first.steps
+    before = state(run)
+    run.run(silent)
+    after = state(run)
+    for key, value in after.items():
+        if not key.startswith("box_decoder.box_cues."):
+            assert torch.equal(value, before[key.removeprefix("box_")]), key
+    assert after["box_decoder.box_cues.middle.2.weight"].abs().max() > 0
+
+
 def test_a_run_begins_its_last_cycle_with_weights_from_elsewhere(data, recipe, tmp_path, trainer):
     weights = trainer("first").export()
     recipe = growing(recipe)

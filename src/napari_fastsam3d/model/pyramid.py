@@ -16,6 +16,8 @@ class PyramidNetwork(nn.Module):
         Run once a crop.
     decoder : PyramidDecoder
         Run once a prompt.
+    box_decoder : PyramidDecoder or None
+        Run in its place where there is a box, if the configuration has one.
     """
 
     def __init__(self, config: PyramidConfig | None = None) -> None:
@@ -23,6 +25,9 @@ class PyramidNetwork(nn.Module):
         self.config = config or PyramidConfig()
         self.encoder = PyramidEncoder(self.config)
         self.decoder = PyramidDecoder(self.config)
+        self.box_decoder = (
+            PyramidDecoder(self.config, reads_boxes=True) if self.config.box_decoder else None
+        )
 
 
 _LAST_OF_A_BRANCH = tuple(
@@ -34,23 +39,25 @@ _LAST_OF_A_BRANCH = tuple(
 
 @torch.no_grad()
 def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
-    """Give a network with more blocks that computes what a smaller one does.
+    """Give a network with more parts that computes what a smaller one does.
 
-    Added blocks come last on their stage and begin as identities, so that training goes on where
-    it was (Chen et al. 2016, Net2Net).
+    Added blocks come last on their stage and begin as identities, and a decoder for boxes begins
+    as the other one, so that training goes on where it was (Chen et al. 2016, Net2Net).
 
     Raises
     ------
     ValueError
-        When the configurations differ by more than added blocks.
+        When the configurations differ by more than that.
     """
     larger = PyramidNetwork(config).to(next(network.parameters()).device)
     old, new = network.state_dict(), larger.state_dict()
     if any(key not in new or new[key].shape != value.shape for key, value in old.items()):
-        raise ValueError("a network grows by blocks only")
+        raise ValueError("a network grows by blocks and a decoder for boxes only")
     for key, value in new.items():
         if key in old:
             value.copy_(old[key])
+        elif (twin := key.removeprefix("box_")) in old:
+            value.copy_(old[twin])
         elif key.endswith(_LAST_OF_A_BRANCH):
             value.zero_()
     return larger

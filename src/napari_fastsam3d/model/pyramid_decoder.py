@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.attention import padding_bias
+from napari_fastsam3d.model.box_cues import BoxCueReader, BoxCues
 from napari_fastsam3d.model.convolution import Convolution, Expand, Merge, ResidualBlock
 from napari_fastsam3d.model.fourier_position import FourierPosition
 from napari_fastsam3d.model.prompt_maps import (
@@ -92,6 +93,13 @@ def joined_linear(layer: nn.Linear, features: Tensor, maps: Tensor) -> Tensor:
 class PyramidDecoder(nn.Module):
     """Decode a mask from a pyramid and prompts: two-way transformer, then three fusing scales.
 
+    Parameters
+    ----------
+    config : PyramidConfig
+        Sizes of the network.
+    reads_boxes : bool
+        Whether more is made of a box than its corners and a map of it; see `BoxCueReader`.
+
     Attributes
     ----------
     cues : bool
@@ -100,7 +108,7 @@ class PyramidDecoder(nn.Module):
         without them goes on with them where it was.
     """
 
-    def __init__(self, config: PyramidConfig) -> None:
+    def __init__(self, config: PyramidConfig, reads_boxes: bool = False) -> None:
         super().__init__()
         width = config.width
         fine, middle, coarse = config.decoder_widths
@@ -120,6 +128,7 @@ class PyramidDecoder(nn.Module):
         self.hyper_middle = _mlp(width, middle)
         self.hyper_fine = _mlp(width, fine)
         self.quality = _mlp(width, 1)
+        self.box_cues = BoxCueReader(config) if reads_boxes else None
         self.cues = True
 
     def forward(self, pyramid: Pyramid, prompts: Prompts) -> Masks:
@@ -137,37 +146,39 @@ class PyramidDecoder(nn.Module):
         Masks
             low (B, 1, S/4, S/4, S/4), fine (B, 1, S/2, S/2, S/2) logits, quality (B, 1) in [0, 1].
         """
-        tokens, image = self._exchange(pyramid, prompts)
+        told = self.box_cues(pyramid, prompts.box) if self.box_cues else BoxCues()
+        tokens, image = self._exchange(pyramid, prompts, told)
         both = (prompts.clicks(1), prompts.clicks(0))
         features = self.expand_coarse(image) + self.skip_coarse(pyramid.coarse)
-        features = self.expand_middle(self.block_coarse(features))
+        features = self.expand_middle(self.block_coarse(_added(features, told.coarse)))
         features = features + joined_linear(
             self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts, both)
         )
-        features = self.block_middle(features)
+        features = self.block_middle(_added(features, told.middle))
         low = self._mask(features, self.hyper_middle(tokens[:, 0]))
         features = self.expand_fine(features)
         features = features + joined_linear(
             self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts, both)
         )
-        features = F.gelu(features, approximate="tanh")
+        features = F.gelu(_added(features, told.fine), approximate="tanh")
         features = features + self.conv_fine(features)
         fine = self._mask(features, self.hyper_fine(tokens[:, 0]))
         fine = fine + F.interpolate(low, scale_factor=2, mode="trilinear")
         return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
 
-    def _exchange(self, pyramid: Pyramid, prompts: Prompts) -> tuple[Tensor, Tensor]:
+    def _exchange(self, pyramid: Pyramid, prompts: Prompts, told: BoxCues) -> tuple[Tensor, Tensor]:
         embedding = pyramid.embedding.movedim(1, -1)
         size = embedding.shape[1]
         prompt_tokens, valid, dense = self.prompt_encoder(prompts, pyramid)
         batch = prompt_tokens.shape[0]
+        points, corners = prompt_tokens[:, :-2], _added(prompt_tokens[:, -2:], told.corners)
         output = self.output_tokens.weight.expand(batch, -1, -1).to(prompt_tokens.dtype)
-        tokens = torch.cat([output, prompt_tokens], dim=1)
+        tokens = torch.cat([output, points, corners], dim=1)
         valid = torch.cat([valid.new_ones(batch, 2), valid], dim=1)
         encoding = grid_encoding(self.prompt_encoder.position, size).to(embedding.dtype)
         tokens, image = self.transformer(
             tokens,
-            embedding.flatten(1, 3) + dense,
+            embedding.flatten(1, 3) + _added(dense, told.tokens),
             encoding.expand(batch, -1, -1),
             padding_bias(valid, tokens.dtype),
         )
@@ -209,6 +220,10 @@ class PyramidDecoder(nn.Module):
         """Weigh features (B, D, H, W, C) by (B, C); gives float logits (B, 1, D, H, W)."""
         flat = features.flatten(1, 3) @ weights[..., None].to(features.dtype)
         return flat.float().movedim(-1, 1).unflatten(2, features.shape[1:4])
+
+
+def _added(features: Tensor, told: Tensor | None) -> Tensor:
+    return features if told is None else features + told
 
 
 def _skip(before: int, cues: int, after: int, out_width: int) -> nn.Linear:

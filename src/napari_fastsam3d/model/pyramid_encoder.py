@@ -34,6 +34,8 @@ class PyramidConfig:
         Heads of the click affinity at 1/2 and 1/4 resolution.
     affinity_width : int
         Channels of each such head.
+    box_decoder : bool
+        Whether what begins with a box is answered by a decoder of its own.
     """
 
     widths: tuple[int, int, int] = (16, 48, 96)
@@ -44,6 +46,7 @@ class PyramidConfig:
     decoder_widths: tuple[int, int, int] = (16, 32, 64)
     affinity_heads: tuple[int, int] = (2, 4)
     affinity_width: int = 8
+    box_decoder: bool = False
 
     @classmethod
     def of_table(cls, table: Mapping[str, Any]) -> "PyramidConfig":

@@ -142,8 +142,11 @@ class PyramidPredictor(Predictor):
             labels = torch.full((1, 1), -1)
         if previous is None:
             previous = torch.zeros(1, 1, size, size, size)
+        decoder = self.network.decoder
         if box is None:
             box = torch.full((1, 2, 3), torch.nan)
+        else:
+            decoder = self.network.box_decoder or decoder
         prompts = Prompts(
             points.to(self.device, torch.float32),
             labels.to(self.device, torch.long),
@@ -151,7 +154,7 @@ class PyramidPredictor(Predictor):
             previous.to(self.device, torch.float32),
         )
         with torch.inference_mode(), self._autocast():
-            return self.network.decoder(pyramid, prompts)
+            return decoder(pyramid, prompts)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

@@ -7,11 +7,19 @@ from typing import Any
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.training.sample import Choice
+
+LEARNING = {
+    "network": "",
+    "box_decoder": "box_decoder.",
+    "box_cues": "box_decoder.box_cues.",
+}
+"""What may learn, and how the names of its parameters begin."""
 
 
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of the run with one crop size.
+@dataclass(frozen=True, kw_only=True)
+class Phase(Choice):
+    """A stretch of the run with one crop size, and one choice of samples.
 
     Attributes
     ----------
@@ -25,11 +33,14 @@ class Phase:
         Steps of interaction a crop.
     most : int
         Clicks that a crop may get in one step after the first.
-    aimed, regrouped, large, boxed, bent, lesioned : float
-        How samples are chosen; see `Choice`.
     boxes : float
         Share of the samples that begin with a box, where they aren't aimed at a first click;
         three fifths of them with nothing else.
+    learns : str
+        What of the network learns, one of `LEARNING`. Where it isn't all of it, every sample begins
+        with a box, which the decoder for boxes answers.
+    ema : float or None
+        As of the recipe, over this phase; None takes that of the recipe.
     network : PyramidConfig or None
         Sizes that the network grows to before this phase, which begins a cycle; see `grown`.
     cues : bool
@@ -45,13 +56,9 @@ class Phase:
     batch: int
     clicks: int = 3
     most: int = 1
-    aimed: float = 0.0
-    regrouped: float = 0.0
-    large: float = 0.0
-    boxed: float = 0.0
-    bent: float = 0.0
-    lesioned: float = 0.0
     boxes: float = 0.25
+    learns: str = "network"
+    ema: float | None = None
     network: PyramidConfig | None = None
     cues: bool = True
     rate: float | None = None
@@ -175,11 +182,27 @@ def _recipe(table: dict[str, Any]) -> Recipe:
     try:
         sizes = table.pop("network", {})
         phases = tuple(_phase(phase, sizes) for phase in table.pop("phases"))
-        return Recipe(phases=phases, network=PyramidConfig.of_table(sizes), **table)
+        recipe = Recipe(phases=phases, network=PyramidConfig.of_table(sizes), **table)
+        _check(recipe)
+        return recipe
     except (KeyError, TypeError) as error:
         raise TrainingError(
             f"The recipe is incomplete or misspelt: {error}.", "Compare it with the shipped one."
         ) from error
+
+
+def _check(recipe: Recipe) -> None:
+    """Raise a TypeError where a phase asks for what its network or its samples don't have."""
+    start = 0
+    for phase in recipe.phases:
+        if phase.learns not in LEARNING:
+            raise TypeError(f"learns is one of {', '.join(LEARNING)}, not {phase.learns}")
+        if phase.learns != "network":
+            if not recipe.network_at(start).box_decoder:
+                raise TypeError(f"{phase.learns} learns where the network has a box_decoder only")
+            if phase.boxes < 1 or phase.aimed > 0:
+                raise TypeError(f"{phase.learns} learns of boxes only: boxes = 1.0, aimed = 0.0")
+        start += phase.steps
 
 
 def _phase(table: dict[str, Any], sizes: dict[str, Any]) -> Phase:

@@ -22,8 +22,8 @@ from napari_fastsam3d.training.interaction import first_prompts, next_prompts, u
 from napari_fastsam3d.training.log_picture import draw_log
 from napari_fastsam3d.training.loss import intersection_over_union, step_loss
 from napari_fastsam3d.training.ranks import Ranks
-from napari_fastsam3d.training.recipe import Phase, Recipe
-from napari_fastsam3d.training.sample import Choice, Sampler
+from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
+from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.schedule import learning_rate
 
 Progress = Callable[[int, int, float], None]
@@ -47,15 +47,7 @@ class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         phase = self.phase
         before = self.first + step * phase.batch * self.ranks.world
         start = before + self.ranks.rank * phase.batch
-        choice = Choice(
-            phase.aimed,
-            phase.regrouped,
-            phase.large,
-            phase.boxed,
-            phase.bent,
-            phase.lesioned,
-        )
-        samples = [self.sampler.draw(start + i, phase.crop, choice) for i in range(phase.batch)]
+        samples = [self.sampler.draw(start + i, phase.crop, phase) for i in range(phase.batch)]
         images = torch.stack([s.image for s in samples])[:, None]
         if images.is_cuda:  # half of the way back and forth between the processes' memories
             images = images.half()
@@ -204,6 +196,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.decoder.cues = phase.cues
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name.startswith(LEARNING[phase.learns]))
         losses, ious = self._interact(phase, images, targets, clicks, chance)
         loss = torch.stack(losses).mean()
         if not torch.isfinite(loss):
@@ -215,7 +209,7 @@ class Trainer:
         self.ranks.average([p.grad for p in self.network.parameters() if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
-        self._update_average()
+        self._update_average(phase.ema or self.recipe.ema)
         return {
             "step": self.step,
             "crop": phase.crop,
@@ -234,6 +228,9 @@ class Trainer:
         chance: Chance,
     ) -> tuple[list[Tensor], list[Tensor]]:
         truth = F.avg_pool3d(targets.float(), 2)
+        decoder = self.network.decoder
+        if phase.learns != "network":
+            decoder = self.network.box_decoder or decoder
         losses: list[Tensor] = []
         ious: list[Tensor] = []
         with torch.autocast(self.device.type, torch.bfloat16):
@@ -241,7 +238,7 @@ class Trainer:
             room = 1 + (phase.clicks - 1) * phase.most
             prompts = first_prompts(truth, room, chance, clicks, phase.boxes)
             for click in range(phase.clicks):
-                masks = self.network.decoder(pyramid, used_points(prompts))
+                masks = decoder(pyramid, used_points(prompts))
                 losses.append(step_loss(masks, truth))
                 ious.append(intersection_over_union(masks.fine.detach(), truth).mean())
                 if click + 1 < phase.clicks:
@@ -251,8 +248,8 @@ class Trainer:
         return losses, ious
 
     @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+    def _update_average(self, ema: float) -> None:
+        decay = min(ema, (1 + self.step) / (10 + self.step))
         for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(new, 1 - decay)
 

@@ -1,0 +1,149 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_fastsam3d.model.box_cues import BoxCueReader, LikelihoodRatio, frame, likeness
+from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
+from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
+from napari_fastsam3d.model.pyramid_prompts import Prompts
+
+BOX = torch.tensor([[[16.0, 16, 16], [31, 39, 47]]])
+NO_BOX = torch.full((1, 2, 3), torch.nan)
+
+
+def image(seed=0, batch=1, size=64):
+    return torch.randn(batch, 1, size, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def inside(size=16, cell=4):
+    cells = torch.zeros(1, size, size, size, dtype=torch.bool)
+    cells[0, 16 // cell : 32 // cell, 16 // cell : 40 // cell, 16 // cell : 48 // cell] = True
+    return cells
+
+
+@pytest.fixture
+def reading(tiny_predictor):
+    """Give a network whose decoder for boxes begins as the other one, on `grown`."""
+    config = replace(tiny_predictor.network.config, box_decoder=True)
+    return grown(tiny_predictor.network, config).eval()
+
+
+def told(box, size=16):
+    return Prompts(
+        torch.zeros(len(box), 1, 3),
+        torch.full((len(box), 1), -1),
+        box,
+        torch.zeros(len(box), 1, size, size, size),
+    )
+
+
+def test_a_frame_tells_where_in_the_box_a_cell_lies():
+    seen = frame(BOX, 16, 4)
+    gaussian, far, *along = seen.maps[0]
+    assert seen.maps.shape == (1, 5, 16, 16, 16)
+    middle = np.array([47, 55, 63]) / 2
+    half = np.array([8, 12, 16])
+    away = np.abs(np.array([5, 8, 2]) * 4 + 1.5 - middle) / half
+    assert [a[5, 8, 2].item() for a in along] == pytest.approx(away.clip(max=2), rel=1e-5)
+    assert far[5, 8, 2].item() == pytest.approx(away.max().clip(max=2), rel=1e-5)
+    assert gaussian[5, 8, 2].item() == pytest.approx(np.exp(-(away**2).sum()), rel=1e-5)
+
+
+def test_what_lies_within_and_what_lies_around_are_told_apart():
+    seen = frame(BOX, 16, 4)
+    assert torch.equal(seen.within > 0, inside())
+    assert (seen.around[inside()] == 0).all()
+    assert seen.around[0, 6, 6, 12] == 1
+    assert seen.around[0, 6, 6, 15] == 0
+
+
+def test_an_intensity_met_only_within_is_likely_and_one_met_only_around_is_not():
+    intensity = torch.where(inside(), 0.0, 2.0)
+    intensity[0, 4, 4, 4] = 2.0
+    ratio = LikelihoodRatio.of(intensity, frame(BOX, 16, 4))
+    first, second = ratio.maps(intensity)[0]
+    likely = ratio.likely(intensity)[0]
+    assert first[5, 5, 5] > 0.9
+    assert second[5, 5, 5] > 0.9
+    assert likely[5, 5, 5] > 0.9
+    assert first[0, 0, 0] < -0.5
+    assert second[4, 4, 4] < -0.5
+    assert likely[4, 4, 4] < 0.2
+    never_met = ratio.maps(torch.full((1, 8, 8, 8), -3.0))
+    assert never_met.shape == (1, 2, 8, 8, 8)
+    assert (never_met == 0).all()
+
+
+def test_likeness_is_the_product_with_the_mean_of_a_side():
+    keys = torch.nn.functional.normalize(torch.randn(2, 3, 4, 8**3), dim=2)
+    side = torch.rand(2, 8, 8, 8)
+    alike = likeness(keys, [side, torch.zeros_like(side)])
+    assert alike.shape == (2, 6, 8, 8, 8)
+    weights = side.flatten(1) / side.flatten(1).sum(1, keepdim=True)
+    mean = (keys * weights[:, None, None]).sum(-1)
+    wanted = torch.einsum("bhc,bhcn->bhn", mean, keys).unflatten(2, (8, 8, 8))
+    torch.testing.assert_close(alike[:, :3], wanted)
+    assert (alike[:, 3:] == 0).all()
+
+
+def test_cues_begin_as_nothing(tiny_predictor):
+    reader = BoxCueReader(tiny_predictor.network.config)
+    with torch.no_grad():
+        cues = reader(tiny_predictor.network.encoder(image()), BOX)
+    assert cues.tokens.shape == (1, 64, 16)
+    assert cues.coarse.shape == (1, 8, 8, 8, 8)
+    assert cues.middle.shape == (1, 16, 16, 16, 8)
+    assert cues.fine.shape == (1, 32, 32, 32, 4)
+    assert all((cue == 0).all() for cue in cues)
+
+
+def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
+    reader = BoxCueReader(tiny_predictor.network.config)
+    for parameter in reader.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    encoder = tiny_predictor.network.encoder
+    with torch.no_grad():
+        together = reader(encoder(image(batch=3)), torch.cat([BOX, NO_BOX, BOX + 8]))
+        for number, box in ((0, BOX), (2, BOX + 8)):
+            alone = reader(encoder(image(batch=3)[number : number + 1]), box)
+            for one, other in zip(together, alone, strict=True):
+                torch.testing.assert_close(one[number], other[0], atol=1e-4, rtol=1e-4)
+    assert all((cue[1] == 0).all() for cue in together)
+    assert not torch.allclose(together.fine[0], together.fine[2])
+
+
+def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading):
+    with torch.no_grad():
+        pyramid = reading.encoder(image())
+        wanted = reading.decoder(pyramid, told(BOX))
+        assert torch.allclose(reading.box_decoder(pyramid, told(BOX)).fine, wanted.fine, atol=1e-5)
+    run = PyramidPredictor(reading, "boxes", torch.device("cpu"), torch.float32, "0" * 64)
+    encoded = run.encode(image())
+    point = np.array([[20.0, 20, 20]], np.float32), np.array([1])
+    box = BOX[0].numpy()
+    before = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
+    torch.nn.init.normal_(reading.box_decoder.box_cues.middle[2].weight, std=0.5)
+    after = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
+    assert np.array_equal(before[0].fine, after[0].fine)
+    assert not np.allclose(before[1].fine, after[1].fine, atol=1e-3)
+
+
+def test_cues_learn_from_nothing(reading):
+    reading.requires_grad_(False)
+    reading.box_decoder.box_cues.requires_grad_(True)
+    pyramid = reading.encoder(image())
+    masks = reading.box_decoder(pyramid, told(BOX))
+    (masks.fine.square().mean() + masks.low.square().mean()).backward()
+    last = reading.box_decoder.box_cues
+    for layer in (last.corners, last.tokens[2], last.coarse[2], last.middle[2], last.fine[2]):
+        assert layer.weight.grad.abs().max() > 0
+
+
+def test_a_network_of_its_own_has_both_decoders(tiny_predictor):
+    config = replace(tiny_predictor.network.config, box_decoder=True)
+    names = PyramidNetwork(config).state_dict()
+    twins = [name for name in names if name.startswith("decoder.")]
+    assert all(f"box_{name}" in names for name in twins)
+    assert not any(name.startswith("decoder.box_cues") for name in names)
