@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model.box_cues import BoxCueReader, LikelihoodRatio, frame, likeness
+from napari_fastsam3d.model.box_cues import BoxCueReader, frame, likeness
 from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
 from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
 from napari_fastsam3d.model.pyramid_prompts import Prompts
@@ -28,6 +28,10 @@ def reading(tiny_predictor):
     """Give a network whose decoder for boxes begins as the other one, on `grown`."""
     config = replace(tiny_predictor.network.config, box_decoder=True)
     return grown(tiny_predictor.network, config).eval()
+
+
+def given(cues):
+    return [cue for cue in cues if cue is not None]
 
 
 def told(box, size=16):
@@ -59,23 +63,6 @@ def test_what_lies_within_and_what_lies_around_are_told_apart():
     assert seen.around[0, 6, 6, 15] == 0
 
 
-def test_an_intensity_met_only_within_is_likely_and_one_met_only_around_is_not():
-    intensity = torch.where(inside(), 0.0, 2.0)
-    intensity[0, 4, 4, 4] = 2.0
-    ratio = LikelihoodRatio.of(intensity, frame(BOX, 16, 4))
-    first, second = ratio.maps(intensity)[0]
-    likely = ratio.likely(intensity)[0]
-    assert first[5, 5, 5] > 0.9
-    assert second[5, 5, 5] > 0.9
-    assert likely[5, 5, 5] > 0.9
-    assert first[0, 0, 0] < -0.5
-    assert second[4, 4, 4] < -0.5
-    assert likely[4, 4, 4] < 0.2
-    never_met = ratio.maps(torch.full((1, 8, 8, 8), -3.0))
-    assert never_met.shape == (1, 2, 8, 8, 8)
-    assert (never_met == 0).all()
-
-
 def test_likeness_is_the_product_with_the_mean_of_a_side():
     keys = torch.nn.functional.normalize(torch.randn(2, 3, 4, 8**3), dim=2)
     side = torch.rand(2, 8, 8, 8)
@@ -91,12 +78,13 @@ def test_likeness_is_the_product_with_the_mean_of_a_side():
 def test_cues_begin_as_nothing(tiny_predictor):
     reader = BoxCueReader(tiny_predictor.network.config)
     with torch.no_grad():
-        cues = reader(tiny_predictor.network.encoder(image()), BOX)
+        cues = reader(tiny_predictor.network.encoder(image()), told(BOX))
     assert cues.tokens.shape == (1, 64, 16)
     assert cues.coarse.shape == (1, 8, 8, 8, 8)
     assert cues.middle.shape == (1, 16, 16, 16, 8)
     assert cues.fine.shape == (1, 32, 32, 32, 4)
-    assert all((cue == 0).all() for cue in cues)
+    assert cues.points is None
+    assert all((cue == 0).all() for cue in given(cues))
 
 
 def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
@@ -105,13 +93,13 @@ def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
         torch.nn.init.normal_(parameter, std=0.3)
     encoder = tiny_predictor.network.encoder
     with torch.no_grad():
-        together = reader(encoder(image(batch=3)), torch.cat([BOX, NO_BOX, BOX + 8]))
+        together = given(reader(encoder(image(batch=3)), told(torch.cat([BOX, NO_BOX, BOX + 8]))))
         for number, box in ((0, BOX), (2, BOX + 8)):
-            alone = reader(encoder(image(batch=3)[number : number + 1]), box)
+            alone = given(reader(encoder(image(batch=3)[number : number + 1]), told(box)))
             for one, other in zip(together, alone, strict=True):
                 torch.testing.assert_close(one[number], other[0], atol=1e-4, rtol=1e-4)
     assert all((cue[1] == 0).all() for cue in together)
-    assert not torch.allclose(together.fine[0], together.fine[2])
+    assert not torch.allclose(together[-1][0], together[-1][2])
 
 
 def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading):
@@ -124,7 +112,7 @@ def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading
     point = np.array([[20.0, 20, 20]], np.float32), np.array([1])
     box = BOX[0].numpy()
     before = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
-    torch.nn.init.normal_(reading.box_decoder.box_cues.middle[2].weight, std=0.5)
+    torch.nn.init.normal_(reading.box_decoder.reader.middle[2].weight, std=0.5)
     after = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
     assert np.array_equal(before[0].fine, after[0].fine)
     assert not np.allclose(before[1].fine, after[1].fine, atol=1e-3)
@@ -132,11 +120,11 @@ def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading
 
 def test_cues_learn_from_nothing(reading):
     reading.requires_grad_(False)
-    reading.box_decoder.box_cues.requires_grad_(True)
+    reading.box_decoder.reader.requires_grad_(True)
     pyramid = reading.encoder(image())
     masks = reading.box_decoder(pyramid, told(BOX))
     (masks.fine.square().mean() + masks.low.square().mean()).backward()
-    last = reading.box_decoder.box_cues
+    last = reading.box_decoder.reader
     for layer in (last.corners, last.tokens[2], last.coarse[2], last.middle[2], last.fine[2]):
         assert layer.weight.grad.abs().max() > 0
 
@@ -146,4 +134,4 @@ def test_a_network_of_its_own_has_both_decoders(tiny_predictor):
     names = PyramidNetwork(config).state_dict()
     twins = [name for name in names if name.startswith("decoder.")]
     assert all(f"box_{name}" in names for name in twins)
-    assert not any(name.startswith("decoder.box_cues") for name in names)
+    assert not any(name.startswith("decoder.reader") for name in names)

@@ -1,45 +1,21 @@
 """What a box tells beyond its corners: how what lies in it differs from what lies around it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_fastsam3d.model.decoder_cues import DecoderCues, from_zero, mlp_from_zero
+from napari_fastsam3d.model.likelihood_ratio import LikelihoodRatio
 from napari_fastsam3d.model.pyramid_encoder import Pyramid, PyramidConfig
+from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 AROUND = 1.8
 """How far around a box is compared, in distances from its middle to its faces."""
 
-BINS, LARGEST = 80, 4.0
-"""Bins of the histograms, and the normalised intensity from which on all is in the last one."""
-
-RARE = 1e-3
-"""Share added to each bin, so that what is met on neither side tells nothing."""
-
 FRAME_MAPS, RATIO_MAPS, HIDDEN = 5, 2, 64
-
-
-class BoxCues(NamedTuple):
-    """What is added to a decoder's features: zeros where a sample has no box, None to add nothing.
-
-    Attributes
-    ----------
-    corners : Tensor or None
-        (B, 1, width), to the tokens of both corners.
-    tokens : Tensor or None
-        (B, cells, width), to the image tokens at S/16.
-    coarse, middle, fine : Tensor or None
-        (B, D, H, W, C), to the features at S/8, S/4 and S/2.
-    """
-
-    corners: Tensor | None = None
-    tokens: Tensor | None = None
-    coarse: Tensor | None = None
-    middle: Tensor | None = None
-    fine: Tensor | None = None
 
 
 class BoxCueReader(nn.Module):
@@ -53,24 +29,24 @@ class BoxCueReader(nn.Module):
         fine, middle, coarse = config.decoder_widths
         fine_heads, middle_heads = config.affinity_heads
         maps = FRAME_MAPS + RATIO_MAPS
-        self.corners = _from_zero(nn.Linear(config.width, config.width))
-        self.tokens = _mlp(maps + 2, 2 * HIDDEN, config.width)
-        self.coarse = _mlp(maps, HIDDEN, coarse)
-        self.middle = _mlp(maps + 2 * middle_heads + config.widths[1], HIDDEN, middle)
-        self.fine = _mlp(maps + 2 * fine_heads, fine, fine)
+        self.corners = from_zero(nn.Linear(config.width, config.width))
+        self.tokens = mlp_from_zero(maps + 2, 2 * HIDDEN, config.width)
+        self.coarse = mlp_from_zero(maps, HIDDEN, coarse)
+        self.middle = mlp_from_zero(maps + 2 * middle_heads + config.widths[1], HIDDEN, middle)
+        self.fine = mlp_from_zero(maps + 2 * fine_heads, fine, fine)
 
-    def forward(self, pyramid: Pyramid, box: Tensor) -> BoxCues:
-        """Read boxes (B, 2, 3), crop indices; NaN where there is none."""
-        present = ~box.isnan().flatten(1).any(1)
-        maps = _drawn(pyramid, box.nan_to_num(0.0))
+    def forward(self, pyramid: Pyramid, prompts: Prompts) -> DecoderCues:
+        """Read the boxes of prompts; a sample without one gets zeros."""
+        present = ~prompts.box.isnan().flatten(1).any(1)
+        maps = _drawn(pyramid, prompts.box.nan_to_num(0.0))
         middle = torch.cat([maps.middle.movedim(1, -1), pyramid.middle.float()], -1)
         token, field = present[:, None, None], present[:, None, None, None, None]
-        return BoxCues(
-            token * self.corners(maps.difference)[:, None],
-            token * self.tokens(maps.tokens.movedim(1, -1)).flatten(1, 3),
-            field * self.coarse(maps.coarse.movedim(1, -1)),
-            field * self.middle(middle),
-            field * self.fine(maps.fine.movedim(1, -1)),
+        return DecoderCues(
+            corners=token * self.corners(maps.difference)[:, None],
+            tokens=token * self.tokens(maps.tokens.movedim(1, -1)).flatten(1, 3),
+            coarse=field * self.coarse(maps.coarse.movedim(1, -1)),
+            middle=field * self.middle(middle),
+            fine=field * self.fine(maps.fine.movedim(1, -1)),
         )
 
 
@@ -88,7 +64,7 @@ class _Maps(NamedTuple):
 def _drawn(pyramid: Pyramid, box: Tensor) -> _Maps:
     size = pyramid.middle.shape[1]
     grid, fine_grid = frame(box, size, 4), frame(box, 2 * size, 2)
-    ratio = LikelihoodRatio.of(pyramid.middle_intensity, grid)
+    ratio = LikelihoodRatio.of(pyramid.middle_intensity, grid.within, grid.around)
     seen, fine_seen = ratio.maps(pyramid.middle_intensity), ratio.maps(pyramid.fine_intensity)
     sides = grid.sides(ratio.likely(pyramid.middle_intensity))
     fine_sides = fine_grid.sides(ratio.likely(pyramid.fine_intensity))
@@ -141,60 +117,6 @@ def frame(box: Tensor, size: int, cell: int) -> Frame:
     return Frame(torch.stack([gaussian, *far], 1), gaussian * (farthest <= 1), around)
 
 
-@dataclass(frozen=True)
-class LikelihoodRatio:
-    """How much more often an intensity is met in a box than around it, as in GrabCut.
-
-    Rother et al. 2004 draw what belongs to an object from a box around it, and again from what
-    that found; here as two tables of log ratios, the second with the cells weighed by the first.
-
-    Attributes
-    ----------
-    first, second : Tensor
-        (B, BINS).
-    """
-
-    first: Tensor
-    second: Tensor
-
-    @classmethod
-    def of(cls, intensity: Tensor, grid: Frame) -> "LikelihoodRatio":
-        """Compare normalised intensities (B, D, H, W) in a box and around it."""
-        bins = _bins(intensity)
-        around = _histogram(bins, grid.around)
-
-        def ratio(within: Tensor) -> Tensor:
-            return ((_histogram(bins, within) + RARE) / (around + RARE)).log()
-
-        first = ratio(grid.within)
-        likely = torch.sigmoid(first.gather(1, bins).view_as(intensity))
-        return cls(first, ratio(grid.within * likely))
-
-    def maps(self, intensity: Tensor) -> Tensor:
-        """Look intensities (B, D, H, W) up in both; gives (B, 2, D, H, W) in [-1, 1]."""
-        bins = _bins(intensity)
-        found = [torch.tanh(t.gather(1, bins) / 2) for t in (self.first, self.second)]
-        return torch.stack(found, 1).unflatten(2, intensity.shape[1:])
-
-    def likely(self, intensity: Tensor) -> Tensor:
-        """Give how likely intensities (B, D, H, W) belong in the box, by the second table."""
-        return torch.sigmoid(self.second.gather(1, _bins(intensity))).view_as(intensity)
-
-
-def _bins(intensity: Tensor) -> Tensor:
-    """Give the bin of each intensity (B, D, H, W), (B, cells)."""
-    scaled = (intensity.float() + LARGEST) * (BINS / (2 * LARGEST))
-    return scaled.floor().clamp(0, BINS - 1).long().flatten(1)
-
-
-def _histogram(bins: Tensor, weights: Tensor) -> Tensor:
-    """Give the shares (B, BINS) of weights (B, D, H, W), smoothed over neighbouring bins."""
-    counts = weights.new_zeros(len(weights), BINS).scatter_add_(1, bins, weights.flatten(1))
-    kernel = counts.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    smooth = F.conv1d(counts[:, None], kernel[None, None], padding=2)[:, 0]
-    return smooth / smooth.sum(1, keepdim=True).clamp(min=1e-6)
-
-
 def likeness(keys: Tensor, sides: Sequence[Tensor]) -> Tensor:
     """Compare keys with their means over either side.
 
@@ -220,14 +142,3 @@ def mean_key(keys: Tensor, weights: Tensor) -> Tensor:
     flat = weights.flatten(1).to(keys.dtype)
     total = flat.float().sum(1)[:, None, None].clamp(min=1e-6)
     return (keys @ flat[:, None, :, None])[..., 0].float() / total
-
-
-def _mlp(width: int, hidden: int, out_width: int) -> nn.Sequential:
-    last = _from_zero(nn.Linear(hidden, out_width))
-    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), last)
-
-
-def _from_zero(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from napari_fastsam3d.model.box_cues import BoxCueReader
+from napari_fastsam3d.model.click_cues import ClickCueReader
 from napari_fastsam3d.model.pyramid_decoder import PyramidDecoder
 from napari_fastsam3d.model.pyramid_encoder import PyramidConfig, PyramidEncoder
 
@@ -24,10 +26,11 @@ class PyramidNetwork(nn.Module):
         super().__init__()
         self.config = config or PyramidConfig()
         self.encoder = PyramidEncoder(self.config)
-        self.decoder = PyramidDecoder(self.config)
-        self.box_decoder = (
-            PyramidDecoder(self.config, reads_boxes=True) if self.config.box_decoder else None
-        )
+        clicks = ClickCueReader(self.config) if self.config.click_cues else None
+        self.decoder = PyramidDecoder(self.config, clicks)
+        self.box_decoder = None
+        if self.config.box_decoder:
+            self.box_decoder = PyramidDecoder(self.config, BoxCueReader(self.config))
 
 
 _LAST_OF_A_BRANCH = tuple(
