@@ -30,10 +30,6 @@ def reading(tiny_predictor):
     return grown(tiny_predictor.network, config).eval()
 
 
-def given(cues):
-    return [cue for cue in cues if cue is not None]
-
-
 def told(box, size=16):
     return Prompts(
         torch.zeros(len(box), 1, 3),
@@ -78,13 +74,12 @@ def test_likeness_is_the_product_with_the_mean_of_a_side():
 def test_cues_begin_as_nothing(tiny_predictor):
     reader = BoxCueReader(tiny_predictor.network.config)
     with torch.no_grad():
-        cues = reader(tiny_predictor.network.encoder(image()), told(BOX))
+        cues = reader(tiny_predictor.network.encoder(image()), BOX)
     assert cues.tokens.shape == (1, 64, 16)
     assert cues.coarse.shape == (1, 8, 8, 8, 8)
     assert cues.middle.shape == (1, 16, 16, 16, 8)
     assert cues.fine.shape == (1, 32, 32, 32, 4)
-    assert cues.points is None
-    assert all((cue == 0).all() for cue in given(cues))
+    assert all((cue == 0).all() for cue in cues)
 
 
 def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
@@ -93,13 +88,13 @@ def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
         torch.nn.init.normal_(parameter, std=0.3)
     encoder = tiny_predictor.network.encoder
     with torch.no_grad():
-        together = given(reader(encoder(image(batch=3)), told(torch.cat([BOX, NO_BOX, BOX + 8]))))
+        together = reader(encoder(image(batch=3)), torch.cat([BOX, NO_BOX, BOX + 8]))
         for number, box in ((0, BOX), (2, BOX + 8)):
-            alone = given(reader(encoder(image(batch=3)[number : number + 1]), told(box)))
+            alone = reader(encoder(image(batch=3)[number : number + 1]), box)
             for one, other in zip(together, alone, strict=True):
                 torch.testing.assert_close(one[number], other[0], atol=1e-4, rtol=1e-4)
     assert all((cue[1] == 0).all() for cue in together)
-    assert not torch.allclose(together[-1][0], together[-1][2])
+    assert not torch.allclose(together.fine[0], together.fine[2])
 
 
 def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading):
@@ -112,7 +107,7 @@ def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading
     point = np.array([[20.0, 20, 20]], np.float32), np.array([1])
     box = BOX[0].numpy()
     before = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
-    torch.nn.init.normal_(reading.box_decoder.reader.middle[2].weight, std=0.5)
+    torch.nn.init.normal_(reading.box_decoder.box_cues.middle[2].weight, std=0.5)
     after = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
     assert np.array_equal(before[0].fine, after[0].fine)
     assert not np.allclose(before[1].fine, after[1].fine, atol=1e-3)
@@ -120,11 +115,11 @@ def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading
 
 def test_cues_learn_from_nothing(reading):
     reading.requires_grad_(False)
-    reading.box_decoder.reader.requires_grad_(True)
+    reading.box_decoder.box_cues.requires_grad_(True)
     pyramid = reading.encoder(image())
     masks = reading.box_decoder(pyramid, told(BOX))
     (masks.fine.square().mean() + masks.low.square().mean()).backward()
-    last = reading.box_decoder.reader
+    last = reading.box_decoder.box_cues
     for layer in (last.corners, last.tokens[2], last.coarse[2], last.middle[2], last.fine[2]):
         assert layer.weight.grad.abs().max() > 0
 
@@ -134,4 +129,4 @@ def test_a_network_of_its_own_has_both_decoders(tiny_predictor):
     names = PyramidNetwork(config).state_dict()
     twins = [name for name in names if name.startswith("decoder.")]
     assert all(f"box_{name}" in names for name in twins)
-    assert not any(name.startswith("decoder.reader") for name in names)
+    assert not any(name.startswith("decoder.box_cues") for name in names)

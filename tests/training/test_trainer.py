@@ -114,9 +114,9 @@ def test_only_the_cues_of_boxes_learn_where_the_phase_says_so(data, recipe, tmp_
     run.run(silent)
     after = state(run)
     for key, value in after.items():
-        if not key.startswith("box_decoder.reader."):
+        if not key.startswith("box_decoder.box_cues."):
             assert torch.equal(value, before[key.removeprefix("box_")]), key
-    assert after["box_decoder.reader.middle.2.weight"].abs().max() > 0
+    assert after["box_decoder.box_cues.middle.2.weight"].abs().max() > 0
 
 
 def test_a_run_begins_its_last_cycle_with_weights_from_elsewhere(data, recipe, tmp_path, trainer):

@@ -7,15 +7,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.decoder_cues import DecoderCues, from_zero, mlp_from_zero
 from napari_fastsam3d.model.likelihood_ratio import LikelihoodRatio
 from napari_fastsam3d.model.pyramid_encoder import Pyramid, PyramidConfig
-from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 AROUND = 1.8
 """How far around a box is compared, in distances from its middle to its faces."""
 
 FRAME_MAPS, RATIO_MAPS, HIDDEN = 5, 2, 64
+
+
+class BoxCues(NamedTuple):
+    """What is added to a decoder's features: zeros where a sample has no box, None to add nothing.
+
+    Attributes
+    ----------
+    corners : Tensor or None
+        (B, 1, width), to the tokens of both corners.
+    tokens : Tensor or None
+        (B, cells, width), to the image tokens at S/16.
+    coarse, middle, fine : Tensor or None
+        (B, D, H, W, C), to the features at S/8, S/4 and S/2.
+    """
+
+    corners: Tensor | None = None
+    tokens: Tensor | None = None
+    coarse: Tensor | None = None
+    middle: Tensor | None = None
+    fine: Tensor | None = None
 
 
 class BoxCueReader(nn.Module):
@@ -29,24 +47,24 @@ class BoxCueReader(nn.Module):
         fine, middle, coarse = config.decoder_widths
         fine_heads, middle_heads = config.affinity_heads
         maps = FRAME_MAPS + RATIO_MAPS
-        self.corners = from_zero(nn.Linear(config.width, config.width))
-        self.tokens = mlp_from_zero(maps + 2, 2 * HIDDEN, config.width)
-        self.coarse = mlp_from_zero(maps, HIDDEN, coarse)
-        self.middle = mlp_from_zero(maps + 2 * middle_heads + config.widths[1], HIDDEN, middle)
-        self.fine = mlp_from_zero(maps + 2 * fine_heads, fine, fine)
+        self.corners = _from_zero(nn.Linear(config.width, config.width))
+        self.tokens = _mlp(maps + 2, 2 * HIDDEN, config.width)
+        self.coarse = _mlp(maps, HIDDEN, coarse)
+        self.middle = _mlp(maps + 2 * middle_heads + config.widths[1], HIDDEN, middle)
+        self.fine = _mlp(maps + 2 * fine_heads, fine, fine)
 
-    def forward(self, pyramid: Pyramid, prompts: Prompts) -> DecoderCues:
-        """Read the boxes of prompts; a sample without one gets zeros."""
-        present = ~prompts.box.isnan().flatten(1).any(1)
-        maps = _drawn(pyramid, prompts.box.nan_to_num(0.0))
+    def forward(self, pyramid: Pyramid, box: Tensor) -> BoxCues:
+        """Read boxes (B, 2, 3), crop indices; NaN where there is none."""
+        present = ~box.isnan().flatten(1).any(1)
+        maps = _drawn(pyramid, box.nan_to_num(0.0))
         middle = torch.cat([maps.middle.movedim(1, -1), pyramid.middle.float()], -1)
         token, field = present[:, None, None], present[:, None, None, None, None]
-        return DecoderCues(
-            corners=token * self.corners(maps.difference)[:, None],
-            tokens=token * self.tokens(maps.tokens.movedim(1, -1)).flatten(1, 3),
-            coarse=field * self.coarse(maps.coarse.movedim(1, -1)),
-            middle=field * self.middle(middle),
-            fine=field * self.fine(maps.fine.movedim(1, -1)),
+        return BoxCues(
+            token * self.corners(maps.difference)[:, None],
+            token * self.tokens(maps.tokens.movedim(1, -1)).flatten(1, 3),
+            field * self.coarse(maps.coarse.movedim(1, -1)),
+            field * self.middle(middle),
+            field * self.fine(maps.fine.movedim(1, -1)),
         )
 
 
@@ -142,3 +160,14 @@ def mean_key(keys: Tensor, weights: Tensor) -> Tensor:
     flat = weights.flatten(1).to(keys.dtype)
     total = flat.float().sum(1)[:, None, None].clamp(min=1e-6)
     return (keys @ flat[:, None, :, None])[..., 0].float() / total
+
+
+def _mlp(width: int, hidden: int, out_width: int) -> nn.Sequential:
+    last = _from_zero(nn.Linear(hidden, out_width))
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), last)
+
+
+def _from_zero(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

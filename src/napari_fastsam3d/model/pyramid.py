@@ -3,8 +3,6 @@
 import torch
 from torch import nn
 
-from napari_fastsam3d.model.box_cues import BoxCueReader
-from napari_fastsam3d.model.click_cues import ClickCueReader
 from napari_fastsam3d.model.pyramid_decoder import PyramidDecoder
 from napari_fastsam3d.model.pyramid_encoder import PyramidConfig, PyramidEncoder
 
@@ -26,11 +24,10 @@ class PyramidNetwork(nn.Module):
         super().__init__()
         self.config = config or PyramidConfig()
         self.encoder = PyramidEncoder(self.config)
-        clicks = ClickCueReader(self.config) if self.config.click_cues else None
-        self.decoder = PyramidDecoder(self.config, clicks)
-        self.box_decoder = None
-        if self.config.box_decoder:
-            self.box_decoder = PyramidDecoder(self.config, BoxCueReader(self.config))
+        self.decoder = PyramidDecoder(self.config)
+        self.box_decoder = (
+            PyramidDecoder(self.config, reads_boxes=True) if self.config.box_decoder else None
+        )
 
 
 _LAST_OF_A_BRANCH = tuple(

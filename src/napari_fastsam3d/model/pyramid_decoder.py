@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.attention import padding_bias
+from napari_fastsam3d.model.box_cues import BoxCueReader, BoxCues
 from napari_fastsam3d.model.convolution import Convolution, Expand, Merge, ResidualBlock
-from napari_fastsam3d.model.decoder_cues import DecoderCues
 from napari_fastsam3d.model.fourier_position import FourierPosition
 from napari_fastsam3d.model.prompt_maps import (
     affinity_map,
@@ -97,8 +97,8 @@ class PyramidDecoder(nn.Module):
     ----------
     config : PyramidConfig
         Sizes of the network.
-    reader : Module or None
-        Makes `DecoderCues` of pyramid and prompts: more than their tokens and maps tell.
+    reads_boxes : bool
+        Whether more is made of a box than its corners and a map of it; see `BoxCueReader`.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class PyramidDecoder(nn.Module):
         without them goes on with them where it was.
     """
 
-    def __init__(self, config: PyramidConfig, reader: nn.Module | None = None) -> None:
+    def __init__(self, config: PyramidConfig, reads_boxes: bool = False) -> None:
         super().__init__()
         width = config.width
         fine, middle, coarse = config.decoder_widths
@@ -128,7 +128,7 @@ class PyramidDecoder(nn.Module):
         self.hyper_middle = _mlp(width, middle)
         self.hyper_fine = _mlp(width, fine)
         self.quality = _mlp(width, 1)
-        self.reader = reader
+        self.box_cues = BoxCueReader(config) if reads_boxes else None
         self.cues = True
 
     def forward(self, pyramid: Pyramid, prompts: Prompts) -> Masks:
@@ -146,7 +146,7 @@ class PyramidDecoder(nn.Module):
         Masks
             low (B, 1, S/4, S/4, S/4), fine (B, 1, S/2, S/2, S/2) logits, quality (B, 1) in [0, 1].
         """
-        told = self.reader(pyramid, prompts) if self.reader else DecoderCues()
+        told = self.box_cues(pyramid, prompts.box) if self.box_cues else BoxCues()
         tokens, image = self._exchange(pyramid, prompts, told)
         both = (prompts.clicks(1), prompts.clicks(0))
         features = self.expand_coarse(image) + self.skip_coarse(pyramid.coarse)
@@ -166,15 +166,12 @@ class PyramidDecoder(nn.Module):
         fine = fine + F.interpolate(low, scale_factor=2, mode="trilinear")
         return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
 
-    def _exchange(
-        self, pyramid: Pyramid, prompts: Prompts, told: DecoderCues
-    ) -> tuple[Tensor, Tensor]:
+    def _exchange(self, pyramid: Pyramid, prompts: Prompts, told: BoxCues) -> tuple[Tensor, Tensor]:
         embedding = pyramid.embedding.movedim(1, -1)
         size = embedding.shape[1]
         prompt_tokens, valid, dense = self.prompt_encoder(prompts, pyramid)
         batch = prompt_tokens.shape[0]
-        points = _added(prompt_tokens[:, :-2], told.points)
-        corners = _added(prompt_tokens[:, -2:], told.corners)
+        points, corners = prompt_tokens[:, :-2], _added(prompt_tokens[:, -2:], told.corners)
         output = self.output_tokens.weight.expand(batch, -1, -1).to(prompt_tokens.dtype)
         tokens = torch.cat([output, points, corners], dim=1)
         valid = torch.cat([valid.new_ones(batch, 2), valid], dim=1)

@@ -35,9 +35,7 @@ class PyramidConfig:
     affinity_width : int
         Channels of each such head.
     box_decoder : bool
-        Whether what begins with a box is answered by a decoder of its own; see `BoxCueReader`.
-    click_cues : bool
-        Whether the other decoder is told more of clicks; see `ClickCueReader`.
+        Whether what begins with a box is answered by a decoder of its own.
     """
 
     widths: tuple[int, int, int] = (16, 48, 96)
@@ -49,7 +47,6 @@ class PyramidConfig:
     affinity_heads: tuple[int, int] = (2, 4)
     affinity_width: int = 8
     box_decoder: bool = False
-    click_cues: bool = False
 
     @classmethod
     def of_table(cls, table: Mapping[str, Any]) -> "PyramidConfig":

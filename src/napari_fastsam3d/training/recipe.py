@@ -12,12 +12,9 @@ from napari_fastsam3d.training.sample import Choice
 LEARNING = {
     "network": "",
     "box_decoder": "box_decoder.",
-    "box_cues": "box_decoder.reader.",
-    "click_cues": "decoder.reader.",
+    "box_cues": "box_decoder.box_cues.",
 }
 """What may learn, and how the names of its parameters begin."""
-
-_OF_BOXES = ("box_decoder", "box_cues")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +37,8 @@ class Phase(Choice):
         Share of the samples that begin with a box, where they aren't aimed at a first click;
         three fifths of them with nothing else.
     learns : str
-        What of the network learns, one of `LEARNING`. Where that is of boxes, every sample begins
-        with one, which the decoder for boxes answers.
+        What of the network learns, one of `LEARNING`. Where it isn't all of it, every sample begins
+        with a box, which the decoder for boxes answers.
     ema : float or None
         As of the recipe, over this phase; None takes that of the recipe.
     network : PyramidConfig or None
@@ -65,11 +62,6 @@ class Phase(Choice):
     network: PyramidConfig | None = None
     cues: bool = True
     rate: float | None = None
-
-    @property
-    def of_boxes(self) -> bool:
-        """Whether the decoder for boxes learns, and answers."""
-        return self.learns in _OF_BOXES
 
 
 @dataclass(frozen=True)
@@ -205,13 +197,11 @@ def _check(recipe: Recipe) -> None:
     for phase in recipe.phases:
         if phase.learns not in LEARNING:
             raise TypeError(f"learns is one of {', '.join(LEARNING)}, not {phase.learns}")
-        network = recipe.network_at(start)
-        if phase.of_boxes and not network.box_decoder:
-            raise TypeError(f"{phase.learns} learns where the network has a box_decoder only")
-        if phase.of_boxes and (phase.boxes < 1 or phase.aimed > 0):
-            raise TypeError(f"{phase.learns} learns of boxes only: boxes = 1.0, aimed = 0.0")
-        if phase.learns == "click_cues" and not network.click_cues:
-            raise TypeError("click_cues learns where the network has click_cues only")
+        if phase.learns != "network":
+            if not recipe.network_at(start).box_decoder:
+                raise TypeError(f"{phase.learns} learns where the network has a box_decoder only")
+            if phase.boxes < 1 or phase.aimed > 0:
+                raise TypeError(f"{phase.learns} learns of boxes only: boxes = 1.0, aimed = 0.0")
         start += phase.steps
 
 

@@ -229,7 +229,7 @@ class Trainer:
     ) -> tuple[list[Tensor], list[Tensor]]:
         truth = F.avg_pool3d(targets.float(), 2)
         decoder = self.network.decoder
-        if phase.of_boxes:
+        if phase.learns != "network":
             decoder = self.network.box_decoder or decoder
         losses: list[Tensor] = []
         ious: list[Tensor] = []
