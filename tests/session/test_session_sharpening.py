@@ -111,3 +111,13 @@ def test_a_large_mask_is_cut_at_zero_alone(monkeypatch):
     assert not Mask.of(*edge_aware_mask(crop, logits, volume.voxels)).equals(plain)
     monkeypatch.setattr(sharpening, "MOST", 100)
     assert Mask.of(*edge_aware_mask(crop, logits, volume.voxels)).equals(plain)
+
+
+def test_where_voxels_are_wider_than_cells_nothing_is_drawn():
+    truth = ball((19.3, 21.1, 17.6), 8.4)
+    image = np.random.default_rng(0).normal(0, 1, SHAPE).astype(np.float32)
+    volume = Volume(image, np.diag([6.0, 6, 6, 1]))
+    crop = Crop.around(volume, (19.0, 21.0, 17.0), spacing=2.0, size=96)
+    logits = coarse_logits(crop, truth, side=48)
+    box, mask = edge_aware_mask(crop, logits, volume.voxels)
+    assert Mask.of(box, mask).agreement(Mask.of(*crop.paste_mask(logits))) > 0.999

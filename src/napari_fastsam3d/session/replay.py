@@ -18,6 +18,7 @@ from napari_fastsam3d.session.edits import apply_edit, honour_edits
 from napari_fastsam3d.session.guarantee import honour_clicks, reach_mm
 from napari_fastsam3d.session.islands import Anchors, without_islands
 from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.partial_volume import averaged_over_voxels
 from napari_fastsam3d.session.predictor import Floats, Predictor
 from napari_fastsam3d.session.progress import Progress, silent
 from napari_fastsam3d.session.prompt import (
@@ -96,9 +97,10 @@ class _Sight:
     @cached_property
     def mask(self) -> Mask:
         """The mask on the source grid, inside the crop's box."""
+        logits = averaged_over_voxels(self.crop, self.logits)
         if self.guide is None:
-            return Mask.of(*self.crop.paste_mask(self.logits))
-        return Mask.of(*edge_aware_mask(self.crop, self.logits, self.guide))
+            return Mask.of(*self.crop.paste_mask(logits))
+        return Mask.of(*edge_aware_mask(self.crop, logits, self.guide))
 
 
 class Replay:
