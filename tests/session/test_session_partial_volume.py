@@ -39,7 +39,7 @@ def test_a_voxel_belongs_to_the_mask_where_more_than_half_of_it_does():
 
 
 def test_what_is_thinner_than_half_a_voxel_is_not_drawn_by_where_it_lies():
-    """A plate through the middle of a slice, whose logit is high and of which it fills a quarter."""
+    """A plate through the middle of a slice: its logit is high, and it fills a quarter."""
     crop = crop_over((2.0, 2.0, 8.0))
     thin = plate(9, 1)
     thin[:, :, 9] = 12
