@@ -38,6 +38,27 @@ def test_half_width_one_is_linear_interpolation(length, positions):
     np.testing.assert_allclose(made, expected, atol=1e-5)
 
 
+@relaxed
+@given(st.integers(1, 12), st.lists(st.floats(-3, 15), min_size=1, max_size=9))
+def test_cubic_weights_add_up_to_one(length, positions):
+    made = AxisFilter.cubic(np.sort(positions), length)
+    np.testing.assert_allclose(made.weights.sum(axis=1), 1, rtol=1e-6)
+    assert made.first.min() >= 0
+    assert made.first.max() + made.weights.shape[1] <= length
+
+
+@relaxed
+@given(st.lists(st.floats(2, 9), min_size=1, max_size=9))
+def test_cubic_interpolation_keeps_parabolas_and_inputs(positions):
+    positions = np.sort(positions)
+    parabola = np.float32([(i - 4) ** 2 / 10 for i in range(12)])[:, None, None]
+    made = AxisFilter.cubic(positions, 12).apply(parabola)[:, 0, 0]
+    np.testing.assert_allclose(made, (positions - 4) ** 2 / 10, atol=1e-5)
+    line = lines(12)
+    at_inputs = AxisFilter.cubic(np.arange(12.0), 12).apply(line)
+    np.testing.assert_allclose(at_inputs, line, atol=1e-6)
+
+
 @pytest.mark.parametrize("step", [1.5, 2.0, 3.7])
 def test_a_wide_triangle_is_a_weighted_mean(step):
     line = lines(40)

@@ -74,7 +74,7 @@ def test_thick_slices_do_not_make_the_ball_reach_into_the_next():
     assert mask.box.shape[0] > 1
 
 
-@pytest.mark.parametrize(("cell", "expected"), [(3.0, 2.25), (1.0, 1.5), (6.0, 4.5)])
+@pytest.mark.parametrize(("cell", "expected"), [(3.0, 2.25), (1.0, 1.0), (6.0, 4.5)])
 def test_the_reach_follows_the_coarser_of_voxel_and_cell(cell, expected):
     assert reach_mm(VOLUME, cell) == expected
 

@@ -63,6 +63,22 @@ class AxisFilter:
         )
 
     @classmethod
+    def cubic(cls, positions: NDArray[np.float64], length: int) -> "AxisFilter":
+        """Return the filter that samples an axis at `positions` by cubic convolution (Keys 1981).
+
+        Smooth also at the inputs, where linear interpolation has kinks. At the ends of the axis
+        the kernel is cut and its weights brought to one; positions beyond get what the ends get.
+
+        Parameters
+        ----------
+        positions : ndarray, shape (P,)
+            Input index of each output, never decreasing.
+        length : int
+            Length of the input axis.
+        """
+        return cls._of_kernel(positions.clip(0, length - 1), 2.0, length, _keys)
+
+    @classmethod
     def overlap(cls, edges: NDArray[np.float64], length: int) -> "AxisFilter":
         """Return the filter that gives the part of each cell that is covered by inputs.
 
@@ -206,6 +222,13 @@ def resample(
         chunk = prepare(_floats(source[:, :, at : at + thickness]))
         reduced[:, :, at : at + thickness] = second.apply(first.apply(chunk, 0), 1)
     return last.apply(reduced, 2).transpose(np.argsort(order))
+
+
+def _keys(taps: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
+    x = np.abs(taps - at)
+    near = (1.5 * x - 2.5) * x**2 + 1
+    far = ((2.5 - 0.5 * x) * x - 4) * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
 def _thickness(source: NDArray[Any]) -> int:

@@ -12,9 +12,9 @@ from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.prompt import Point
 
 # In multiples of the smallest voxel size and of a cell of the model's finest grid. A lone voxel
-# would be obeyed and not be seen; a ball much wider than a cell would paint what the model, which
-# can draw that finely by itself, was right to leave alone.
-_VOXELS = 1.5
+# would be obeyed and not be seen; a ball much wider than a cell, or than the voxels next to the
+# click, would paint what the model, which can draw that finely by itself, was right to leave alone.
+_VOXELS = 1.0
 _CELLS = 0.75
 
 
