@@ -39,6 +39,10 @@ def told(box, size=16):
     )
 
 
+def predictor(network):
+    return PyramidPredictor(network, "boxes", torch.device("cpu"), torch.float32, "0" * 64)
+
+
 def test_a_frame_tells_where_in_the_box_a_cell_lies():
     seen = frame(BOX, 16, 4)
     gaussian, far, *along = seen.maps[0]
@@ -102,15 +106,37 @@ def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading
         pyramid = reading.encoder(image())
         wanted = reading.decoder(pyramid, told(BOX))
         assert torch.allclose(reading.box_decoder(pyramid, told(BOX)).fine, wanted.fine, atol=1e-5)
-    run = PyramidPredictor(reading, "boxes", torch.device("cpu"), torch.float32, "0" * 64)
+    run = predictor(reading)
     encoded = run.encode(image())
     point = np.array([[20.0, 20, 20]], np.float32), np.array([1])
     box = BOX[0].numpy()
     before = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
     torch.nn.init.normal_(reading.box_decoder.box_cues.middle[2].weight, std=0.5)
+    run = predictor(reading)
     after = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
     assert np.array_equal(before[0].fine, after[0].fine)
     assert not np.allclose(before[1].fine, after[1].fine, atol=1e-3)
+
+
+def test_a_box_is_read_once_a_look(reading):
+    torch.nn.init.normal_(reading.box_decoder.box_cues.middle[2].weight, std=0.5)
+    run, box, readings = predictor(reading), BOX[0].numpy(), []
+    reading.box_decoder.box_cues.register_forward_hook(lambda *_: readings.append(1))
+    one, other = run.encode(image()), run.encode(image(1))
+    none, click = (np.zeros((0, 3), np.float32), np.zeros(0, int)), (box[:1], np.array([0]))
+    first = run.segment(one, *none, box, None)
+    clicked = run.segment(one, *click, box, first.low)
+    assert len(readings) == 1
+    elsewhere = run.segment(other, *none, box, None)
+    tighter = run.segment(other, *none, box - 2, None)
+    assert len(readings) == 3
+    for encoded, prompts, asked, fed, got in (
+        (one, click, box, first.low, clicked),
+        (other, none, box, None, elsewhere),
+        (other, none, box - 2, None, tighter),
+    ):
+        afresh = predictor(reading).segment(encoded, *prompts, asked, fed)
+        assert np.array_equal(afresh.fine, got.fine)
 
 
 def test_cues_learn_from_nothing(reading):

@@ -84,8 +84,7 @@ def _drawn(pyramid: Pyramid, box: Tensor) -> _Maps:
     grid, fine_grid = frame(box, size, 4), frame(box, 2 * size, 2)
     ratio = LikelihoodRatio.of(pyramid.middle_intensity, grid.within, grid.around)
     seen, fine_seen = ratio.maps(pyramid.middle_intensity), ratio.maps(pyramid.fine_intensity)
-    sides = grid.sides(ratio.likely(pyramid.middle_intensity))
-    fine_sides = fine_grid.sides(ratio.likely(pyramid.fine_intensity))
+    sides, fine_sides = grid.sides(_likely(seen)), fine_grid.sides(_likely(fine_seen))
     width = pyramid.embedding.shape[1]
     embedding = pyramid.embedding.float().flatten(2)[:, None] / width**0.5
     token_sides = tuple(F.avg_pool3d(side[:, None], 4)[:, 0] for side in sides)
@@ -98,6 +97,11 @@ def _drawn(pyramid: Pyramid, box: Tensor) -> _Maps:
         torch.cat([grid.maps, seen, likeness(pyramid.middle_keys, sides)], 1),
         torch.cat([fine_grid.maps, fine_seen, likeness(pyramid.fine_keys, fine_sides)], 1),
     )
+
+
+def _likely(seen: Tensor) -> Tensor:
+    """Give how likely cells lie within, by what the second table of a ratio says of them."""
+    return (1 + seen[:, 1]) / 2
 
 
 class Frame(NamedTuple):

@@ -43,14 +43,13 @@ class LikelihoodRatio:
         return cls(first, ratio(within * likely))
 
     def maps(self, intensity: Tensor) -> Tensor:
-        """Look intensities (B, D, H, W) up in both; gives (B, 2, D, H, W) in [-1, 1]."""
+        """Look intensities (B, D, H, W) up in both; gives (B, 2, D, H, W) in [-1, 1].
+
+        At 1 they are met within only, at -1 around only.
+        """
         bins = _bins(intensity)
         found = [torch.tanh(table.gather(1, bins) / 2) for table in (self.first, self.second)]
         return torch.stack(found, 1).unflatten(2, intensity.shape[1:])
-
-    def likely(self, intensity: Tensor) -> Tensor:
-        """Give how likely intensities (B, D, H, W) lie within, by the second table."""
-        return torch.sigmoid(self.second.gather(1, _bins(intensity))).view_as(intensity)
 
 
 def _bins(intensity: Tensor) -> Tensor:

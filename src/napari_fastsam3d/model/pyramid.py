@@ -29,6 +29,10 @@ class PyramidNetwork(nn.Module):
             PyramidDecoder(self.config, reads_boxes=True) if self.config.box_decoder else None
         )
 
+    def decoder_of(self, boxed: bool) -> PyramidDecoder:
+        """Give the decoder that answers prompts with a box, or those without."""
+        return (boxed and self.box_decoder) or self.decoder
+
 
 _LAST_OF_A_BRANCH = tuple(
     f"{layer}.{kind}"

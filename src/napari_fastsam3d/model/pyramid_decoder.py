@@ -131,7 +131,11 @@ class PyramidDecoder(nn.Module):
         self.box_cues = BoxCueReader(config) if reads_boxes else None
         self.cues = True
 
-    def forward(self, pyramid: Pyramid, prompts: Prompts) -> Masks:
+    def read_box(self, pyramid: Pyramid, box: Tensor) -> BoxCues:
+        """Read boxes (B, 2, 3), once for all steps: the cues depend on no other prompt."""
+        return self.box_cues(pyramid, box) if self.box_cues else BoxCues()
+
+    def forward(self, pyramid: Pyramid, prompts: Prompts, told: BoxCues | None = None) -> Masks:
         """Decode one step of interaction.
 
         Parameters
@@ -140,13 +144,16 @@ class PyramidDecoder(nn.Module):
             Of a crop of S^3 voxels.
         prompts : Prompts
             All prompts so far and the previous step's low logits.
+        told : BoxCues or None
+            What `read_box` has read in the box of the prompts; None to read it now.
 
         Returns
         -------
         Masks
             low (B, 1, S/4, S/4, S/4), fine (B, 1, S/2, S/2, S/2) logits, quality (B, 1) in [0, 1].
         """
-        told = self.box_cues(pyramid, prompts.box) if self.box_cues else BoxCues()
+        if told is None:
+            told = self.read_box(pyramid, prompts.box)
         tokens, image = self._exchange(pyramid, prompts, told)
         both = (prompts.clicks(1), prompts.clicks(0))
         features = self.expand_coarse(image) + self.skip_coarse(pyramid.coarse)

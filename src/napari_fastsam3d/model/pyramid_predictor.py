@@ -1,5 +1,7 @@
 """The default model as a resident predictor."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from napari_fastsam3d.geometry.dice import dice
+from napari_fastsam3d.model.box_cues import BoxCues
 from napari_fastsam3d.model.normalisation import (
     Inside,
     foreground_contrast,
@@ -15,7 +18,7 @@ from napari_fastsam3d.model.normalisation import (
 )
 from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation, volume_array
 from napari_fastsam3d.model.pyramid import PyramidNetwork
-from napari_fastsam3d.model.pyramid_decoder import Masks
+from napari_fastsam3d.model.pyramid_decoder import Masks, PyramidDecoder
 from napari_fastsam3d.model.pyramid_encoder import Pyramid
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
@@ -24,6 +27,14 @@ TRUSTED = 0.4
 
 _AROUND = 18
 """Crop voxels, along an edge, over which the surest place of a prediction is looked for."""
+
+
+class _ReadBox(NamedTuple):
+    """What a box told of a scan."""
+
+    pyramid: Pyramid
+    box: Tensor
+    cues: BoxCues
 
 
 class PyramidPredictor(Predictor):
@@ -50,6 +61,7 @@ class PyramidPredictor(Predictor):
     ) -> None:
         super().__init__(name, device, dtype, fingerprint)
         self.network = network.eval().requires_grad_(False).to(device)
+        self._last_box: _ReadBox | None = None
 
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
         """Scale by the crop's own tissue; see `foreground_contrast`."""
@@ -142,11 +154,9 @@ class PyramidPredictor(Predictor):
             labels = torch.full((1, 1), -1)
         if previous is None:
             previous = torch.zeros(1, 1, size, size, size)
-        decoder = self.network.decoder
+        decoder = self.network.decoder_of(boxed=box is not None)
         if box is None:
             box = torch.full((1, 2, 3), torch.nan)
-        else:
-            decoder = self.network.box_decoder or decoder
         prompts = Prompts(
             points.to(self.device, torch.float32),
             labels.to(self.device, torch.long),
@@ -154,7 +164,16 @@ class PyramidPredictor(Predictor):
             previous.to(self.device, torch.float32),
         )
         with torch.inference_mode(), self._autocast():
-            return decoder(pyramid, prompts)
+            return decoder(pyramid, prompts, self._read(decoder, pyramid, prompts.box))
+
+    def _read(self, decoder: PyramidDecoder, pyramid: Pyramid, box: Tensor) -> BoxCues:
+        """Read a box, or remember it: a lone one asks seven times, and each click after it."""
+        if decoder.box_cues is None:
+            return BoxCues()
+        last = self._last_box
+        if last is None or last.pyramid is not pyramid or not torch.equal(last.box, box):
+            last = self._last_box = _ReadBox(pyramid, box, decoder.read_box(pyramid, box))
+        return last.cues
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(

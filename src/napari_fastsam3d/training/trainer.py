@@ -228,17 +228,16 @@ class Trainer:
         chance: Chance,
     ) -> tuple[list[Tensor], list[Tensor]]:
         truth = F.avg_pool3d(targets.float(), 2)
-        decoder = self.network.decoder
-        if phase.learns != "network":
-            decoder = self.network.box_decoder or decoder
+        decoder = self.network.decoder_of(boxed=phase.learns != "network")
         losses: list[Tensor] = []
         ious: list[Tensor] = []
         with torch.autocast(self.device.type, torch.bfloat16):
             pyramid = self.network.encoder(images)
             room = 1 + (phase.clicks - 1) * phase.most
             prompts = first_prompts(truth, room, chance, clicks, phase.boxes)
+            told = decoder.read_box(pyramid, prompts.box)
             for click in range(phase.clicks):
-                masks = decoder(pyramid, used_points(prompts))
+                masks = decoder(pyramid, used_points(prompts), told)
                 losses.append(step_loss(masks, truth))
                 ious.append(intersection_over_union(masks.fine.detach(), truth).mean())
                 if click + 1 < phase.clicks:
