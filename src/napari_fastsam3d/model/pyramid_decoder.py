@@ -21,6 +21,7 @@ from napari_fastsam3d.model.prompt_maps import (
 )
 from napari_fastsam3d.model.pyramid_encoder import FRAME, Pyramid, PyramidConfig, grid_encoding
 from napari_fastsam3d.model.pyramid_prompts import Clicks, Prompts
+from napari_fastsam3d.model.region import Region
 from napari_fastsam3d.model.two_way_transformer import TwoWayTransformer
 
 NARROW, WIDE = 2.5, 10.0
@@ -135,7 +136,13 @@ class PyramidDecoder(nn.Module):
         """Read boxes (B, 2, 3), once for all steps: the cues depend on no other prompt."""
         return self.box_cues(pyramid, box) if self.box_cues else BoxCues()
 
-    def forward(self, pyramid: Pyramid, prompts: Prompts, told: BoxCues | None = None) -> Masks:
+    def forward(
+        self,
+        pyramid: Pyramid,
+        prompts: Prompts,
+        told: BoxCues | None = None,
+        local: bool = False,
+    ) -> Masks:
         """Decode one step of interaction.
 
         Parameters
@@ -146,6 +153,9 @@ class PyramidDecoder(nn.Module):
             All prompts so far and the previous step's low logits.
         told : BoxCues or None
             What `read_box` has read in the box of the prompts; None to read it now.
+        local : bool
+            Whether a batch of one is drawn finely only in the region of its mask and clicks: the
+            same there up to rounding. Elsewhere the fine logits are the low ones, interpolated.
 
         Returns
         -------
@@ -163,15 +173,36 @@ class PyramidDecoder(nn.Module):
         )
         features = self.block_middle(_added(features, told.middle))
         low = self._mask(features, self.hyper_middle(tokens[:, 0]))
+        fine = F.interpolate(low, scale_factor=2, mode="trilinear")
+        weights = self.hyper_fine(tokens[:, 0])
+        region = Region.of_mask(low, prompts) if local else None
+        if region is None:
+            fine = fine + self._detail(features, weights, pyramid, prompts, told.fine)
+        else:
+            here, finely = (slice(None), *region.slices()), (slice(None), *region.slices(2))
+            part, asked = region.pyramid(pyramid), region.prompts(prompts)
+            cues = None if told.fine is None else told.fine[finely]
+            fine[(..., *region.slices(2))] += self._detail(
+                features[here], weights, part, asked, cues
+            )
+        return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
+
+    def _detail(
+        self,
+        features: Tensor,
+        weights: Tensor,
+        pyramid: Pyramid,
+        prompts: Prompts,
+        told: Tensor | None,
+    ) -> Tensor:
+        """Give what the finest grid adds to logits, (B, 1, D, H, W), by features at S/4."""
+        both = (prompts.clicks(1), prompts.clicks(0))
         features = self.expand_fine(features)
         features = features + joined_linear(
             self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts, both)
         )
-        features = F.gelu(_added(features, told.fine), approximate="tanh")
-        features = features + self.conv_fine(features)
-        fine = self._mask(features, self.hyper_fine(tokens[:, 0]))
-        fine = fine + F.interpolate(low, scale_factor=2, mode="trilinear")
-        return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
+        features = F.gelu(_added(features, told), approximate="tanh")
+        return self._mask(features + self.conv_fine(features), weights)
 
     def _exchange(self, pyramid: Pyramid, prompts: Prompts, told: BoxCues) -> tuple[Tensor, Tensor]:
         embedding = pyramid.embedding.movedim(1, -1)

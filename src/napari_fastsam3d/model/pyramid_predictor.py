@@ -164,7 +164,8 @@ class PyramidPredictor(Predictor):
             previous.to(self.device, torch.float32),
         )
         with torch.inference_mode(), self._autocast():
-            return decoder(pyramid, prompts, self._read(decoder, pyramid, prompts.box))
+            told = self._read(decoder, pyramid, prompts.box)
+            return decoder(pyramid, prompts, told, local=self.device.type == "cpu")
 
     def _read(self, decoder: PyramidDecoder, pyramid: Pyramid, box: Tensor) -> BoxCues:
         """Read a box, or remember it: a lone one asks seven times, and each click after it."""
