@@ -87,17 +87,21 @@ def test_importing_the_session_loads_neither_torch_nor_a_window_system():
     assert done.stdout.strip() == "[]"
 
 
-def test_torch_s_threads_sleep_while_they_wait_unless_the_user_says_otherwise():
+def test_torch_s_threads_soon_sleep_while_they_wait_unless_the_user_says_otherwise():
     code = (
         "import os\n"
         "from napari_fastsam3d.session import ModelThread\n"
         "with ModelThread() as thread:\n"
         "    thread.load().exception()\n"
-        "print(os.environ['OMP_WAIT_POLICY'])"
+        "print(*(os.environ.get(name) for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
     )
-    for given, used in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
-        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-        environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    ours = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+    for given, used in (
+        ({}, "PASSIVE 10000"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+        ({"GOMP_SPINCOUNT": "7"}, "PASSIVE 7"),
+    ):
+        environment = {k: v for k, v in os.environ.items() if k not in ours} | given
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True
         )

@@ -1,6 +1,7 @@
 """The part of a crop in which a mask is drawn finely."""
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ UNLIKELY = -3.0
 
 MARGIN = 2
 """Cells at S/4 around those that are likely: what is drawn finely may reach a little farther."""
+
+STEP = 4
+"""Edges are multiples of it: convolutions are prepared anew for every shape not met before."""
 
 MOST = 0.8
 """Part of the crop's edge from which on nothing would be gained."""
@@ -62,7 +66,7 @@ class Region:
             return None
         lows, highs = held.amin(0) - MARGIN, held.amax(0) + 1 + MARGIN
         lengths = highs.clamp(max=size) - lows.clamp(min=0)
-        edge = int(lengths.max())
+        edge = STEP * ceil(int(lengths.max()) / STEP)
         if edge > MOST * size:
             return None
         centred = lows.clamp(min=0) - (edge - lengths) // 2
