@@ -1,3 +1,4 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from napari_fastsam3d.model.prompt_maps import (
     similarity_map,
 )
 from napari_fastsam3d.model.pyramid import grown
-from napari_fastsam3d.model.pyramid_predictor import surest_place
+from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor, surest_place
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
 BOX = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
@@ -176,16 +177,29 @@ def test_samples_of_a_batch_keep_their_own_clicks():
 
 
 def test_bfloat16_stays_near_float32(tiny_predictor):
-    from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
-
-    fast = PyramidPredictor(
-        tiny_predictor.network, "fast", tiny_predictor.device, torch.bfloat16, "0" * 64
-    )
+    fast = in_bfloat16(tiny_predictor)
     said = np.array([[3.0, 4, 5]], np.float32), np.array([1]), None, None
     exact = tiny_predictor.segment(tiny_predictor.encode(crop()), *said)
     rounded = fast.segment(fast.encode(crop()), *said)
     scale = np.abs(exact.fine).max()
     assert np.abs(exact.fine - rounded.fine).max() < 0.1 * scale
+
+
+def test_weights_cast_once_answer_as_those_cast_at_every_call(tiny_predictor):
+    fast, network = in_bfloat16(tiny_predictor), tiny_predictor.network
+    said = prompts([[20.0, 31, 42], [8, 9, 10]], [1, 0])
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        pyramid = network.encoder(crop())
+        wanted = network.decoder(pyramid, said)
+        assert torch.equal(fast.network.decoder(fast.encode(crop()), said).fine, wanted.fine)
+    assert fast.network.decoder.conv_fine.conv.weight.dtype == torch.bfloat16
+    assert network.decoder.conv_fine.conv.weight.dtype == torch.float32
+
+
+def in_bfloat16(predictor):
+    """Give a predictor of the same weights, which are its own."""
+    network = deepcopy(predictor.network)
+    return PyramidPredictor(network, "fast", predictor.device, torch.bfloat16, "0" * 64)
 
 
 def test_similarity_is_one_where_the_intensity_is_the_clicked_one():

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.special import expit
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_fastsam3d.geometry.dice import dice
 from napari_fastsam3d.model.box_cues import BoxCues
@@ -61,6 +61,8 @@ class PyramidPredictor(Predictor):
     ) -> None:
         super().__init__(name, device, dtype, fingerprint)
         self.network = network.eval().requires_grad_(False).to(device)
+        if dtype == torch.bfloat16:
+            _cast_products(network)
         self._last_box: _ReadBox | None = None
 
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
@@ -180,6 +182,13 @@ class PyramidPredictor(Predictor):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
         )
+
+
+def _cast_products(network: PyramidNetwork) -> None:
+    """Cast once the weights that autocast would cast at every call, with the same answers."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv3d):
+            layer.to(torch.bfloat16)
 
 
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:
