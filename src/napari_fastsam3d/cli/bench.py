@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -159,16 +159,16 @@ def bench(
 ) -> None:
     """Measure what encoding a crop and a click cost on this machine, on a phantom."""
     from napari_fastsam3d.cli.progress import telling
-    from napari_fastsam3d.model import load_model
     from napari_fastsam3d.session import ModelThread
 
     with telling() as tell:
         tell("making the phantom")
         volume, clicks = _clicks_in_the_liver()
         tell(f"loading the model {model}")
-        predictor = load_model(model, device=device)
-        tell(f"measuring {runs} runs")
-        with ModelThread(predictor) as thread:
+        with ModelThread(model, device) as thread:
+            # There, as in the window: loading elsewhere leaves helpers of another thread behind.
+            predictor = cast("Predictor", thread.load().result())
+            tell(f"measuring {runs} runs")
             costs = [measure(predictor, thread, volume, clicks, runs)]
     if as_json:
         json.dump([asdict(cost) for cost in costs], sys.stdout, indent=2)
