@@ -97,7 +97,7 @@ def test_torch_s_threads_soon_sleep_while_they_wait_unless_the_user_says_otherwi
     )
     ours = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
     for given, used in (
-        ({}, "PASSIVE 10000"),
+        ({}, "PASSIVE 3000"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
         ({"GOMP_SPINCOUNT": "7"}, "PASSIVE 7"),
     ):
