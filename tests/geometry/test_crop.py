@@ -182,9 +182,10 @@ def test_extract_is_a_mean_of_what_lies_around(case):
     got = crop.extract(volume.voxels)
     assert got.dtype == np.float32
     assert got.flags.c_contiguous
-    overshoot = OVERSHOOT * np.ptp(volume.voxels.astype(float)) + 0.01
-    assert got.min() >= volume.voxels.min() - overshoot
-    assert got.max() <= volume.voxels.max() + overshoot
+    cubic = 4 * crop.spacing < max(crop.voxel_size)
+    overshoot = OVERSHOOT * np.ptp(volume.voxels.astype(float)) if cubic else 0
+    assert got.min() >= volume.voxels.min() - overshoot - 0.01
+    assert got.max() <= volume.voxels.max() + overshoot + 0.01
     ones = crop.extract(np.ones(volume.shape), fill=0.0)
     np.testing.assert_allclose(ones, inside_mask(crop), rtol=1e-6)
 

@@ -165,11 +165,10 @@ class PyramidDecoder(nn.Module):
         if told is None:
             told = self.read_box(pyramid, prompts.box)
         tokens, image = self._exchange(pyramid, prompts, told)
-        both = (prompts.clicks(1), prompts.clicks(0))
         features = self.expand_coarse(image) + self.skip_coarse(pyramid.coarse)
         features = self.expand_middle(self.block_coarse(_added(features, told.coarse)))
         features = features + joined_linear(
-            self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts, both)
+            self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts)
         )
         features = self.block_middle(_added(features, told.middle))
         low = self._mask(features, self.hyper_middle(tokens[:, 0]))
@@ -196,10 +195,9 @@ class PyramidDecoder(nn.Module):
         told: Tensor | None,
     ) -> Tensor:
         """Give what the finest grid adds to logits, (B, 1, D, H, W), by features at S/4."""
-        both = (prompts.clicks(1), prompts.clicks(0))
         features = self.expand_fine(features)
         features = features + joined_linear(
-            self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts, both)
+            self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts)
         )
         features = F.gelu(_added(features, told), approximate="tanh")
         return self._mask(features + self.conv_fine(features), weights)
@@ -222,10 +220,9 @@ class PyramidDecoder(nn.Module):
         )
         return tokens, image.unflatten(1, (size, size, size))
 
-    def _middle_maps(
-        self, pyramid: Pyramid, prompts: Prompts, both: tuple[Clicks, Clicks]
-    ) -> Tensor:
-        """Draw the prompts, `both` labels of clicks, at S/4; gives (B, M, S/4, S/4, S/4)."""
+    def _middle_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
+        """Draw the prompts at S/4; gives (B, M, S/4, S/4, S/4)."""
+        both = _both(prompts)
         size = pyramid.middle.shape[1]
         maps = [click_map(clicks, size, 4, sigma) for clicks in both for sigma in (NARROW, WIDE)]
         near = torch.cat([maps[0], maps[2]])
@@ -240,8 +237,9 @@ class PyramidDecoder(nn.Module):
             maps += 2 * CUES * [torch.zeros_like(maps[0])]
         return _joined(maps, [affinity_map(pyramid.middle_keys, clicks, 4) for clicks in both])
 
-    def _fine_maps(self, pyramid: Pyramid, prompts: Prompts, both: tuple[Clicks, Clicks]) -> Tensor:
-        """Draw the prompts, `both` labels of clicks, at S/2; gives (B, M, S/2, S/2, S/2)."""
+    def _fine_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
+        """Draw the prompts at S/2; gives (B, M, S/2, S/2, S/2)."""
+        both = _both(prompts)
         size = pyramid.fine.shape[1]
         maps = [click_map(clicks, size, 2, NARROW) for clicks in both]
         maps.append(box_map(prompts.box, size, 2))
@@ -258,6 +256,11 @@ class PyramidDecoder(nn.Module):
         """Weigh features (B, D, H, W, C) by (B, C); gives float logits (B, 1, D, H, W)."""
         flat = features.flatten(1, 3) @ weights[..., None].to(features.dtype)
         return flat.float().movedim(-1, 1).unflatten(2, features.shape[1:4])
+
+
+def _both(prompts: Prompts) -> tuple[Clicks, Clicks]:
+    """Give the positive and the negative clicks."""
+    return prompts.clicks(1), prompts.clicks(0)
 
 
 def _added(features: Tensor, told: Tensor | None) -> Tensor:
