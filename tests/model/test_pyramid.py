@@ -18,6 +18,7 @@ from napari_fastsam3d.model.pyramid import grown
 from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor, surest_place
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 
+GRID = (16, 16, 16)
 BOX = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
 NO_POINTS = np.zeros((0, 3), np.float32), np.zeros(0, int)
 
@@ -104,27 +105,27 @@ def test_the_order_of_points_changes_nothing(tiny_predictor):
 
 def test_a_click_map_peaks_at_its_click():
     said = prompts([[20.0, 31, 42], [50, 5, 6]], [1, 0])
-    near = click_map(said.clicks(1), 16, 4, 2.5)[0]
+    near = click_map(said.clicks(1), GRID, 4, 2.5)[0]
     assert np.unravel_index(near.argmax(), near.shape) == (5, 7, 10)
-    far = click_map(said.clicks(0), 16, 4, 2.5)[0]
+    far = click_map(said.clicks(0), GRID, 4, 2.5)[0]
     assert np.unravel_index(far.argmax(), far.shape) == (12, 1, 1)
-    assert click_map(prompts([[1.0, 1, 1]], [0]).clicks(1), 16, 4, 2.5).abs().max() == 0
+    assert click_map(prompts([[1.0, 1, 1]], [0]).clicks(1), GRID, 4, 2.5).abs().max() == 0
 
 
 def test_a_click_map_is_the_gaussian_it_says():
-    near = click_map(prompts([[20.0, 31, 42]], [1]).clicks(1), 16, 4, 3.0)[0]
+    near = click_map(prompts([[20.0, 31, 42]], [1]).clicks(1), GRID, 4, 3.0)[0]
     centre = np.array([5, 7, 9]) * 4 + 1.5
     distance = ((centre - (20, 31, 42)) ** 2).sum()
     assert near[5, 7, 9].item() == pytest.approx(np.exp(-distance / 18), rel=1e-5)
 
 
 def test_a_box_map_is_positive_inside_only():
-    shown = box_map(torch.tensor([[[16.0, 16, 16], [31, 39, 47]]]), 16, 4)[0]
+    shown = box_map(torch.tensor([[[16.0, 16, 16], [31, 39, 47]]]), GRID, 4)[0]
     inside = torch.zeros(16, 16, 16, dtype=torch.bool)
     inside[4:8, 4:10, 4:12] = True
     assert (shown[inside] > 0).all()
     assert (shown[~inside] < 0).all()
-    assert (box_map(torch.full((1, 2, 3), torch.nan), 16, 4) == 0).all()
+    assert (box_map(torch.full((1, 2, 3), torch.nan), GRID, 4) == 0).all()
 
 
 def test_the_surest_place_of_a_box_lies_in_it_where_most_is_predicted():
@@ -143,10 +144,10 @@ def test_the_surest_place_of_a_box_lies_in_it_where_most_is_predicted():
 def test_affinity_is_one_at_the_click_and_minus_one_without():
     keys = torch.nn.functional.normalize(torch.randn(1, 2, 4, 16**3), dim=2)
     said = prompts([[20.0, 31, 42]], [1])
-    shown = affinity_map(keys, said.clicks(1), 4)
+    shown = affinity_map(keys, said.clicks(1), GRID, 4)
     assert shown.shape == (1, 2, 16, 16, 16)
     torch.testing.assert_close(shown[0, :, 5, 7, 10], torch.ones(2))
-    assert (affinity_map(keys, said.clicks(0), 4) == -1).all()
+    assert (affinity_map(keys, said.clicks(0), GRID, 4) == -1).all()
 
 
 def test_samples_of_a_batch_keep_their_own_clicks():
@@ -166,9 +167,12 @@ def test_samples_of_a_batch_keep_their_own_clicks():
             if not own.any():
                 continue
             clicks = alone.clicks(label)
-            assert torch.equal(click_map(together, 16, 4, 9.0)[b], click_map(clicks, 16, 4, 9.0)[0])
+            assert torch.equal(
+                click_map(together, GRID, 4, 9.0)[b], click_map(clicks, GRID, 4, 9.0)[0]
+            )
             torch.testing.assert_close(
-                affinity_map(keys, together, 4)[b], affinity_map(keys[here], clicks, 4)[0]
+                affinity_map(keys, together, GRID, 4)[b],
+                affinity_map(keys[here], clicks, GRID, 4)[0],
             )
             assert torch.equal(
                 contrast_map(intensity, together, intensity)[b],

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from math import ceil, prod
 
 import pytest
 import torch
@@ -44,12 +45,12 @@ def test_a_region_holds_what_is_likely_and_all_clicks(likely, clicked):
         return
     lows = (held.amin(0) - MARGIN).clamp(min=0)
     highs = (held.amax(0) + 1 + MARGIN).clamp(max=SIZE)
-    longest = int((highs - lows).max())
-    edge = next(n for n in range(0, SIZE + STEP, STEP) if n >= longest)
+    lengths = [STEP * ceil(n / STEP) for n in (highs - lows).tolist()]
     if region is None:
-        assert edge > MOST * SIZE
+        assert prod(lengths) > MOST * SIZE**3
         return
-    assert region.edge == edge <= MOST * SIZE
+    assert list(region.shape) == lengths
+    assert prod(lengths) <= MOST * SIZE**3
     for cut, low, high in zip(region.slices(), lows, highs, strict=True):
         assert 0 <= cut.start <= low
         assert high <= cut.stop <= SIZE
@@ -65,8 +66,8 @@ def test_a_mask_drawn_in_its_region_is_the_mask_drawn_everywhere(
         network = grown(network, replace(network.config, box_decoder=True)).eval()
         torch.nn.init.normal_(network.box_decoder.box_cues.fine[2].weight, std=0.5)
     decoder = network.decoder_of(boxed)
-    box = torch.tensor([[[70.0, 50, 60], [100, 90, 85]]]) if boxed else NO_BOX
-    asked = prompts([[80.0, 60, 70], [88, 70, 64]], box)
+    box = torch.tensor([[[70.0, 50, 60], [100, 95, 85]]]) if boxed else NO_BOX
+    asked = prompts([[80.0, 60, 70], [88, 90, 64]], box)
     image = torch.randn(1, 1, 128, 128, 128, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         pyramid = network.encoder(image)
@@ -75,6 +76,7 @@ def test_a_mask_drawn_in_its_region_is_the_mask_drawn_everywhere(
         region = Region.of_mask(whole.low, asked)
         local = decoder(pyramid, asked, local=True)
     assert region is not None
+    assert region.shape == (8, 12, 8)
     assert torch.equal(local.low, whole.low)
     assert torch.equal(local.quality, whole.quality)
     elsewhere = F.interpolate(local.low, scale_factor=2, mode="trilinear")

@@ -1,5 +1,7 @@
 """Prompts drawn as maps over the cells of a crop."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,74 +11,79 @@ REACH = 10
 """Cells that the reach of a click may cross."""
 
 
-def cell_of(points: Tensor, size: int, cell: int) -> Tensor:
-    """Give the flat cell number (B, N) of each point (B, N, 3) on a grid of size^3 cells."""
-    index = ((points + 0.5) / cell).floor().long().clamp(0, size - 1)
-    return (index[..., 0] * size + index[..., 1]) * size + index[..., 2]
+def cell_of(points: Tensor, shape: Sequence[int], cell: int) -> Tensor:
+    """Give the flat cell number (B, N) of each point (B, N, 3) on a grid (D, H, W)."""
+    index = ((points + 0.5) / cell).floor().long().unbind(-1)
+    i, j, k = (at.clamp(0, length - 1) for at, length in zip(index, shape, strict=True))
+    return (i * shape[1] + j) * shape[2] + k
 
 
 @torch.no_grad()
-def click_map(clicks: Clicks, size: int, cell: int, sigma: float) -> Tensor:
+def click_map(clicks: Clicks, shape: Sequence[int], cell: int, sigma: float) -> Tensor:
     """Draw a Gaussian around each click and keep the largest.
 
     Parameters
     ----------
     clicks : Clicks
-    size, cell : int
-        Cells along an edge of the map, and crop voxels along an edge of a cell.
+    shape, cell : sequence of int, int
+        Cells along each axis of the map, and crop voxels along an edge of a cell.
     sigma : float
         Standard deviation in crop voxels.
 
     Returns
     -------
     Tensor
-        (B, size, size, size) in [0, 1]; zeros where there is no click.
+        (B, D, H, W) in [0, 1]; zeros where there is no click.
     """
-    centres = torch.arange(size, device=clicks.points.device) * cell + (cell - 1) / 2
-    offsets = (centres - clicks.points[..., None]) / sigma  # (B, M, 3, size)
-    x, y, z = torch.exp(-0.5 * offsets**2).unbind(2)
+    places = clicks.points.unbind(-1)
+    offsets = (
+        (_centres(length, cell, at.device) - at[..., None]) / sigma  # (B, M, length)
+        for at, length in zip(places, shape, strict=True)
+    )
+    x, y, z = (torch.exp(-0.5 * offset**2) for offset in offsets)
     x = x * clicks.present[:, None, None]
     product = x[..., :, None, None] * y[..., None, :, None] * z[..., None, None, :]
     return product.amax(1)
 
 
 @torch.no_grad()
-def box_map(box: Tensor, size: int, cell: int) -> Tensor:
+def box_map(box: Tensor, shape: Sequence[int], cell: int) -> Tensor:
     """Draw a box: +1 deep inside, -1 far outside, 0 on its faces and where there is no box.
 
-    Gives (B, size, size, size) for boxes (B, 2, 3) in crop indices; the slope is one cell.
+    Gives (B, D, H, W) for boxes (B, 2, 3) in crop indices; the slope is one cell.
     """
-    centres = torch.arange(size, device=box.device) * cell + (cell - 1) / 2
-    low = centres - (box[:, 0, :, None] - 0.5)  # (B, 3, size)
-    high = (box[:, 1, :, None] + 0.5) - centres
-    x, y, z = torch.minimum(low, high).unbind(1)
+    depths: list[Tensor] = []
+    for sides, length in zip(box.unbind(-1), shape, strict=True):
+        centres = _centres(length, cell, box.device)
+        low, high = centres - (sides[:, :1] - 0.5), (sides[:, 1:] + 0.5) - centres
+        depths.append(torch.minimum(low, high))
+    x, y, z = depths  # (B, length)
     depth = torch.minimum(
         torch.minimum(x[:, :, None, None], y[:, None, :, None]), z[:, None, None, :]
     )
     return torch.tanh(depth / cell).nan_to_num(0.0)
 
 
-def affinity_map(keys: Tensor, clicks: Clicks, cell: int) -> Tensor:
+def affinity_map(keys: Tensor, clicks: Clicks, shape: Sequence[int], cell: int) -> Tensor:
     """Tell how alike each cell is to the clicked ones, by the cosine of their keys.
 
     Parameters
     ----------
     keys : Tensor
-        (B, heads, c, size^3) unit vectors.
-    clicks, cell
+        (B, heads, c, D * H * W) unit vectors.
+    clicks, shape, cell
         As in `click_map`.
 
     Returns
     -------
     Tensor
-        (B, heads, size, size, size): the largest cosine over the clicks, -1 where there is none.
+        (B, heads, D, H, W): the largest cosine over the clicks, -1 where there is none.
     """
-    size = round(keys.shape[3] ** (1 / 3))
-    where = cell_of(clicks.points, size, cell)[:, None, None]
+    where = cell_of(clicks.points, shape, cell)[:, None, None]
     clicked = keys.gather(3, where.expand(-1, *keys.shape[1:3], -1))
     best = (clicked.transpose(-1, -2) @ keys).amax(2)
     best = torch.where(clicks.present[:, None, None], best, best.new_tensor(-1.0))
-    return best.unflatten(2, (size, size, size))
+    return best.unflatten(2, tuple(shape))
 
 
 @torch.no_grad()
@@ -96,7 +103,7 @@ def contrast_map(intensity: Tensor, clicks: Clicks, middle_intensity: Tensor) ->
     Tensor
         (B, D, H, W): infinite where there is no click.
     """
-    where = cell_of(clicks.points, middle_intensity.shape[1], 4)
+    where = cell_of(clicks.points, middle_intensity.shape[1:], 4)
     clicked = middle_intensity.flatten(1).gather(1, where)
     clicked = clicked.masked_fill(~clicks.present[:, None], torch.inf)
     return (intensity[:, None] - clicked[..., None, None, None]).abs_().amin(1)
@@ -138,3 +145,8 @@ def _largest_around(x: Tensor) -> Tensor:
         torch.maximum(upper, x.narrow(axis, 0, inner), out=upper)
         x = largest
     return x
+
+
+def _centres(length: int, cell: int, device: torch.device) -> Tensor:
+    """Give the crop indices (length,) of the middles of cells along an axis."""
+    return torch.arange(length, device=device) * cell + (cell - 1) / 2

@@ -72,10 +72,10 @@ class PyramidPromptEncoder(nn.Module):
         return tokens, valid, self.mask(previous).flatten(1, 3)
 
     def _encode(self, points: Tensor, pyramid: Pyramid) -> Tensor:
-        size = pyramid.middle.shape[1]
-        centred = (points + 0.5 - 2 * size + FRAME / 2) / FRAME
+        shape = pyramid.middle.shape[1:4]
+        centred = (points + 0.5 - 2 * shape[0] + FRAME / 2) / FRAME
         flat = pyramid.middle.flatten(1, 3)
-        where = cell_of(points, size, 4)[..., None].expand(-1, -1, flat.shape[-1])
+        where = cell_of(points, shape, 4)[..., None].expand(-1, -1, flat.shape[-1])
         return self.position(centred) + self.clicked(flat.gather(1, where))
 
 
@@ -223,10 +223,10 @@ class PyramidDecoder(nn.Module):
     def _middle_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
         """Draw the prompts at S/4; gives (B, M, S/4, S/4, S/4)."""
         both = _both(prompts)
-        size = pyramid.middle.shape[1]
-        maps = [click_map(clicks, size, 4, sigma) for clicks in both for sigma in (NARROW, WIDE)]
+        shape = pyramid.middle.shape[1:4]
+        maps = [click_map(clicks, shape, 4, sigma) for clicks in both for sigma in (NARROW, WIDE)]
         near = torch.cat([maps[0], maps[2]])
-        maps += [box_map(prompts.box, size, 4), torch.tanh(prompts.previous[:, 0].float() / 4)]
+        maps += [box_map(prompts.box, shape, 4), torch.tanh(prompts.previous[:, 0].float() / 4)]
         if self.cues:
             intensity = pyramid.middle_intensity
             contrast = torch.cat([contrast_map(intensity, c, intensity) for c in both])
@@ -235,21 +235,23 @@ class PyramidDecoder(nn.Module):
             maps += [drawn for label in zip(strict, loose, reach, strict=True) for drawn in label]
         else:
             maps += 2 * CUES * [torch.zeros_like(maps[0])]
-        return _joined(maps, [affinity_map(pyramid.middle_keys, clicks, 4) for clicks in both])
+        return _joined(
+            maps, [affinity_map(pyramid.middle_keys, clicks, shape, 4) for clicks in both]
+        )
 
     def _fine_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
-        """Draw the prompts at S/2; gives (B, M, S/2, S/2, S/2)."""
+        """Draw the prompts at S/2; gives (B, M, D, H, W)."""
         both = _both(prompts)
-        size = pyramid.fine.shape[1]
-        maps = [click_map(clicks, size, 2, NARROW) for clicks in both]
-        maps.append(box_map(prompts.box, size, 2))
+        shape = pyramid.fine.shape[1:4]
+        maps = [click_map(clicks, shape, 2, NARROW) for clicks in both]
+        maps.append(box_map(prompts.box, shape, 2))
         if self.cues:
             for clicks in both:
                 contrast = contrast_map(pyramid.fine_intensity, clicks, pyramid.middle_intensity)
                 maps += [similarity_map(contrast, tolerance) for tolerance in (STRICT, LOOSE)]
         else:
             maps += 2 * (CUES - 1) * [torch.zeros_like(maps[0])]
-        return _joined(maps, [affinity_map(pyramid.fine_keys, clicks, 2) for clicks in both])
+        return _joined(maps, [affinity_map(pyramid.fine_keys, clicks, shape, 2) for clicks in both])
 
     @staticmethod
     def _mask(features: Tensor, weights: Tensor) -> Tensor:

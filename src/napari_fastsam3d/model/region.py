@@ -18,29 +18,28 @@ MARGIN = 2
 STEP = 4
 """Edges are multiples of it: convolutions are prepared anew for every shape not met before."""
 
-MOST = 0.8
-"""Part of the crop's edge from which on nothing would be gained."""
+MOST = 0.5
+"""Part of the crop's cells from which on nothing would be gained."""
 
+Cells = tuple[int, int, int]
 Slices = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
 class Region:
-    """A cube of cells of the grid at S/4 over a crop.
+    """A box of cells of the grid at S/4 over a crop.
 
-    Most structures fill a small part of a crop, and half of the work of a click is done on the
-    finest grid. A cube, so that every map over a crop is drawn over it by the same function.
+    Most structures fill a small part of a crop, and much of the work of a click is done on the
+    finest grid.
 
     Attributes
     ----------
-    start : tuple of int
-        The first cell along each axis.
-    edge : int
-        Cells along each axis.
+    start, shape : tuple of int
+        The first cell and the number of cells along each axis.
     """
 
-    start: tuple[int, int, int]
-    edge: int
+    start: Cells
+    shape: Cells
 
     @classmethod
     def of_mask(cls, low: Tensor, prompts: Prompts) -> "Region | None":
@@ -64,18 +63,15 @@ class Region:
         held = torch.cat([likely, clicked]).clamp(0, size - 1)
         if not len(held):
             return None
-        lows, highs = held.amin(0) - MARGIN, held.amax(0) + 1 + MARGIN
-        lengths = highs.clamp(max=size) - lows.clamp(min=0)
-        edge = STEP * ceil(int(lengths.max()) / STEP)
-        if edge > MOST * size:
-            return None
-        centred = lows.clamp(min=0) - (edge - lengths) // 2
-        i, j, k = (int(n) for n in centred.clamp(0, size - edge))
-        return cls((i, j, k), edge)
+        bounds = zip(held.amin(0).tolist(), held.amax(0).tolist(), strict=True)
+        spans = [_span(low - MARGIN, high + 1 + MARGIN, size) for low, high in bounds]
+        (i, a), (j, b), (k, c) = spans
+        return None if a * b * c > MOST * size**3 else cls((i, j, k), (a, b, c))
 
     def slices(self, finer: int = 1) -> Slices:
         """Cut the region from a grid with `finer` cells along each of its cells' edges."""
-        i, j, k = (slice(n * finer, (n + self.edge) * finer) for n in self.start)
+        spans = zip(self.start, self.shape, strict=True)
+        i, j, k = (slice(n * finer, (n + length) * finer) for n, length in spans)
         return i, j, k
 
     def pyramid(self, whole: Pyramid) -> Pyramid:
@@ -94,3 +90,10 @@ class Region:
         """Count crop indices of clicks and box from the first voxel of the region."""
         origin = 4 * torch.tensor(self.start, device=whole.points.device)
         return replace(whole, points=whole.points - origin, box=whole.box - origin)
+
+
+def _span(low: int, high: int, size: int) -> tuple[int, int]:
+    """Give the first cell and the length, a multiple of `STEP`, of a span around another."""
+    low, high = max(0, low), min(size, high)
+    length = STEP * ceil((high - low) / STEP)
+    return min(max(0, low - (length - (high - low)) // 2), size - length), length

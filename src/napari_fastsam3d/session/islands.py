@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.session.predictor import Floats
 
 _SMALL = 0.1
@@ -53,9 +54,13 @@ def without_islands(logits: Floats, anchors: Anchors) -> Floats:
     ndarray of float32, shape (F, F, F)
         The same array where nothing is dropped.
     """
+    positive = logits > 0
+    box = Box.of_mask(positive)
+    if box is None:
+        return logits
     pieces = np.zeros(logits.shape, dtype=np.int32)
-    ndimage.label(logits > 0, structure=_NEIGHBOURS, output=pieces)
-    sizes = np.bincount(pieces.ravel())
+    ndimage.label(positive[box.slices], structure=_NEIGHBOURS, output=pieces[box.slices])
+    sizes = np.bincount(pieces[box.slices].ravel())
     if len(sizes) < 3:
         return logits
     sizes[0] = 0

@@ -1,5 +1,6 @@
 """The edge-aware step: what is predicted in coarse cells is drawn to the edges of the scan."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -95,17 +96,18 @@ def _mean(values: _Real, window: list[int]) -> _Real:
 
     Windows are short, and so adding shifted arrays is a third of the work of a running sum.
     """
+    sums = np.pad(
+        values * np.float32(1 / prod(window)), [(n // 2, n // 2) for n in window], mode="edge"
+    )
     for axis, length in enumerate(window):
         if length == 1:
             continue
-        before = (slice(None),) * axis
-        margins = [(length // 2, length // 2) if axis == d else (0, 0) for d in range(3)]
-        wide, rows = np.pad(values, margins, mode="edge"), values.shape[axis]
-        values = wide[(*before, slice(rows))] + wide[(*before, slice(1, rows + 1))]
+        wide, before = sums, (slice(None),) * axis
+        rows = values.shape[axis]
+        sums = wide[(*before, slice(rows))] + wide[(*before, slice(1, rows + 1))]
         for first in range(2, length):
-            values += wide[(*before, slice(first, first + rows))]
-        values *= np.float32(1 / length)
-    return values
+            sums += wide[(*before, slice(first, first + rows))]
+    return sums
 
 
 def _sigmoid(logits: _Real) -> _Real:

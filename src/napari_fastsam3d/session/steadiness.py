@@ -53,7 +53,7 @@ def steadied(
     near = np.exp(-away / (2 * (_REACH + max(0.0, depth)) ** 2))
     change = (_KEPT * (1 - near) * (previous - seen.low)).astype(np.float32)
     finer = _interpolation(cells, len(seen.fine))
-    return seen.low + change, seen.fine + resample(change, (finer,) * 3, (0, 1, 2))
+    return seen.low + change, seen.fine + resample(change, (finer,) * 3, (2, 1, 0))
 
 
 @cache
