@@ -35,6 +35,8 @@ def click_map(clicks: Clicks, shape: Sequence[int], cell: int, sigma: float) -> 
     Tensor
         (B, D, H, W) in [0, 1]; zeros where there is no click.
     """
+    if not clicks.any:
+        return clicks.points.new_zeros(len(clicks.points), *shape)
     places = clicks.points.unbind(-1)
     offsets = (
         (_centres(length, cell, at.device) - at[..., None]) / sigma  # (B, M, length)
@@ -79,6 +81,8 @@ def affinity_map(keys: Tensor, clicks: Clicks, shape: Sequence[int], cell: int) 
     Tensor
         (B, heads, D, H, W): the largest cosine over the clicks, -1 where there is none.
     """
+    if not clicks.any:
+        return keys.new_full((*keys.shape[:2], *shape), -1.0)
     where = cell_of(clicks.points, shape, cell)[:, None, None]
     clicked = keys.gather(3, where.expand(-1, *keys.shape[1:3], -1))
     best = (clicked.transpose(-1, -2) @ keys).amax(2)

@@ -87,8 +87,9 @@ def joined_linear(layer: nn.Linear, features: Tensor, maps: Tensor) -> Tensor:
     """
     width = features.shape[-1]
     seen = F.linear(features, layer.weight[:, :width], layer.bias)
-    drawn = maps.to(features.dtype).flatten(2).transpose(1, 2) @ layer.weight[:, width:].T
-    return seen + drawn.view_as(seen)
+    drawn = maps.to(features.dtype).flatten(2).transpose(1, 2)
+    weight = layer.weight[:, width:].T.expand(len(drawn), -1, -1)
+    return torch.baddbmm(seen.flatten(1, 3), drawn, weight).view_as(seen)
 
 
 class PyramidDecoder(nn.Module):
@@ -178,11 +179,12 @@ class PyramidDecoder(nn.Module):
         if region is None:
             fine = fine + self._detail(features, weights, pyramid, prompts, told.fine)
         else:
-            here, finely = (slice(None), *region.slices()), (slice(None), *region.slices(2))
-            part, asked = region.pyramid(pyramid), region.prompts(prompts)
-            cues = None if told.fine is None else told.fine[finely]
             fine[(..., *region.slices(2))] += self._detail(
-                features[here], weights, part, asked, cues
+                region.of_features(features),
+                weights,
+                region.pyramid(pyramid),
+                region.prompts(prompts),
+                None if told.fine is None else region.of_features(told.fine, 2),
             )
         return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
 
@@ -225,16 +227,16 @@ class PyramidDecoder(nn.Module):
         both = _both(prompts)
         shape = pyramid.middle.shape[1:4]
         maps = [click_map(clicks, shape, 4, sigma) for clicks in both for sigma in (NARROW, WIDE)]
-        near = torch.cat([maps[0], maps[2]])
+        seeds = maps[0], maps[2]
         maps += [box_map(prompts.box, shape, 4), torch.tanh(prompts.previous[:, 0].float() / 4)]
-        if self.cues:
-            intensity = pyramid.middle_intensity
-            contrast = torch.cat([contrast_map(intensity, c, intensity) for c in both])
-            strict, loose = (similarity_map(contrast, t).chunk(2) for t in (STRICT, LOOSE))
-            reach = reach_map(torch.cat(loose), near).chunk(2)
-            maps += [drawn for label in zip(strict, loose, reach, strict=True) for drawn in label]
-        else:
-            maps += 2 * CUES * [torch.zeros_like(maps[0])]
+        intensity = pyramid.middle_intensity
+        for clicks, near in zip(both, seeds, strict=True):
+            if self.cues and clicks.any:
+                contrast = contrast_map(intensity, clicks, intensity)
+                strict, loose = (similarity_map(contrast, t) for t in (STRICT, LOOSE))
+                maps += [strict, loose, reach_map(loose, near)]
+            else:
+                maps += CUES * [torch.zeros_like(near)]
         return _joined(
             maps, [affinity_map(pyramid.middle_keys, clicks, shape, 4) for clicks in both]
         )
@@ -245,12 +247,12 @@ class PyramidDecoder(nn.Module):
         shape = pyramid.fine.shape[1:4]
         maps = [click_map(clicks, shape, 2, NARROW) for clicks in both]
         maps.append(box_map(prompts.box, shape, 2))
-        if self.cues:
-            for clicks in both:
+        for clicks in both:
+            if self.cues and clicks.any:
                 contrast = contrast_map(pyramid.fine_intensity, clicks, pyramid.middle_intensity)
                 maps += [similarity_map(contrast, tolerance) for tolerance in (STRICT, LOOSE)]
-        else:
-            maps += 2 * (CUES - 1) * [torch.zeros_like(maps[0])]
+            else:
+                maps += (CUES - 1) * [torch.zeros_like(maps[0])]
         return _joined(maps, [affinity_map(pyramid.fine_keys, clicks, shape, 2) for clicks in both])
 
     @staticmethod

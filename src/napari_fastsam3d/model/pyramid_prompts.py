@@ -17,10 +17,13 @@ class Clicks(NamedTuple):
         times; what a sample without any has is to be ignored.
     present : Tensor
         (B,) bool: whether a sample has such a click.
+    any : bool
+        Whether one of the samples has.
     """
 
     points: Tensor
     present: Tensor
+    any: bool
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,10 @@ class Prompts:
         """
         chosen = self.labels == label
         columns = chosen.any(0)
-        columns[0] |= ~columns.any()
+        clicked = bool(columns.any())
+        columns[0] |= not clicked
         chosen, points = chosen[:, columns], self.points[:, columns]
         first = chosen.int().argmax(1, keepdim=True)
         number = torch.arange(chosen.shape[1], device=chosen.device)
         which = torch.where(chosen, number, first)[..., None].expand(-1, -1, 3)
-        return Clicks(points.gather(1, which), chosen.any(1))
+        return Clicks(points.gather(1, which), chosen.any(1), clicked)

@@ -74,13 +74,20 @@ class Region:
         i, j, k = (slice(n * finer, (n + length) * finer) for n, length in spans)
         return i, j, k
 
+    def of_features(self, whole: Tensor, finer: int = 1) -> Tensor:
+        """Cut channels-last features (B, D, H, W, C); `finer` as in `slices`.
+
+        They are copied: linear layers are many times slower on what lies apart in memory.
+        """
+        return whole[(slice(None), *self.slices(finer))].contiguous()
+
     def pyramid(self, whole: Pyramid) -> Pyramid:
         """Cut what is drawn on the finest grid, and the intensities that say what was clicked."""
         near, fine = (..., *self.slices()), self.slices(2)
         keys = whole.fine_keys.unflatten(3, whole.fine_intensity.shape[1:])
         return replace(
             whole,
-            fine=whole.fine[(slice(None), *fine)],
+            fine=self.of_features(whole.fine, 2),
             fine_keys=keys[(..., *fine)].flatten(3),
             fine_intensity=whole.fine_intensity[(..., *fine)],
             middle_intensity=whole.middle_intensity[near],
