@@ -189,17 +189,6 @@ def test_bfloat16_stays_near_float32(tiny_predictor):
     assert np.abs(exact.fine - rounded.fine).max() < 0.1 * scale
 
 
-def test_weights_cast_once_answer_as_those_cast_at_every_call(tiny_predictor):
-    fast, network = in_bfloat16(tiny_predictor), tiny_predictor.network
-    said = prompts([[20.0, 31, 42], [8, 9, 10]], [1, 0])
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        pyramid = network.encoder(crop())
-        wanted = network.decoder(pyramid, said)
-        assert torch.equal(fast.network.decoder(fast.encode(crop()), said).fine, wanted.fine)
-    assert fast.network.decoder.conv_fine.conv.weight.dtype == torch.bfloat16
-    assert network.decoder.conv_fine.conv.weight.dtype == torch.float32
-
-
 def in_bfloat16(predictor):
     """Give a predictor of the same weights, which are its own."""
     network = deepcopy(predictor.network)

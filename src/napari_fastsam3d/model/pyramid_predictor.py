@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.special import expit
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_fastsam3d.geometry.dice import dice
 from napari_fastsam3d.model.box_cues import BoxCues
@@ -21,6 +21,7 @@ from napari_fastsam3d.model.pyramid import PyramidNetwork
 from napari_fastsam3d.model.pyramid_decoder import Masks, PyramidDecoder
 from napari_fastsam3d.model.pyramid_encoder import Pyramid
 from napari_fastsam3d.model.pyramid_prompts import Prompts
+from napari_fastsam3d.model.rounding import round_products
 
 TRUSTED = 0.4
 """Dice of a box read with a point and without it, under which the point is not trusted."""
@@ -62,7 +63,7 @@ class PyramidPredictor(Predictor):
         super().__init__(name, device, dtype, fingerprint)
         self.network = network.eval().requires_grad_(False).to(device)
         if dtype == torch.bfloat16:
-            _cast_products(network)
+            round_products(network, device)
         self._last_box: _ReadBox | None = None
 
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
@@ -182,13 +183,6 @@ class PyramidPredictor(Predictor):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
         )
-
-
-def _cast_products(network: PyramidNetwork) -> None:
-    """Cast once the weights that autocast would cast at every call, with the same answers."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv3d):
-            layer.to(torch.bfloat16)
 
 
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:
