@@ -119,8 +119,12 @@ class AffinityKeys(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, H, W, C) to unit vectors (B, heads, out_width, D * H * W)."""
-        keys = self.linear(self.norm(x)).flatten(1, 3).unflatten(-1, (self.heads, -1))
-        return F.normalize(keys.float(), dim=-1).to(keys.dtype).permute(0, 2, 3, 1).contiguous()
+        # One channel after the other, with the cells side by side: what is read again stays cached.
+        keys = self.linear(self.norm(x)).flatten(1, 3).transpose(1, 2).contiguous()
+        channels = keys.unflatten(1, (self.heads, -1)).unbind(2)
+        squares = torch.stack([channel.float().square() for channel in channels]).sum(0)
+        scale = torch.rsqrt(squares.clamp(min=1e-24))
+        return torch.stack([(channel * scale).to(keys.dtype) for channel in channels], 2)
 
 
 class PyramidEncoder(nn.Module):
@@ -170,6 +174,7 @@ class PyramidEncoder(nn.Module):
         coarse = self.up_coarse(coarse + self.expand_coarse(tokens))
         middle = self.up_middle(middle + self.expand_middle(coarse))
         fine = self.up_fine(fine + self.expand_fine(middle))
+        fine_intensity = F.avg_pool3d(image, 2)
         return Pyramid(
             embedding=tokens.movedim(-1, 1),
             fine=fine,
@@ -177,8 +182,8 @@ class PyramidEncoder(nn.Module):
             coarse=coarse,
             fine_keys=self.fine_keys(fine),
             middle_keys=self.middle_keys(middle),
-            fine_intensity=F.avg_pool3d(image, 2)[:, 0],
-            middle_intensity=F.avg_pool3d(image, 4)[:, 0],
+            fine_intensity=fine_intensity[:, 0],
+            middle_intensity=F.avg_pool3d(fine_intensity, 2)[:, 0],
         )
 
     def _transform(self, tokens: Tensor) -> Tensor:
