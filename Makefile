@@ -41,7 +41,7 @@ docs: $(VENV)/.tools
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 unit: $(VENV)/.tools
-	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl"
+	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl" -n auto --maxprocesses 4 --dist worksteal
 
 gl: $(VENV)/.tools
 	$(WINDOW) $(BIN)/python -m pytest -m gl
