@@ -53,6 +53,7 @@ def steadied(
     near = np.exp(-away / (2 * (_REACH + max(0.0, depth)) ** 2))
     change = (_KEPT * (1 - near) * (previous - seen.low)).astype(np.float32)
     finer = _interpolation(cells, len(seen.fine))
+    # The first axis goes last, so that both terms of the sum lie alike in memory.
     return seen.low + change, seen.fine + resample(change, (finer,) * 3, (2, 1, 0))
 
 
