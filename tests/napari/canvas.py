@@ -32,6 +32,10 @@ class Hand:
         x, y = (mapped[:2] / mapped[3])[:2]
         return QPoint(round(float(x)), round(float(y)))
 
+    def rest(self, world: Sequence[float]) -> None:
+        """Move to a world point and stay there."""
+        self._move(self.place(world), Qt.MouseButton.NoButton)
+
     def click(self, world: Sequence[float]) -> None:
         """Move to a world point and click the left button there."""
         self._step(QTest.mouseMove, self.place(world))
@@ -45,7 +49,7 @@ class Hand:
         self._press(first)
         for share in np.linspace(0, 1, _STEPS)[1:]:
             where = first + (last - first) * float(share)
-            self._move_pressed(where)
+            self._move(where, Qt.MouseButton.LeftButton)
         self._release(last)
 
     def key(self, keys: str) -> None:
@@ -68,7 +72,7 @@ class Hand:
         )
         QTest.qWait(20)
 
-    def _move_pressed(self, where: QPoint) -> None:
+    def _move(self, where: QPoint, pressed: Qt.MouseButton) -> None:
         from qtpy.QtCore import QEvent, QPointF
         from qtpy.QtGui import QMouseEvent
 
@@ -78,7 +82,7 @@ class Hand:
             QPointF(where),
             QPointF(native.mapToGlobal(where)),
             Qt.MouseButton.NoButton,
-            Qt.MouseButton.LeftButton,
+            pressed,
             Qt.KeyboardModifier.NoModifier,
         )
         QApplication.sendEvent(native, event)

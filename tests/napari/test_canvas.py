@@ -70,6 +70,30 @@ def test_a_click_in_any_plane_lies_where_it_was_made(
     assert shown(widget)[CENTRE] == 1
 
 
+def test_where_the_pointer_rests_a_click_was_answered_before_it_came(
+    scene: tuple[Any, Any, Hand], settle: Any, flood: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    viewer, widget, hand = scene
+    segment, asked = flood.segment, []
+    monkeypatch.setattr(flood, "segment", lambda *given: (asked.append(given), segment(*given))[1])
+    turn_to(viewer, widget, 0, CENTRE)
+    for tool, place in (("include", CENTRE), ("exclude", (36, 24, 14))):
+        widget.toolbox.use(tool)
+        before = len(asked)
+        hand.rest(world_of(widget, place))
+        qtbot.waitUntil(lambda: len(asked) > before)  # noqa: B023
+        widget.view.session.wait()
+        qtbot.wait(300)
+        foreseen = len(asked)
+        hand.click(world_of(widget, place))
+        settle(widget)
+        qtbot.wait(300)
+        assert len(asked) == foreseen
+    assert [prompt.positive for prompt in widget.view.prompts] == [True, False]
+    assert shown(widget)[CENTRE] == 1
+    assert np.array_equal(shown(widget), widget.view.session.label_map())
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_box_drawn_in_any_plane_holds_what_was_circled(
     scene: tuple[Any, Any, Hand], settle: Any, axis: int
@@ -95,10 +119,11 @@ def test_a_box_drawn_in_any_plane_holds_what_was_circled(
 
 def test_dragging_a_point_moves_the_prompt(scene: tuple[Any, Any, Hand], settle: Any) -> None:
     viewer, widget, hand = scene
-    turn_to(viewer, widget, 1, CENTRE)
+    turn_to(viewer, widget, 0, CENTRE)
     beside = (36, 24, 14)
     hand.click(world_of(widget, beside))
     settle(widget)
+    assert widget.view.prompts[0].index == beside
     hand.key("K")
     hand.drag(world_of(widget, beside), world_of(widget, CENTRE))
     settle(widget)

@@ -77,6 +77,34 @@ def test_looking_ahead_gives_way_to_clicks_and_to_newer_looks(session, held):
     assert held.looked == 1
 
 
+def test_a_click_that_came_meanwhile_goes_before_what_is_foreseen(session, model, monkeypatch):
+    encode, looking, may_see = model.encode, Event(), Event()
+
+    def slowly(image):
+        looking.set()
+        assert may_see.wait(TIMEOUT)
+        return encode(image)
+
+    monkeypatch.setattr(model, "encode", slowly)
+    look = session.prefetch(SLAB)
+    assert looking.wait(TIMEOUT)
+    click = session.futures.add_point(BALL)
+    may_see.set()
+    assert look.result(TIMEOUT)
+    assert not click.result(TIMEOUT).stale
+    assert len(model.asked) == 1
+
+
+def test_what_fails_ahead_of_a_click_is_told_when_the_click_comes(session, model):
+    failed = record(session.failed)
+    model.error = RuntimeError("no room")
+    assert isinstance(session.prefetch(BALL).exception(TIMEOUT), RuntimeError)
+    assert failed == []
+    model.error = None
+    session.add_point(BALL)
+    assert session.mask()[BALL]
+
+
 def test_undo_overtakes_a_prediction_and_leaves_what_was_shown(session, model):
     session.add_point(BALL)
     mask = session.mask()

@@ -194,13 +194,45 @@ def test_the_user_is_told_what_the_model_could_not_do(volume):
 
 
 def test_looking_ahead_spares_the_click_the_encoder(replay, model):
-    assert replay.look_ahead((), BALL)
+    assert replay.look_ahead((), BALL_CLICK)
     assert model.looked == 1
     assert model.asked == []
-    assert not replay.look_ahead((), BALL)
+    assert not replay.look_ahead((), BALL_CLICK)
     replay.step([BALL_CLICK])
     assert model.looked == 1
-    assert not replay.look_ahead((BALL_CLICK,), (22, 25, 20))
+    assert not replay.look_ahead((BALL_CLICK,), Point(2, (22, 25, 20)))
+
+
+def test_a_click_that_was_foreseen_costs_nothing(replay, model, volume):
+    assert replay.foresee((), Point(0, BALL))
+    assert replay.foresee((BALL_CLICK,), BESIDE)
+    assert not replay.foresee((BALL_CLICK,), BESIDE)
+    asked = len(model.asked)
+    told = replay.step([BALL_CLICK, BESIDE])
+    assert len(model.asked) == asked
+    assert not replay.foresee((BALL_CLICK,), BESIDE)
+    alone = Replay(volume, BrightnessModel()).step([BALL_CLICK, BESIDE])
+    assert np.array_equal(told.mask.volume(SHAPE), alone.mask.volume(SHAPE))
+    assert np.array_equal(told.low, alone.low)
+
+
+def test_only_the_newest_foreseen_click_is_kept_and_only_it_is_spared(replay, model):
+    replay.foresee((), IN_SLAB)
+    replay.foresee((), BALL_CLICK)
+    asked = len(model.asked)
+    replay.step([IN_SLAB])
+    assert len(model.asked) > asked
+    asked = len(model.asked)
+    replay.foresee((IN_SLAB,), BALL_CLICK)
+    replay.step([IN_SLAB, Point(1, BALL, positive=False)])
+    assert len(model.asked) == asked + 2
+
+
+def test_a_lone_negative_click_is_not_looked_at(replay, model):
+    assert not replay.look_ahead((), BESIDE)
+    replay.foresee((), BESIDE)
+    assert model.looked == 0
+    assert replay.step([BESIDE]).mask.is_empty
 
 
 def test_looking_tells_its_progress(volume, model):

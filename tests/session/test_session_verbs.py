@@ -256,8 +256,14 @@ def test_looking_ahead_spares_the_click_the_encoder(session, model):
     assert session.prefetch(BALL).result()
     assert not session.prefetch(BALL).result()
     assert model.looked == 1
+    asked = len(model.asked)
     session.add_point(BALL)
     assert model.looked == 1
+    assert len(model.asked) == asked
+    assert session.prefetch(BESIDE, positive=False).result()
+    asked = len(model.asked)
+    session.add_point(BESIDE, positive=False)
+    assert len(model.asked) == asked
     with pytest.raises(PromptError):
         session.prefetch((99, 0, 0))
 

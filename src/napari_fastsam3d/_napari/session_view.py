@@ -267,13 +267,14 @@ class SessionView:
         return Plane(across[0], int(np.floor(place[-3:][across[0]] + 0.5)))
 
     def aim(self, world: tuple[float, ...]) -> None:
-        """Encode the crop of a click at a world position ahead, while the user still aims."""
-        if self.pending or self.prompts:
+        """Answer a click at a world position ahead, while the user still aims."""
+        if self.pending:
             return
         place = self.mask.layer.world_to_data(np.asarray(world))
         index = self.frame.source_index([float(value) for value in place])
-        if Box.whole(self.frame.volume.shape).contains(index):
-            self.session.prefetch(index)
+        clicked = {prompt.index for prompt in self.prompts if isinstance(prompt, Point)}
+        if index not in clicked and Box.whole(self.frame.volume.shape).contains(index):
+            self.session.prefetch(index, self.points.positive)
 
     def close(self) -> None:
         """Stop the session; its mask stays in the viewer as an ordinary layer."""

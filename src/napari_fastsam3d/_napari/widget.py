@@ -294,7 +294,7 @@ class FastSAM3DWidget(QWidget):
         if self.view is None:
             return
         self.toolbox.hover(event.position)
-        if self.toolbox.tool == "include" and self.viewer.dims.ndisplay == 2:
+        if self.toolbox.tool in ("include", "exclude") and self.viewer.dims.ndisplay == 2:
             self._aimed_at = tuple(event.position)
             self._aim.start()
 

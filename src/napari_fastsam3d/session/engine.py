@@ -10,7 +10,7 @@ from time import perf_counter
 from psygnal import EmitLoopError, SignalInstance
 
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.action import Action
 from napari_fastsam3d.session.board import Board
@@ -27,6 +27,7 @@ from napari_fastsam3d.session.overlap import (
     shown_mask,
 )
 from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.prompt import Point
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.request import Prompts, Request, Shown
@@ -112,12 +113,12 @@ class Engine:
         """Load the model ahead; `failed` is emitted if it can't be."""
         return self.thread.submit(self._run_warm_up)
 
-    def look_ahead(self, index: Index) -> Future[bool]:
-        """Encode the crop of a click yet to come, if nothing more urgent waits."""
+    def look_ahead(self, click: Point) -> Future[bool]:
+        """Encode the crop of a click yet to come, and answer it, if nothing more urgent waits."""
         with self._lock:
             self._check_open()
             self._newest_look = next(self._numbers)
-            return self.thread.submit(self._run_look_ahead, self._newest_look, index)
+            return self.thread.submit(self._run_look_ahead, self._newest_look, click)
 
     def wait(self) -> None:
         """Block until every mask asked for so far is there.
@@ -368,13 +369,16 @@ class Engine:
             self._tell(self.signals.failed, told)
             raise told from error
 
-    def _run_look_ahead(self, look: int, index: Index) -> bool:
-        with self._lock:
-            if self._closed or self._unanswered or look != self._newest_look:
-                return False
-            state = self._history.state
-        prompts = state.object(state.current).prompts if state.current is not None else ()
-        return self._resident.look_ahead(prompts, index)
+    def _run_look_ahead(self, look: int, click: Point) -> bool:
+        done = False
+        for job in (self._resident.look_ahead, self._resident.foresee):
+            with self._lock:
+                if self._closed or self._unanswered or look != self._newest_look:
+                    return done
+                state = self._history.state
+            prompts = state.object(state.current).prompts if state.current is not None else ()
+            done = job(prompts, click) or done
+        return done
 
     def _check_open(self) -> None:
         if self._closed:

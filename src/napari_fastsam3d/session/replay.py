@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.cache import Cache
@@ -139,29 +139,50 @@ class Replay:
         )
         self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
         self._encoded: Cache[Crop, Any] = Cache(_CROPS_KEPT)
+        # By itself, for a pointer at rest here and there must not push real steps out.
+        self._foreseen: tuple[tuple[PromptKey, ...], Step] | None = None
 
     def step(self, prompts: Sequence[Prompt]) -> Step:
         """Return what the prompts, in their order, make of an object."""
         keys = tuple(prompt.key for prompt in prompts)
+        if self._foreseen is not None and self._foreseen[0] == keys:
+            self._steps.put(*self._foreseen)
         known, step = self._longest_known(keys)
         for length in range(known + 1, len(keys) + 1):
             step = self._advance(step, prompts[:length])
             self._steps.put(keys[:length], step)
         return step
 
-    def look_ahead(self, prompts: Sequence[Prompt], index: Index) -> bool:
-        """Encode the crop that a click at a voxel would use after these prompts.
+    def look_ahead(self, prompts: Sequence[Prompt], click: Point) -> bool:
+        """Encode the crop that a click would use after these prompts.
 
         Returns
         -------
         bool
             Whether there was anything to do.
         """
-        click = Point(0, index)
-        crop = self._crop(self.step(prompts), (*prompts, click))
+        clicked = (*prompts, click)
+        if not any(map(locates, clicked)):
+            return False
+        crop = self._crop(self.step(prompts), clicked)
         if crop in self._encoded:
             return False
         self._encode(crop)
+        return True
+
+    def foresee(self, prompts: Sequence[Prompt], click: Point) -> bool:
+        """Answer a click after these prompts that may be yet to come; the newest answer is kept.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to do.
+        """
+        clicked = (*prompts, click)
+        keys = tuple(prompt.key for prompt in clicked)
+        if keys in self._steps or (self._foreseen is not None and self._foreseen[0] == keys):
+            return False
+        self._foreseen = keys, self._advance(self.step(prompts), clicked)
         return True
 
     def _longest_known(self, keys: tuple[PromptKey, ...]) -> tuple[int, Step]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.model_failure import out_of_memory
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.progress import Progress
+from napari_fastsam3d.session.prompt import Point
 from napari_fastsam3d.session.replay import Replay, Step
 from napari_fastsam3d.session.request import Prompts
 
@@ -61,9 +61,13 @@ class Resident:
         self._noted(_ON_CPU)
         return self.ready().step(prompts)
 
-    def look_ahead(self, prompts: Prompts, index: Index) -> bool:
+    def look_ahead(self, prompts: Prompts, click: Point) -> bool:
         """See `Replay.look_ahead`."""
-        return self.ready().look_ahead(prompts, index)
+        return self.ready().look_ahead(prompts, click)
+
+    def foresee(self, prompts: Prompts, click: Point) -> bool:
+        """See `Replay.foresee`."""
+        return self.ready().foresee(prompts, click)
 
     def forget(self) -> None:
         """Drop what is remembered; may be called from any thread."""

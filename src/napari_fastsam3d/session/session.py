@@ -18,7 +18,7 @@ from napari_fastsam3d.session.futures import Voxel, chosen_object
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.neighbours import intrusions
-from napari_fastsam3d.session.prompt import point_index
+from napari_fastsam3d.session.prompt import Point, point_index
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder, sessions_folder
 from napari_fastsam3d.session.result import Result
@@ -307,8 +307,11 @@ class Session(Verbs):
         """Block until every mask asked for so far is there, or has failed, and all is on disk."""
         self._engine.wait()
 
-    def prefetch(self, index: Voxel) -> "Future[bool]":
-        """Let the model look at what a click at a voxel, source index, would need, ahead of it.
+    def prefetch(self, index: Voxel, positive: bool = True) -> "Future[bool]":
+        """Let the model answer a click at a voxel, source index, ahead of it.
+
+        First it looks at the crop, which serves for clicks nearby too; then it makes the mask. A
+        click that comes meanwhile waits for one of both at most.
 
         Returns
         -------
@@ -316,7 +319,8 @@ class Session(Verbs):
             Whether anything was done; not so where it was known, where clicks wait, or where a
             later call overtook this one.
         """
-        return self._engine.look_ahead(point_index(index, self.volume.shape))
+        click = Point(0, point_index(index, self.volume.shape), positive)
+        return self._engine.look_ahead(click)
 
     def close(self) -> None:
         """End the session, after the job that runs; masks can still be had, verbs can't.
