@@ -3,8 +3,8 @@
 usage: xvfb-run -a -s "-screen 0 1600x1200x24" python benchmarks/window.py SCAN I,J,K I,J,K ...
 
 Opens SCAN in a real window with the widget, each time in a process of its own, and clicks by real
-mouse events at the voxels I,J,K (source index), all into one object: at the first without and with
-a rest of the pointer, in which the model looks ahead. A click lasts until the first frame of the
+mouse events at the voxels I,J,K (source index), all into one object: without and with a rest of the
+pointer before each, in which the model answers ahead. A click lasts until the first frame of the
 canvas after its mask was written; what it spent until the model answered is told beside that.
 """
 

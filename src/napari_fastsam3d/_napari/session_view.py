@@ -268,7 +268,7 @@ class SessionView:
 
     def aim(self, world: tuple[float, ...]) -> None:
         """Answer a click at a world position ahead, while the user still aims."""
-        if self.pending:
+        if self.pending or (self.current is not None and self.current.locked is not None):
             return
         place = self.mask.layer.world_to_data(np.asarray(world))
         index = self.frame.source_index([float(value) for value in place])
