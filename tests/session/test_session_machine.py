@@ -146,8 +146,15 @@ class Users(RuleBasedStateMachine):
     def has_prompts(self) -> bool:
         return any(page.prompts for page in self.unlocked())
 
-    @rule(index=voxels, positive=st.booleans(), waits=st.booleans())
-    def add_point(self, index, positive, waits):
+    @rule(index=voxels, positive=st.booleans())
+    def rest(self, index, positive):
+        """Rest the pointer somewhere, for a click that does not come."""
+        self.session.prefetch(index, positive).result(30)
+
+    @rule(index=voxels, positive=st.booleans(), waits=st.booleans(), rested=st.booleans())
+    def add_point(self, index, positive, waits, rested):
+        if rested:
+            self.session.prefetch(index, positive)
         self.add(lambda n: Point(n, index, positive), "add_point", waits, index, positive=positive)
 
     @rule(a=voxels, b=voxels, waits=st.booleans())
