@@ -13,7 +13,9 @@ from PIL import Image
 
 from napari_fastsam3d import cli
 from napari_fastsam3d.cli import window
-from napari_fastsam3d.cli.demo import napari_command
+from napari_fastsam3d.cli.demo import _click, napari_command
+from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.session import Mask, Session
 
 
 def test_the_demonstration_needs_no_display_and_no_gui(tmp_path: Path, tiny_weights: Path):
@@ -51,6 +53,22 @@ def test_the_demonstration_needs_no_display_and_no_gui(tmp_path: Path, tiny_weig
     assert "wrote out/mask.nii.gz" in answer.stdout
     if sys.platform.startswith("linux"):
         assert "No window" in answer.stdout
+
+
+def test_the_demonstration_clicks_nowhere_twice_and_not_in_what_another_object_holds(
+    tiny_predictor,
+):
+    voxels = np.random.default_rng(0).normal(0, 100, (24, 24, 12)).astype(np.float32)
+    wanted = np.zeros(voxels.shape, dtype=bool)
+    wanted[4:20, 4:20, 3:9] = True
+    held = Mask.of_indices(np.argwhere(wanted & (np.arange(24)[:, None, None] < 14)))
+    with Session(Volume.from_array(voxels), model=tiny_predictor) as session:
+        session.add_mask(held)
+        session.new_object()
+        steps = list(_click(session, "rest", wanted, 4))
+        clicks = [prompt.index for prompt in session.state.object(2).prompts]
+        assert len(steps) == len(set(clicks)) == 4
+        assert not any(session.mask(1)[index] for index in clicks)
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, capsys):

@@ -91,11 +91,16 @@ class Performance:
 def _click(
     session: "Session", name: str, truth: "NDArray[np.bool_]", clicks: int
 ) -> Iterator[Step]:
-    """Click where a user would: first in the middle, then in the middle of the largest error."""
+    """Click where a user would: first in the middle, then in the middle of the largest error.
+
+    What another object holds can't be won by clicks, so none is made there.
+    """
     from napari_fastsam3d.evaluation import dice, next_click
 
     for _ in range(clicks):
-        index, positive = next_click(session.mask(), truth, session.volume.spacing)
+        mask = session.mask()
+        free = mask | (session.label_map() == 0)
+        index, positive = next_click(mask, truth & free, session.volume.spacing)
         result = session.add_point(index, positive=positive)
         prompt = f"{'+' if positive else '-'} {index}"
         yield Step(name, prompt, dice(session.mask(), truth), result.milliseconds)
