@@ -46,7 +46,8 @@ def main() -> None:
     cases = evenly_spaced(labelled_cases(given.data, given.part), given.cases_per_set)
     model = load_model("default")
     protocol = Protocol(clicks=CLICKS)
-    table = Table("masks", *(f"Dice {k}" for k in TOLD), *(f"NSD {k}" for k in TOLD), "box")
+    scores = [*(f"Dice {k}" for k in TOLD), *(f"NSD {k}" for k in TOLD), "box"]
+    table = Table("masks", *scores, padding=0)  # so that it fits into 80 columns
     variants = (("coarse", False, False), ("fine", True, False), ("fine, to the edges", True, True))
     for name, fine, edges in variants:
         with ModelThread(Variant(model, name, fine, edges)) as thread:
