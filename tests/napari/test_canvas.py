@@ -81,7 +81,7 @@ def test_where_the_pointer_rests_a_click_was_answered_before_it_came(
         widget.toolbox.use(tool)
         before = len(asked)
         hand.rest(world_of(widget, place))
-        qtbot.waitUntil(lambda: len(asked) > before)  # noqa: B023
+        qtbot.waitUntil(lambda before=before: len(asked) > before)
         widget.view.session.wait()
         qtbot.wait(300)
         foreseen = len(asked)

@@ -83,9 +83,7 @@ def _milliseconds_of_clicks(
         return [session.add_point(click).milliseconds for click in clicks]
 
 
-def measure(
-    predictor: "Predictor", thread: "ModelThread", volume: "Volume", clicks: list[Index], runs: int
-) -> Cost:
+def measure(thread: "ModelThread", volume: "Volume", clicks: list[Index], runs: int) -> Cost:
     """Measure one model, after one run that does not count.
 
     Everything is computed in the model's one thread, as in the window: threads that take turns at
@@ -93,10 +91,8 @@ def measure(
 
     Parameters
     ----------
-    predictor : Predictor
-        The loaded model.
     thread : ModelThread
-        Where it lives.
+        Of the model, which is loaded already.
     volume : Volume
         What is clicked in.
     clicks : list of source indices
@@ -104,6 +100,7 @@ def measure(
     runs : int
         How many runs the medians are taken over.
     """
+    predictor = cast("Predictor", thread.predictor)
     encode: list[float] = []
     series: list[list[float]] = []
     for _ in range(runs + 1):
@@ -167,9 +164,9 @@ def bench(
         tell(f"loading the model {model}")
         with ModelThread(model, device) as thread:
             # There, as in the window: loading elsewhere leaves helpers of another thread behind.
-            predictor = cast("Predictor", thread.load().result())
+            thread.load().result()
             tell(f"measuring {runs} runs")
-            costs = [measure(predictor, thread, volume, clicks, runs)]
+            costs = [measure(thread, volume, clicks, runs)]
     if as_json:
         json.dump([asdict(cost) for cost in costs], sys.stdout, indent=2)
         print()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.likelihood_ratio import LikelihoodRatio
+from napari_fastsam3d.model.prompt_maps import centres_of
 from napari_fastsam3d.model.pyramid_encoder import Pyramid, PyramidConfig
 
 AROUND = 1.8
@@ -57,7 +58,7 @@ class BoxCueReader(nn.Module):
         """Read boxes (B, 2, 3), crop indices; NaN where there is none."""
         present = ~box.isnan().flatten(1).any(1)
         maps = _drawn(pyramid, box.nan_to_num(0.0))
-        middle = torch.cat([_channels_last(maps.middle), pyramid.middle.float()], -1)
+        middle = torch.cat([maps.middle.movedim(1, -1), pyramid.middle.float()], -1)
         token, field = present[:, None, None], present[:, None, None, None, None]
         return BoxCues(
             token * self.corners(maps.difference)[:, None],
@@ -127,7 +128,7 @@ class Frame(NamedTuple):
 
 def frame(box: Tensor, size: int, cell: int) -> Frame:
     """Frame boxes (B, 2, 3), crop indices, on a grid of size^3 cells of `cell` crop voxels."""
-    centres = torch.arange(size, device=box.device) * cell + (cell - 1) / 2
+    centres = centres_of(size, cell, box.device)
     half = (box[:, 1] - box[:, 0] + 1).clamp(min=1) / 2
     away = ((centres - box.mean(1)[..., None]) / half[..., None]).abs()
     x, y, z = away.unbind(1)

@@ -39,7 +39,7 @@ def click_map(clicks: Clicks, shape: Sequence[int], cell: int, sigma: float) -> 
         return clicks.points.new_zeros(len(clicks.points), *shape)
     places = clicks.points.unbind(-1)
     offsets = (
-        (_centres(length, cell, at.device) - at[..., None]) / sigma  # (B, M, length)
+        (centres_of(length, cell, at.device) - at[..., None]) / sigma  # (B, M, length)
         for at, length in zip(places, shape, strict=True)
     )
     x, y, z = (torch.exp(-0.5 * offset**2) for offset in offsets)
@@ -56,7 +56,7 @@ def box_map(box: Tensor, shape: Sequence[int], cell: int) -> Tensor:
     """
     depths: list[Tensor] = []
     for sides, length in zip(box.unbind(-1), shape, strict=True):
-        centres = _centres(length, cell, box.device)
+        centres = centres_of(length, cell, box.device)
         low, high = centres - (sides[:, :1] - 0.5), (sides[:, 1:] + 0.5) - centres
         depths.append(torch.minimum(low, high))
     x, y, z = depths  # (B, length)
@@ -151,6 +151,6 @@ def _largest_around(x: Tensor) -> Tensor:
     return x
 
 
-def _centres(length: int, cell: int, device: torch.device) -> Tensor:
-    """Give the crop indices (length,) of the middles of cells along an axis."""
+def centres_of(length: int, cell: int, device: torch.device) -> Tensor:
+    """Give the crop indices (length,) of the middles of cells of `cell` voxels along an axis."""
     return torch.arange(length, device=device) * cell + (cell - 1) / 2

@@ -18,7 +18,7 @@ class Clicks(NamedTuple):
     present : Tensor
         (B,) bool: whether a sample has such a click.
     any : bool
-        Whether one of the samples has.
+        Whether one of the samples has; to ask `present` would be to wait for a GPU.
     """
 
     points: Tensor

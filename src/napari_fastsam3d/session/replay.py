@@ -140,13 +140,13 @@ class Replay:
         self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
         self._encoded: Cache[Crop, Any] = Cache(_CROPS_KEPT)
         # By itself, for a pointer at rest here and there must not push real steps out.
-        self._foreseen: tuple[tuple[PromptKey, ...], Step] | None = None
+        self._foreseen: Cache[tuple[PromptKey, ...], Step] = Cache(1)
 
     def step(self, prompts: Sequence[Prompt]) -> Step:
         """Return what the prompts, in their order, make of an object."""
         keys = tuple(prompt.key for prompt in prompts)
-        if self._foreseen is not None and self._foreseen[0] == keys:
-            self._steps.put(*self._foreseen)
+        if (foreseen := self._foreseen.get(keys)) is not None:
+            self._steps.put(keys, foreseen)
         known, step = self._longest_known(keys)
         for length in range(known + 1, len(keys) + 1):
             step = self._advance(step, prompts[:length])
@@ -180,9 +180,9 @@ class Replay:
         """
         clicked = (*prompts, click)
         keys = tuple(prompt.key for prompt in clicked)
-        if keys in self._steps or (self._foreseen is not None and self._foreseen[0] == keys):
+        if keys in self._steps or keys in self._foreseen:
             return False
-        self._foreseen = keys, self._advance(self.step(prompts), clicked)
+        self._foreseen.put(keys, self._advance(self.step(prompts), clicked))
         return True
 
     def _longest_known(self, keys: tuple[PromptKey, ...]) -> tuple[int, Step]:
