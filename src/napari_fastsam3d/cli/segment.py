@@ -50,7 +50,7 @@ def _report(session: "Session", volume: "Volume", results: list["Result"]) -> di
         "device": str(session.predictor.device) if session.predictor else None,
         "prompts": [prompt_to_json(prompt) for prompt in segmented.prompts],
         "voxels": voxels,
-        "volume_ml": round(millilitres, 3),
+        "volume_ml": float(f"{millilitres:.6g}"),
         "quality": results[-1].quality,
         "milliseconds": [round(result.milliseconds, 1) for result in results],
         "box": {"start": list(region.box.start), "stop": list(region.box.stop)},
@@ -60,8 +60,10 @@ def _report(session: "Session", volume: "Volume", results: list["Result"]) -> di
 
 def _print_report(report: dict[str, Any]) -> None:
     quality = "unknown" if report["quality"] is None else f"{report['quality']:.2f}"
+    millilitres = report["volume_ml"]
+    size = f"{millilitres:.1f} ml" if millilitres >= 0.1 else f"{1000 * millilitres:.3g} mm³"
     typer.echo(
-        f"{report['mask']}: {report['voxels']} voxels, {report['volume_ml']:.1f} ml, "
+        f"{report['mask']}: {report['voxels']} voxels, {size}, "
         f"quality {quality}, {sum(report['milliseconds']):.0f} ms"
     )
 

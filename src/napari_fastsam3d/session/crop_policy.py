@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.predictor import Floats
+from napari_fastsam3d.session.predictor import Floats, Predictor
 
 Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 
@@ -29,6 +29,12 @@ _CUT_OFF = 0.005
 _ROOM = 3.5
 _FINEST = 0.3
 _DECIMALS = 6
+# Voxel sizes in mm, as the cube root of the voxel's volume, of the scans that models know: there a
+# structure is told by its size in mm. Of micro-CT, microscopy and simulations all that is known is
+# how many voxels a structure has, so they are looked at as if voxels were of the nominal size, at
+# which balls of 5 to 20 voxels are found best.
+_ORDINARY = (0.5, 4.0)
+_NOMINAL = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +65,28 @@ class CropPolicy:
     start: float
     size: int
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(
+        cls,
+        volume: Volume,
+        predictor: Predictor,
+        shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> "CropPolicy":
+        """Return the policy of a model for a volume, its spacings made to follow the scan.
+
+        Where voxels are far smaller or larger than those that the model knows, the ladder is that
+        many times finer or coarser (see `scale_of`). So a crop never spans more voxels than in the
+        finest ordinary scan. A ladder made finer goes on to where it would end there.
+        """
+        scale = scale_of(volume.spacing)
+        spacings = [scale * spacing for spacing in predictor.spacings]
+        if scale < 1 and len(spacings) > 1:
+            widest = max(predictor.spacings) * _voxel(volume.spacing) / _ORDINARY[0]
+            while (wider := spacings[-1] ** 2 / spacings[-2]) <= widest:
+                spacings.append(wider)
+        start = scale * predictor.start_spacing
+        return cls(volume, tuple(spacings), start, predictor.crop_size, shift)
 
     def at_click(self, index: Index) -> Crop:
         """Return the crop for a first click at a voxel, source index.
@@ -293,3 +321,31 @@ class CropPolicy:
 
 def _centre(box: Box) -> list[float]:
     return [(a + b - 1) / 2 for a, b in zip(box.start, box.stop, strict=True)]
+
+
+def scale_of(spacing: Sequence[float]) -> float:
+    """Return how many times finer or coarser than usual a scan is to be looked at.
+
+    1 for voxels of 0.5 to 4 mm, by the cube root of their volume. From there on the size that
+    voxels are taken for moves to 1 mm, as fast as they shrink or grow, and stays there.
+
+    Parameters
+    ----------
+    spacing : sequence of float
+        Voxel sizes in mm.
+    """
+    voxel = _voxel(spacing)
+    low, high = _ORDINARY
+    if voxel < low:
+        return voxel / min(_NOMINAL, low**2 / voxel)
+    if voxel > high:
+        return voxel / max(_NOMINAL, high**2 / voxel)
+    return 1.0
+
+
+def _voxel(spacing: Sequence[float]) -> float:
+    """Return the edge in mm of the cube that is as large as a voxel; 3 decimals where ordinary."""
+    edge = float(np.cbrt(np.prod(np.asarray(spacing, dtype=np.float64))))
+    near = round(edge, 3)
+    # Rounding in a header must not make of a scan of half a millimetre one that is finer.
+    return near if near in _ORDINARY else edge

@@ -3,9 +3,9 @@
 from napari_fastsam3d.errors import DeviceError, FastSAM3DError, SessionError
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a computation failed for want of memory; torch's own error is known by its name."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+def card_is_full(error: BaseException) -> bool:
+    """Whether a graphics card had too little memory; torch's own error is known by its name."""
+    return type(error).__name__ == "OutOfMemoryError"
 
 
 def explained(error: Exception, remedy: str) -> FastSAM3DError:
@@ -19,9 +19,13 @@ def explained(error: Exception, remedy: str) -> FastSAM3DError:
     """
     if isinstance(error, FastSAM3DError):
         return error
-    if out_of_memory(error):
+    if card_is_full(error):
         return DeviceError(
             "The model ran out of memory.", f"{remedy} with other programs closed, or on the CPU."
+        )
+    if isinstance(error, MemoryError):
+        return DeviceError(
+            "This machine ran out of memory.", f"{remedy} with other programs closed."
         )
     what = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
     return SessionError(

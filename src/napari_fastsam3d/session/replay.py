@@ -134,9 +134,7 @@ class Replay:
         self._volume = volume
         self.predictor = predictor
         self._progress = progress
-        self._policy = CropPolicy(
-            volume, predictor.spacings, predictor.start_spacing, predictor.crop_size, shift
-        )
+        self._policy = CropPolicy.of(volume, predictor, shift)
         self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
         self._encoded: Cache[Crop, Any] = Cache(_CROPS_KEPT)
         # By itself, for a pointer at rest here and there must not push real steps out.
@@ -305,8 +303,9 @@ class Replay:
             yield "The model found nothing there; only the clicks themselves are marked."
         elif self._policy.cuts_off(sight.crop, sight.logits):
             seen = sight.crop.size * sight.crop.spacing
+            told = f"{seen:.0f}" if seen >= 10 else f"{seen:.2g}"
             yield (
-                f"The structure goes on beyond the {seen:.0f} mm that the model looks at; "
+                f"The structure goes on beyond the {told} mm that the model looks at; "
                 "click where it goes on."
             )
         if isinstance(newest, BoxPrompt) and not self.predictor.accepts_boxes:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.model_failure import out_of_memory
+from napari_fastsam3d.session.model_failure import card_is_full
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.progress import Progress
 from napari_fastsam3d.session.prompt import Point
@@ -54,7 +54,7 @@ class Resident:
         try:
             return self.ready().step(prompts)
         except Exception as error:
-            if not (out_of_memory(error) and self._thread.fall_back()):
+            if not (card_is_full(error) and self._thread.fall_back()):
                 raise
         # Out of the handler, whose traceback would keep what fills the card.
         self._replay = None

@@ -18,6 +18,10 @@ MOST = 1 << 20
 # Weight of the two means against the logits, and where one of both is too far away to be asked.
 _WEIGHT = 0.7
 _PRESENT = 0.05
+# Voxels that a window reaches to either side at most: as many as the widest cell spans in voxels of
+# half a millimetre. Along axes with finer voxels windows would grow without end, and so would the
+# work.
+_FARTHEST = 12
 _LARGEST = np.float32(4)
 # Of the guided filter: variance, in that of the box, under which an edge is noise.
 _EDGE = 0.01
@@ -125,8 +129,8 @@ def _standard(image: NDArray[Any]) -> _Real:
 
 
 def _odd(width: float) -> int:
-    """Return the odd number of voxels about twice a width; 1 where voxels are wider than that."""
-    return 2 * round(width) + 1
+    """Return the odd number of voxels about twice a width, 25 at most; 1 where voxels are wider."""
+    return 2 * min(round(width), _FARTHEST) + 1
 
 
 def _padded(box: Box, margins: list[int]) -> Box:
