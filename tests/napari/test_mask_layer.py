@@ -7,7 +7,7 @@ from napari_fastsam3d._napari.frame import Frame, frame_of_volume
 from napari_fastsam3d._napari.mask_layer import MaskLayer
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import ObjectState
-from napari_fastsam3d.session.colour import colour_of
+from napari_fastsam3d.session.colour import free_colour
 
 LIVER = ObjectState(1, "liver", 1, (1.0, 0.5, 0.0))
 KIDNEY = ObjectState(2, "kidney", 2, (0.0, 0.5, 1.0))
@@ -61,7 +61,7 @@ def test_the_brush_of_an_object_yet_to_come_has_its_colour(mask: MaskLayer) -> N
     mask.paint_with(300)
     assert mask.layer.selected_label == 300
     assert mask.layer.data.dtype == np.uint16
-    assert np.allclose(mask.layer.get_color(300)[:3], colour_of(300))
+    assert np.allclose(mask.layer.get_color(300)[:3], free_colour(300, [LIVER.colour]))
     mask.paint_with(1)
     assert mask.layer.get_color(300)[3] == 0
 

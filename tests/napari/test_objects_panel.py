@@ -8,15 +8,30 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from canvas import Hand
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QColorDialog, QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QApplication,
+    QColorDialog,
+    QDialog,
+    QFileDialog,
+    QInputDialog,
+    QMessageBox,
+    QWidget,
+)
 
+from napari_fastsam3d._napari.object_dialogs import NameDialog
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.geometry import read_volume
-from napari_fastsam3d.session import Mask
+from napari_fastsam3d.session import Mask, ObjectState, SessionState
 
+EXACTLY = Qt.MatchFlag.MatchExactly
 SHAPE = (40, 48, 30)
 BALL, OTHER = (14, 20, 12), (30, 36, 20)
 
@@ -132,23 +147,100 @@ def test_a_name_may_end_as_if_it_told_of_a_lock(two: Any, settle: Any) -> None:
     assert objects(two)[0].name == two.objects.list.item(0).text() == "cyst (locked)"
 
 
+def name(monkeypatch: Any, act: Callable[[NameDialog], object], accepted: bool = True) -> None:
+    """Answer the next questions for a name by what `act` does to the dialog."""
+
+    def answer(dialog: NameDialog) -> int:
+        act(dialog)
+        (dialog.accept if accepted else dialog.reject)()
+        return dialog.result()
+
+    monkeypatch.setattr(NameDialog, "exec", answer)
+
+
 def test_an_organ_brings_its_value_where_that_is_free(
     two: Any, settle: Any, monkeypatch: Any
 ) -> None:
-    answer(monkeypatch, QInputDialog, "getItem", "liver (5)", True)
+    name(monkeypatch, lambda d: d.list.setCurrentItem(d.list.findItems("liver", EXACTLY)[0]))
     press(two, settle, "name_object")
     assert (objects(two)[1].name, objects(two)[1].value) == ("liver", 5)
     assert two.view.session.label_map()[OTHER] == 5
     two.objects.list.setCurrentRow(0)
     settle(two)
-    press(two, settle, "name_object")
-    assert (objects(two)[0].name, objects(two)[0].value) == ("liver", 1)
-    answer(monkeypatch, QInputDialog, "getItem", " my lesion ", True)
+    name(monkeypatch, lambda d: d.line.setText(" my lesion "))
     press(two, settle, "name_object")
     assert (objects(two)[0].name, objects(two)[0].value) == ("my lesion", 1)
-    answer(monkeypatch, QInputDialog, "getItem", "spleen (1)", False)
+    name(monkeypatch, lambda d: d.line.setText("spleen"), accepted=False)
     press(two, settle, "name_object")
     assert objects(two)[0].name == "my lesion"
+    two.view.run("revalue_object", 1, 9)
+    two.view.run("revalue_object", 2, 1)
+    told: list[str] = []
+    name(monkeypatch, lambda d: (d.line.setText("Spleen"), told.append(d.hint.text())))
+    press(two, settle, "name_object")
+    assert (objects(two)[0].name, objects(two)[0].value) == ("Spleen", 9)
+    assert told == ["Its label value stays 9: that of spleen, 1, is taken by liver."]
+
+
+@settings(deadline=None, max_examples=50)
+@given(typed=st.text(st.characters(blacklist_categories=["Cc", "Cs"]), min_size=1, max_size=12))
+@example("kidney")
+@example("vertebra")
+@example("Liver")
+def test_what_was_typed_is_what_is_saved(qapp: Any, typed: str) -> None:
+    parent = QWidget()
+    dialog = NameDialog(parent, ObjectState(1, "object 1", 1, (1, 0, 0)), SessionState())
+    dialog.show()
+    dialog.line.insert(typed)  # as an input method does; QTest types no more than ASCII
+    QTest.keyClick(dialog.line, Qt.Key.Key_Return)
+    dialog.close()
+    assert dialog.name == typed.strip()
+    assert (dialog.result() == QDialog.DialogCode.Accepted) == bool(typed.strip())
+
+
+def test_a_name_that_another_object_has_is_refused(two: Any, settle: Any, monkeypatch: Any) -> None:
+    told: list[str] = []
+    name(monkeypatch, lambda d: (d.line.setText("OBJECT 1"), told.append(d.hint.text())))
+    press(two, settle, "name_object")
+    assert told == ["Another object is called object 1. Choose another name."]
+    assert objects(two)[1].name == "object 2"
+    two.objects.list.item(1).setText("Object 1")
+    settle(two)
+    assert objects(two)[1].name == two.objects.list.item(1).text() == "object 2"
+    assert len(notification_manager.records) == 1
+
+
+@pytest.mark.gl
+def test_a_name_is_typed_or_chosen_by_keys(
+    make_widget: Callable[..., Any], scan: Path, settle: Any, qtbot: Any
+) -> None:
+    viewer, widget = make_widget(show=True)
+    viewer.add_layer(Layer.create(*image_layer_data(read_volume(scan))))
+    viewer.window._qt_window.activateWindow()
+    qtbot.waitActive(viewer.window._qt_window)
+    settle(widget)
+    click(widget, settle, BALL)
+
+    def answer(typed: str, keys: tuple[Qt.Key, ...]) -> None:
+        def type_it() -> None:
+            dialog = QApplication.activeModalWidget()
+            assert isinstance(dialog, NameDialog)
+            QTest.keyClicks(QApplication.focusWidget(), typed)
+            for key in keys:
+                QTest.keyClick(QApplication.focusWidget(), key)
+
+        viewer.window._qt_window.activateWindow()
+        qtbot.waitUntil(lambda: QApplication.focusWindow() is not None)
+        QTimer.singleShot(300, type_it)
+        Hand(viewer).key("Shift+N")
+        settle(widget)
+
+    answer("kidney", (Qt.Key.Key_Return,))
+    assert (objects(widget)[0].name, objects(widget)[0].value) == ("kidney", 1)
+    answer("vertebra", (Qt.Key.Key_Return,))
+    assert objects(widget)[0].name == "vertebra"
+    answer("kidney", (Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Return))
+    assert (objects(widget)[0].name, objects(widget)[0].value) == ("kidney left", 3)
 
 
 def test_a_value_is_chosen_and_one_in_use_is_refused(

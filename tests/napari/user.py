@@ -16,6 +16,7 @@ class User:
         self.viewer, self.widget = viewer, widget
         self.rng = np.random.default_rng(seed)
         self.done: list[str] = []
+        self.renamed = 0
         verbs = ["undo", "undo", "redo", "flip_point", "next_object", "remove_object"]
         verbs += ["reset_object", "toggle_mask", "toggle_crop", "lock_object"]
         mine = [self.click, self.click, self.stroke, self.stroke, self.draw_box, self.move_a_point]
@@ -179,7 +180,8 @@ class User:
     def rename_an_object(self) -> None:
         if self.widget.objects.list.count():
             row = int(self.rng.integers(self.widget.objects.list.count()))
-            self.widget.objects.list.item(row).setText(f"name {self.rng.integers(50)}")
+            self.renamed += 1
+            self.widget.objects.list.item(row).setText(f"name {self.renamed}")
 
     def accept(self) -> None:
         if self.view.current is not None and self.chance(0.5):

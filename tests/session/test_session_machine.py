@@ -113,6 +113,9 @@ class Users(RuleBasedStateMachine):
         assert not result.stale
         return result
 
+    def is_taken(self, name, but=None):
+        return any(page.name == name and n != but for n, page in self.objects.items())
+
     def free_value(self, wanted: int) -> int:
         used = {page.value for page in self.objects.values()}
         return min(set(range(wanted, wanted + 99)) - used)
@@ -170,6 +173,10 @@ class Users(RuleBasedStateMachine):
 
     @rule(first=voxels, more=strokes, name=st.sampled_from([None, "lung"]))
     def open_mask(self, first, more, name):
+        if self.is_taken(name):
+            with pytest.raises(SessionError, match="is called"):
+                self.session.add_mask(Mask.of_indices([first, *more]), name)
+            return
         self.step()
         mask = Mask.of_indices([first, *more])
         self.used_objects += 1
@@ -216,6 +223,10 @@ class Users(RuleBasedStateMachine):
 
     @rule(name=st.none() | st.just("liver"), value=st.none() | st.integers(300, 999))
     def new_object(self, name, value):
+        if self.is_taken(name):
+            with pytest.raises(SessionError, match="is called"):
+                self.session.new_object(name, value)
+            return
         value = None if value is None else self.free_value(value)
         self.step()
         number = self.used_objects + 1
@@ -233,6 +244,10 @@ class Users(RuleBasedStateMachine):
     @precondition(lambda self: self.objects)
     @rule(number=picks, name=st.sampled_from(["spleen", "left kidney"]))
     def rename(self, number, name):
+        if self.is_taken(name, self.pick_object(number)):
+            with pytest.raises(SessionError, match="is called"):
+                self.session.rename_object(self.pick_object(number), name.upper())
+            return
         self.step()
         self.objects[self.pick_object(number)].name = name
         self.session.rename_object(self.pick_object(number), name)

@@ -1,4 +1,7 @@
+import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
+from skimage.color import rgb2lab
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry import Box
@@ -13,7 +16,7 @@ from napari_fastsam3d.session.action import (
     ResetObject,
     SelectObject,
 )
-from napari_fastsam3d.session.colour import COLOURS, colour_of
+from napari_fastsam3d.session.colour import COLOURS, free_colour
 from napari_fastsam3d.session.history import replay
 from napari_fastsam3d.session.prompt import BoxPrompt, Point
 from napari_fastsam3d.session.state import SessionState, apply
@@ -117,7 +120,26 @@ def test_a_prompt_is_found_with_its_owner():
         two.owner(4)
 
 
-def test_colours_are_many_distinct_and_begin_anew():
+def test_the_first_objects_have_the_colours_of_the_list():
     assert len(set(COLOURS)) == len(COLOURS) >= 10
-    assert colour_of(1) == colour_of(1 + len(COLOURS))
-    assert all(0 <= part <= 1 for colour in COLOURS for part in colour)
+    begun = [free_colour(value, COLOURS[: value - 1]) for value in range(1, len(COLOURS) + 1)]
+    assert begun == list(COLOURS)
+
+
+def test_no_two_of_many_objects_look_alike():
+    used = []
+    for value in range(1, 121):
+        colour = free_colour(value, used)
+        assert all(0 <= part <= 1 for part in colour)
+        used.append(colour)
+    lab = rgb2lab(np.array(used))
+    assert pdist(lab).min() > 15  # a difference of 2.3 can just be seen
+    assert (lab[:, 0] > 39).all()  # over a scan's black
+    assert free_colour(5, COLOURS[:4] + COLOURS[5:]) == COLOURS[4]
+
+
+def test_two_objects_have_two_names_unless_an_older_log_says_otherwise():
+    state = replay([NewObject(1, "Liver"), NewObject(2, "object 3")])
+    assert state.free_name("liver") == "liver (2)"
+    assert apply(NewObject(3), state).object(3).name == "object 3 (2)"
+    assert apply(NewObject(3, "liver"), state).object(3).name == "liver"

@@ -6,7 +6,7 @@ from brightness_model import BrightnessModel
 
 from napari_fastsam3d.errors import CheckpointError, FastSAM3DError, PromptError, SessionError
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.session import BoxPrompt, Point, Session, SessionState
+from napari_fastsam3d.session import BoxPrompt, Mask, Point, Session, SessionState
 
 BESIDE = (20, 25, 27)
 
@@ -290,3 +290,29 @@ def test_after_closing_masks_can_be_had_and_verbs_cannot(volume):
             call()
     session.close()
     assert isinstance(SessionError("a", "b"), FastSAM3DError)
+
+
+def test_a_name_is_given_once(session):
+    session.new_object("liver")
+    session.new_object("spleen")
+    for take in (
+        lambda: session.new_object(" Liver"),
+        lambda: session.rename_object(2, "LIVER "),
+        lambda: session.add_mask(Mask.of_indices([BALL]), "liver"),
+    ):
+        with pytest.raises(SessionError, match="Object 1 is called liver"):
+            take()
+    session.rename_object(1, "Liver")
+    session.undo()
+    session.rename_object(2, "spleen")
+    assert [each.name for each in session.state.objects] == ["liver", "spleen"]
+
+
+def test_names_of_a_file_that_are_taken_are_numbered(session, tmp_path):
+    session.add_point(BALL)
+    session.new_object("slab")
+    session.add_point(SLAB)
+    session.rename_object(1, "ball")
+    session.save(tmp_path / "both.nrrd")
+    session.open_mask(tmp_path / "both.nrrd")
+    assert [o.name for o in session.state.objects] == ["ball", "slab", "ball (2)", "slab (2)"]

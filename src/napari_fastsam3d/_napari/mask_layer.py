@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d._napari.frame import Frame, metadata_of
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import ObjectState
-from napari_fastsam3d.session.colour import colour_of
+from napari_fastsam3d.session.colour import free_colour
 
 NAME = "Segmentation"
 _STEP = 0.25
@@ -104,7 +104,8 @@ class MaskLayer:
         """Colour the visible objects, and the one that a stroke would begin."""
         colours = {each.value: each.colour for each in self._objects if each.id not in self._hidden}
         if self._next not in {each.value for each in self._objects}:
-            colours[self._next] = colour_of(self._next)
+            used = [each.colour for each in self._objects]
+            colours[self._next] = free_colour(self._next, used)
         if colours != self._colours:
             self._colours = colours
             self.layer.colormap = _colormap(colours)

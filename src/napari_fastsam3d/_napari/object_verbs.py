@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_fastsam3d._napari.bridge import tell
 from napari_fastsam3d._napari.object_dialogs import ask_colour, ask_name, ask_value
 from napari_fastsam3d.geometry.box import Index
-from napari_fastsam3d.session import ObjectState, Organ
+from napari_fastsam3d.session import ObjectState
 
 if TYPE_CHECKING:
     from napari_fastsam3d._napari.object_files import Work
@@ -91,14 +91,14 @@ class ObjectVerbs:
         if not (chosen := self._chosen()):
             return
         view, own = chosen
-        told = ask_name(self._parent, own)
+        told = ask_name(self._parent, own, view.session.state)
         if told is None:
             return
-        name = told.name if isinstance(told, Organ) else told
+        name, value = told
         if name != own.name:
             view.run("rename_object", own.id, name)
-        if isinstance(told, Organ) and view.session.state.free_value(told.value) == told.value:
-            view.run("revalue_object", own.id, told.value)
+        if value is not None:
+            view.run("revalue_object", own.id, value)
 
     def value_object(self) -> None:
         """Ask for the label value of the current object."""

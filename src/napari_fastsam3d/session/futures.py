@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import SupportsIndex, get_args
+from typing import SupportsIndex, TypeVar, get_args
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box, Index
@@ -121,13 +121,18 @@ class Futures:
             raise PromptError("The mask holds no voxel of the volume.", "Give one that does.")
         return self._engine.do(
             lambda state: NewObject(
-                state.next_object, name, _value(value), MaskPrompt(state.next_prompt, packed)
+                state.next_object,
+                _unused(name, state),
+                _value(value),
+                MaskPrompt(state.next_prompt, packed),
             )
         )
 
     def new_object(self, name: str | None = None, value: int | None = None) -> Future[Result]:
         """See `Session.new_object`."""
-        return self._engine.do(lambda state: NewObject(state.next_object, name, _value(value)))
+        return self._engine.do(
+            lambda state: NewObject(state.next_object, _unused(name, state), _value(value))
+        )
 
     def select_object(self, number: int) -> Future[Result]:
         """See `Session.select_object`."""
@@ -135,7 +140,7 @@ class Futures:
 
     def rename_object(self, number: int, name: str) -> Future[Result]:
         """See `Session.rename_object`."""
-        return self._engine.do(lambda state: RenameObject(number, name))
+        return self._engine.do(lambda state: RenameObject(number, _unused(name, state, number)))
 
     def remove_object(self, number: int | None = None) -> Future[Result]:
         """See `Session.remove_object`."""
@@ -184,6 +189,22 @@ def _whole(value: SupportsIndex) -> int:
 
 def _value(value: SupportsIndex | None) -> int | None:
     return None if value is None else _whole(value)
+
+
+_Name = TypeVar("_Name", str, str | None)
+
+
+def _unused(name: _Name, state: SessionState, number: int | None = None) -> _Name:
+    """Return a name after checking that no object but that of a number has it.
+
+    Only verbs ask: logs and files of prompts of earlier versions, where names came twice, go on.
+    """
+    other = None if name is None else state.named(name)
+    if other is not None and other.id != number:
+        raise SessionError(
+            f"Object {other.id} is called {other.name} already.", "Choose another name."
+        )
+    return name
 
 
 def _place(to: Voxel | Box, shape: Index) -> Index | Box:

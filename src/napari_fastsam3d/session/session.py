@@ -182,7 +182,8 @@ class Session(Verbs):
         """Begin an object with each label of a file, to be refined by clicks.
 
         Names come from the file's table of labels. A label whose value an object has already
-        gets the next free one. Each is one step of undo.
+        gets the next free one, and one whose name is taken gets that with a number. Each is one
+        step of undo.
 
         Parameters
         ----------
@@ -198,7 +199,9 @@ class Session(Verbs):
         """
         found = read_labels(path, self.volume)
         futures = [
-            self._waiting().add_mask(mask, found.names.get(value), self.state.free_value(value))
+            self._waiting().add_mask(
+                mask, self._name_of(found.names.get(value)), self.state.free_value(value)
+            )
             for value, mask in masks_of(found.labels)
         ]
         if not futures:
@@ -346,6 +349,9 @@ class Session(Verbs):
                 "There is no mask to save.", "Click on a structure, or draw a box around it, first."
             )
         return drawn
+
+    def _name_of(self, label: str | None) -> str | None:
+        return self.state.free_name(label) if label and label.strip() else None
 
     def _recorder(self) -> Recorder:
         recorder = self._engine.keeping.recorder

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import singledispatch
-from itertools import count
+from itertools import chain, count
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box
@@ -26,7 +26,7 @@ from napari_fastsam3d.session.action import (
     SetOverlap,
     UnlockObject,
 )
-from napari_fastsam3d.session.colour import Colour, colour_of
+from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.prompt import BoxPrompt, MaskPrompt, Point, Prompt
 
@@ -111,6 +111,16 @@ class SessionState:
         used = {each.value for each in self.objects}
         return next(value for value in count(wanted) if value not in used)
 
+    def named(self, name: str) -> ObjectState | None:
+        """Return the object of that name, if there is one; capitals don't tell names apart."""
+        told = name.strip().casefold()
+        return next((each for each in self.objects if each.name.casefold() == told), None)
+
+    def free_name(self, wanted: str) -> str:
+        """Return a name that no object has: the wanted one, or that with a number."""
+        numbered = (f"{wanted} ({number})" for number in count(2))
+        return next(name for name in chain([wanted], numbered) if self.named(name) is None)
+
     def owner(self, prompt: int) -> ObjectState:
         """Return the object that has the prompt of that id; PromptError if none has."""
         for candidate in self.objects:
@@ -173,9 +183,11 @@ def _(action: NewObject, state: SessionState) -> SessionState:
     number = action.object
     if number < state.next_object:
         raise SessionError(f"There was an object number {number}.", "Number it anew.")
-    name = f"object {number}" if action.name is None else _legible(action.name)
+    unnamed = state.free_name(f"object {number}")
+    name = unnamed if action.name is None else _legible(action.name)
     value = state.free_value(number) if action.value is None else action.value
-    added = ObjectState(number, name, _free(value, state), colour_of(value))
+    colour = free_colour(value, [each.colour for each in state.objects])
+    added = ObjectState(number, name, _free(value, state), colour)
     begun = replace(state, objects=(*state.objects, added), current=number, next_object=number + 1)
     return begun if action.mask is None else apply(AddPrompt(number, action.mask), begun)
 

@@ -123,7 +123,8 @@ class Verbs(Views):
         Parameters
         ----------
         name : str, optional
-            By default "object" and its number.
+            By default "object" and its number. No two objects have one name; capitals don't tell
+            names apart.
         value : int, optional
             Its value in label maps, 1 to 65535, which no other object has; `organs` knows those
             of common organs. By default the next one never used by an object before it.
@@ -135,7 +136,7 @@ class Verbs(Views):
         return self._waiting().select_object(number).result()
 
     def rename_object(self, number: int, name: str) -> Result:
-        """Give the object of that id another name."""
+        """Give the object of that id another name, which no other object has."""
         return self._waiting().rename_object(number, name).result()
 
     def remove_object(self, number: int | None = None) -> Result:
