@@ -35,7 +35,7 @@ def test_voxels_and_places_are_those_of_itk(tmp_path, suffix, packed):
     for index in ((0, 0, 0), (5, 4, 3), (2, 0, 1)):
         lps = image().TransformIndexToPhysicalPoint(index)
         np.testing.assert_allclose(volume.to_world(index), np.multiply(lps, [-1, -1, 1]), atol=1e-6)
-    assert volume.source.format == "itk"
+    assert volume.source.format == ("nrrd" if suffix in (".nrrd", ".nhdr") else "metaimage")
     assert volume.name == "scan"
 
 

@@ -68,7 +68,7 @@ def test_flat_labels_are_refused_with_a_remedy(tmp_path: Path) -> None:
     ("source", "expected"),
     [
         (Source(Path("/scans/ct.nii.gz"), "nifti"), Path("/scans/ct_mask.nii.gz")),
-        (Source(Path("/scans/mr.v2.mha"), "itk"), Path("/scans/mr.v2_mask.nii.gz")),
+        (Source(Path("/scans/mr.v2.mha"), "metaimage"), Path("/scans/mr.v2_mask.nii.gz")),
         (Source(), Path.home() / "scan_mask.nii.gz"),
     ],
 )

@@ -6,13 +6,22 @@ from pathlib import Path
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.dicom import Series, is_dicom, read_dicom
-from napari_fastsam3d.geometry.itk import count_itk_frames, read_itk
+from napari_fastsam3d.geometry.meta_image import count_meta_image_frames, read_meta_image
 from napari_fastsam3d.geometry.nifti import count_nifti_frames, is_nifti, read_nifti
+from napari_fastsam3d.geometry.nrrd import count_nrrd_frames, read_nrrd
+from napari_fastsam3d.geometry.source import Format
 from napari_fastsam3d.geometry.volume import Volume
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+NRRD_SUFFIXES = (".nrrd", ".nhdr")
+META_IMAGE_SUFFIXES = (".mha", ".mhd")
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_READING = {"nifti": read_nifti, "nrrd": read_nrrd, "metaimage": read_meta_image}
+_COUNTING = {
+    "nifti": count_nifti_frames,
+    "nrrd": count_nrrd_frames,
+    "metaimage": count_meta_image_frames,
+}
 _LFS_POINTER = b"version https://git-lfs"
 _FORMATS = "NIfTI (.nii, .nii.gz), NRRD, MHA or MHD, or a folder of DICOM slices"
 
@@ -70,9 +79,7 @@ def list_frames(path: str | os.PathLike[str]) -> range:
     chosen = Path(path).expanduser().absolute()
     try:
         kind = _kind(chosen)
-        if kind == "nifti":
-            return range(count_nifti_frames(chosen))
-        return range(count_itk_frames(chosen) if kind == "itk" else 1)
+        return range(_COUNTING[kind](chosen) if kind in _COUNTING else 1)
     except OSError as error:
         raise _unreadable(chosen, error) from error
 
@@ -81,16 +88,14 @@ def _read(path: Path, frame: int | None, series: str | None) -> Volume:
     kind = _kind(path)
     if series is not None and kind != "dicom":
         raise VolumeError(f"{path.name} has no DICOM series.", "Leave the series out.")
-    if kind == "nifti":
-        return read_nifti(path, frame)
-    if kind == "itk":
-        return read_itk(path, frame)
+    if kind in _READING:
+        return _READING[kind](path, frame)
     if frame:
         raise VolumeError(f"{path.name} has no frames to choose.", "Leave the frame out.")
     return read_dicom(path, series)
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path) -> Format:
     if path.is_dir():
         return "dicom"
     with path.open("rb") as stream:
@@ -99,8 +104,10 @@ def _kind(path: Path) -> str:
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES) or is_nifti(_unpacked(start)):
         return "nifti"
-    if name.endswith(ITK_SUFFIXES):
-        return "itk"
+    if name.endswith(NRRD_SUFFIXES):
+        return "nrrd"
+    if name.endswith(META_IMAGE_SUFFIXES):
+        return "metaimage"
     if name.endswith(DICOM_SUFFIXES) or is_dicom(start):
         return "dicom"
     raise VolumeError(

@@ -1,26 +1,20 @@
 """Masks read back from a file onto the scan that they were made on."""
 
-import html
-import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.files import read_volume
-from napari_fastsam3d.geometry.itk import silent_itk
+from napari_fastsam3d.geometry.orientation import Orientation
 from napari_fastsam3d.geometry.volume import Volume
 
 _HIGHEST = np.iinfo(np.uint16).max
 # In voxels: what may be lost when a header is written in single precision and read again.
 _TOLERANCE = 0.1
-_CARET = re.compile(r'<Label\s[^>]*?\bKey="(\d+)"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]*)')
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +36,14 @@ class LabelFile:
 def read_labels(path: str | os.PathLike[str], volume: Volume) -> LabelFile:
     """Read a mask or label map that lies on a scan.
 
+    Where the file stores the scan's grid in another order of axes, or mirrored, its voxels are
+    brought to the scan's order by the affines of both; none is interpolated.
+
     Parameters
     ----------
     path : path
-        A file that `read_volume` reads. Names are taken from the label tables that `save_mask`
-        and TotalSegmentator write.
+        A file that `read_volume` reads. Names are taken from the label tables that `save_mask`,
+        TotalSegmentator and 3D Slicer write.
     volume : Volume
         The scan.
 
@@ -56,23 +53,26 @@ def read_labels(path: str | os.PathLike[str], volume: Volume) -> LabelFile:
         If it can't be read, lies on another grid than the scan, or holds no labels.
     """
     found = read_volume(path)
-    _check_grid(found, volume)
-    labels = _whole_numbers(found)
-    return LabelFile(labels, _names(Path(path).expanduser(), found))
+    labels = _in_order_of(volume, found, _whole_numbers(found))
+    return LabelFile(labels, found.source.label_names)
 
 
-def _check_grid(found: Volume, volume: Volume) -> None:
+def _in_order_of(
+    volume: Volume, found: Volume, labels: NDArray[np.uint8 | np.uint16]
+) -> NDArray[np.uint8 | np.uint16]:
+    order = Orientation.closest(found.affine, found.shape, volume.axis_codes)
     remedy = "Choose a mask that was made on this scan, or resample it to the scan."
-    if found.shape != volume.shape:
+    if order.target_shape != volume.shape:
         raise VolumeError(
             f"The mask {found.name} has shape {found.shape} and the scan {volume.shape}.", remedy
         )
     corners = np.array([(0, 0, 0), *(np.diag(volume.shape) - 1), np.array(volume.shape) - 1])
-    apart = np.abs(found.to_world(corners) - volume.to_world(corners)).max()
-    if apart > _TOLERANCE * min(volume.spacing):
+    apart = np.abs(found.to_world(order.to_source(corners)) - volume.to_world(corners)).max()
+    if not apart <= _TOLERANCE * min(volume.spacing):
         raise VolumeError(
             f"The mask {found.name} lies elsewhere than the scan, by up to {apart:.3g} mm.", remedy
         )
+    return order.view(labels)
 
 
 def _whole_numbers(found: Volume) -> NDArray[np.uint8 | np.uint16]:
@@ -88,35 +88,3 @@ def _whole_numbers(found: Volume) -> NDArray[np.uint8 | np.uint16]:
             f"{found.name} holds fractions, which are no labels.", "Choose a file of whole numbers."
         )
     return labels
-
-
-def _names(path: Path, found: Volume) -> dict[int, str]:
-    if found.source.header is not None:
-        extensions = found.source.header.extensions
-        texts = [_text(extension.get_content()) for extension in extensions]
-    elif found.source.format == "itk":
-        reader = silent_itk().ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        key = "label_names"
-        texts = [reader.GetMetaData(key)] if reader.HasMetaDataKey(key) else []
-    else:
-        texts = []
-    names: dict[int, str] = {}
-    for text in texts:
-        names.update(_table(text))
-    return names
-
-
-def _text(content: Any) -> str:
-    return content.decode(errors="replace") if isinstance(content, bytes) else str(content)
-
-
-def _table(text: str) -> dict[int, str]:
-    """Return the names in a table of labels; none where the text is something else."""
-    try:
-        told = json.loads(text.rstrip("\x00"))
-        return {int(value): str(name) for value, name in told.items()}
-    except (ValueError, AttributeError):
-        found = _CARET.findall(text)
-        return {int(value): html.unescape(name.strip()) for value, name in found}

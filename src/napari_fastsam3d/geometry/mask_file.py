@@ -1,9 +1,9 @@
 """Masks written so that they fit the scan, and so that no file is ever half written."""
 
 import gzip
-import json
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import SaveError
-from napari_fastsam3d.geometry.itk import array_of, silent_itk
+from napari_fastsam3d.geometry.label_names import encoded_names
 from napari_fastsam3d.geometry.replacing import replacing
 from napari_fastsam3d.geometry.volume import Volume
 
@@ -62,10 +62,9 @@ def save_mask(
     _spare_scan(target, volume)
     suffix = _suffix(target)
     labels = _labels(mask, volume)
-    names = json.dumps({str(k): v for k, v in (label_names or {}).items()}, ensure_ascii=True)
-    writer = _write_nifti if suffix.startswith(".nii") else _write_itk
+    names = encoded_names(label_names) if label_names else ""
     with replacing(target, suffix) as temporary:
-        writer(temporary, labels, volume, names if label_names else "")
+        _WRITERS[suffix](temporary, labels, volume, names)
     return target
 
 
@@ -146,16 +145,77 @@ def _set_forms(header: Any, affine: NDArray[np.float64]) -> None:
         header.set_qform(None, code="unknown")  # a shear, which no quaternion can say
 
 
-def _write_itk(path: Path, labels: Labels, volume: Volume, names: str) -> None:
-    itk = silent_itk()
-    image = itk.GetImageFromArray(labels.transpose())
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine
-    image.SetSpacing(volume.spacing)
-    image.SetDirection((lps[:3, :3] / volume.spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    if names:
-        image.SetMetaData("label_names", names)
-    itk.WriteImage(image, str(path), useCompression=True)
-    # These writers may run out of space without a word.
-    if not np.array_equal(array_of(itk.ReadImage(str(path))), labels):
-        raise OSError("the file could not be written whole")
+def _write_nrrd(path: Path, labels: Labels, volume: Volume, names: str) -> None:
+    lps = _in_lps(volume)
+    directions = " ".join(_vector(column) for column in lps[:3, :3].T)
+    lines = [
+        "NRRD0004",
+        f"type: {labels.dtype.name}",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        "sizes: {} {} {}".format(*labels.shape),
+        f"space directions: {directions}",
+        "kinds: domain domain domain",
+        "endian: little",
+        "encoding: gzip",
+        'space units: "mm" "mm" "mm"',
+        f"space origin: {_vector(lps[:3, 3])}",
+        *([f"label_names:={names}"] if names else []),
+    ]
+    with path.open("xb") as raw:
+        raw.write("\n".join([*lines, "", ""]).encode("ascii"))
+        with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed:
+            for plane in _planes(labels):
+                packed.write(plane)
+
+
+def _write_meta_image(path: Path, labels: Labels, volume: Volume, names: str) -> None:
+    lps = _in_lps(volume)
+    packer = zlib.compressobj(_COMPRESSION)
+    packed = [packer.compress(plane) for plane in _planes(labels)]
+    packed.append(packer.flush())
+    lines = [
+        "ObjectType = Image",
+        "NDims = 3",
+        "BinaryData = True",
+        "BinaryDataByteOrderMSB = False",
+        "CompressedData = True",
+        f"CompressedDataSize = {sum(map(len, packed))}",
+        f"TransformMatrix = {_words((lps[:3, :3] / volume.spacing).T.ravel())}",
+        f"Offset = {_words(lps[:3, 3])}",
+        "CenterOfRotation = 0 0 0",
+        f"ElementSpacing = {_words(volume.spacing)}",
+        "DimSize = {} {} {}".format(*labels.shape),
+        *([f"label_names = {names}"] if names else []),
+        f"ElementType = {'MET_UCHAR' if labels.itemsize == 1 else 'MET_USHORT'}",
+        "ElementDataFile = LOCAL",
+    ]
+    with path.open("xb") as raw:
+        raw.write("\n".join([*lines, ""]).encode("ascii"))
+        raw.writelines(packed)
+
+
+def _in_lps(volume: Volume) -> NDArray[np.float64]:
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine + 0.0  # no minus before a zero
+
+
+def _words(numbers: Iterable[float]) -> str:
+    return " ".join(repr(float(number)) for number in numbers)
+
+
+def _vector(numbers: Iterable[float]) -> str:
+    return f"({_words(numbers).replace(' ', ',')})"
+
+
+def _planes(labels: Labels) -> Iterator[bytes]:
+    """Yield the bytes of one plane after the other, i fastest, little-endian."""
+    for k in range(labels.shape[2]):
+        yield labels[:, :, k].astype(labels.dtype.newbyteorder("<")).tobytes(order="F")
+
+
+_WRITERS = {
+    ".nii.gz": _write_nifti,
+    ".nii": _write_nifti,
+    ".nrrd": _write_nrrd,
+    ".mha": _write_meta_image,
+}

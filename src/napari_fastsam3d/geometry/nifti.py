@@ -2,10 +2,8 @@
 
 import gzip
 import struct
-import zlib
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,11 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.frames import choose_frame
+from napari_fastsam3d.geometry.label_names import names_in_texts
+from napari_fastsam3d.geometry.length_unit import doubt_unnamed_unit, in_millimetres
 from napari_fastsam3d.geometry.source import Source
+from napari_fastsam3d.geometry.stored_voxels import StoredVoxels
+from napari_fastsam3d.geometry.unusable import colour_refused, damage_told, no_sizes
 from napari_fastsam3d.geometry.volume import Volume, check_affine
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -23,42 +25,16 @@ _HEADER_SIZES = {348: "Nifti1Header", 540: "Nifti2Header"}
 _DATA_OFFSETS = {348: 352, 540: 544}
 _SINGLE_FILE_MAGIC = (b"n+1", b"n+2")
 _VECTOR_INTENTS = range(1005, 1013)
-_MM_PER_UNIT = {1: 1e3, 3: 1e-3}
-_UNIT_NAMES = {1: "metres", 3: "micrometres"}
+_UNITS = {1: "m", 2: "mm", 3: "um"}
 _MOST_DIMENSIONS = 7
-_SLAB_BYTES = 1 << 24
+_LONGEST_EXTENSIONS = 1 << 24
+# From float32: what nibabel lets pass, and what is surely more than a slip of rounding.
+_UNIT_QUATERNION = 1 + 3 * float(np.finfo(np.float32).eps)
+_LONGEST_QUATERNION = 1.02
+_SAME = 0.01
 
 _MEND = "Mend the header, or convert the scan from its DICOM files again."
 _FETCH = "Copy or download the file again."
-
-
-@dataclass(frozen=True, eq=False)
-class _Layout:
-    """How the voxels lie in a file, (i fastest), and how they become intensities."""
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    offset: int
-    frame: int
-    slope: float | None
-    intercept: float
-
-    @property
-    def plane_bytes(self) -> int:
-        return self.shape[0] * self.shape[1] * self.dtype.itemsize
-
-    @property
-    def start(self) -> int:
-        return self.offset + self.frame * self.shape[2] * self.plane_bytes
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.shape[2] * self.plane_bytes
-
-    @property
-    def as_stored(self) -> bool:
-        """Whether voxels are intensities already, but for the order of their bytes."""
-        return self.slope is None and (self.dtype.kind in "iu" or self.dtype.itemsize == 4)
 
 
 def is_nifti(start: bytes) -> bool:
@@ -80,12 +56,19 @@ def read_nifti(path: Path, frame: int | None = None) -> Volume:
         compressed = _is_compressed(path)
         with _opened(path, compressed) as stream:
             header = _read_header(stream, path)
-        layout = _layout(header, path, frame)
-        voxels = _read_compressed(path, layout) if compressed else _read_plain(path, layout)
+            names = _label_names(stream, header)
+        chosen = choose_frame(path.name, _frames(header, path), frame)
+        stored = _stored(header, path)
+        start = _data_offset(header) + chosen * stored.nbytes
+        if compressed:
+            with gzip.open(path) as stream:
+                voxels = stored.read(stream, start)
+        else:
+            voxels = stored.map(path, start)
     affine, notes = _settle_geometry(header, path)
     if compressed and path.suffix.lower() != ".gz":
         notes.append("The file is compressed although its name does not end in .gz.")
-    source = Source(path, "nifti", header, None if frame is None else layout.frame)
+    source = Source(path, "nifti", header, None if frame is None else chosen, label_names=names)
     return Volume.from_array(voxels, affine, name=_stem(path), source=source, notes=notes)
 
 
@@ -95,22 +78,10 @@ def count_nifti_frames(path: Path) -> int:
         return _frames(_read_header(stream, path), path)
 
 
-@contextmanager
-def _damage_told(path: Path) -> Generator[None]:
+def _damage_told(path: Path) -> AbstractContextManager[None]:
     from nibabel.spatialimages import HeaderDataError
 
-    try:
-        yield
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise VolumeError(f"{path.name} is damaged: {_sentence(error)}", _FETCH) from error
-    except (HeaderDataError, KeyError, ValueError) as error:
-        raise VolumeError(
-            f"The header of {path.name} makes no sense: {_sentence(error)}", _MEND
-        ) from error
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).rstrip(".") + "."
+    return damage_told(path, HeaderDataError)
 
 
 def _is_compressed(path: Path) -> bool:
@@ -165,15 +136,12 @@ def _frames(header: Any, path: Path) -> int:
         )
     intent = int(header["intent_code"])
     if header.get_data_dtype().fields or len(shape) > 4 or intent in _VECTOR_INTENTS:
-        raise VolumeError(
-            f"{path.name} holds a colour or a vector in each voxel, not one intensity.",
-            "Choose a grey-scale volume, or save one channel as a file of its own.",
-        )
+        raise colour_refused(path)
     return shape[3] if len(shape) == 4 else 1
 
 
-def _layout(header: Any, path: Path, frame: int | None) -> _Layout:
-    chosen = choose_frame(path.name, _frames(header, path), frame)
+def _stored(header: Any, path: Path) -> StoredVoxels:
+    """Return how the voxels of one volume lie in the file."""
     i, j, k = (int(n) for n in header.get_data_shape()[:3])
     slope, intercept = header.get_slope_inter()
     if slope == 1 and intercept == 0:
@@ -184,71 +152,32 @@ def _layout(header: Any, path: Path, frame: int | None) -> _Layout:
             f"{path.name} holds {dtype} values, which are not intensities.",
             "Choose a volume of one real number a voxel.",
         )
+    return StoredVoxels((i, j, k), dtype, slope, float(intercept or 0))
+
+
+def _data_offset(header: Any) -> int:
     smallest = _DATA_OFFSETS[int(header["sizeof_hdr"])]
     offset = float(header["vox_offset"])
-    start = max(smallest, int(offset)) if np.isfinite(offset) else smallest
-    return _Layout((i, j, k), dtype, start, chosen, slope, float(intercept or 0))
+    return max(smallest, int(offset)) if np.isfinite(offset) else smallest
 
 
-def _read_plain(path: Path, layout: _Layout) -> NDArray[Any]:
-    if path.stat().st_size < layout.stop:
-        raise EOFError("the file ends before its last voxel")
-    stored = np.memmap(path, layout.dtype, "r", offset=layout.start, shape=layout.shape, order="F")
-    if layout.as_stored and layout.dtype.isnative:
-        return stored
-    voxels = np.empty(layout.shape, _intensity_dtype(layout), order="F")
-    thickness = _thickness(layout)
-    for k in range(0, layout.shape[2], thickness):
-        voxels[:, :, k : k + thickness] = _intensities(stored[:, :, k : k + thickness], layout)
-    return voxels
+def _label_names(stream: BufferedIOBase, header: Any) -> dict[int, str]:
+    """Return what the extensions after a header say of its values."""
+    room = min(_data_offset(header) - int(header["sizeof_hdr"]), _LONGEST_EXTENSIONS)
+    block = stream.read(room)
+    if not block[:1].strip(b"\0"):
+        return {}
+    contents = _extensions(block[4:], str(header.endianness))
+    return names_in_texts(content.decode(errors="replace") for content in contents)
 
 
-def _read_compressed(path: Path, layout: _Layout) -> NDArray[Any]:
-    voxels = np.empty(layout.shape, _intensity_dtype(layout), order="F")
-    thickness = _thickness(layout)
-    with gzip.open(path) as stream:
-        _skip(stream, layout.start)
-        for k in range(0, layout.shape[2], thickness):
-            slab = np.empty(
-                (*layout.shape[:2], min(thickness, layout.shape[2] - k)), layout.dtype, order="F"
-            )
-            _fill(stream, slab)
-            voxels[:, :, k : k + thickness] = _intensities(slab, layout)
-        while stream.read(_SLAB_BYTES):
-            pass  # the checksum is verified when the end is reached
-    return voxels
-
-
-def _thickness(layout: _Layout) -> int:
-    return max(1, _SLAB_BYTES // layout.plane_bytes)
-
-
-def _intensity_dtype(layout: _Layout) -> np.dtype[Any]:
-    return layout.dtype.newbyteorder("=") if layout.as_stored else np.dtype(np.float32)
-
-
-def _intensities(stored: NDArray[Any], layout: _Layout) -> NDArray[Any]:
-    if layout.slope is None:
-        return stored
-    with np.errstate(over="ignore", invalid="ignore"):
-        return stored * np.float64(layout.slope) + layout.intercept
-
-
-def _skip(stream: BufferedIOBase, count: int) -> None:
-    while count:
-        got = len(stream.read(min(count, _SLAB_BYTES)))
-        if not got:
-            raise EOFError("the file ends before its last voxel")
-        count -= got
-
-
-def _fill(stream: BufferedIOBase, slab: NDArray[Any]) -> None:
-    rest = slab.reshape(-1, order="F").view(np.uint8).data
-    while rest:
-        got = stream.readinto(rest)
-        if not got:
-            raise EOFError("the file ends before its last voxel")
-        rest = rest[got:]
+def _extensions(block: bytes, order: str) -> Iterator[bytes]:
+    while len(block) >= 8:
+        size, _ = struct.unpack(f"{order}ii", block[:8])
+        if not 8 < size <= len(block):
+            return
+        yield block[8:size]
+        block = block[size:]
 
 
 def _settle_geometry(header: Any, path: Path) -> tuple[NDArray[np.float64], list[str]]:
@@ -257,8 +186,10 @@ def _settle_geometry(header: Any, path: Path) -> tuple[NDArray[np.float64], list
     As nibabel and most tools do: the sform if there is one, else the qform. What is unusable is
     taken out of the header, so that a mask saved with it lies where the volume was shown.
     """
-    notes = _mend_pixdim(header)
+    notes = _mend_pixdim(header) + _mend_quaternion(header)
     sform, qform = _usable_forms(header, notes)
+    if sform is not None:
+        notes += _other_sizes(header, sform, qform)
     if sform is not None and qform is not None:
         notes += _disagreement(sform, qform, header.get_data_shape()[:3])
     affine = sform if sform is not None else qform
@@ -268,7 +199,11 @@ def _settle_geometry(header: Any, path: Path) -> tuple[NDArray[np.float64], list
             "The file says nothing usable about orientation: the sides of the patient (left and "
             "right, front and back, head and feet) are assumed."
         )
-    return _in_mm(affine, int(header["xyzt_units"]) % 8, notes), notes
+    unit = _UNITS.get(int(header["xyzt_units"]) % 8)
+    if unit is None:
+        doubt_unnamed_unit(affine, notes)
+        return affine, notes
+    return in_millimetres(affine, [unit] * 3, notes), notes
 
 
 def _mend_pixdim(header: Any) -> list[str]:
@@ -277,6 +212,29 @@ def _mend_pixdim(header: Any) -> list[str]:
         return []
     header["pixdim"][1:4] = np.abs(sizes)
     return ["The file gives negative voxel sizes; their signs are ignored."]
+
+
+def _mend_quaternion(header: Any) -> list[str]:
+    """Make a qform readable as the standard says, where nibabel would refuse it.
+
+    By nifti1.h a qfac of 0 counts as 1, and b, c and d that are longer than 1 by rounding are
+    made a unit quaternion.
+    """
+    if header["qform_code"] <= 0:
+        return []
+    notes: list[str] = []
+    qfac = float(header["pixdim"][0])
+    if abs(qfac) != 1:
+        header["pixdim"][0] = -1 if qfac < 0 else 1
+        if qfac != 0:
+            notes.append(f"The qfac of the file is {qfac:g}; it counts by its sign.")
+    names = ("quatern_b", "quatern_c", "quatern_d")
+    parts = np.array([float(header[name]) for name in names])
+    length = float(np.linalg.norm(parts))
+    if _UNIT_QUATERNION < length**2 <= _LONGEST_QUATERNION**2:
+        for name, part in zip(names, parts / length, strict=True):
+            header[name] = part
+    return notes
 
 
 def _usable_forms(
@@ -313,27 +271,28 @@ def _disagreement(
     return [f"The file's sform and qform disagree by up to {apart:.1f} mm; the sform is used."]
 
 
+def _other_sizes(
+    header: Any, sform: NDArray[np.float64], qform: NDArray[np.float64] | None
+) -> list[str]:
+    """Tell where pixdim says other sizes than the sform; make it say the same where it says none.
+
+    A qform takes its sizes from pixdim, so that it is compared itself.
+    """
+    sizes, lengths = header["pixdim"][1:4], np.linalg.norm(sform[:3, :3], axis=0)
+    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
+        header["pixdim"][1:4] = lengths
+        return []
+    if qform is not None or np.allclose(sizes, lengths, rtol=_SAME, atol=0):
+        return []
+    told, used = (" x ".join(f"{size:.4g}" for size in each) for each in (sizes, lengths))
+    return [f"The file's pixdim says voxels of {told} and its sform {used}; the sform is used."]
+
+
 def _base_affine(header: Any, path: Path) -> NDArray[np.float64]:
     sizes = header["pixdim"][1:4]
     if not (np.isfinite(sizes).all() and (sizes > 0).all()):
-        raise VolumeError(
-            f"{path.name} does not say how large its voxels are: {sizes.tolist()} mm.",
-            "Set the voxel size in the header (pixdim), or convert the scan from DICOM again.",
-        )
+        raise no_sizes(path, "pixdim")
     return np.asarray(header.get_base_affine(), dtype=np.float64)
-
-
-def _in_mm(affine: NDArray[np.float64], unit: int, notes: list[str]) -> NDArray[np.float64]:
-    """Return an affine in mm, where the header names another unit and that is believable."""
-    scale = _MM_PER_UNIT.get(unit)
-    if scale is None:
-        return affine
-    sizes = np.linalg.norm(affine[:3, :3], axis=0) * scale
-    if not ((sizes > 1e-3) & (sizes < 100)).all():
-        notes.append(f"The file's unit, {_UNIT_NAMES[unit]}, is unbelievable; mm are assumed.")
-        return affine
-    notes.append(f"The file measures in {_UNIT_NAMES[unit]}.")
-    return np.diag([scale, scale, scale, 1.0]) @ affine
 
 
 def _stem(path: Path) -> str:

@@ -1,10 +1,11 @@
 """Where a volume came from, and what is needed to save a mask that fits it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Format = Literal["array", "nifti", "itk", "dicom"]
+Format = Literal["array", "nifti", "nrrd", "metaimage", "dicom"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +16,7 @@ class Source:
     ----------
     path : Path or None
         The file or folder; None for an array made in memory.
-    format : {"array", "nifti", "itk", "dicom"}
+    format : {"array", "nifti", "nrrd", "metaimage", "dicom"}
         Which reader made it.
     header : nibabel.Nifti1Header, nibabel.Nifti2Header or None
         The header of a NIfTI file, as read; a mask saved as NIfTI keeps its orientation fields,
@@ -24,6 +25,8 @@ class Source:
         Which volume of a 4D file.
     series : str or None
         Which series of a DICOM folder.
+    label_names : mapping of int to str
+        What its values mean, where it is a mask and says so.
     """
 
     path: Path | None = None
@@ -31,3 +34,4 @@ class Source:
     header: Any = None
     frame: int | None = None
     series: str | None = None
+    label_names: Mapping[int, str] = field(default_factory=dict)

@@ -1,0 +1,51 @@
+"""What labels are called, in the tables that files carry."""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+_CARET = re.compile(r'<Label\s[^>]*?\bKey="(\d+)"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]*)')
+_SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue)")
+
+
+def encoded_names(names: Mapping[int, str]) -> str:
+    """Return a table of labels as JSON of value to name, in ASCII."""
+    return json.dumps({str(value): name for value, name in names.items()}, ensure_ascii=True)
+
+
+def names_in_texts(texts: Iterable[str]) -> dict[int, str]:
+    """Return the names in tables: JSON of value to name, or XML of Caret, as TotalSegmentator has.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Those that are something else count for nothing.
+    """
+    names: dict[int, str] = {}
+    for text in texts:
+        names.update(_table(text.rstrip("\x00")))
+    return names
+
+
+def names_of_segments(keys: Mapping[str, str]) -> dict[int, str]:
+    """Return the names in the keys of a segmentation by 3D Slicer (``Segment0_Name``, ...)."""
+    told: dict[str, dict[str, str]] = {}
+    for key, value in keys.items():
+        found = _SEGMENT.fullmatch(key)
+        if found:
+            told.setdefault(found[1], {})[found[2]] = value.strip()
+    return {
+        int(each["LabelValue"]): each["Name"]
+        for each in told.values()
+        if each.get("Name") and each.get("LabelValue", "").isdecimal()
+    }
+
+
+def _table(text: str) -> dict[int, str]:
+    try:
+        told = json.loads(text)
+        return {int(value): str(name) for value, name in told.items()}
+    except (ValueError, AttributeError, RecursionError):
+        found = _CARET.findall(text)
+        return {int(value): html.unescape(name.strip()) for value, name in found}

@@ -1,0 +1,83 @@
+"""Refusals that several readers share, and damage told in one sentence."""
+
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from gzip import BadGzipFile
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_fastsam3d.errors import VolumeError
+
+_MEND = "Mend the header, or convert the scan from its DICOM files again."
+_FETCH = "Copy or download the file again, with its data file if it has one."
+
+
+@contextmanager
+def damage_told(path: Path, *also: type[Exception]) -> Generator[None]:
+    """Turn what reading damaged files raises into VolumeError.
+
+    Parameters
+    ----------
+    path : Path
+        The file being read.
+    *also : exception types
+        What else means that a header makes no sense.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error, BadGzipFile) as error:
+        raise VolumeError(f"{path.name} is damaged: {_sentence(error)}", _FETCH) from error
+    except (KeyError, IndexError, ValueError, OverflowError, *also) as error:
+        raise VolumeError(
+            f"The header of {path.name} makes no sense: {_sentence(error)}", _MEND
+        ) from error
+
+
+def no_sizes(path: Path, where: str) -> VolumeError:
+    """Return the refusal of a file that doesn't say how large its voxels are, and where it could.
+
+    Parameters
+    ----------
+    path : Path
+    where : str
+        The field of the header.
+    """
+    return VolumeError(
+        f"{path.name} does not say how large its voxels are: it has no usable {where}.",
+        f"Set {where} in the header, or convert the scan from DICOM again.",
+    )
+
+
+def no_unit(path: Path, told: str) -> VolumeError:
+    """Return the refusal of a file that measures in no known unit of length."""
+    return VolumeError(
+        f"{path.name} measures in {told}, which is no unit of length that is known here.",
+        "Set the unit in the header to mm, and the voxel size to match.",
+    )
+
+
+def two_sizes(
+    path: Path, one: str, sizes: NDArray[Any], other: str, others: NDArray[Any]
+) -> VolumeError:
+    """Return the refusal of a file that says two things of the size of its voxels."""
+    first, second = (" x ".join(f"{size:.4g}" for size in each) for each in (sizes, others))
+    return VolumeError(
+        f"{path.name} says that its voxels are {first} ({one}) and {second} ({other}).",
+        "Take the wrong ones out of the header, or convert the scan from DICOM again.",
+    )
+
+
+def colour_refused(path: Path) -> VolumeError:
+    """Return the refusal of a file with several numbers in each voxel."""
+    return VolumeError(
+        f"{path.name} holds a colour or a vector in each voxel, not one intensity.",
+        "Choose a grey-scale volume, or save one channel as a file of its own.",
+    )
+
+
+def _sentence(error: Exception) -> str:
+    told = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return " ".join(told.split()).rstrip(".") + "."
