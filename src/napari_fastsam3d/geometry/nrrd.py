@@ -233,7 +233,7 @@ def _affine(path: Path, header: _Header, axes: _Axes) -> tuple[NDArray[np.float6
     steps = _steps(path, header, axes, notes)
     lengths = np.linalg.norm(steps, axis=0)
     if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise no_sizes(path, "space directions, or spacings")
+        raise no_sizes(path, "space directions or spacings")
     affine = np.eye(4)
     affine[:3, :3] = steps
     affine[:3, 3] = _origin(header, axes, notes)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import VolumeError
 
 _MEND = "Mend the header, or convert the scan from its DICOM files again."
-_FETCH = "Copy or download the file again, with its data file if it has one."
+_WITH_DATA_FILE = (".mhd", ".nhdr")
 
 
 @contextmanager
@@ -29,7 +29,11 @@ def damage_told(path: Path, *also: type[Exception]) -> Generator[None]:
     try:
         yield
     except (EOFError, zlib.error, BadGzipFile) as error:
-        raise VolumeError(f"{path.name} is damaged: {_sentence(error)}", _FETCH) from error
+        data_too = ", with its data file" if path.suffix.lower() in _WITH_DATA_FILE else ""
+        raise VolumeError(
+            f"{path.name} is damaged: {_sentence(error)}",
+            f"Copy or download the file again{data_too}.",
+        ) from error
     except (KeyError, IndexError, ValueError, OverflowError, *also) as error:
         raise VolumeError(
             f"The header of {path.name} makes no sense: {_sentence(error)}", _MEND
