@@ -17,6 +17,7 @@ from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import (
     BoxPrompt,
     Edit,
+    Freeze,
     Mask,
     MaskPrompt,
     PackedMask,
@@ -165,6 +166,11 @@ class Users(RuleBasedStateMachine):
         box = Box.around_points([a, b])
         self.add(lambda n: BoxPrompt(n, box), "add_box", waits, box.stop, box.start)
 
+    @rule(a=voxels, b=voxels, waits=st.booleans())
+    def freeze(self, a, b, waits):
+        box = Box.around_points([a, b])
+        self.add(lambda n: Freeze(n, box), "freeze_region", waits, box.stop, box.start)
+
     @rule(first=voxels, added=strokes, removed=strokes, waits=st.booleans())
     def edit(self, first, added, removed, waits):
         plus, minus = Mask.of_indices([first, *added]), Mask.of_indices(removed)
@@ -199,7 +205,7 @@ class Users(RuleBasedStateMachine):
             to, moved = index, Point(prompt, index, before.positive)
         else:
             to = Box.around_points([index, before.box.start])
-            moved = BoxPrompt(prompt, to)
+            moved = type(before)(prompt, to)
         page.prompts[prompt] = moved
         self.verb("move_prompt", waits, prompt, to)
 

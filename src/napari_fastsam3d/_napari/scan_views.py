@@ -16,6 +16,7 @@ from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.session import (
     BoxPrompt,
     Edit,
+    Freeze,
     MaskPrompt,
     ModelThread,
     ObjectState,
@@ -231,6 +232,8 @@ def _repeat_prompt(prompt: Prompt, view: SessionView) -> None:
             view.run("add_point", prompt.index, prompt.positive)
         case BoxPrompt():
             view.run("add_box", prompt.box.start, prompt.box.stop)
+        case Freeze():
+            view.run("freeze_region", prompt.box.start, prompt.box.stop)
         case Edit():
             view.run("edit_mask", prompt.added.unpack(), prompt.removed.unpack())
         case MaskPrompt():

@@ -37,7 +37,7 @@ class StatusPanel(QWidget):
         self.warning = _line("It stays here until the trouble is over.")
         self.warning.setStyleSheet(_WARNING)
         self.warning.setVisible(False)
-        self.facts = _line("Model, device, time of the last click and the model's own judgement.")
+        self.facts = _line("Model, device, time of the last click and what it changed.")
         self.facts.setEnabled(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 2, 8, 6)

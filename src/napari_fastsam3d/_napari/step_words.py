@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache, singledispatch
 
-from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import BoxPrompt, Edit, MaskPrompt, PackedMask, Point, Prompt
+from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.session import BoxPrompt, Edit, Freeze, MaskPrompt, PackedMask, Point, Prompt
 from napari_fastsam3d.session.action import (
     AcceptObject,
     Action,
@@ -140,8 +140,9 @@ def prompt_words(prompt: Prompt, volume: Volume) -> str:
             sign = "Include" if prompt.positive else "Exclude"
             return f"{sign} at {place_words(prompt.index, volume)}"
         case BoxPrompt():
-            sizes = (n * mm for n, mm in zip(prompt.box.shape, volume.spacing, strict=True))
-            return f"Box of {' × '.join(f'{size:.0f}' for size in sizes)} mm"
+            return f"Box of {_size(prompt.box, volume)}"
+        case Freeze():
+            return f"Frozen: {_size(prompt.box, volume)}"
         case MaskPrompt():
             return f"Mask opened, {_voxels(prompt.mask)}"
         case Edit():
@@ -179,6 +180,8 @@ def _added(prompt: Prompt) -> str:
             return "Point in" if prompt.positive else "Excluding point for"
         case BoxPrompt():
             return "Box round"
+        case Freeze():
+            return "Froze a region of"
         case MaskPrompt():
             return "Mask opened for"
         case Edit():
@@ -193,10 +196,17 @@ def _noun(action: MovePrompt | DeletePrompt, before: SessionState) -> str:
             return "point"
         case BoxPrompt():
             return "box"
+        case Freeze():
+            return "frozen region"
         case MaskPrompt():
             return "mask"
         case Edit():
             return "stroke"
+
+
+def _size(box: Box, volume: Volume) -> str:
+    sizes = (n * mm for n, mm in zip(box.shape, volume.spacing, strict=True))
+    return f"{' × '.join(f'{size:.0f}' for size in sizes)} mm"
 
 
 def _voxels(mask: PackedMask) -> str:

@@ -59,12 +59,10 @@ def _report(session: "Session", volume: "Volume", results: list["Result"]) -> di
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    quality = "unknown" if report["quality"] is None else f"{report['quality']:.2f}"
     millilitres = report["volume_ml"]
     size = f"{millilitres:.1f} ml" if millilitres >= 0.1 else f"{1000 * millilitres:.3g} mm³"
     typer.echo(
-        f"{report['mask']}: {report['voxels']} voxels, {size}, "
-        f"quality {quality}, {sum(report['milliseconds']):.0f} ms"
+        f"{report['mask']}: {report['voxels']} voxels, {size}, {sum(report['milliseconds']):.0f} ms"
     )
 
 

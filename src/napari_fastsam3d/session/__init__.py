@@ -5,6 +5,7 @@ Neither torch nor Qt is imported here: the model comes in its own thread, when i
 
 from napari_fastsam3d.session.action import Action, OverlapRule
 from napari_fastsam3d.session.action_json import action_from_json, action_to_json
+from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
@@ -12,7 +13,7 @@ from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.organs import Organ, organs
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.predictor import Predictor, Segmentation
-from napari_fastsam3d.session.prompt import BoxPrompt, Edit, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
 from napari_fastsam3d.session.recorder import JournalStatus
 from napari_fastsam3d.session.result import Result
@@ -23,7 +24,9 @@ from napari_fastsam3d.session.state import ObjectState, SessionState
 __all__ = [
     "Action",
     "BoxPrompt",
+    "Change",
     "Edit",
+    "Freeze",
     "History",
     "JournalStatus",
     "Kept",

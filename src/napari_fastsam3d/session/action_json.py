@@ -28,7 +28,7 @@ from napari_fastsam3d.session.action import (
 )
 from napari_fastsam3d.session.json_values import box_to_json, whole
 from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import BoxPrompt, Edit, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
 
 
 def action_to_json(action: Action) -> dict[str, Any]:
@@ -66,6 +66,8 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
         case Edit():
             added, removed = prompt.added.to_json(), prompt.removed.to_json()
             return {"id": prompt.id, "added": added, "removed": removed}
+        case Freeze():
+            return {"id": prompt.id, "freeze": box_to_json(prompt.box)}
 
 
 def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
@@ -78,11 +80,13 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
     if "added" in data:
         added = PackedMask.from_json(data["added"])
         return Edit(number, added, PackedMask.from_json(data["removed"]))
+    if "freeze" in data:
+        return Freeze(number, json_values.box(data["freeze"]))
     return Point(number, json_values.index(data["point"]), _truth(data["positive"]))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Point | BoxPrompt | MaskPrompt | Edit):
+    if isinstance(value, Point | BoxPrompt | MaskPrompt | Edit | Freeze):
         return prompt_to_json(value)
     if isinstance(value, PackedMask):
         return value.to_json()

@@ -1,9 +1,9 @@
-"""What the user painted and erased by hand stays, whatever the model says later."""
+"""What the user drew by hand or froze stays, whatever the model says later."""
 
 from collections.abc import Sequence
 
 from napari_fastsam3d.session.mask import Mask
-from napari_fastsam3d.session.prompt import Edit, Point, Prompt, place_of
+from napari_fastsam3d.session.prompt import Edit, Freeze, Point, Prompt, place_of
 
 
 def apply_edit(mask: Mask, edit: Edit) -> Mask:
@@ -11,11 +11,11 @@ def apply_edit(mask: Mask, edit: Edit) -> Mask:
     return mask.union(edit.added.unpack()).without(edit.removed.unpack())
 
 
-def honour_edits(mask: Mask, prompts: Sequence[Prompt]) -> Mask:
-    """Make the voxels of edits and clicks obey the newest of them that is about the voxel.
+def honour_edits(mask: Mask, prompts: Sequence[Prompt], frozen: Sequence[Mask] = ()) -> Mask:
+    """Make the voxels of edits, frozen regions and clicks obey the newest of them about the voxel.
 
-    Of a click only its own voxel competes with edits: the ball around it is a guess, and gives
-    way to what was drawn by hand, also where the click is newer.
+    Of a click only its own voxel competes with edits and frozen regions: the ball around it is a
+    guess, and gives way to what was drawn by hand or frozen, also where the click is newer.
 
     Parameters
     ----------
@@ -23,19 +23,28 @@ def honour_edits(mask: Mask, prompts: Sequence[Prompt]) -> Mask:
         What the model said, clicks obeyed; source index.
     prompts : sequence of Prompt
         All prompts of the object, the oldest first.
+    frozen : sequence of Mask
+        For each frozen region of the prompts, in their order, what it held when it was frozen.
     """
-    edits = [place for place, prompt in enumerate(prompts) if isinstance(prompt, Edit)]
-    if not edits:
+    fixed = [place for place, prompt in enumerate(prompts) if isinstance(prompt, Edit | Freeze)]
+    if not fixed:
         return mask
-    later = [p for p in prompts[edits[0] :] if isinstance(p, Edit | Point)]
+    later = [p for p in prompts[fixed[0] :] if isinstance(p, Edit | Freeze | Point)]
     box = mask.box
+    for held in frozen:
+        box = box.union(held.box)
     for prompt in later:
-        box = box.union(place_of(prompt))
+        if not isinstance(prompt, Freeze):
+            box = box.union(place_of(prompt))
+    then = iter(frozen)
     voxels = mask.within(box)
     for prompt in later:
         if isinstance(prompt, Edit):
             prompt.added.unpack().write(voxels, box, True)
             prompt.removed.unpack().write(voxels, box, False)
+        elif isinstance(prompt, Freeze):
+            seen = prompt.box.intersection(box)
+            voxels[seen.shifted([-x for x in box.start]).slices] = next(then).within(seen)
         else:
             i, j, k = (x - a for x, a in zip(prompt.index, box.start, strict=True))
             voxels[i, j, k] = prompt.positive

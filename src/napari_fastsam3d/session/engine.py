@@ -10,10 +10,11 @@ from time import perf_counter
 from psygnal import EmitLoopError, SignalInstance
 
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.action import Action
+from napari_fastsam3d.session.action import Action, AddPrompt
 from napari_fastsam3d.session.board import Board
+from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.keeping import Keeping
@@ -22,12 +23,14 @@ from napari_fastsam3d.session.model_failure import explained
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.overlap import (
     changed_box,
-    holding_note,
+    contested,
+    holder_of,
+    holder_of_click,
     relabelled_box,
     shown_mask,
 )
 from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import Point
+from napari_fastsam3d.session.prompt import Edit, Point
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.request import Prompts, Request, Shown
@@ -96,6 +99,24 @@ class Engine:
         if outcome.done() and (error := outcome.exception()):
             raise error
         return outcome
+
+    def take_over(self, number: int, index: Index) -> Future[Result]:
+        """Take from the object that keeps a voxel what both claim around it; see `Session`."""
+        with self._lock:
+            state = self._history.state
+            holder = holder_of(state, number, index, self.own)
+            if holder is None:
+                raise SessionError(
+                    f"No other object keeps {index} from {state.object(number).name}.",
+                    "Name a voxel that another object keeps.",
+                )
+            given = contested(self.own(state.object(number)), self.own(holder), index)
+        packed, nothing = PackedMask.of(given), PackedMask.of(Mask.empty())
+        future = self.do(
+            lambda state: AddPrompt(holder.id, Edit(state.next_prompt, nothing, packed))
+        )
+        self.select(number)
+        return future
 
     def undo(self) -> Future[Result]:
         """Take the last step back, and ask for the mask."""
@@ -317,11 +338,12 @@ class Engine:
         with self._lock:
             if self._prompts_if_newest(request) is None:
                 return request.result(stale=True)
+            change = Change.between(self.shown(request.object).mask, new.step.mask, self.volume)
             self._board.put(request.object, new)
             self._unsettled.pop(request.object, None)
             self.keeping.keep_mask(request.object, new.prompts, new.step.mask)
-            note = holding_note(self._history.state, request.object, self.own)
-        return request.result(box, new.step, notes=note)
+            holder = holder_of_click(self._history.state, request.object, self.own)
+        return request.result(box, new.step, change=change, holder=holder)
 
     def _prompts_if_newest(self, request: Request) -> Prompts | None:
         state = self._history.state

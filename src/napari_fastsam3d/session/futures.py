@@ -31,6 +31,7 @@ from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.prompt import (
     BoxPrompt,
     Edit,
+    Freeze,
     MaskPrompt,
     Point,
     box_between,
@@ -74,6 +75,13 @@ class Futures:
             lambda state: AddPrompt(_target(state), BoxPrompt(state.next_prompt, box))
         )
 
+    def freeze_region(self, start: Voxel, stop: Voxel) -> Future[Result]:
+        """See `Session.freeze_region`."""
+        box = box_between(start, stop, self._engine.volume.shape)
+        return self._engine.do(
+            lambda state: AddPrompt(_target(state), Freeze(state.next_prompt, box))
+        )
+
     def move_prompt(self, prompt: int, to: Voxel | Box) -> Future[Result]:
         """See `Session.move_prompt`."""
         place = _place(to, self._engine.volume.shape)
@@ -86,6 +94,11 @@ class Futures:
     def delete_prompt(self, prompt: int) -> Future[Result]:
         """See `Session.delete_prompt`."""
         return self._engine.do(lambda state: DeletePrompt(state.owner(prompt).id, prompt))
+
+    def take_over(self, index: Voxel, number: int | None = None) -> Future[Result]:
+        """See `Session.take_over`."""
+        voxel = point_index(index, self._engine.volume.shape)
+        return self._engine.take_over(chosen_object(self._engine.history.state, number), voxel)
 
     def undo(self) -> Future[Result]:
         """See `Session.undo`."""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.session.mask import NOWHERE, Mask
 from napari_fastsam3d.session.prompt import Point
 from napari_fastsam3d.session.state import ObjectState, SessionState
@@ -67,14 +68,33 @@ def changed_box(state: SessionState, old: Mask, new: Mask) -> Box:
     return old.changed_box(new)
 
 
-def holding_note(state: SessionState, number: int, masks: Masks) -> tuple[str, ...]:
-    """Tell whose the voxel is that was clicked last, where the object can't have it."""
+def holder_of_click(state: SessionState, number: int, masks: Masks) -> ObjectState | None:
+    """Return the object that keeps the voxel that another was given by its newest click."""
     prompts = state.object(number).prompts
     newest = prompts[-1] if prompts else None
     if not isinstance(newest, Point) or not newest.positive:
-        return ()
-    names = (o.name for o in holders(state, number) if masks(o).contains(newest.index))
-    return tuple(f"The voxel clicked belongs to {name}, which keeps it." for name in names)[:1]
+        return None
+    return holder_of(state, number, newest.index, masks)
+
+
+def holder_of(state: SessionState, number: int, index: Index, masks: Masks) -> ObjectState | None:
+    """Return the object that keeps a voxel, source index, from another that may claim it."""
+    return next((o for o in holders(state, number) if masks(o).contains(index)), None)
+
+
+def contested(own: Mask, holder: Mask, index: Index) -> Mask:
+    """Return the connected part of what two masks claim that holds a voxel, source index.
+
+    The voxel itself belongs to it in any case.
+    """
+    both = own.box.intersection(holder.box)
+    clicked = Mask.of_indices([index])
+    if not both.contains(index):
+        return clicked
+    parts = np.zeros(both.shape, dtype=np.int32)
+    ndimage.label(own.within(both) & holder.within(both), output=parts)
+    i, j, k = (x - a for x, a in zip(index, both.start, strict=True))
+    return Mask.of(both, (parts == parts[i, j, k]) & (parts > 0)).union(clicked)
 
 
 def relabelled_box(before: SessionState, after: SessionState, number: int, masks: Masks) -> Box:

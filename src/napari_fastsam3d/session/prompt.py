@@ -110,7 +110,30 @@ class Edit:
         return ("edit", self.added, self.removed)
 
 
-Prompt = Point | BoxPrompt | MaskPrompt | Edit
+@dataclass(frozen=True)
+class Freeze:
+    """A region in which the object stays as it is then, whatever later prompts change.
+
+    A later edit there counts, and so does the very voxel of a later click.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    box : Box
+        The voxels it holds, half-open, source index; not empty.
+    """
+
+    id: int
+    box: Box
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return ("freeze", self.box.start, self.box.stop)
+
+
+Prompt = Point | BoxPrompt | MaskPrompt | Edit | Freeze
 
 
 def locates(prompt: Prompt) -> bool:
@@ -124,6 +147,8 @@ def locates(prompt: Prompt) -> bool:
             return not prompt.mask.is_empty
         case Edit():
             return not prompt.added.is_empty
+        case Freeze():
+            return False
 
 
 def place_of(prompt: Prompt) -> Box:
@@ -131,7 +156,7 @@ def place_of(prompt: Prompt) -> Box:
     match prompt:
         case Point():
             return Box.around_points([prompt.index])
-        case BoxPrompt():
+        case BoxPrompt() | Freeze():
             return prompt.box
         case MaskPrompt():
             return prompt.mask.box

@@ -27,7 +27,7 @@ from napari_fastsam3d.session.history import replay
 from napari_fastsam3d.session.json_values import colour, whole
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.predictor import Predictor
-from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt import BoxPrompt, Freeze, Point, Prompt
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 _FORMAT = "napari-fastsam3d prompts"
@@ -162,7 +162,7 @@ def _world(prompt: Prompt, volume: Volume) -> dict[str, Any]:
     """Return where a point, or the outer corners of a box, lie in RAS mm; for other readers."""
     if isinstance(prompt, Point):
         return {"world": volume.to_world(prompt.index).tolist()}
-    if isinstance(prompt, BoxPrompt):
+    if isinstance(prompt, BoxPrompt | Freeze):
         corners = np.array([prompt.box.start, prompt.box.stop]) - 0.5
         return {"world": volume.to_world(corners).tolist()}
     return {}

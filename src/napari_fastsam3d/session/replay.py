@@ -1,7 +1,7 @@
 """The mask of an object is the replay of its prompts: one more prompt a step, the mask fed back."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.air import Air
 from napari_fastsam3d.session.cache import Cache
 from napari_fastsam3d.session.crop_policy import CropPolicy
 from napari_fastsam3d.session.cues import Cues, fed_back, fence
@@ -24,6 +25,7 @@ from napari_fastsam3d.session.progress import Progress, silent
 from napari_fastsam3d.session.prompt import (
     BoxPrompt,
     Edit,
+    Freeze,
     MaskPrompt,
     Point,
     Prompt,
@@ -34,6 +36,8 @@ from napari_fastsam3d.session.prompt import (
 from napari_fastsam3d.session.sharpening import edge_aware_mask
 from napari_fastsam3d.session.steadiness import CORRECTIONS_FROM, steadied
 
+_IN_AIR = "The click lies in the air around the patient."
+_FROZEN = "The click lies in a frozen region, of which it changes no more than its own voxel."
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
 _BYTES_KEPT = 256 << 20
@@ -62,6 +66,10 @@ class Step:
         The model's guess of the overlap (IoU) with the truth, 0 to 1.
     notes : tuple of str
         What the user should know, a sentence each.
+    frozen : tuple of Mask
+        For each frozen region of the prompts, in their order, what it held when it was frozen.
+    in_air : bool
+        Whether the newest prompt is a positive click in the air around the patient.
     """
 
     mask: Mask = field(default_factory=Mask.empty)
@@ -69,11 +77,14 @@ class Step:
     low: Floats | None = None
     quality: float | None = None
     notes: tuple[str, ...] = ()
+    frozen: tuple[Mask, ...] = ()
+    in_air: bool = False
 
     @property
     def nbytes(self) -> int:
         """Bytes that the step holds."""
-        return self.mask.nbytes + (0 if self.low is None else self.low.nbytes)
+        low = 0 if self.low is None else self.low.nbytes
+        return self.mask.nbytes + low + sum(mask.nbytes for mask in self.frozen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +143,7 @@ class Replay:
         shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
         self._volume = volume
+        self._air = Air(volume)
         self.predictor = predictor
         self._progress = progress
         self._policy = CropPolicy.of(volume, predictor, shift)
@@ -193,8 +205,11 @@ class Replay:
     def _advance(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         """Add the last of the prompts to what the others made."""
         newest = prompts[-1]
+        if isinstance(newest, Freeze):
+            held = before.mask.inside(newest.box)
+            return replace(before, notes=(), in_air=False, frozen=(*before.frozen, held))
         if not any(map(locates, prompts)):
-            return Step()
+            return Step(frozen=before.frozen)
         if isinstance(newest, Edit):
             return self._by_hand(before, apply_edit(before.mask, newest))
         if isinstance(newest, MaskPrompt):
@@ -212,7 +227,8 @@ class Replay:
     def _by_hand(self, before: Step, mask: Mask) -> Step:
         """Return the step to a mask that the user made; the model is given it at the next one."""
         crop = before.crop
-        return Step(mask, crop, None if crop is None else fed_back(mask, crop))
+        low = None if crop is None else fed_back(mask, crop)
+        return Step(mask, crop, low, frozen=before.frozen)
 
     def _crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
         newest = prompts[-1]
@@ -294,9 +310,15 @@ class Replay:
         mask = before.mask.outside(region).union(here)
         reach = reach_mm(self._volume, sight.cell)
         obeyed = honour_clicks(mask, _clicks(prompts), self._volume, reach)
-        honoured = honour_edits(obeyed, prompts)
-        notes = tuple(self._notes(sight, here, prompts[-1]))
-        return Step(honoured, sight.crop, sight.low, sight.quality, notes)
+        honoured = honour_edits(obeyed, prompts, before.frozen)
+        in_air = self._is_in_air(prompts[-1])
+        notes = (_IN_AIR,) if in_air else tuple(self._notes(sight, here, prompts[-1]))
+        if _is_frozen(prompts):
+            notes += (_FROZEN,)
+        return Step(honoured, sight.crop, sight.low, sight.quality, notes, before.frozen, in_air)
+
+    def _is_in_air(self, newest: Prompt) -> bool:
+        return isinstance(newest, Point) and newest.positive and self._air.holds(newest.index)
 
     def _notes(self, sight: _Sight, here: Mask, newest: Prompt) -> Iterator[str]:
         if here.is_empty:
@@ -324,6 +346,14 @@ def _corrects(prompts: Sequence[Prompt]) -> bool:
     return isinstance(prompts[-1], Point) and len(_clicks(prompts)) >= CORRECTIONS_FROM
 
 
+def _is_frozen(prompts: Sequence[Prompt]) -> bool:
+    """Whether the newest prompt is a click in a region that is frozen."""
+    newest = prompts[-1]
+    if not isinstance(newest, Point):
+        return False
+    return any(isinstance(p, Freeze) and p.box.contains(newest.index) for p in prompts)
+
+
 def _clicks(prompts: Sequence[Prompt]) -> list[Point]:
     return [prompt for prompt in prompts if isinstance(prompt, Point)]
 
@@ -332,7 +362,8 @@ def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
     """Return the source box of a mask and of all prompts."""
     content = mask.box
     for prompt in prompts:
-        content = content.union(place_of(prompt))
+        if not isinstance(prompt, Freeze):
+            content = content.union(place_of(prompt))
     return content
 
 

@@ -8,11 +8,13 @@ from time import perf_counter
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.session.action_json import prompt_to_json
+from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.mask import NOWHERE
 from napari_fastsam3d.session.prompt import Prompt
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.result import Result
+from napari_fastsam3d.session.state import ObjectState
 
 Prompts = tuple[Prompt, ...]
 
@@ -57,9 +59,13 @@ class Request:
         box: Box = NOWHERE,
         step: Step | None = None,
         stale: bool = False,
-        notes: tuple[str, ...] = (),
+        change: Change | None = None,
+        holder: ObjectState | None = None,
     ) -> Result:
         """Return the answer."""
+        notes = step.notes if step else ()
+        if holder is not None:
+            notes += (f"The voxel clicked belongs to {holder.name}, which keeps it.",)
         return Result(
             object=self.object,
             box=box,
@@ -67,7 +73,10 @@ class Request:
             milliseconds=(perf_counter() - self.started) * 1000,
             request=self.number,
             stale=stale,
-            notes=(step.notes if step else ()) + notes,
+            notes=notes,
+            holder=None if holder is None else holder.id,
+            in_air=step is not None and step.in_air,
+            change=change,
         )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.session.change import Change
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Result:
         Smallest source box that holds every voxel whose membership changed; may be empty.
     quality : float or None
         The model's own guess of the overlap (IoU) of its mask with the truth, 0 to 1; None where
-        the model had nothing to do.
+        the model had nothing to do. That of the default model says next to nothing; see the model
+        card.
     milliseconds : float
         From the call to the mask, waiting included.
     recalled : tuple
@@ -30,6 +32,13 @@ class Result:
         nothing changed, and the newer one's result holds what the user asked for.
     notes : tuple of str
         What the user should know about the mask, a sentence each.
+    holder : int or None
+        Id of the object that keeps the voxel of the newest click, which therefore lies outside
+        the mask; see `Session.take_over`.
+    in_air : bool
+        Whether the newest prompt is a positive click in the air around the patient.
+    change : Change or None
+        What the object's own mask won and lost; None where the model had nothing to do.
     """
 
     object: int
@@ -40,3 +49,6 @@ class Result:
     request: int = 0
     stale: bool = False
     notes: tuple[str, ...] = ()
+    holder: int | None = None
+    in_air: bool = False
+    change: Change | None = None

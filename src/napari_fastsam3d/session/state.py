@@ -28,7 +28,7 @@ from napari_fastsam3d.session.action import (
 )
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import BoxPrompt, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.prompt import BoxPrompt, Freeze, MaskPrompt, Point, Prompt
 
 HIGHEST_VALUE = 65535
 
@@ -279,7 +279,7 @@ def _free(value: int, state: SessionState) -> int:
 def _moved(prompt: Prompt, action: MovePrompt) -> Prompt:
     if isinstance(prompt, Point) and not isinstance(action.to, Box):
         return replace(prompt, index=action.to)
-    if isinstance(prompt, BoxPrompt) and isinstance(action.to, Box):
+    if isinstance(prompt, BoxPrompt | Freeze) and isinstance(action.to, Box):
         return replace(prompt, box=action.to)
     raise PromptError(
         f"Prompt number {prompt.id} can't become another kind of prompt.",

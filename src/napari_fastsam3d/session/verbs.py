@@ -53,8 +53,21 @@ class Verbs(Views):
         """
         return self._waiting().add_box(start, stop).result()
 
+    def freeze_region(self, start: Voxel, stop: Voxel) -> Result:
+        """Keep the current object as it is in a region, whatever later prompts change elsewhere.
+
+        It is one more of the object's prompts: it can be undone, moved and deleted. A later edit
+        in the region counts, and so does the very voxel of a later click.
+
+        Parameters
+        ----------
+        start, stop : sequence of three integers
+            Opposite corners, as for `add_box`.
+        """
+        return self._waiting().freeze_region(start, stop).result()
+
     def move_prompt(self, prompt: int, to: Voxel | Box) -> Result:
-        """Put a prompt elsewhere, whichever it is; it keeps its place in the order.
+        """Put a point, a box or a frozen region elsewhere; it keeps its place in the order.
 
         Parameters
         ----------
@@ -72,6 +85,26 @@ class Verbs(Views):
     def delete_prompt(self, prompt: int) -> Result:
         """Take the prompt of that id away, whichever it is."""
         return self._waiting().delete_prompt(prompt).result()
+
+    def take_over(self, index: Voxel, number: int | None = None) -> Result:
+        """Give an object what another one keeps from it around a voxel.
+
+        The other loses the connected part of what both claim that holds the voxel, by an edit of
+        its own: one step of undo. A locked object must be unlocked first.
+
+        Parameters
+        ----------
+        index : sequence of three integers
+            Source index, such as that of a click that `Result.holder` tells of.
+        number : int, optional
+            Id of the object that wins; by default the current one, which it stays.
+
+        Returns
+        -------
+        Result
+            Of the object that lost.
+        """
+        return self._waiting().take_over(index, number).result()
 
     def undo(self) -> Result:
         """Take the last step back, in whichever object it was; that becomes the current one."""
