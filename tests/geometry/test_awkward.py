@@ -108,7 +108,7 @@ def test_opens(awkward, name):
     assert volume.axis_codes == expected.codes
     assert volume.voxels.dtype == expected.dtype
     assert volume.voxels.dtype.isnative
-    assert np.isfinite(volume.intensity_floor)
+    assert volume.intensity_floor is None
     assert bool(volume.notes) == bool(expected.note)
     assert any(expected.note in note for note in volume.notes) or not expected.note
 

@@ -396,3 +396,24 @@ def test_the_mask_lies_where_the_click_was_in_thick_and_oblique_slices(degrees):
     assert mm.max() < 11
     centre = volume.to_world(inside[inside[:, 2] == 3]).mean(axis=0)
     np.testing.assert_allclose(centre, volume.to_world(click), atol=0.5)
+
+
+@relaxed
+@given(crops(), st.sampled_from([-1500, -2000, -8192, -32768]), st.booleans())
+def test_padding_counts_as_air(case, padding, real):
+    """By a scan of the same patient whose scanner wrote the value of air outside of its circle."""
+    volume, crop = case
+    i, j, _ = np.indices(volume.shape)
+    middle = (np.array(volume.shape[:2]) - 1) / 2
+    outside = (i - middle[0]) ** 2 + (j - middle[1]) ** 2 > (0.45 * min(volume.shape[:2])) ** 2
+    body = np.where(volume.voxels > np.median(volume.voxels), 40, -1000)
+    assume(outside.sum() >= 2 and (body[~outside] == -1000).any())
+    dtype = np.float32 if real else np.int16
+    air, padded = (
+        Volume.from_array(np.where(outside, value, body).astype(dtype), volume.affine)
+        for value in (-1000, padding)
+    )
+    assert air.intensity_floor is None
+    assert padded.intensity_floor == -1000
+    wanted = crop.extract(air.voxels, floor=air.intensity_floor)
+    assert np.array_equal(crop.extract(padded.voxels, floor=padded.intensity_floor), wanted)

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,23 +115,108 @@ def test_what_is_no_volume_is_refused_with_a_remedy(voxels, geometry):
     assert caught.value.remedy.endswith(".")
 
 
-def test_not_finite_voxels_are_told_and_do_not_count_in_the_floor():
+def test_not_finite_voxels_are_told_and_count_as_the_lowest_intensity():
     voxels = np.full((2, 3, 4), 7.0)
     voxels[0, 0] = [np.nan, -np.inf, np.inf, -5]
     volume = Volume.from_array(voxels)
-    assert volume.intensity_floor == -5
     assert any("3 voxels" in note for note in volume.notes)
+    assert volume.mended(volume.voxels)[0, 0].tolist() == [-5, -5, -5, -5]
+    nothing = Volume.from_array(np.full((2, 2, 2), np.nan))
+    assert not nothing.mended(nothing.voxels).any()
 
 
-def test_floor_of_nothing_finite_is_zero():
-    assert Volume.from_array(np.full((2, 2, 2), np.nan)).intensity_floor == 0
+def a_body(dtype=np.int16, air=-1000.0, noise=15.0) -> np.ndarray:
+    """Soft tissue in noisy air, with bone, in Hounsfield units."""
+    rng = np.random.default_rng(3)
+    body = air + rng.normal(0, noise, (40, 44, 30))
+    body[8:30, 9:36] = rng.normal(40, 20, (22, 27, 30))
+    body[12:16, 12:20] = rng.normal(700, 90, (4, 8, 30))
+    return body.astype(dtype)
 
 
-@pytest.mark.parametrize("order", "CF")
-def test_floor_is_found_slab_by_slab(order):
-    voxels = np.random.default_rng(1).integers(-1000, 1000, (130, 200, 220)).astype(np.int16, order)
-    voxels[129, 0, 219] = -2000
-    assert Volume.from_array(voxels).intensity_floor == -2000
+def circle(shape=(40, 44, 30)) -> np.ndarray:
+    i, j, _ = np.indices(shape)
+    return (i - 19.5) ** 2 + (j - 21.5) ** 2 > 20**2
+
+
+@pytest.mark.parametrize("padding", [-1500, -2000, -2048, -3024, -8192, -9999, -32768])
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32])
+@pytest.mark.parametrize("edges", [False, True])
+def test_padding_far_below_air_counts_as_air(padding, dtype, edges):
+    voxels = a_body(dtype)
+    voxels[circle()] = padding
+    if edges:  # resampled by another program
+        voxels[19, 3, :9] = np.linspace(padding + 30, -1100, 9)
+    voxels[0, 0, 0] = min(padding, -4000)  # a streak
+    volume = Volume.from_array(voxels)
+    floor = volume.intensity_floor
+    assert floor == pytest.approx(-1040, abs=25)
+    mended = volume.mended(volume.voxels)
+    assert mended.dtype == dtype
+    assert (mended[circle()] == floor).all()
+    inside = ~circle() & (voxels > floor)
+    assert np.array_equal(mended[inside], voxels[inside])
+    assert inside.sum() > 0.99 * (~circle()).sum()
+
+
+def test_two_paddings():
+    voxels = a_body()
+    voxels[circle()] = -2000
+    voxels[:, :, :4] = -32768
+    assert Volume.from_array(voxels).intensity_floor == pytest.approx(-1040, abs=25)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "floor"), [(-140, 300, -1000), (0, 1500, 0), (-2.5, 3.0, -2.5)]
+)
+def test_padding_around_tissue_alone(low, high, floor):
+    """A CT without air, an MR, and one scaled to a deviation of 1."""
+    voxels = np.random.default_rng(2).uniform(low, high, (40, 44, 30)).astype(np.float32)
+    voxels[circle()] = -8192
+    span = high - low
+    assert Volume.from_array(voxels).intensity_floor == pytest.approx(floor, abs=0.02 * span)
+
+
+def test_padding_that_is_no_number_beside_a_constant():
+    voxels = a_body(np.float32)
+    voxels[circle()] = -8192
+    voxels[:, :, :4] = np.nan
+    volume = Volume.from_array(voxels)
+    mended = volume.mended(volume.voxels)
+    assert np.isfinite(mended).all()
+    assert (mended[:, :, :4] == volume.intensity_floor).all()
+
+
+@pytest.mark.parametrize(
+    "voxels",
+    [
+        a_body(),
+        a_body().clip(-1024),
+        a_body(air=-1024, noise=0),
+        a_body().clip(-1000, 200) * 4 - 3000,  # another scale, all of it continuous
+        np.where(circle(), 0, a_body() + 2000),
+        np.where(circle(), -1000, 40),
+        np.where(circle(), -1024, a_body()),
+        np.full((5, 6, 7), -2000),
+        np.random.default_rng(0).integers(-30000, 30000, (30, 30, 30)),
+    ],
+)
+def test_without_padding_nothing_changes(voxels):
+    volume = Volume.from_array(voxels.astype(np.int16))
+    assert volume.intensity_floor is None
+    assert volume.mended(volume.voxels) is volume.voxels
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("flip", [(), (0,), (1, 2), (0, 1, 2)])
+def test_the_floor_is_the_same_in_any_order_of_axes(order, flip):
+    rng = np.random.default_rng(5)
+    voxels = rng.normal(-1000, 30, (130, 97, 40)).astype(np.float32)
+    voxels[20:100, 20:80] = rng.normal(50, 30, (80, 60, 40))
+    voxels[:10] = -3024
+    floor = Volume.from_array(voxels).intensity_floor
+    assert floor is not None
+    assert Volume.from_array(np.flip(voxels, flip).transpose(order)).intensity_floor == floor
 
 
 def test_hash_is_of_content_not_of_memory_order():

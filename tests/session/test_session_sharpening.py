@@ -121,3 +121,15 @@ def test_where_voxels_are_wider_than_cells_nothing_is_drawn():
     logits = coarse_logits(crop, truth, side=48)
     box, mask = edge_aware_mask(crop, logits, volume.voxels)
     assert Mask.of(box, mask).agreement(Mask.of(*crop.paste_mask(logits))) > 0.999
+
+
+def test_padding_beside_a_structure_is_no_edge():
+    volume, crop, truth = scene(10.0)
+    logits = coarse_logits(crop, truth) - 0.4
+    air, padded = volume.voxels.copy(), volume.voxels.copy()
+    air[ball((19.3, 21.1, 30.0), 5) & ~truth] = -1000
+    padded[ball((19.3, 21.1, 30.0), 5) & ~truth] = -8192
+    box, mask = edge_aware_mask(crop, logits, air)
+    again, same = edge_aware_mask(crop, logits, padded, floor=-1000)
+    assert box == again
+    assert np.array_equal(mask, same)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.evaluation.data_folder import Case, label_map_cases, labelled_cases
 from napari_fastsam3d.geometry import Crop, read_volume
 from napari_fastsam3d.model.normalisation import foreground_contrast, tensor_foreground_contrast
@@ -92,6 +93,49 @@ def test_structures_know_their_extent(data):
     assert structure.value == 1
     assert structure.extent == pytest.approx(25 * 1.5)
     assert all(labels[tuple(seed)] == 1 for seed in structure.seeds)
+
+
+def oriented(path, array, affine, codes):
+    image = nib.Nifti1Image(array, affine)
+    wanted = nib.orientations.axcodes2ornt(codes)
+    way = nib.orientations.ornt_transform(nib.io_orientation(affine), wanted)
+    image.as_reoriented(way).to_filename(path)
+
+
+def test_labels_stored_in_another_order_are_brought_to_the_scan(tmp_path):
+    rng = np.random.default_rng(4)
+    image = rng.normal(size=(20, 24, 30)).astype(np.float32)
+    labels = (ndimage.gaussian_filter(image, 3) > 0).astype(np.uint8)
+    affine = np.diag([1.0, 1.1, 2.5, 1.0])
+    oriented(tmp_path / "img.nii.gz", image, affine, "RAS")
+    found = []
+    for codes in ("RAS", "SPL", "LAI"):
+        oriented(tmp_path / f"{codes}.nii.gz", labels, affine, codes)
+        case = Case("odd", codes, tmp_path / "img.nii.gz", tmp_path / f"{codes}.nii.gz")
+        found.append(load_case(case).labels.numpy())
+    assert all(np.array_equal(found[0], each) for each in found[1:])
+    mirrored = nib.Nifti1Image(labels, np.diag([-1, 1, 1, 1]) @ affine)
+    mirrored.to_filename(tmp_path / "mirrored.nii.gz")
+    case = Case("odd", "m", tmp_path / "img.nii.gz", tmp_path / "mirrored.nii.gz")
+    with pytest.raises(VolumeError, match="lies elsewhere"):
+        load_case(case)
+
+
+@pytest.mark.parametrize("hole", [-8192, -32768, np.nan])
+def test_padding_is_no_tissue(tmp_path, hole):
+    rng = np.random.default_rng(4)
+    image = rng.normal(-1000, 5, (40, 40, 30)).astype(np.float32)
+    image[10:30, 10:30] = rng.normal(50, 20, (20, 20, 30))
+    labels = (image > -500).astype(np.uint8)
+    image[:9] = hole
+    for name, array in (("img", image), ("seg", labels)):
+        nib.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / f"{name}.nii.gz")
+    case = load_case(Case("odd", "p", tmp_path / "img.nii.gz", tmp_path / "seg.nii.gz"))
+    volume = case.volume
+    crop = Crop.around(volume, (12, 20, 15), 1.2, size=32)
+    wanted = crop.extract(volume.voxels, floor=volume.intensity_floor)
+    assert wanted.min() > -1030
+    assert np.allclose(case.intensities(crop).numpy(), wanted, atol=12)
 
 
 @pytest.fixture

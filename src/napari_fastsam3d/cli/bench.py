@@ -66,7 +66,8 @@ def _milliseconds_to_encode(predictor: "Predictor", volume: "Volume", centre: In
     from napari_fastsam3d.geometry import Crop
 
     crop = Crop.around(volume, centre, predictor.start_spacing, predictor.crop_size)
-    image = predictor.normalise(crop.extract(volume.voxels), crop.inside)
+    raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
+    image = predictor.normalise(raw, crop.inside)
     began = time.perf_counter()
     predictor.encode(image)
     if predictor.device.type == "cuda":

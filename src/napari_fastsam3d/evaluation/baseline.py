@@ -94,7 +94,8 @@ class BaselineAttempt:
         del box
 
     def _scene(self, crop: Crop, part: tuple[slice, ...]) -> Scene:
-        image = np.ascontiguousarray(crop.extract(self.volume.voxels)[part])
+        raw = crop.extract(self.volume.voxels, floor=self.volume.intensity_floor)
+        image = np.ascontiguousarray(raw[part])
         start = np.array([cut.start for cut in part])
         places = np.rint(crop.to_crop([at for at, _ in self.clicks])).astype(np.intp) - start
         places = places.clip(0, np.array(image.shape) - 1)

@@ -48,7 +48,7 @@ class Regrid:
 
     def volume(self, volume: Volume) -> Volume:
         """Bring the scan; its intensities become float32."""
-        voxels = resample(np.nan_to_num(volume.voxels), self.filters, (0, 1, 2))
+        voxels = resample(volume.mended(volume.voxels), self.filters, (0, 1, 2))
         return replace(volume, voxels=np.ascontiguousarray(voxels), affine=self.affine)
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

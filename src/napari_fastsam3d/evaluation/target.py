@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fastsam3d.errors import DataError
 from napari_fastsam3d.evaluation.data_folder import Case
 from napari_fastsam3d.evaluation.protocol import Protocol
-from napari_fastsam3d.geometry import Volume, read_volume
+from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.session import Mask
 
 
@@ -63,13 +62,11 @@ def targets_of(
 
     Raises
     ------
-    DataError
-        When labels are not on the grid of their image.
+    VolumeError
+        When labels do not lie on the grid of their image, in any order of its axes.
     """
     volume = read_volume(case.image or case.labels)
-    labels = np.asarray(read_volume(case.labels).voxels).astype(np.int32)
-    if labels.shape != volume.shape:
-        raise DataError(f"{case.labels} is not on the grid of its image.", "Resample it first.")
+    labels = read_labels(case.labels, volume).labels.astype(np.int32)
     regrid = protocol.regrid(volume)
     shown = volume if regrid is None else regrid.volume(volume)
     most = labels.size if wanted else protocol.most

@@ -131,7 +131,9 @@ class Crop:
         at = self.to_crop(source_index)
         return bool(((at >= margin - 0.5) & (at < self.size - margin - 0.5)).all())
 
-    def extract(self, voxels: NDArray[Any], fill: float | None = None) -> Floats:
+    def extract(
+        self, voxels: NDArray[Any], fill: float | None = None, floor: float | None = None
+    ) -> Floats:
         """Take the crop from the source voxels, by one interpolation.
 
         Along each axis linear where the crop is the finer grid, cubic where it is more than four
@@ -146,6 +148,8 @@ class Crop:
             finite one under the crop.
         fill : float, optional
             Value outside the volume; by default the lowest in the crop (0 if it holds nothing).
+        floor : float, optional
+            Lower voxels count as this: the volume's `intensity_floor`.
 
         Returns
         -------
@@ -157,7 +161,7 @@ class Crop:
             cube.fill(fill or 0)
             return cube
         source = self.orientation.view(voxels)
-        part = resample(source, self.filters, self._order, _Finite(source))
+        part = resample(source, self.filters, self._order, _Finite(source, floor))
         if part.shape != cube.shape:
             cube.fill(part.min() if fill is None else fill)
         cube[self.seen] = part
@@ -324,16 +328,18 @@ class Crop:
 
 
 class _Finite:
-    """Put the lowest finite value under the crop in place of what isn't finite."""
+    """Put the lowest finite value under the crop in place of what isn't finite or below a floor."""
 
-    def __init__(self, source: NDArray[Any]) -> None:
-        self._source = source
+    def __init__(self, source: NDArray[Any], floor: float | None) -> None:
+        self._source, self._least = source, floor
 
     def __call__(self, chunk: Floats) -> Floats:
         if self._source.dtype.kind == "f":
             finite = np.isfinite(chunk)
             if not finite.all():
                 chunk[~finite] = self._floor
+        if self._least is not None:
+            np.maximum(chunk, np.float32(self._least), out=chunk)
         return chunk
 
     @cached_property

@@ -21,6 +21,12 @@ from napari_fastsam3d.geometry.source import Source
 
 Spacing = tuple[float, float, float]
 
+_BELOW_AIR = -1100.0
+_AIR, _AIR_FROM, _TISSUE_FROM = -1000.0, -900.0, -30.0
+_PADDED_SHARE = 0.002
+_LEAST_GAP, _GAP_OF_RANGE = 100.0, 0.1
+_SAMPLES_ALONG_AXIS = 96
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
@@ -123,10 +129,28 @@ class Volume:
         return Orientation.closest(self.affine, self.shape, "IPL")
 
     @cached_property
-    def intensity_floor(self) -> float:
-        """The smallest finite intensity; 0 if there is none."""
-        floor = min(finite_minimum(slab) for slab in _slabs(self.voxels))
-        return floor if np.isfinite(floor) else 0.0
+    def intensity_floor(self) -> float | None:
+        """The intensity that lower ones count as, because they are padding; None without padding.
+
+        Scanners and programs fill what lies outside of the field of view with a constant far below
+        the intensity of air, such as -2000 or -8192. It is found in an evenly spaced sample; see
+        `padding_floor`.
+        """
+        return padding_floor(_evenly_spaced(self.voxels))
+
+    def mended(self, part: NDArray[Any]) -> NDArray[Any]:
+        """Return a part of the voxels, any shape, with an intensity everywhere; same dtype.
+
+        Padding counts as `intensity_floor`, and what isn't finite as that or else as the lowest
+        finite intensity of the part (0 without any). A part without either comes back itself.
+        """
+        floor = self.intensity_floor
+        if floor is not None:
+            part = np.maximum(part, part.dtype.type(floor))
+        if part.dtype.kind != "f" or (finite := np.isfinite(part)).all():
+            return part
+        lowest = finite_minimum(part)
+        return np.where(finite, part, part.dtype.type(lowest if np.isfinite(lowest) else 0))
 
     @cached_property
     def content_hash(self) -> str:
@@ -174,6 +198,36 @@ def finite_minimum(array: NDArray[Any]) -> float:
     return float(array.min(initial=np.inf, where=np.isfinite(array)))
 
 
+def padding_floor(sample: NDArray[Any]) -> float | None:
+    """Return the intensity below which voxels are padding and no measurement, or None.
+
+    Padding is an intensity below that of air in Hounsfield units which many voxels have exactly,
+    with nearly none between it and the higher ones. Of several the highest counts.
+
+    Parameters
+    ----------
+    sample : ndarray
+        Intensities, any shape; those that aren't finite don't count.
+
+    Returns
+    -------
+    float or None
+        The lowest of the other intensities, but for the 0.5 % that are streaks or edges of padding
+        that were interpolated; -1000 where these are Hounsfield units without air.
+    """
+    values = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
+    constants, counts = np.unique(values[values < _BELOW_AIR], return_counts=True)
+    for padding in constants[counts >= max(2, _PADDED_SHARE * sample.size)][::-1]:
+        others = values[values > padding]
+        if not others.size:
+            continue
+        low, high = (float(v) for v in np.percentile(others, (0.5, 99.5), method="lower"))
+        if low - float(padding) >= max(_LEAST_GAP, _GAP_OF_RANGE * (high - low)):
+            # A CT of nothing but tissue shows no air to take the place of padding.
+            return _AIR if _AIR_FROM < low < _TISSUE_FROM else low
+    return None
+
+
 def _native(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.ndim != 3:
         raise VolumeError(
@@ -209,6 +263,16 @@ def _non_finite_note(array: NDArray[Any]) -> tuple[str, ...]:
     if not count:
         return ()
     return (f"{count} voxels are not finite numbers; they are treated as the lowest intensity.",)
+
+
+def _evenly_spaced(voxels: NDArray[Any]) -> NDArray[Any]:
+    """Return voxels along evenly spaced planes of each axis: the same ones in any order of axes."""
+    planes: list[NDArray[np.intp]] = []
+    for length in voxels.shape:
+        half = np.linspace(0, (length - 1) / 2, min(length, _SAMPLES_ALONG_AXIS) // 2 + 1)
+        first = half.astype(np.intp)
+        planes.append(np.unique(np.concatenate([first, length - 1 - first])))
+    return voxels[np.ix_(*planes)]
 
 
 def _slabs(array: NDArray[Any], voxels: int = 1 << 22) -> Iterator[NDArray[Any]]:

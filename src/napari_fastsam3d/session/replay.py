@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
@@ -98,7 +97,7 @@ class _Sight:
     low: Floats
     logits: Floats
     quality: float
-    guide: NDArray[Any] | None
+    guide: Volume | None
 
     @property
     def cell(self) -> float:
@@ -109,9 +108,9 @@ class _Sight:
     def mask(self) -> Mask:
         """The mask on the source grid, inside the crop's box."""
         logits = averaged_over_voxels(self.crop, self.logits)
-        if self.guide is None:
+        if (guide := self.guide) is None:
             return Mask.of(*self.crop.paste_mask(logits))
-        return Mask.of(*edge_aware_mask(self.crop, logits, self.guide))
+        return Mask.of(*edge_aware_mask(self.crop, logits, guide.voxels, guide.intensity_floor))
 
 
 class Replay:
@@ -287,15 +286,16 @@ class Replay:
             low, fine = steadied(seen, previous, cues.points[-1], bool(cues.labels[-1]), crop.size)
         anchors = _anchors(crop, before.mask, prompts, len(fine))
         logits = without_islands(fine, anchors)
-        guide = self._volume.voxels if self.predictor.edge_aware else None
+        guide = self._volume if self.predictor.edge_aware else None
         return _Sight(crop, low, logits, float(seen.quality), guide)
 
     def _encode(self, crop: Crop) -> Any:
         encoded = self._encoded.get(crop)
         if encoded is None:
             self._progress(_LOOKING, 0, 1)
+            volume = self._volume
             try:
-                raw = crop.extract(self._volume.voxels)
+                raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
                 encoded = self.predictor.encode(self.predictor.normalise(raw, crop.inside))
             finally:
                 self._progress(_LOOKING, 1, 1)

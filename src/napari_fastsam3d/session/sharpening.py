@@ -28,7 +28,9 @@ _EDGE = 0.01
 _TINY = 1e-3
 
 
-def edge_aware_mask(crop: Crop, logits: Floats, voxels: NDArray[Any]) -> tuple[Box, Any]:
+def edge_aware_mask(
+    crop: Crop, logits: Floats, voxels: NDArray[Any], floor: float | None = None
+) -> tuple[Box, Any]:
     """Bring logits to the source grid, draw them to the edges there, and cut them at zero.
 
     First every voxel moves towards that side of the boundary whose mean intensity nearby is more
@@ -45,6 +47,8 @@ def edge_aware_mask(crop: Crop, logits: Floats, voxels: NDArray[Any]) -> tuple[B
         Over the crop.
     voxels : ndarray, shape (I, J, K)
         The scan, source order.
+    floor : float, optional
+        Lower intensities count as this: the volume's `intensity_floor`.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def edge_aware_mask(crop: Crop, logits: Floats, voxels: NDArray[Any]) -> tuple[B
     if box.is_empty or seen.size > MOST:
         return crop.paste_mask(logits)
     pasted = np.ascontiguousarray(view.view(crop.paste(logits, seen)[1]))
-    image = _standard(np.ascontiguousarray(view.view(voxels[seen.slices])))
+    image = _standard(np.ascontiguousarray(view.view(voxels[seen.slices])), floor)
     flow = _towards_likeness(image, pasted, wide)
     narrow = [_odd(0.7 * cell / size) for size in crop.voxel_size]
     return seen, view.source_view(_guided(image, _sigmoid(flow), narrow) > 0.5)
@@ -118,12 +122,14 @@ def _sigmoid(logits: _Real) -> _Real:
     return np.reciprocal(1 + np.exp(-logits.clip(-30, 30)))
 
 
-def _standard(image: NDArray[Any]) -> _Real:
+def _standard(image: NDArray[Any], floor: float | None) -> _Real:
     """Scale to mean 0 and standard deviation 1; what isn't finite becomes the lowest that is."""
     values = image.astype(np.float32)
     finite = np.isfinite(values)
     if not finite.all():
         values[~finite] = values[finite].min() if finite.any() else 0.0
+    if floor is not None:
+        values = np.maximum(values, np.float32(floor))
     deviation = float(values.std(dtype=np.float64))
     return (values - np.float32(values.mean(dtype=np.float64))) / np.float32(deviation + 1e-6)
 

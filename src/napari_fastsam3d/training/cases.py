@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fastsam3d.evaluation.data_folder import Case
-from napari_fastsam3d.geometry import Box, Crop, Volume, read_volume
+from napari_fastsam3d.geometry import Box, Crop, Volume, read_labels, read_volume
 from napari_fastsam3d.training.axis_matrices import filter_axes, on_device
 
 
@@ -113,9 +113,9 @@ SEEDS = 500
 @cache
 def load_case(case: Case, device: torch.device | None = None) -> LabelledVolume:
     """Read a case once and keep it, its voxels on a device, by default the CPU."""
-    labelled = read_volume(case.labels)
-    volume = labelled if case.image is None else read_volume(case.image)
-    labels = np.ascontiguousarray(labelled.voxels.astype(np.int16))
+    volume = read_volume(case.image or case.labels)
+    on_grid = volume.voxels if case.image is None else read_labels(case.labels, volume).labels
+    labels = np.ascontiguousarray(on_grid.astype(np.int16))
     structures = _structures(labels, volume.spacing)
 
     def kept(voxels: NDArray[np.generic]) -> Tensor:
@@ -124,7 +124,7 @@ def load_case(case: Case, device: torch.device | None = None) -> LabelledVolume:
     image = None
     if case.image is not None:
         exact = np.can_cast(volume.voxels.dtype, np.int16)
-        finite = np.nan_to_num(volume.voxels.astype(np.int16 if exact else np.float32))
+        finite = volume.mended(volume.voxels).astype(np.int16 if exact else np.float32)
         image = kept(finite)
     return LabelledVolume(volume, structures, image, kept(labels))
 
