@@ -351,20 +351,25 @@ def test_waiting_in_the_model_thread_is_refused_and_futures_work_there(session):
     assert len(session.state.object(1).prompts) == 2
 
 
-def test_closing_waits_for_the_running_job_only(volume, model):
-    session = Session(volume, model=model)
+def test_closing_waits_for_no_computation(volume, model, tmp_path):
+    session = Session(volume, model=model, journal=tmp_path)
     model.may_go_on.clear()
     futures = [session.futures.add_point(BALL)]
     assert model.is_waiting.wait(TIMEOUT)
     session.futures.new_object()
     futures += [session.futures.add_point(SLAB), session.prefetch(BESIDE)]
-    model.may_go_on.set()
     session.close()
-    first, second, look = (f.result(0) for f in futures)
-    assert first.stale or first.box.size
+    assert not futures[0].done()
+    model.may_go_on.set()
+    first, second, look = (f.result(TIMEOUT) for f in futures)
+    assert first.stale
     assert second.stale
     assert look is False
     assert len(model.asked) == 1
+    with Session(volume, model=model, journal=tmp_path) as again:
+        again.wait()
+        assert again.mask(1)[BALL]
+        assert again.mask(2)[SLAB]
 
 
 def test_saving_waits_for_the_click_before_it(session, held, tmp_path):

@@ -161,6 +161,41 @@ class Users(RuleBasedStateMachine):
             self.session.prefetch(index, positive)
         self.add(lambda n: Point(n, index, positive), "add_point", waits, index, positive=positive)
 
+    @rule(index=voxels)
+    def click_and_cancel(self, index):
+        """Either the click was answered before it could be cancelled, or nothing was done."""
+        current = self.session.state.current
+        if current is not None and self.objects[current].locked is not None:
+            return
+        history = self.session.history
+        future = self.session.futures.add_point(index)
+        self.session.cancel()
+        self.session.wait()
+        if future.result(0).stale:
+            assert self.session.history == history
+            return
+        self.session.undo()
+        assert self.session.state.objects == history.state.objects
+        self.session.redo()
+        self.step()
+        if current is None:
+            self.used_objects = current = self.used_objects + 1
+            self.objects[current] = Page(f"object {current}", self.free_value(current))
+        self.used_prompts += 1
+        self.objects[current].prompts[self.used_prompts] = Point(self.used_prompts, index)
+
+    @rule(often=seldom, again=st.booleans())
+    def change_model(self, often, again):
+        if often:
+            return
+        labels, history = self.session.label_map(), self.session.history
+        self.session.change_model(new_model())
+        if again:
+            self.session.make_masks_again()
+        self.session.wait()
+        assert self.session.history == history
+        assert np.array_equal(self.session.label_map(), labels)
+
     @rule(a=voxels, b=voxels, waits=st.booleans())
     def add_box(self, a, b, waits):
         box = Box.around_points([a, b])

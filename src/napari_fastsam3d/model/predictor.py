@@ -1,17 +1,31 @@
 """The resident model: it looks at a crop once and answers every prompt from what it saw."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_fastsam3d.model.normalisation import Inside
 
 Floats = NDArray[np.float32]
+
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class _Blocks:
+    """What the blocks of a network ask; it doesn't hold the network, nor its predictor."""
+
+    def __init__(self) -> None:
+        self.go_on: Callable[[], object] = lambda: None
+
+    def ask(self, _module: nn.Module, _inputs: tuple[Any, ...]) -> None:
+        self.go_on()
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,16 @@ class Predictor(ABC):
         self.device = device
         self.dtype = dtype
         self.fingerprint = fingerprint
+        self._blocks = _Blocks()
+
+    @property
+    def before_block(self) -> Callable[[], object]:
+        """Called before each block of the network; what it raises ends the computation."""
+        return self._blocks.go_on
+
+    @before_block.setter
+    def before_block(self, go_on: Callable[[], object]) -> None:
+        self._blocks.go_on = go_on
 
     @abstractmethod
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
@@ -147,6 +171,12 @@ class Predictor(ABC):
         previous : ndarray, optional
             (S/4, S/4, S/4) low logits of the step before.
         """
+
+    def _ask_before_blocks(self, network: nn.Module) -> None:
+        """Let `before_block` be called before each module of ours in a network, and its parts."""
+        for module in network.modules():
+            if type(module).__module__.startswith(_PACKAGE):
+                module.register_forward_pre_hook(self._blocks.ask)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -92,6 +92,7 @@ class PublishedPredictor(Predictor):
         self._staging = Staging(device)
         self._runner = EagerRunner(self.network)
         self._settle()
+        self._ask_before_blocks(self.network)
 
     @property
     def how(self) -> str:

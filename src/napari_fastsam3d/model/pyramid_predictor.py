@@ -65,6 +65,7 @@ class PyramidPredictor(Predictor):
         if dtype == torch.bfloat16:
             round_products(network, device)
         self._last_box: _ReadBox | None = None
+        self._ask_before_blocks(self.network)
 
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
         """Scale by the crop's own tissue; see `foreground_contrast`."""

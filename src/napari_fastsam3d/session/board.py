@@ -31,7 +31,8 @@ class Board:
             if found is not None and each.prompts:
                 answers = found.prompts == prompts_digest(each.prompts)
                 step = Step(found.mask.unpack())
-                board._shown[each.id] = Shown(each.prompts if answers else (), step)
+                prompts = each.prompts if answers else ()
+                board._shown[each.id] = Shown(prompts, step, found.model)
         return board
 
     def of_object(self, number: int) -> Shown:

@@ -30,6 +30,7 @@ from napari_fastsam3d.session.overlap import (
     shown_mask,
 )
 from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import Edit, Point
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder
 from napari_fastsam3d.session.replay import Step
@@ -40,6 +41,15 @@ from napari_fastsam3d.session.signals import Signals
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 _log = logging.getLogger(__name__)
+
+_OUTDATED = (
+    "The masks were made with another model. They stay as they are until their prompts change or "
+    "they are made again; then they will differ."
+)
+
+
+class _Interrupted(Exception):  # noqa: N818 - nothing went wrong: what was computed is not wanted
+    """Ends a computation between two blocks of the model."""
 
 
 class Engine:
@@ -55,19 +65,22 @@ class Engine:
         self.volume = volume
         self.thread = thread
         self.signals = Signals()
-        # Held for moments only: never while the model works or a signal is emitted.
-        self._lock = threading.Lock()
+        # Held for moments only: never while the model works or a signal is emitted. Reentrant, for
+        # a request may be answered before its future is watched.
+        self._lock = threading.RLock()
+        self._answered = threading.Condition(self._lock)
         self._history = History()
         self._numbers = count(1)
         self._newest: dict[int, int] = {}
         self._unsettled: dict[int, list[int]] = {}
         self._unanswered = 0
         self._freezing = 0
-        self._newest_look = 0
+        self._newest_look: tuple[int, Point] | None = None
+        self._cancelled = 0
         self._closed = False
         self._board = Board()
-        self._resident = Resident(volume, thread, self._tell_progress, self._tell_noted)
-        self.keeping = Keeping(self._tell_journalled, self._tell_noted)
+        self._resident = self._made_resident(thread)
+        self.keeping = Keeping(self._tell_journalled)
 
     @property
     def history(self) -> History:
@@ -138,8 +151,51 @@ class Engine:
         """Encode the crop of a click yet to come, and answer it, if nothing more urgent waits."""
         with self._lock:
             self._check_open()
-            self._newest_look = next(self._numbers)
-            return self.thread.submit(self._run_look_ahead, self._newest_look, click)
+            look = self._newest_look = (next(self._numbers), click)
+            return self.thread.submit(self._run_look_ahead, look, self._resident)
+
+    def cancel(self) -> bool:
+        """Take back the steps whose masks are still being made; gives whether there are any."""
+        with self._lock:
+            self._cancelled = next(self._numbers)
+            return bool(self._unanswered)
+
+    def use(self, thread: ModelThread) -> None:
+        """Let another model make the masks from now on; what is shown stays until it changes."""
+        with self._lock:
+            self._check_open()
+            old, self._resident = self._resident, self._made_resident(thread)
+            self.thread = thread
+            for number in self._board.behind(self._history.state):
+                self._ask_model(Request(next(self._numbers), number, perf_counter()))
+        old.forget()
+
+    def outdated(self) -> list[int]:
+        """Return the ids of the objects whose masks another model made of the same prompts."""
+        predictor = self.thread.predictor
+        if predictor is None:
+            return []
+        with self._lock:
+            return [
+                each.id
+                for each in self._history.state.objects
+                if each.locked is None
+                and self._board.of_object(each.id).is_of_another(predictor.fingerprint)
+            ]
+
+    def tell_if_outdated(self) -> None:
+        """Tell that masks were made with another model, where some were."""
+        if self.outdated():
+            self._tell(self.signals.noted, _OUTDATED)
+
+    def make_again(self, number: int) -> Future[Result]:
+        """Ask the present model for the mask of an object, whoever made the one that is shown."""
+        with self._lock:
+            self._check_open()
+            owner = self._history.state.object(number)
+            if owner.locked is not None:
+                raise SessionError(f"{owner.name} is locked.", "Unlock it first.")
+            return self._ask_model(Request(next(self._numbers), number, perf_counter()))
 
     def wait(self) -> None:
         """Block until every mask asked for so far is there.
@@ -171,7 +227,7 @@ class Engine:
             for each in self._history.state.objects:
                 shown = self._board.of_object(each.id)
                 if shown.prompts:
-                    self.keeping.keep_mask(each.id, shown.prompts, shown.step.mask)
+                    self.keeping.keep_mask(each.id, shown)
             return found
 
     def take(self, kept: Kept) -> None:
@@ -191,15 +247,15 @@ class Engine:
         for each in state.objects:
             request = Request(next(self._numbers), each.id, perf_counter())
             self._tell(self.signals.predicted, request.result(board.own(each).box))
-        self.keeping.resumed(kept.fingerprint)
+        self.tell_if_outdated()
 
-    def close(self) -> None:
-        """Answer no more; what waits comes out stale."""
+    def close(self, wait: bool = True) -> None:
+        """Answer no more; what waits comes out stale. Waits for the journal alone, if asked to."""
         with self._lock:
             was_closed, self._closed = self._closed, True
             self._resident.forget()
         if not was_closed:
-            self.keeping.close()
+            self.keeping.close(wait)
 
     def _change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
         started = perf_counter()
@@ -259,8 +315,9 @@ class Engine:
                 outcome.set_result(request.result(stale=True))
         else:
             done.add_done_callback(lambda answer: outcome.set_result(answer.result()))
-        with self._lock:
+        with self._answered:
             self._freezing -= 1
+            self._answered.notify_all()
 
     def _ask(
         self, request: Request, before: SessionState, after: SessionState
@@ -280,16 +337,22 @@ class Engine:
         return self._ask_model(request)
 
     def _ask_model(self, request: Request) -> Future[Result]:
-        future = self.thread.submit(self._run, request)
+        future = self.thread.submit(self._run, request, self._resident)
         self._newest[request.object] = request.number
         self._unanswered += 1
         if request.serial is not None:
             self._unsettled.setdefault(request.object, []).append(request.serial)
+        future.add_done_callback(self._count_answer)
         return future
 
+    def _count_answer(self, _answer: Future[Result]) -> None:
+        with self._answered:
+            self._unanswered -= 1
+            self._answered.notify_all()
+
     def _wait_for_answers(self) -> None:
-        while self._unanswered or self._freezing:
-            self.thread.submit(_nothing).result()
+        with self._answered:
+            self._answered.wait_for(lambda: not (self._unanswered or self._freezing))
 
     def _ask_again(self) -> None:
         with self._lock:
@@ -302,37 +365,60 @@ class Engine:
         self._unsettled.pop(request.object, None)
         return self._board.forget(request.object)
 
-    def _run(self, request: Request) -> Result:
+    def _run(self, request: Request, resident: Resident) -> Result:
         """Answer one request; in the model thread."""
         try:
             with self._lock:
                 prompts = self._prompts_if_newest(request)
-            if prompts is None:
+            if prompts is None or resident is not self._resident:
                 return request.result(stale=True)
-            return self._predict(request, prompts)
+            return self._predict(request, prompts, resident)
         finally:
-            with self._lock:
-                self._unanswered -= 1
+            self._let_go(resident)
 
-    def _predict(self, request: Request, prompts: Prompts) -> Result:
+    def _predict(self, request: Request, prompts: Prompts, resident: Resident) -> Result:
         try:
-            step = self._resident.step(prompts)
+            step = resident.step(prompts, lambda: self._go_on_with(request, resident))
             old = self.shown(request.object).mask
             box = changed_box(self._history.state, old, step.mask)
             if request.written is not None:
                 request.written.result()
+        except _Interrupted:
+            if request.number <= self._cancelled and self._take_back(request, all_of_it=True):
+                self._tell(self.signals.changed, self._history.state)
+            return request.result(stale=True)
         except Exception as error:
-            if not self._take_back(request):
+            if resident is not self._resident or not self._take_back(request):
                 return request.result(stale=True)
             told = explained(error, "The step was taken back: try again")
             self._tell(self.signals.failed, told)
             self._tell(self.signals.changed, self._history.state)
             raise told from error
-        self.keeping.uses(self._resident.ready().predictor)
-        result = self._show(request, Shown(prompts, step), box)
+        predictor = resident.ready().predictor
+        result = self._show(request, Shown(prompts, step, predictor.fingerprint), box)
+        self._use(predictor)
         if not result.stale:
             self._tell(self.signals.predicted, result)
         return result
+
+    def _use(self, predictor: Predictor) -> None:
+        """Note with which model masks are made, and tell where those shown are of another."""
+        if self.keeping.uses(predictor):
+            self.tell_if_outdated()
+
+    def _go_on_with(self, request: Request, resident: Resident) -> None:
+        """End the computation of a request that nobody waits for any more."""
+        with self._lock:
+            prompts = self._prompts_if_newest(request)
+            state = self._history.state
+        if self._closed or resident is not self._resident or request.number <= self._cancelled:
+            raise _Interrupted
+        if prompts is not None:
+            return
+        # What is computed may be the beginning of what is wanted now.
+        wanted = state.object(request.object).prompts if state.has(request.object) else ()
+        if not resident.serves(wanted):
+            raise _Interrupted
 
     def _show(self, request: Request, new: Shown, box: Box) -> Result:
         with self._lock:
@@ -341,7 +427,7 @@ class Engine:
             change = Change.between(self.shown(request.object).mask, new.step.mask, self.volume)
             self._board.put(request.object, new)
             self._unsettled.pop(request.object, None)
-            self.keeping.keep_mask(request.object, new.prompts, new.step.mask)
+            self.keeping.keep_mask(request.object, new)
             holder = holder_of_click(self._history.state, request.object, self.own)
         return request.result(box, new.step, change=change, holder=holder)
 
@@ -352,8 +438,14 @@ class Engine:
             return None
         return state.object(request.object).prompts
 
-    def _take_back(self, request: Request) -> bool:
+    def _take_back(self, request: Request, all_of_it: bool = False) -> bool:
         """Bring the log back to what the masks show.
+
+        Parameters
+        ----------
+        request : Request
+        all_of_it : bool
+            Whether steps before it that never got their mask, since it overtook them, go as well.
 
         Returns
         -------
@@ -370,6 +462,8 @@ class Engine:
                 self._history = request.before
             elif request.serial is not None:
                 self._history = self._history.withdraw(request.serial)
+            while all_of_it and unsettled:
+                self._history = self._history.withdraw(unsettled.pop())
             self.keeping.written(self._history)
             self._settle(request.object)
         return True
@@ -385,22 +479,50 @@ class Engine:
         if self._closed:
             return
         try:
-            self.keeping.uses(self._resident.ready().predictor)
+            self._use(self._resident.ready().predictor)
         except Exception as error:
             told = explained(error, "Try again")
             self._tell(self.signals.failed, told)
             raise told from error
 
-    def _run_look_ahead(self, look: int, click: Point) -> bool:
+    def _run_look_ahead(self, look: tuple[int, Point], resident: Resident) -> bool:
         done = False
-        for job in (self._resident.look_ahead, self._resident.foresee):
-            with self._lock:
-                if self._closed or self._unanswered or look != self._newest_look:
-                    return done
-                state = self._history.state
-            prompts = state.object(state.current).prompts if state.current is not None else ()
-            done = job(prompts, click) or done
+        try:
+            for job in (resident.look_ahead, resident.foresee):
+                with self._lock:
+                    state = self._history.state
+                    if self._unanswered:
+                        return done
+                prompts = state.object(state.current).prompts if state.current is not None else ()
+                done = job(prompts, look[1], lambda: self._go_on_looking(look, resident)) or done
+        except _Interrupted:
+            pass
+        finally:
+            self._let_go(resident)
         return done
+
+    def _go_on_looking(self, look: tuple[int, Point], resident: Resident) -> None:
+        """End what is done ahead as soon as something else is wanted that it doesn't serve."""
+        with self._lock:
+            state, waiting, newest = self._history.state, self._unanswered, self._newest_look
+        if self._closed or resident is not self._resident:
+            raise _Interrupted
+        if not waiting and newest is look:
+            return
+        wanted = [state.object(each).prompts for each in self._board.behind(state)]
+        if not waiting and newest is not None:
+            current = state.object(state.current).prompts if state.current is not None else ()
+            wanted = [(*current, newest[1])]
+        if not any(map(resident.serves, wanted)):
+            raise _Interrupted
+
+    def _let_go(self, resident: Resident) -> None:
+        """Drop what was remembered where it serves no more, also if a job has just made it anew."""
+        if self._closed or resident is not self._resident:
+            resident.forget()
+
+    def _made_resident(self, thread: ModelThread) -> Resident:
+        return Resident(self.volume, thread, self._tell_progress, self._tell_noted)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -430,7 +552,3 @@ def _answered(result: Result, written: Future[None] | None) -> Future[Result]:
     else:
         written.add_done_callback(lambda _: future.set_result(result))
     return future
-
-
-def _nothing() -> None:
-    """Be a job that is done when all before it are."""

@@ -125,6 +125,10 @@ class Futures:
             )
         )
 
+    def make_mask_again(self, number: int) -> Future[Result]:
+        """Ask the present model for the mask of an object; see `Session.outdated`."""
+        return self._engine.make_again(number)
+
     def add_mask(
         self, mask: Mask, name: str | None = None, value: int | None = None
     ) -> Future[Result]:

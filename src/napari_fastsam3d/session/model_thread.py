@@ -1,6 +1,7 @@
 """The one thread in which a model is loaded and does all its work."""
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from os import PathLike
@@ -18,6 +19,8 @@ _LOADING = "Loading the model"
 # How far threads count before they sleep. On two idle cores 3 000 and more make a click a quarter
 # faster; beside another busy program it takes half as long again at 3 000, at 10 000 twice as long.
 _COUNTED = "3000"
+# Seconds that the end of the program waits for what the model computes.
+_PATIENCE = 5.0
 
 Model = str | PathLike[str] | Predictor
 
@@ -39,11 +42,11 @@ class ModelThread:
     """
 
     def __init__(self, model: Model = "default", device: str = "auto") -> None:
-        self._model = model
+        self._model: Model | None = model
         self._device = device
         self._predictor = None if isinstance(model, str | PathLike) else model
         self._closed = False
-        self._worker = Worker("model")
+        self._worker = Worker("model", _PATIENCE)
 
     def __enter__(self) -> "ModelThread":
         return self
@@ -117,9 +120,21 @@ class ModelThread:
         return True
 
     def close(self) -> None:
-        """End the thread after the jobs it has; those of closed sessions take no time."""
-        self._closed = True
-        self._worker.close()
+        """End the thread after the jobs it has, and let the model go; waits for nothing.
+
+        Jobs of closed sessions take no time, and the one that runs ends at the model's next block.
+        """
+        if not self._closed:
+            self._closed = True
+            self._worker.submit(self._let_go)
+            self._worker.close(wait=False)
+
+    def _let_go(self) -> None:
+        """Free the model, on the graphics card too, however long this object lives."""
+        self._model = self._predictor = None
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
 
 def _wait_asleep() -> None:

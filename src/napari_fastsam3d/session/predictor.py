@@ -5,6 +5,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fastsam3d.session.progress import GoOn
+
 Floats = NDArray[np.float32]
 
 
@@ -87,6 +89,18 @@ class Predictor(Protocol):
     def crop_size(self) -> int:
         """Crop voxels along each axis."""
         ...
+
+    @property
+    def before_block(self) -> GoOn:
+        """Called before each block of the network; what it raises ends the computation.
+
+        Set by the session for each piece of work. A model that doesn't call it, or not often, goes
+        on with work that nobody waits for any more.
+        """
+        ...
+
+    @before_block.setter
+    def before_block(self, go_on: GoOn) -> None: ...
 
     def normalise(self, crop: Floats, inside: Any) -> Any:
         """Turn raw intensities (S, S, S), axes towards R, A, S, into what `encode` takes.

@@ -118,11 +118,11 @@ class Recorder:
         if not self._worker.is_current:
             self._worker.submit(lambda: None).result()
 
-    def close(self) -> None:
-        """Write what is left and give the file free."""
+    def close(self, wait: bool = True) -> None:
+        """Write what is left and give the file free; wait for that by default."""
         with suppress(SessionError):  # closed meanwhile, as when the interpreter ends first
             self._worker.submit(self._close)
-        self._worker.close()
+        self._worker.close(wait)
 
     def _open(self) -> Kept:
         try:

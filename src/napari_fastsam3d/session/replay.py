@@ -20,7 +20,7 @@ from napari_fastsam3d.session.islands import Anchors, without_islands
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.partial_volume import averaged_over_voxels
 from napari_fastsam3d.session.predictor import Floats, Predictor
-from napari_fastsam3d.session.progress import Progress, silent
+from napari_fastsam3d.session.progress import GoOn, Progress, always, silent
 from napari_fastsam3d.session.prompt import (
     BoxPrompt,
     Edit,
@@ -38,6 +38,9 @@ from napari_fastsam3d.session.steadiness import CORRECTIONS_FROM, steadied
 _IN_AIR = "The click lies in the air around the patient."
 _FROZEN = "The click lies in a frozen region, of which it changes no more than its own voxel."
 _LOOKING = "Looking at the scan"
+_REPLAYING = "Making the mask again"
+# Prompts to be gone through from which on that is told as long work.
+_MANY = 4
 _CROPS_KEPT = 6
 _BYTES_KEPT = 256 << 20
 # Clicks from which on small objects are looked at from near by; Dice of that look with the look
@@ -131,6 +134,11 @@ class Replay:
         What the remembered steps may hold.
     shift : tuple of float
         See `CropPolicy`.
+
+    Attributes
+    ----------
+    go_on : callable
+        Asked between the parts of the work, and ends it by raising; what was finished is kept.
     """
 
     def __init__(
@@ -144,6 +152,9 @@ class Replay:
         self._volume = volume
         self._air = Air(volume)
         self.predictor = predictor
+        self.go_on: GoOn = always
+        self._making: tuple[PromptKey, ...] | None = None
+        self._looking: Crop | None = None
         self._progress = progress
         self._policy = CropPolicy.of(volume, predictor, shift)
         self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
@@ -157,10 +168,30 @@ class Replay:
         if (foreseen := self._foreseen.get(keys)) is not None:
             self._steps.put(keys, foreseen)
         known, step = self._longest_known(keys)
-        for length in range(known + 1, len(keys) + 1):
-            step = self._advance(step, prompts[:length])
-            self._steps.put(keys[:length], step)
+        left = len(keys) - known
+        try:
+            for done in range(left):
+                if left >= _MANY:
+                    self._progress(_REPLAYING, done, left)
+                step = self._advance(step, prompts[: known + done + 1])
+                self._steps.put(keys[: known + done + 1], step)
+        finally:
+            if left >= _MANY:
+                self._progress(_REPLAYING, left, left)
         return step
+
+    def serves(self, prompts: Sequence[Prompt]) -> bool:
+        """Whether what is being computed now is part of what these prompts need.
+
+        So it is where it is the beginning of them, and where it looks at their crop.
+        """
+        keys = tuple(prompt.key for prompt in prompts)
+        if self._making is not None and keys[: len(self._making)] == self._making:
+            return True
+        before = self._steps.get(keys[:-1]) if keys[:-1] else Step()
+        if self._looking is None or before is None or not any(map(locates, prompts)):
+            return False
+        return self._looking == self._crop(before, prompts)
 
     def look_ahead(self, prompts: Sequence[Prompt], click: Point) -> bool:
         """Encode the crop that a click would use after these prompts.
@@ -176,7 +207,11 @@ class Replay:
         crop = self._crop(self.step(prompts), clicked)
         if crop in self._encoded:
             return False
-        self._encode(crop)
+        self._making = tuple(prompt.key for prompt in clicked)
+        try:
+            self._encode(crop)
+        finally:
+            self._making = None
         return True
 
     def foresee(self, prompts: Sequence[Prompt], click: Point) -> bool:
@@ -203,6 +238,13 @@ class Replay:
 
     def _advance(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         """Add the last of the prompts to what the others made."""
+        self._making = tuple(prompt.key for prompt in prompts)
+        try:
+            return self._advanced(before, prompts)
+        finally:
+            self._making = None
+
+    def _advanced(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         newest = prompts[-1]
         if isinstance(newest, Freeze):
             held = before.mask.inside(newest.box)
@@ -290,20 +332,27 @@ class Replay:
         return _Sight(crop, low, logits, float(seen.quality), guide)
 
     def _encode(self, crop: Crop) -> Any:
+        self.go_on()
         encoded = self._encoded.get(crop)
         if encoded is None:
+            self._looking = crop
             self._progress(_LOOKING, 0, 1)
             volume = self._volume
             try:
                 raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
-                encoded = self.predictor.encode(self.predictor.normalise(raw, crop.inside))
+                self.go_on()
+                image = self.predictor.normalise(raw, crop.inside)
+                self.go_on()
+                encoded = self.predictor.encode(image)
             finally:
+                self._looking = None
                 self._progress(_LOOKING, 1, 1)
             self._encoded.put(crop, encoded)
         return encoded
 
     def _finished(self, before: Step, sight: _Sight, prompts: Sequence[Prompt]) -> Step:
         """Bring what was seen to the source grid, and join it with what lies elsewhere."""
+        self.go_on()
         confined = fence(prompts, self.predictor)
         region = sight.crop.box.intersection(confined) if confined else sight.crop.box
         here = sight.mask.inside(region)

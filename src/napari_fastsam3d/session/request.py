@@ -11,7 +11,7 @@ from napari_fastsam3d.session.action_json import prompt_to_json
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.mask import NOWHERE
-from napari_fastsam3d.session.prompt import Prompt
+from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.state import ObjectState
@@ -82,11 +82,25 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """The last finished mask of an object, and the prompts that it answers."""
+    """The last finished mask of an object, the prompts that it answers, and who made it.
+
+    Parameters
+    ----------
+    prompts : tuple of Prompt
+    step : Step
+    model : str
+        Fingerprint of the model; empty before the first mask.
+    """
 
     prompts: Prompts = ()
     step: Step = field(default_factory=Step)
+    model: str = ""
 
     def answers(self, prompts: Prompts) -> bool:
         """Whether it is the mask of these prompts."""
         return [p.key for p in self.prompts] == [p.key for p in prompts]
+
+    def is_of_another(self, model: str) -> bool:
+        """Whether another model made it, of prompts that a model is needed for."""
+        asked = any(isinstance(prompt, Point | BoxPrompt) for prompt in self.prompts)
+        return asked and bool(self.model) and self.model != model

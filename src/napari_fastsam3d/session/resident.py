@@ -1,11 +1,12 @@
 """The model of a session, and what it remembers of the volume; lives in the model thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.model_failure import card_is_full
 from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.progress import Progress
+from napari_fastsam3d.session.progress import GoOn, Progress, always
 from napari_fastsam3d.session.prompt import Point
 from napari_fastsam3d.session.replay import Replay, Step
 from napari_fastsam3d.session.request import Prompts
@@ -49,25 +50,45 @@ class Resident:
             self._replay = Replay(self._volume, predictor, self._progress)
         return self._replay
 
-    def step(self, prompts: Prompts) -> Step:
-        """Return what prompts make of an object, on the CPU where the GPU has too little room."""
+    def step(self, prompts: Prompts, go_on: GoOn = always) -> Step:
+        """Return what prompts make of an object, on the CPU where the GPU has too little room.
+
+        `go_on` is asked between the parts of the work, and ends it by raising.
+        """
         try:
-            return self.ready().step(prompts)
+            with self._asking(go_on) as replay:
+                return replay.step(prompts)
         except Exception as error:
             if not (card_is_full(error) and self._thread.fall_back()):
                 raise
         # Out of the handler, whose traceback would keep what fills the card.
         self._replay = None
         self._noted(_ON_CPU)
-        return self.ready().step(prompts)
+        with self._asking(go_on) as replay:
+            return replay.step(prompts)
 
-    def look_ahead(self, prompts: Prompts, click: Point) -> bool:
-        """See `Replay.look_ahead`."""
-        return self.ready().look_ahead(prompts, click)
+    def look_ahead(self, prompts: Prompts, click: Point, go_on: GoOn = always) -> bool:
+        """See `Replay.look_ahead`; for `go_on` see `step`."""
+        with self._asking(go_on) as replay:
+            return replay.look_ahead(prompts, click)
 
-    def foresee(self, prompts: Prompts, click: Point) -> bool:
-        """See `Replay.foresee`."""
-        return self.ready().foresee(prompts, click)
+    def foresee(self, prompts: Prompts, click: Point, go_on: GoOn = always) -> bool:
+        """See `Replay.foresee`; for `go_on` see `step`."""
+        with self._asking(go_on) as replay:
+            return replay.foresee(prompts, click)
+
+    def serves(self, prompts: Prompts) -> bool:
+        """Whether what is being computed is part of what these prompts need."""
+        return self._replay is not None and self._replay.serves(prompts)
+
+    @contextmanager
+    def _asking(self, go_on: GoOn) -> Generator[Replay]:
+        replay = self.ready()
+        replay.go_on = replay.predictor.before_block = go_on
+        try:
+            yield replay
+        finally:
+            replay.go_on = replay.predictor.before_block = always
 
     def forget(self) -> None:
         """Drop what is remembered; may be called from any thread."""

@@ -303,8 +303,54 @@ class Session(Verbs):
 
     @property
     def replay_differs(self) -> bool:
-        """Whether the masks gone on with were made with another model; `noted` tells of it."""
-        return self._engine.keeping.replay_differs
+        """Whether masks were made with another model; `noted` tells of it."""
+        return bool(self._engine.outdated())
+
+    @property
+    def outdated(self) -> list[int]:
+        """Ids of the objects whose masks another model made of the prompts that they have.
+
+        So it is after `change_model`, and after `resume` with another model than that time. The
+        masks stay until their prompts change, or until `make_masks_again`; locked ones in any case.
+        """
+        return self._engine.outdated()
+
+    def change_model(self, model: Model | ModelThread, device: str = "auto") -> None:
+        """Let another model make the masks from now on; returns at once.
+
+        The log stays, with all that can be undone and redone, and so do the masks that are there:
+        see `outdated`. Masks that are being made are made with the new model.
+
+        Parameters
+        ----------
+        model, device
+            As for the session. A thread of the session's own is closed.
+        """
+        owned = self.thread if self._owns_thread else None
+        given = isinstance(model, ModelThread)
+        self._engine.use(model if isinstance(model, ModelThread) else ModelThread(model, device))
+        self._owns_thread = not given
+        if owned is not None:
+            owned.close()
+        self._engine.warm_up()
+
+    def make_masks_again(self) -> list[Result]:
+        """Make the masks of all `outdated` objects with the present model; no step of undo."""
+        self.wait()
+        futures = [self._waiting().make_mask_again(number) for number in self.outdated]
+        return [future.result() for future in futures]
+
+    def cancel(self) -> bool:
+        """Give up the masks that are being made, and take the steps back that asked for them.
+
+        Their results come out stale. What a long replay had finished is kept for the next time.
+
+        Returns
+        -------
+        bool
+            Whether there was anything to give up.
+        """
+        return self._engine.cancel()
 
     def wait(self) -> None:
         """Block until every mask asked for so far is there, or has failed, and all is on disk."""
@@ -313,8 +359,8 @@ class Session(Verbs):
     def prefetch(self, index: Voxel, positive: bool = True) -> "Future[bool]":
         """Let the model answer a click at a voxel, source index, ahead of it.
 
-        First it looks at the crop, which serves for clicks nearby too; then it makes the mask. A
-        click that comes meanwhile waits for one of both at most.
+        First it looks at the crop, which serves for clicks nearby too; then it makes the mask. What
+        doesn't serve a click that comes meanwhile is dropped at the model's next block.
 
         Returns
         -------
@@ -325,12 +371,18 @@ class Session(Verbs):
         click = Point(0, point_index(index, self.volume.shape), positive)
         return self._engine.look_ahead(click)
 
-    def close(self) -> None:
-        """End the session, after the job that runs; masks can still be had, verbs can't.
+    def close(self, wait: bool = True) -> None:
+        """End the session; masks can still be had, verbs can't.
 
-        What waits comes out stale. A model thread that was given to the session lives on.
+        What the model computes is given up, and what waits for it comes out stale. A model thread
+        that was given to the session lives on.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait until the journal is on disk; the program's end does so anyway.
         """
-        self._engine.close()
+        self._engine.close(wait)
         if self._owns_thread:
             self.thread.close()
 

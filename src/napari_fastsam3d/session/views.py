@@ -11,6 +11,7 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.overlap import label_map, shown_mask
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.replay import Step
@@ -28,7 +29,11 @@ class Views:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.volume: Volume = engine.volume
-        self.thread = engine.thread
+
+    @property
+    def thread(self) -> ModelThread:
+        """Where the model lives."""
+        return self._engine.thread
 
     @property
     def state(self) -> SessionState:

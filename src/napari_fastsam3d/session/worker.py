@@ -26,10 +26,13 @@ class Worker:
     ----------
     name : str
         What the thread is for, one word; in its name and in errors.
+    patience : float, optional
+        Seconds that the end of the program waits for its jobs; by default as long as they take.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, patience: float | None = None) -> None:
         self._name = name
+        self._patience = patience
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         # Reentrant: a future's callback may submit, in a thread that is just being started.
         self._lock = threading.RLock()
@@ -49,21 +52,29 @@ class Worker:
                 raise SessionError("The session is closed.", "Make a new one.")
             if self._thread is None:
                 # A program that forgets to close must neither hang nor lose jobs at its end.
-                atexit.register(self.close)
+                atexit.register(self._end)
                 self._start()
             self._jobs.put((future, lambda: job(*args, **kwargs)))
         return future
 
-    def close(self) -> None:
-        """End the thread after the jobs it has, and wait for that, unless this is the thread."""
+    def close(self, wait: bool = True) -> None:
+        """End the thread after the jobs it has; wait for that by default, unless this is it."""
         with self._lock:
-            thread, was_closed = self._thread, self._closed
-            self._closed = True
-            if thread is not None and not was_closed:
+            was_closed, self._closed = self._closed, True
+            if self._thread is not None and not was_closed:
                 self._jobs.put(None)
-        atexit.unregister(self.close)
+        if wait:
+            self._join(None)
+
+    def _end(self) -> None:
+        """End with the program."""
+        self.close(wait=False)
+        self._join(self._patience)
+
+    def _join(self, patience: float | None) -> None:
+        thread = self._thread
         while thread is not None and thread is not threading.current_thread():
-            thread.join()
+            thread.join(patience)
             # One that died has a successor, which does what was left.
             thread = self._thread if self._thread is not thread else None
 
@@ -84,6 +95,7 @@ class Worker:
                 running = None
                 del job, call
             ended = True
+            atexit.unregister(self._end)
         finally:
             if not ended:
                 self._succeed(running)
