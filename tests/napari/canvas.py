@@ -1,6 +1,7 @@
 """A hand on the mouse: real Qt events on the canvas of a real viewer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,27 @@ class Hand:
             self._move(where, Qt.MouseButton.LeftButton)
         self._release(last)
 
+    def drag_right(self, start: QPoint, end: QPoint) -> None:
+        """Drag with the right button from one place of the canvas to another."""
+        with self.dragging_right(start, end):
+            pass
+
+    def click_right(self, where: QPoint) -> None:
+        """Click the right button at a place of the canvas."""
+        self._press(where, Qt.MouseButton.RightButton)
+        self._release(where, Qt.MouseButton.RightButton)
+
+    @contextmanager
+    def dragging_right(self, start: QPoint, end: QPoint) -> Iterator[None]:
+        """Drag with the right button, and let go of it only afterwards."""
+        button = Qt.MouseButton.RightButton
+        self._step(QTest.mouseMove, start)
+        self._press(start, button)
+        for share in np.linspace(0, 1, _STEPS)[1:]:
+            self._move(start + (end - start) * float(share), button)
+        yield
+        self._release(end, button)
+
     def key(self, keys: str) -> None:
         """Press keys over the canvas, written as Qt writes them."""
         from qtpy.QtGui import QKeySequence
@@ -63,10 +85,10 @@ class Hand:
         act(self._canvas.native, where)
         QTest.qWait(20)
 
-    def _press(self, where: QPoint) -> None:
+    def _press(self, where: QPoint, button: Qt.MouseButton = Qt.MouseButton.LeftButton) -> None:
         QTest.mousePress(
             self._canvas.native,
-            Qt.MouseButton.LeftButton,
+            button,
             Qt.KeyboardModifier.NoModifier,
             where,
         )
@@ -88,10 +110,10 @@ class Hand:
         QApplication.sendEvent(native, event)
         QTest.qWait(20)
 
-    def _release(self, where: QPoint) -> None:
+    def _release(self, where: QPoint, button: Qt.MouseButton = Qt.MouseButton.LeftButton) -> None:
         QTest.mouseRelease(
             self._canvas.native,
-            Qt.MouseButton.LeftButton,
+            button,
             Qt.KeyboardModifier.NoModifier,
             where,
         )

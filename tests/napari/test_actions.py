@@ -13,8 +13,9 @@ from qtpy.QtGui import QAction, QKeySequence
 from napari_fastsam3d._napari.actions import ACTIONS, action, markdown_table
 from napari_fastsam3d._napari.object_files import ObjectFiles
 from napari_fastsam3d._napari.object_verbs import ObjectVerbs
-from napari_fastsam3d._napari.shortcuts import PAINTING
+from napari_fastsam3d._napari.shortcuts import SHARED
 from napari_fastsam3d._napari.widget import FastSAM3DWidget
+from napari_fastsam3d._napari.windowing import Windowing
 
 KEYS = [(entry.key, keys) for entry in ACTIONS for keys in entry.shortcuts]
 
@@ -34,7 +35,7 @@ def bound_by_napari(make_napari_viewer: Callable[..., Any]) -> set[str]:
 
 def test_no_shortcut_is_one_of_naparis(bound_by_napari: set[str]) -> None:
     assert {"V", "Ctrl+S", "P", "Ctrl+Z", "Shift+A"} <= bound_by_napari
-    ours = {QKeySequence(keys).toString() for _, keys in KEYS if keys not in PAINTING}
+    ours = {QKeySequence(keys).toString() for _, keys in KEYS if keys not in SHARED}
     assert ours & bound_by_napari == set()
 
 
@@ -44,7 +45,7 @@ def test_each_shortcut_has_one_meaning() -> None:
 
 
 def test_the_widget_has_a_verb_for_each_action() -> None:
-    parts = (FastSAM3DWidget, ObjectVerbs, ObjectFiles)
+    parts = (FastSAM3DWidget, ObjectVerbs, ObjectFiles, Windowing)
     for entry in ACTIONS:
         assert sum(callable(getattr(part, entry.key, None)) for part in parts) == 1, entry.key
 

@@ -11,13 +11,11 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QInputDialog
 
 from napari_fastsam3d._napari import reader
-from napari_fastsam3d._napari.contrast import SOFT_TISSUE, contrast_limits
 from napari_fastsam3d._napari.frame import frame_of_layer
 from napari_fastsam3d._napari.reader import get_reader, read_layers
 from napari_fastsam3d._napari.scan_chooser import ask_part
 from napari_fastsam3d._napari.scan_parts import Part, parts_of
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry import Volume, torso_phantom
 
 
 @pytest.fixture(autouse=True)
@@ -126,24 +124,3 @@ def test_a_damaged_file_is_one_clear_error(shared: Path, monkeypatch: Any) -> No
 def test_what_was_repaired_is_told(shared: Path) -> None:
     read_layers(str(shared / "data" / "awkward" / "no_qform_no_sform.nii.gz"))
     assert messages()
-
-
-def test_a_ct_is_shown_in_the_window_of_soft_tissue() -> None:
-    volume, _, _ = torso_phantom(spacing=(6.0, 6.0, 6.0))
-    assert contrast_limits(volume) == SOFT_TISSUE
-
-
-def test_an_mr_is_shown_by_its_own_range() -> None:
-    rng = np.random.default_rng(0)
-    voxels = np.zeros((30, 30, 30), np.uint16)
-    voxels[5:25, 5:25, 5:25] = rng.integers(200, 900, (20, 20, 20))
-    voxels[10, 10, 10] = 60_000
-    low, high = contrast_limits(Volume.from_array(voxels))
-    assert 190 < low < 260
-    assert 800 < high < 1000
-
-
-@pytest.mark.parametrize("value", [0, 7, np.nan])
-def test_a_constant_image_has_usable_limits(value: float) -> None:
-    low, high = contrast_limits(Volume.from_array(np.full((4, 4, 4), value, np.float32)))
-    assert high > low

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Group = Literal["scan", "tool", "history", "object", "file", "view"]
+Group = Literal["scan", "window", "tool", "history", "object", "file", "view"]
 
 
 @dataclass(frozen=True)
@@ -13,15 +13,17 @@ class Action:
     Parameters
     ----------
     key : str
-        Name of the verb; the widget, `ObjectVerbs` or `ObjectFiles` has a method of that name.
+        Name of the verb; the widget, `ObjectVerbs`, `ObjectFiles` or `Windowing` has a method of
+        that name.
     text : str
         Words on the button.
     tooltip : str
         What it does, one or two sentences.
     shortcuts : tuple of str
         Key sequences in Qt's portable form. None of them is bound by napari itself, except
-        ``Ctrl+Z`` and ``Ctrl+Shift+Z``, which napari gives to the painting of Labels layers:
-        they stay with the painting while such a layer is active.
+        ``Ctrl+Z`` and ``Ctrl+Shift+Z``, which napari gives to the painting of Labels layers, and
+        ``Escape``, which ends a shape or polygon there: they stay with the layer while it is
+        painted or drawn in.
     group : str
         Part of the panel it belongs to.
     checkable : bool
@@ -51,9 +53,65 @@ ACTIONS = (
         "scan",
     ),
     Action(
+        "window_soft_tissue",
+        "Soft tissue",
+        "Soft tissue of CT: level 40, width 400.",
+        ("Alt+1",),
+        "window",
+    ),
+    Action(
+        "window_lung",
+        "Lung",
+        "Lungs and airways on CT: level -600, width 1500.",
+        ("Alt+2",),
+        "window",
+    ),
+    Action(
+        "window_bone",
+        "Bone",
+        "Bone on CT: level 400, width 1800.",
+        ("Alt+3",),
+        "window",
+    ),
+    Action(
+        "window_brain",
+        "Brain",
+        "Brain on CT: level 40, width 80.",
+        ("Alt+4",),
+        "window",
+    ),
+    Action(
+        "window_liver",
+        "Liver",
+        "Lesions in the liver on CT: level 60, width 160.",
+        ("Alt+5",),
+        "window",
+    ),
+    Action(
+        "window_mediastinum",
+        "Mediastinum",
+        "Mediastinum on CT: level 50, width 350.",
+        ("Alt+6",),
+        "window",
+    ),
+    Action(
+        "window_angio",
+        "Angio",
+        "Vessels with contrast medium on CT: level 300, width 600.",
+        ("Alt+7",),
+        "window",
+    ),
+    Action(
+        "window_auto",
+        "Auto",
+        "By the values of tissue in the scan, as for MR.",
+        ("Alt+8",),
+        "window",
+    ),
+    Action(
         "include",
         "Include",
-        "Click inside the structure: the mask grows to it at once. Press again to put it away.",
+        "Click inside the structure: the mask grows to it at once.",
         ("Q",),
         "tool",
         checkable=True,
@@ -95,6 +153,14 @@ ACTIONS = (
         "Erase",
         "Rub out by hand what the mask has too much.",
         ("Shift+E",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
+        "pan",
+        "Pan",
+        "Put the tool away: dragging moves the picture, and a click changes nothing.",
+        ("Escape",),
         "tool",
         checkable=True,
     ),

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Literal
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap, QPolygonF
+from qtpy.QtGui import QColor, QCursor, QIcon, QPainter, QPen, QPixmap, QPolygonF
 
 INCLUDE = "#3ecf6b"
 EXCLUDE = "#ff5d5d"
 BOX = "#4aa8ff"
 _NEUTRAL = "#9aa4b2"
 _SIZE = 64
+_CURSOR = 32
+_SHARPNESS = 2
 
 
 def include() -> QIcon:
@@ -46,6 +48,11 @@ def erase() -> QIcon:
     return _drawn(_rubber)
 
 
+def pan() -> QIcon:
+    """Draw four arrows away from a middle."""
+    return _drawn(_four_arrows)
+
+
 def mask() -> QIcon:
     """Draw the shape of an organ."""
     return _drawn(_shape)
@@ -61,6 +68,25 @@ def redo() -> QIcon:
     return _drawn(lambda painter: _turn(painter, back=False))
 
 
+def cursor(tool: Literal["include", "exclude", "box"]) -> QCursor:
+    """Draw a cross with the sign of a tool beside it: what a click there will do."""
+    pixmap = QPixmap(_CURSOR * _SHARPNESS, _CURSOR * _SHARPNESS)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.scale(_SHARPNESS, _SHARPNESS)
+    _cross(painter)
+    painter.translate(_CURSOR * 0.56, _CURSOR * 0.56)
+    painter.scale(_CURSOR * 0.44 / _SIZE, _CURSOR * 0.44 / _SIZE)
+    if tool == "box":
+        _dashed_rectangle(painter)
+    else:
+        _signed_disc(painter, INCLUDE if tool == "include" else EXCLUDE, tool == "include")
+    painter.end()
+    pixmap.setDevicePixelRatio(_SHARPNESS)
+    return QCursor(pixmap, _CURSOR // 2 - 1, _CURSOR // 2 - 1)
+
+
 def swatch(colour: str, mark: Literal["", "lock", "tick"] = "") -> QIcon:
     """Draw a rounded square of one colour, with a padlock or a tick on it."""
 
@@ -72,6 +98,16 @@ def swatch(colour: str, mark: Literal["", "lock", "tick"] = "") -> QIcon:
             _tick(painter)
 
     return _drawn(draw)
+
+
+def _cross(painter: QPainter) -> None:
+    """Draw four arms that leave the middle free, light on dark so that they show on any grey."""
+    middle = _CURSOR / 2 - 1
+    for colour, width in (("#10151c", 3.0), ("#ffffff", 1.2)):
+        painter.setPen(_pen(colour, width))
+        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            inner = QPointF(middle + 4 * x, middle + 4 * y)
+            painter.drawLine(inner, QPointF(middle + 11 * x, middle + 11 * y))
 
 
 def _drawn(draw: Callable[[QPainter], None]) -> QIcon:
@@ -134,6 +170,17 @@ def _rubber(painter: QPainter) -> None:
     ):
         painter.setBrush(QColor(colour))
         painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
+
+
+def _four_arrows(painter: QPainter) -> None:
+    painter.translate(_SIZE / 2, _SIZE / 2)
+    for _ in range(4):
+        painter.setPen(_pen(_NEUTRAL, 5))
+        painter.drawLine(QPointF(0, 0), QPointF(0, -18))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(_NEUTRAL))
+        painter.drawPolygon(QPolygonF([QPointF(-9, -17), QPointF(9, -17), QPointF(0, -29)]))
+        painter.rotate(90)
 
 
 def _shape(painter: QPainter) -> None:

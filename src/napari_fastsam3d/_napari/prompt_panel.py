@@ -18,8 +18,8 @@ from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.buttons import push_button, tool_button
 from napari_fastsam3d._napari.column import labelled
 
-TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase")
-_IN_A_ROW = 3
+TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase", "pan")
+_IN_A_ROW = 4
 
 
 class PromptPanel(QWidget):
@@ -54,7 +54,7 @@ class PromptPanel(QWidget):
     def choose(self, tool: str | None) -> None:
         """Show which tool is in hand."""
         for key, button in self.tools.items():
-            button.setChecked(key == tool)
+            button.setChecked(key == (tool or "pan") and self.isEnabled())
 
     def enable(self, undo: bool, redo: bool, flip: bool, reset: bool) -> None:
         """Enable what can be done now."""

@@ -8,12 +8,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_fastsam3d._napari.contrast import contrast_limits
-from napari_fastsam3d._napari.frame import frame_of_volume, metadata_of
+from napari import current_viewer
+from napari_fastsam3d._napari.contrast import opening_window
+from napari_fastsam3d._napari.frame import frame_of_volume, metadata_of, scan_in
 from napari_fastsam3d._napari.scan_parts import Part, parts_of
+from napari_fastsam3d._napari.windowing import open_window
 from napari_fastsam3d.errors import FastSAM3DError, VolumeError
 from napari_fastsam3d.geometry import Volume, read_volume
 
@@ -47,13 +51,17 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
     """
     paths = path if isinstance(path, list) else [path]
     try:
-        return [image_layer_data(_read_one(Path(each))) for each in paths]
+        read = [image_layer_data(_read_one(Path(each))) for each in paths]
     except FastSAM3DError as error:
         if not _has_window():
             raise
         # napari would only say that the reader failed, and not why.
         show_error(str(error))
         return list(_NOTHING)
+    # A reader can't say how far the contrast slider goes, so it is set once the layers are there.
+    if QApplication.instance() is not None:
+        QTimer.singleShot(0, _widen_sliders)
+    return read
 
 
 def read_part(path: Path, part: Part) -> Volume:
@@ -74,11 +82,19 @@ def image_layer_data(volume: Volume) -> LayerData:
     arguments: dict[str, Any] = {
         "name": volume.name,
         "metadata": metadata_of(frame),
-        "contrast_limits": contrast_limits(volume),
+        "contrast_limits": opening_window(volume).limits,
         "colormap": "gray",
         **frame.bare_spatial(),
     }
     return frame.view(volume.voxels), arguments, "image"
+
+
+def _widen_sliders() -> None:
+    viewer = current_viewer()
+    for layer in () if viewer is None else viewer.layers:
+        kept = scan_in(layer.metadata)
+        if isinstance(layer, Image) and kept is not None:
+            open_window(layer, kept[0])
 
 
 def _read_one(path: Path) -> Volume:

@@ -24,6 +24,8 @@ class ScanPanel(QWidget):
         Called with the layer that the user chose.
     open_scan : callable
         Called when the button is pressed.
+    window : QWidget
+        Shows and changes the grey window.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class ScanPanel(QWidget):
         images: Callable[[], Sequence[Any]],
         chosen: Callable[[Any], None],
         open_scan: Callable[[], None],
+        window: QWidget,
     ) -> None:
         super().__init__()
         self._images = images
@@ -51,6 +54,7 @@ class ScanPanel(QWidget):
         layout.addWidget(self.combo.native, 0, 0)
         layout.addWidget(self.open_button, 0, 1)
         layout.addWidget(self.facts, 1, 0, 1, 2)
+        layout.addWidget(window, 2, 0, 1, 2)
         layout.setColumnStretch(0, 1)
 
     @property

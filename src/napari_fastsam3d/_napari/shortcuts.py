@@ -16,6 +16,8 @@ from qtpy.QtWidgets import QMainWindow, QWidget
 from napari_fastsam3d._napari.actions import ACTIONS
 
 PAINTING = ("Ctrl+Z", "Ctrl+Shift+Z")
+SHARED = (*PAINTING, "Escape")
+"""Keys that napari binds too: where its own is meant, that is done."""
 
 
 class Shortcuts:

@@ -14,20 +14,54 @@ LOADING = "Loading the model; you can click already."
 FIRST = "Click inside the structure you want ({include}), or drag a box round it ({box}).".format(
     **_KEYS
 )
-NEXT = (
-    "Click where the mask is wrong: {include} adds, {exclude} takes away. "
-    "{next_object} begins another object."
-).format(**_KEYS)
+_NEXT = {
+    "include": "Click what the mask lacks. {exclude} takes away, {next_object} begins another.",
+    "exclude": "Click what the mask has too much of. {include} adds, {next_object} begins another.",
+    "box": "Drag a rectangle round the structure in this slice.",
+    "adjust": "Drag a point or a side of a box to move it; Delete removes what is selected.",
+    "brush": "Drag to paint what the mask lacks; [ and ] change the size of the brush.",
+    "erase": "Drag to rub out what the mask has too much of; [ and ] change the size.",
+    None: "No tool in hand: dragging moves the picture. {include} takes Include.",
+}
+_EXCLUDE_FIRST = "Click what does not belong to the structure. Include ({include}) says what does."
+_LOCKED = (
+    "{name} is locked: a click changes nothing. {lock_object} unlocks it, {next_object} begins "
+    "another."
+)
+SLICES_ONLY = "This tool works in a slice: leave the 3D view (Ctrl+Y) to use it."
+_ON_MASK = "3D view: click on a mask. Leave it (Ctrl+Y) to click anywhere else."
 
 
 _SAFETY = {"saving": "saving...", "saved": "work saved", "failed": "WORK NOT SAVED"}
 
 
-def hint(last: Result | None, prompted: bool) -> str:
-    """Say what to know about the last mask, or else what can be done next."""
+def hint(last: Result | None, tool: str | None, prompted: bool, flat: bool = True) -> str:
+    """Say what to know about the last mask, or else what a click does now.
+
+    Parameters
+    ----------
+    last : Result or None
+        The last mask of the current object.
+    tool : str or None
+        Which tool is in hand.
+    prompted : bool
+        Whether the current object has prompts.
+    flat : bool
+        Whether a slice is looked at, and not the 3D view.
+    """
     if last is not None and last.notes:
         return " ".join(last.notes)
-    return NEXT if prompted else FIRST
+    if not flat and tool in ("include", "exclude"):
+        return _ON_MASK
+    if not prompted and tool == "include":
+        return FIRST
+    words = _EXCLUDE_FIRST if not prompted and tool == "exclude" else _NEXT[tool]
+    return words.format(**_KEYS)
+
+
+def locked_hint(name: str) -> str:
+    """Say why a click changes nothing: the current object is locked."""
+    return _LOCKED.format(name=name, **_KEYS)
 
 
 def unsafe(error: JournalError | None) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 
 from napari_fastsam3d._napari.boxes_layer import GRIPS
 
@@ -48,10 +48,6 @@ class Toolbox:
                 layer.events.mode.connect(self._read)
         self.use(self.tool if view is not None else None)
 
-    def toggle(self, tool: str) -> None:
-        """Take a tool, or put it away if it is in hand."""
-        self.use(None if tool == self.tool else tool)
-
     def use(self, tool: str | None) -> None:
         """Take a tool in hand; None only looks and pans."""
         if self._view is None:
@@ -63,6 +59,23 @@ class Toolbox:
         finally:
             self._choosing = False
         self._read()
+
+    def put_away(self) -> None:
+        """Take no tool; what is being drawn in napari's own way is ended first, as napari does."""
+        active: Any = self._viewer.layers.selection.active
+        if isinstance(active, Labels):
+            overlays: Any = active._overlays
+            polygon, stroke = overlays["polygon"], overlays["brush_stroke"]
+            if stroke.active:
+                stroke.abort(active)
+                return
+            if polygon.points:
+                polygon.points = []
+                return
+        elif isinstance(active, Shapes) and active._is_creating:
+            active._finish_drawing()
+            return
+        self.use(None)
 
     def hover(self, position: Any) -> None:
         """While adjusting, make the layer active whose prompt is under the pointer (world)."""

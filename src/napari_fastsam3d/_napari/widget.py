@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.actions import ACTIONS
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
 from napari_fastsam3d._napari.column import column
+from napari_fastsam3d._napari.drawing_area import DrawingArea
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
@@ -32,10 +35,20 @@ from napari_fastsam3d._napari.scan_views import ScanViews
 from napari_fastsam3d._napari.session_lists import SessionLists
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_settings
-from napari_fastsam3d._napari.shortcuts import Shortcuts
+from napari_fastsam3d._napari.shortcuts import Shortcuts, main_window_of
 from napari_fastsam3d._napari.status_panel import StatusPanel
-from napari_fastsam3d._napari.status_words import LOADING, NO_SCAN, facts, hint, unsafe
+from napari_fastsam3d._napari.status_words import (
+    LOADING,
+    NO_SCAN,
+    SLICES_ONLY,
+    facts,
+    hint,
+    locked_hint,
+    unsafe,
+)
 from napari_fastsam3d._napari.toolbox import Toolbox
+from napari_fastsam3d._napari.window_row import WindowRow
+from napari_fastsam3d._napari.windowing import Windowing
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import JournalStatus, Kept, Point, Result
 
@@ -87,15 +100,30 @@ class FastSAM3DWidget(QWidget):
         )
         self.object_verbs = ObjectVerbs(self, lambda: self.view, self._work)
         self.object_files = ObjectFiles(self, lambda: self.view, self._work, self._say)
-        parts = (self.object_verbs, self.object_files, self)
+        self.windowing = Windowing(self.viewer, self._say_for_now)
+        parts = (self.object_verbs, self.object_files, self.windowing, self)
         self.verbs: dict[str, Callable[[], None]] = {
             entry.key: next(getattr(p, entry.key) for p in parts if hasattr(p, entry.key))
             for entry in ACTIONS
         }
         self._build_panels()
         self._chooser = ScanChooser(self, self._run_job, self._add_scan)
-        self.toolbox = Toolbox(self.viewer, self.prompts.choose)
+        self.toolbox = Toolbox(self.viewer, self._on_tool)
         self._shortcuts = Shortcuts(self, self.verbs)
+        self._cursors = {
+            "include": icons.cursor("include"),
+            "exclude": icons.cursor("exclude"),
+            "box": icons.cursor("box"),
+            "blocked": QCursor(Qt.CursorShape.ForbiddenCursor),
+        }
+        windowing = self.windowing
+        self._area = DrawingArea(
+            self,
+            lambda: windowing.free,
+            windowing.begin_drag,
+            windowing.drag,
+            windowing.end_drag,
+        )
         self._aim = self._timer(_AIMING_MS, self._look_ahead)
         self._frame_timer = self._timer(_FRAME_MS, self._follow_frame)
         self._view_timer = self._timer(_VIEW_MS, self._keep_view)
@@ -122,28 +150,32 @@ class FastSAM3DWidget(QWidget):
         self._chooser.offer(self.scan.open_button)
 
     def include(self) -> None:
-        """Take the tool whose clicks belong to the object, or put it away."""
-        self.toolbox.toggle("include")
+        """Take the tool whose clicks belong to the object."""
+        self.toolbox.use("include")
 
     def exclude(self) -> None:
-        """Take the tool whose clicks do not belong to the object, or put it away."""
-        self.toolbox.toggle("exclude")
+        """Take the tool whose clicks do not belong to the object."""
+        self.toolbox.use("exclude")
 
     def box(self) -> None:
-        """Take the box tool, or put it away."""
-        self._toggle_flat("box", "Boxes are drawn in a slice")
+        """Take the box tool."""
+        self._use_flat("box")
 
     def adjust(self) -> None:
-        """Take the tool that moves and deletes prompts, or put it away."""
-        self.toolbox.toggle("adjust")
+        """Take the tool that moves and deletes prompts."""
+        self.toolbox.use("adjust")
 
     def brush(self) -> None:
-        """Take the brush that paints the current object, or put it away."""
-        self._toggle_flat("brush", "The brush paints in a slice")
+        """Take the brush that paints the current object."""
+        self._use_flat("brush")
 
     def erase(self) -> None:
-        """Take the eraser of the current object, or put it away."""
-        self._toggle_flat("erase", "The eraser works in a slice")
+        """Take the eraser of the current object."""
+        self._use_flat("erase")
+
+    def pan(self) -> None:
+        """Put the tool away."""
+        self.toolbox.put_away()
 
     def undo(self) -> None:
         """Take the last step back."""
@@ -201,19 +233,17 @@ class FastSAM3DWidget(QWidget):
         self.model.crop.value = not self.model.crop.value
 
     def event(self, event: QEvent) -> bool:
-        """Hand the shortcuts to the main window when napari docks the widget."""
-        if event.type() in (QEvent.Type.Show, QEvent.Type.ParentChange):
-            self._shortcuts_dock()
+        """Take the main window's keys and drawing area when napari docks the widget."""
+        docked = event.type() in (QEvent.Type.Show, QEvent.Type.ParentChange)
+        if docked and hasattr(self, "_area"):
+            self._shortcuts.dock()
+            self._area.find(main_window_of(self))
         return super().event(event)
-
-    def _shortcuts_dock(self) -> None:
-        shortcuts = getattr(self, "_shortcuts", None)
-        if shortcuts is not None:
-            shortcuts.dock()
 
     def _build_panels(self) -> None:
         known = getattr(self.loader.thread.predictor, "name", self.settings.model)
-        self.scan = ScanPanel(self._images, self._use, self.open_scan)
+        self.window_row = WindowRow(self.verbs, self.windowing)
+        self.scan = ScanPanel(self._images, self._use, self.open_scan, self.window_row)
         self.prompts = PromptPanel(self.verbs, self._set_depth)
         self.objects = ObjectsPanel(
             self.verbs,
@@ -286,9 +316,14 @@ class FastSAM3DWidget(QWidget):
         if self.view is not None:
             self.view.look()
             self._view_timer.start()
+            self._status_timer.start()
         layer = self.scan.layer
         if layer is not None and layer.ndim > 3:
             self._frame_timer.start()
+
+    def _on_tool(self, tool: str | None) -> None:
+        self.prompts.choose(tool)
+        self._status_timer.start()
 
     def _on_move(self, event: Any) -> None:
         if self.view is None:
@@ -325,10 +360,12 @@ class FastSAM3DWidget(QWidget):
             if self.toolbox.tool is None:
                 self.toolbox.tool = "include"
             self.scan.tell(scan_facts(view.frame))
+            self.windowing.serve(view.image, view.frame.volume)
             if view.offer is not None:
                 self._on_found(view.offer)
         else:
             self.scan.tell("")
+            self.windowing.serve(None, None)
         self.lists.serve(view)
         self.toolbox.serve(view)
         self._show_state()
@@ -344,10 +381,12 @@ class FastSAM3DWidget(QWidget):
         self.scan.choose(layer)
         self._show_state()
 
-    def _toggle_flat(self, tool: str, why: str) -> None:
-        self.toolbox.toggle(tool)
+    def _use_flat(self, tool: str) -> None:
         if self.view is not None and self.viewer.dims.ndisplay == 3:
-            self._say(f"{why}: leave the 3D view first (Ctrl+Y).")
+            self.prompts.choose(self.toolbox.tool)
+            self._say(SLICES_ONLY)
+        else:
+            self.toolbox.use(tool)
 
     def _work(
         self, doing: str, job: Callable[[], Any], done: Callable[[Any], None], failed: str
@@ -444,6 +483,13 @@ class FastSAM3DWidget(QWidget):
     def _say(self, message: str) -> None:
         self.status.rest(message)
 
+    def _say_for_now(self, message: str) -> None:
+        """Say something that is over soon, and then again what a click does."""
+        if message:
+            self._say(message)
+        else:
+            self._show_status()
+
     def _show_status(self) -> None:
         last = self._last_of_current()
         journal = None if self.view is None else self.view.session.journal_status
@@ -459,7 +505,25 @@ class FastSAM3DWidget(QWidget):
         elif self.view is None:
             self.status.rest(NO_SCAN)
         else:
-            self.status.rest(hint(last, prompted=bool(self.view.prompts)))
+            self.status.rest(self._advice(self.view, last))
+        self._area.point_with(self._cursor())
+
+    def _advice(self, view: SessionView, last: Result | None) -> str:
+        """Say what a click does now."""
+        own, tool = view.current, self.toolbox.tool
+        if own is not None and own.locked is not None and tool is not None:
+            return locked_hint(own.name)
+        return hint(last, tool, bool(view.prompts), flat=self.viewer.dims.ndisplay == 2)
+
+    def _cursor(self) -> QCursor | None:
+        """Return the pointer that says what a click does; None leaves it to napari."""
+        tool = self.toolbox.tool
+        if self.view is None or tool is None:
+            return None
+        own = self.view.current
+        if own is not None and own.locked is not None:
+            return self._cursors["blocked"]
+        return self._cursors.get(tool)
 
     def _last_of_current(self) -> Result | None:
         """Return the last mask of the current object, unless its prompts are gone since."""

@@ -131,7 +131,8 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     stacks = _stacks(path if path.is_dir() else path.parent, notes)
     stack = _chosen(stacks, series, path, notes) if only is None else _stack_of(only, stacks)
     name = path.name if path.is_dir() else path.parent.name
-    source = Source(path, "dicom", series=stack[0].uid)
+    modality = stack[0].modality or None
+    source = Source(path, "dicom", series=stack[0].uid, modality=modality)
     voxels, affine = _volume_of(stack, name, notes)
     return Volume.from_array(voxels, affine, name=name, source=source, notes=notes)
 

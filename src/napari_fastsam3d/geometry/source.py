@@ -27,6 +27,9 @@ class Source:
         Which series of a DICOM folder.
     label_names : mapping of int to str
         What its values mean, where it is a mask and says so.
+    modality : str or None
+        What kind of scan the file says it is, as DICOM writes it: "CT", "MR", "PT". None where it
+        says nothing, as most formats can't.
     """
 
     path: Path | None = None
@@ -35,3 +38,4 @@ class Source:
     frame: int | None = None
     series: str | None = None
     label_names: Mapping[int, str] = field(default_factory=dict)
+    modality: str | None = None

@@ -1,0 +1,124 @@
+# pyright: basic
+"""napari's drawing area: the pointer it shows, and the right button dragged across it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QCursor
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QMainWindow
+
+RightDrag = Callable[[float, float], None]
+
+
+class DrawingArea(QObject):
+    """Sees what Qt sends to the drawing area before napari does.
+
+    napari gives both buttons of the mouse to the tool in hand, so that a right click would make a
+    prompt; and it has no pointer that tells one tool from another.
+
+    Parameters
+    ----------
+    parent : QObject
+    free : callable
+        Returns whether the right button is not needed by the layer that is active.
+    began, ended : callable
+        Called when the right button goes down and up.
+    dragged : callable
+        Called with how far it was dragged since it went down: pixels to the right, and up.
+    """
+
+    def __init__(
+        self,
+        parent: QObject,
+        free: Callable[[], bool],
+        began: Callable[[], None],
+        dragged: RightDrag,
+        ended: Callable[[], None],
+    ) -> None:
+        super().__init__(parent)
+        self._free, self._began, self._dragged, self._ended = free, began, dragged, ended
+        self._area: QOpenGLWidget | None = None
+        self._start: tuple[float, float] | None = None
+        self._own: QCursor | None = None
+        self._naparis = QCursor()
+
+    def find(self, window: QMainWindow | None) -> None:
+        """Watch the drawing area of a window, once there is one."""
+        centre = None if window is None else window.centralWidget()
+        found = None if centre is None else centre.findChild(QOpenGLWidget)
+        if found is None or found is self._area:
+            return
+        self._area = found
+        self._naparis = QCursor(found.cursor())
+        found.installEventFilter(self)
+        self.point_with(self._own)
+
+    def point_with(self, cursor: QCursor | None) -> None:
+        """Show a pointer in place of napari's; None shows napari's."""
+        self._own = cursor
+        if self._area is not None:
+            self._area.setCursor(self._naparis if cursor is None else cursor)
+
+    def eventFilter(self, area: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
+        kind = event.type()
+        if kind == QEvent.Type.CursorChange:
+            self._keep_cursor()
+        elif kind in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonDblClick):
+            return self._press(event)
+        elif self._start is not None and kind == QEvent.Type.MouseMove:
+            return self._move(event)
+        elif self._start is not None and kind == QEvent.Type.MouseButtonRelease:
+            return self._release(event)
+        return False
+
+    def _keep_cursor(self) -> None:
+        """Remember the pointer that napari chose, and show our own if there is one."""
+        if self._area is None:
+            return
+        shown = self._area.cursor()
+        if self._own is None or not _same(shown, self._own):
+            self._naparis = QCursor(shown)
+            if self._own is not None:
+                self._area.setCursor(self._own)
+
+    def _press(self, event: Any) -> bool:
+        if event.button() != Qt.MouseButton.RightButton or not self._free():
+            return self._start is not None
+        self._start = _place(event)
+        self._began()
+        return True
+
+    def _move(self, event: Any) -> bool:
+        if not event.buttons() & Qt.MouseButton.RightButton:
+            return self._end()
+        assert self._start is not None
+        x, y = _place(event)
+        self._dragged(x - self._start[0], self._start[1] - y)
+        return True
+
+    def _release(self, event: Any) -> bool:
+        if event.button() == Qt.MouseButton.RightButton:
+            self._end()
+        return True
+
+    def _end(self) -> bool:
+        self._start = None
+        self._ended()
+        return True
+
+
+def _place(event: Any) -> tuple[float, float]:
+    place = event.position()
+    return place.x(), place.y()
+
+
+def _same(one: QCursor, other: QCursor) -> bool:
+    if one.shape() != other.shape():
+        return False
+    return one.shape() != Qt.CursorShape.BitmapCursor or (
+        one.pixmap().cacheKey() == other.pixmap().cacheKey()
+    )
