@@ -4,10 +4,11 @@ import tracemalloc
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 from scipy.spatial.transform import Rotation
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry import list_frames, read_volume
+from napari_fastsam3d.geometry import list_frames, read_volume, save_mask
 
 SHAPE = (6, 5, 4)
 
@@ -240,6 +241,157 @@ def test_an_unbelievable_unit_is_not_believed(tmp_path):
     volume = read_volume(tmp_path / "a.nii")
     np.testing.assert_allclose(volume.affine, affine, rtol=1e-6)
     assert any("unbelievable" in note for note in volume.notes)
+
+
+def qform_alone(path, *, patch=(), suffix=".nii", kind=nib.Nifti1Image):
+    """A file whose only orientation is a qform, turned and with voxels of three sizes."""
+    made = kind(grid(), None)
+    turn = Rotation.from_euler("xyz", [15, -8, 100], degrees=True).as_matrix()
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn * (2, 2.5, 3), (50, -30, 10)
+    made.header.set_qform(affine, code=1)
+    made.header.set_xyzt_units("mm")
+    return raw(made, path.with_suffix(suffix), patch=patch), affine
+
+
+def itk_affine(path):
+    image = SimpleITK.ReadImage(str(path))
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+@pytest.mark.parametrize("qfac", [0.0, 1.0, -1.0])
+def test_a_qfac_of_zero_counts_as_one(tmp_path, qfac):
+    path, affine = qform_alone(tmp_path / "a", patch=[(76, "<f4", qfac)])
+    volume = read_volume(path)
+    affine[:3, 2] *= -1 if qfac < 0 else 1
+    np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
+    np.testing.assert_allclose(volume.affine, itk_affine(path), atol=1e-5)
+    assert volume.notes == ()
+    saved = nib.load(save_mask(tmp_path / "m.nii", volume.voxels > 5, volume))
+    np.testing.assert_allclose(saved.affine, volume.affine, atol=1e-6)
+    assert saved.header["qform_code"] == 1
+
+
+@pytest.mark.parametrize(("qfac", "side"), [(np.nan, 1), (2, 1), (-0.5, -1)])
+def test_a_qfac_that_is_none_counts_by_its_sign_and_is_told(tmp_path, qfac, side):
+    path, affine = qform_alone(tmp_path / "a", patch=[(76, "<f4", qfac)])
+    volume = read_volume(path)
+    affine[:3, 2] *= side
+    np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
+    assert any("qfac" in note for note in volume.notes)
+
+
+@pytest.mark.parametrize("excess", [0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2])
+@pytest.mark.parametrize("quaternion", [(1, 0, 0), (0, 0, 1), (0.6, 0.8, 0), (-0.5, 0.5, 2**-0.5)])
+def test_a_quaternion_a_hair_over_one_is_one(tmp_path, excess, quaternion):
+    told = np.multiply(quaternion, 1 + excess)
+    path, _ = qform_alone(tmp_path / "a", patch=[(256, "<f4", told)])
+    volume = read_volume(path)
+    turn = Rotation.from_quat([*quaternion, 0]).as_matrix() * (2, 2.5, 3)
+    np.testing.assert_allclose(volume.affine[:3, :3], turn, atol=1e-3)
+    np.testing.assert_allclose(volume.affine, itk_affine(path), atol=1e-3)
+    assert volume.notes == ()
+    saved = nib.load(save_mask(tmp_path / "m.nii", volume.voxels > 5, volume))
+    np.testing.assert_allclose(saved.affine, volume.affine, atol=1e-6)
+
+
+def test_a_quaternion_that_is_none_is_told(tmp_path):
+    for told in ([2, 0, 0], [np.nan, 0, 0]):
+        path, _ = qform_alone(tmp_path / "a", patch=[(256, "<f4", told)])
+        assert any("qform" in note for note in read_volume(path).notes)
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0, 0] * 3, [np.nan] * 12])
+def test_an_sform_of_nothing_gives_way_to_the_qform(tmp_path, row):
+    patch = [(254, "<i2", 1), (280, "<f4", row)]
+    path, affine = qform_alone(tmp_path / "a", patch=patch)
+    volume = read_volume(path)
+    np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
+    assert any("sform" in note for note in volume.notes)
+    saved = nib.load(save_mask(tmp_path / "m.nii", volume.voxels > 5, volume))
+    np.testing.assert_allclose(saved.affine, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [[0, 0, 0], [np.nan, 1, 1], [1, np.inf, 1]])
+def test_sizes_that_are_none_beside_an_sform(tmp_path, sizes):
+    made = image()
+    made.set_qform(None, 0)
+    path = raw(made, tmp_path / "a.nii", patch=[(80, "<f4", sizes)])
+    volume = read_volume(path)
+    np.testing.assert_allclose(volume.affine, an_affine(), atol=1e-6)
+    saved = nib.load(save_mask(tmp_path / "m.nii", volume.voxels > 5, volume))
+    np.testing.assert_allclose(saved.affine, an_affine(), atol=1e-6)
+    np.testing.assert_allclose(saved.header.get_zooms(), volume.spacing, rtol=1e-6)
+
+
+@pytest.mark.parametrize("sizes", [[0, 0, 0], [np.nan, 1, 1], [1, 1, np.inf]])
+def test_sizes_that_are_none_alone_are_refused(tmp_path, sizes):
+    made = image()
+    made.set_sform(None, 0)
+    made.set_qform(None, 0)
+    with pytest.raises(VolumeError, match="how large its voxels are"):
+        read_volume(raw(made, tmp_path / "a.nii", patch=[(80, "<f4", sizes)]))
+
+
+def test_an_sform_with_other_sizes_than_pixdim_is_told(tmp_path):
+    made = image()
+    made.set_qform(None, 0)
+    path = raw(made, tmp_path / "a.nii", patch=[(80, "<f4", [0.8, 0.8, 2.5])])
+    volume = read_volume(path)
+    np.testing.assert_allclose(volume.affine, an_affine(), atol=1e-6)
+    assert any("pixdim" in note for note in volume.notes)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 100])
+@pytest.mark.parametrize("code", [0, 4, 7])
+def test_without_a_unit_unusual_sizes_are_told(tmp_path, scale, code):
+    affine = an_affine()
+    affine[:3] *= scale
+    path = raw(image(affine=affine), tmp_path / "a.nii", patch=[(123, "u1", code)])
+    volume = read_volume(path)
+    np.testing.assert_allclose(volume.affine, affine, rtol=1e-6)
+    assert any("names no unit" in note for note in volume.notes) == (scale != 1)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("order", "<>")
+def test_names_of_labels(tmp_path, suffix, kind, order):
+    made = kind(grid(), an_affine())
+    made = kind(grid(), an_affine(), made.header.as_byteswapped(order))
+    carets = b"""<?xml version="1.0"?><CaretExtension><LabelTable>
+        <Label Key="2" Red="1"><![CDATA[kidney_left]]></Label><Label Key="3">a &amp; b</Label>
+        </LabelTable></CaretExtension>"""
+    for content in (b"nothing of ours", b'{"7": "left kidney"}', carets, b""):
+        made.header.extensions.append(nib.nifti1.Nifti1Extension(0, content))
+    made.to_filename(tmp_path / f"a{suffix}")
+    volume = read_volume(tmp_path / f"a{suffix}")
+    assert volume.source.label_names == {7: "left kidney", 2: "kidney_left", 3: "a & b"}
+    assert np.array_equal(volume.voxels, grid())
+    # They are the scan's own, and not of a mask made on it.
+    assert not nib.load(save_mask(tmp_path / "m.nii", grid() > 5, volume)).header.extensions
+
+
+@pytest.mark.parametrize("size", [-5, 0, 7, 8, 1 << 30])
+def test_extensions_of_nonsense_are_no_names(tmp_path, size):
+    made = image()
+    made.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b'{"1": "a"}'))
+    path = raw(made, tmp_path / "a.nii", patch=[(352, "<i4", size)])
+    volume = read_volume(path)
+    assert volume.source.label_names == {}
+    assert np.array_equal(volume.voxels, grid())
+
+
+@pytest.mark.parametrize("at", [10, 348, 360, 400])
+def test_a_gzip_file_of_several_members(tmp_path, at):
+    image().to_filename(tmp_path / "a.nii")
+    content = (tmp_path / "a.nii").read_bytes()
+    packed = b"".join(map(gzip.compress, (content[:at], b"", content[at:])))
+    (tmp_path / "a.nii.gz").write_bytes(packed)
+    assert np.array_equal(read_volume(tmp_path / "a.nii.gz").voxels, grid())
 
 
 # --- damage

@@ -16,6 +16,7 @@ from napari_fastsam3d.geometry.replacing import replacing
 from napari_fastsam3d.geometry.volume import Volume
 
 MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+_BACKSLASH = "\\"
 _COMPRESSION = 4
 _LARGEST_NIFTI1_SIDE = 32767
 
@@ -160,7 +161,7 @@ def _write_nrrd(path: Path, labels: Labels, volume: Volume, names: str) -> None:
         "encoding: gzip",
         'space units: "mm" "mm" "mm"',
         f"space origin: {_vector(lps[:3, 3])}",
-        *([f"label_names:={names}"] if names else []),
+        *([f"label_names:={names.replace(_BACKSLASH, 2 * _BACKSLASH)}"] if names else []),
     ]
     with path.open("xb") as raw:
         raw.write("\n".join([*lines, "", ""]).encode("ascii"))

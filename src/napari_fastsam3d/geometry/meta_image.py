@@ -20,10 +20,17 @@ from napari_fastsam3d.geometry.frames import choose_frame
 from napari_fastsam3d.geometry.itk import ras_affine
 from napari_fastsam3d.geometry.label_names import names_in_texts
 from napari_fastsam3d.geometry.length_unit import doubt_unnamed_unit, in_millimetres, length_unit
+from napari_fastsam3d.geometry.orientation import axis_codes, axis_directions
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.stored_voxels import Encoding, StoredVoxels
-from napari_fastsam3d.geometry.unusable import colour_refused, damage_told, no_sizes, no_unit
-from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.geometry.unusable import (
+    TURNED_ROUND,
+    colour_refused,
+    damage_told,
+    no_sizes,
+    no_unit,
+)
+from napari_fastsam3d.geometry.volume import Volume, check_affine
 
 _DTYPES = {
     "MET_CHAR": "i1",
@@ -44,6 +51,8 @@ _ORIGINS = ("Offset", "Position", "Origin")
 _MSB = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 _LONGEST_HEADER = 1 << 24
 _UNIT_LENGTH = 1e-3
+_UPRIGHT = 0.8
+_OPPOSITE = str.maketrans("LRAPSI", "RLPAIS")
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +142,8 @@ def _affine(path: Path, header: _Header) -> tuple[NDArray[np.float64], list[str]
     count = len(header.sizes)
     steps = _directions(header, count, notes) * _spacing(path, header, notes)
     affine = ras_affine(steps, _origin(header, count, notes))
+    check_affine(affine)
+    notes += _other_letters(header, affine)
     told = header.fields.get("DistanceUnits", "").strip()
     if told.strip("?\"' ") == "":
         doubt_unnamed_unit(affine, notes)
@@ -156,7 +167,7 @@ def _spacing(path: Path, header: _Header, notes: list[str]) -> NDArray[np.float6
     if not (np.isfinite(sizes).all() and sizes.all()):
         raise no_sizes(path, "ElementSpacing")
     if (sizes < 0).any():
-        notes.append("The file gives negative voxel sizes: those axes are turned round, as by ITK.")
+        notes.append(TURNED_ROUND)
     return sizes
 
 
@@ -164,7 +175,8 @@ def _directions(header: _Header, count: int, notes: list[str]) -> NDArray[np.flo
     """Return unit steps (3, 3), one a column, in LPS."""
     told = header.numbers(*_DIRECTIONS)
     if told is None:
-        # AnatomicalOrientation is no help: what it writes, ITK reads the other way round.
+        # AnatomicalOrientation is no help: its letters say where an axis goes to by the format's
+        # own description, and where it comes from by ITK.
         notes.append(
             "The file does not say how its axes run in the patient (TransformMatrix): LPS, as in "
             "DICOM, is assumed."
@@ -181,6 +193,22 @@ def _directions(header: _Header, count: int, notes: list[str]) -> NDArray[np.flo
         sizes = " x ".join(f"{length:.4g}" for length in lengths)
         notes.append(f"The file's TransformMatrix stretches its voxels, by {sizes}.")
     return directions
+
+
+def _other_letters(header: _Header, affine: NDArray[np.float64]) -> list[str]:
+    """Tell where AnatomicalOrientation, read either way, is another than that of an affine."""
+    letters = header.fields.get("AnatomicalOrientation", "").strip().upper()
+    if header.numbers(*_DIRECTIONS) is None:
+        return []
+    upright = np.abs(axis_directions(affine)).max(axis=0).min() > _UPRIGHT
+    towards = axis_codes(affine)
+    agree = letters in (towards, towards.translate(_OPPOSITE))
+    if agree or not upright or not set(letters) <= set("LRAPSI") or len(letters) != 3:
+        return []
+    return [
+        f"The file's AnatomicalOrientation, {letters}, is none of its axes, which run towards "
+        f"{towards}; it is ignored."
+    ]
 
 
 def _origin(header: _Header, count: int, notes: list[str]) -> NDArray[np.float64]:
@@ -204,6 +232,7 @@ def _read_voxels(path: Path, header: _Header) -> tuple[NDArray[Any], list[str]]:
     files = [path] if local else data_files(path, name, header.listed, header.sizes[-1])
     share = stored.nbytes // len(files)
     parts = [(file, _begin(file, header, local, encoding, share)) for file in files]
+    notes += stored.surplus(parts, encoding)
     return stored.of_files(parts, encoding), notes
 
 

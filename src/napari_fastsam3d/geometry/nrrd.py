@@ -22,6 +22,7 @@ from napari_fastsam3d.geometry.length_unit import doubt_unnamed_unit, in_millime
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.stored_voxels import Encoding, StoredVoxels
 from napari_fastsam3d.geometry.unusable import (
+    TURNED_ROUND,
     colour_refused,
     damage_told,
     no_sizes,
@@ -73,6 +74,7 @@ _FRAME_KINDS = ("list", "time", "domain", "space", "point", "???", "none", "unkn
 _SPATIAL_KINDS = ("domain", "space", "???", "none", "unknown", "")
 _VECTOR = re.compile(r"none|\([^()]*\)")
 _QUOTED = re.compile(r'"([^"]*)"|(\S+)')
+_ESCAPE = re.compile(r"\\([n\\])")
 _LONGEST_HEADER = 1 << 24
 _SAME = 1e-3
 
@@ -138,7 +140,7 @@ def read_nrrd(path: Path, frame: int | None = None) -> Volume:
         axes = _axes(path, header)
         chosen = choose_frame(path.name, _frames(header, axes), frame)
         affine, notes = _affine(path, header, axes)
-        voxels = _one_volume(_read_voxels(path, header), header, axes, chosen)
+        voxels = _one_volume(_read_voxels(path, header, notes), header, axes, chosen)
     names = names_of_segments(header.keys)
     names |= names_in_texts([header.keys.get("label_names", "")])
     source = Source(path, "nrrd", frame=None if frame is None else chosen, label_names=names)
@@ -186,7 +188,7 @@ def _take(text: str, fields: dict[str, str], keys: dict[str, str]) -> None:
     if parts is None:
         raise ValueError(f"a line of it is no field: {text[:40]!r}")
     if parts[2]:
-        keys[parts[1].strip()] = parts[3].replace("\\n", "\n").replace("\\\\", "\\")
+        keys[parts[1].strip()] = _ESCAPE.sub(lambda c: "\n" if c[1] == "n" else "\\", parts[3])
         return
     name = parts[1].strip().lower().replace(" ", "")
     value = parts[3].strip()
@@ -251,6 +253,8 @@ def _steps(path: Path, header: _Header, axes: _Axes, notes: list[str]) -> NDArra
     spacings = header.numbers("spacings")
     sizes = np.array([spacings[a] if a < len(spacings) else np.nan for a in axes.spatial])
     if directions is None:
+        if (sizes < 0).any():
+            notes.append(TURNED_ROUND)
         if "space" in header.fields or "spacedimension" in header.fields:
             notes.append(
                 "The file does not say how its axes run in the patient: along those of its space "
@@ -324,7 +328,7 @@ def _units(path: Path, header: _Header, axes: _Axes) -> list[str]:
     return [unit for unit in units if unit]
 
 
-def _read_voxels(path: Path, header: _Header) -> NDArray[Any]:
+def _read_voxels(path: Path, header: _Header, notes: list[str]) -> NDArray[Any]:
     encoding = _ENCODINGS.get(header.fields["encoding"].lower())
     lines, skip = (int(header.fields.get(key, "0")) for key in ("lineskip", "byteskip"))
     if encoding is None or (encoding != "raw" and skip < 0):
@@ -341,6 +345,7 @@ def _read_voxels(path: Path, header: _Header) -> NDArray[Any]:
         parts = [(file, max(start, file.stat().st_size - share)) for file, start in parts]
     elif encoding == "raw":
         parts = [(file, start + skip) for file, start in parts]
+    notes += stored.surplus(parts, encoding)
     return stored.of_files(parts, encoding, 0 if encoding in ("raw", "text") else skip)
 
 

@@ -128,6 +128,16 @@ class StoredVoxels:
             raise ValueError(f"{len(parts)} data files can not share its voxels evenly")
         return self.read(_Joined(_unpacked(parts, encoding, skip), share))
 
+    def surplus(self, parts: Sequence[tuple[Path, int]], encoding: Encoding) -> list[str]:
+        """Return a note where raw data files hold at least twice what is read; see `of_files`."""
+        held = sum(path.stat().st_size - start for path, start in parts)
+        if encoding != "raw" or held < 2 * self.nbytes:
+            return []
+        return [
+            f"The data are {held / self.nbytes:.3g} times as many as the header speaks of: its "
+            "sizes or its type may be wrong."
+        ]
+
     def _parse(self, text: bytes) -> NDArray[Any]:
         words = text.split()
         if len(words) < prod(self.shape):

@@ -1,4 +1,4 @@
-"""Refusals that several readers share, and damage told in one sentence."""
+"""Refusals and notes that several readers share, and damage told in one sentence."""
 
 import zlib
 from collections.abc import Generator
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
 
+TURNED_ROUND = "The file gives negative voxel sizes: those axes are turned round, as by ITK."
 _MEND = "Mend the header, or convert the scan from its DICOM files again."
 _WITH_DATA_FILE = (".mhd", ".nhdr")
 
