@@ -71,7 +71,7 @@ def train(
 
     recipe = _recipe(config)
     place, device = ranks.join(device)
-    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed, device)
+    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed, device, recipe.held_out)
     if workers is None:
         workers = 1 if device == "cpu" else min(4, max(1, (os.cpu_count() or 2) // place.world - 1))
     trainer = Trainer(recipe, sampler, out, device, place, workers, weights)

@@ -76,6 +76,11 @@ def label_map_cases(folder: Path) -> list[Case]:
     ]
 
 
+def unlabelled_scans(folder: Path) -> list[Path]:
+    """List the scans without labels: `unlabelled/<set>/*_img.nii.gz`."""
+    return sorted((folder / "unlabelled").glob(f"*/*{_IMAGE}"))
+
+
 def paired_cases(images: Path, labels: Path) -> list[Case]:
     """Pair a scan with its labels, or the `*_img.nii.gz` of a folder with `*_seg.nii.gz`.
 
@@ -139,9 +144,21 @@ def names_in(path: Path) -> dict[int, str]:
 
 
 def label_names(folder: Path, set_name: str) -> dict[int, str]:
-    """Give the names of a labelled set's values; empty where none are stored."""
-    path = folder / "labelled" / set_name / "labels.json"
-    return names_in(path) if path.exists() else {}
+    """Give the names of the values in a set of labelled volumes or of label maps.
+
+    Empty where none are stored. A `labels.json` of several tables, each for the files whose names
+    begin with its key, counts where one of them is for all files of the set.
+    """
+    for home in (folder / "labelled" / set_name, folder / "label_maps" / set_name):
+        path = home / "labels.json"
+        if path.exists():
+            files = [file.name for file in home.glob(f"*{_LABELS}")]
+            tables = {k: v for k, v in _read_json(path).items() if isinstance(v, dict)}
+            for key, table in tables.items():
+                if files and all(name.startswith(f"{key}_") for name in files):
+                    return {int(value): str(name) for value, name in table.items()}
+            return names_in(path)
+    return {}
 
 
 def modality(folder: Path, set_name: str) -> str:

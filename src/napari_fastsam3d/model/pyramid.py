@@ -45,8 +45,9 @@ _LAST_OF_A_BRANCH = tuple(
 def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
     """Give a network with more parts that computes what a smaller one does.
 
-    Added blocks come last on their stage and begin as identities, and a decoder for boxes begins
-    as the other one, so that training goes on where it was (Chen et al. 2016, Net2Net).
+    Added blocks come last on their stage and begin as identities, a decoder for boxes begins as the
+    other one and candidates as variants of the main mask, so that training goes on where it was
+    (Chen et al. 2016, Net2Net).
 
     Raises
     ------
@@ -56,12 +57,17 @@ def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
     larger = PyramidNetwork(config).to(next(network.parameters()).device)
     old, new = network.state_dict(), larger.state_dict()
     if any(key not in new or new[key].shape != value.shape for key, value in old.items()):
-        raise ValueError("a network grows by blocks and a decoder for boxes only")
+        raise ValueError("a network grows by blocks, candidates and a decoder for boxes only")
     for key, value in new.items():
         if key in old:
             value.copy_(old[key])
         elif (twin := key.removeprefix("box_")) in old:
             value.copy_(old[twin])
+        elif (twin := key.replace(".candidates.", ".")) in old:
+            value.copy_(old[twin])
+        elif key.endswith("candidates.tokens.weight"):
+            main = old[key.replace("candidates.tokens", "output_tokens")][:1]
+            value.mul_(main.std()).add_(main)
         elif key.endswith(_LAST_OF_A_BRANCH):
             value.zero_()
     return larger

@@ -35,11 +35,22 @@ CUES = 3
 
 
 class Masks(NamedTuple):
-    """Logits at two resolutions and the mask's estimated IoU with the truth, (B, 1)."""
+    """Masks of one step of interaction.
+
+    Attributes
+    ----------
+    low, fine : Tensor
+        (B, K, S/4, S/4, S/4) and (B, K, S/2, S/2, S/2) logits.
+    quality : Tensor
+        (B, K) estimated IoU of each mask with the truth.
+    candidates : Masks or None
+        Of a decoder that proposes them: what else the prompts may mean, in no order.
+    """
 
     low: Tensor
     fine: Tensor
     quality: Tensor
+    candidates: "Masks | None" = None
 
 
 class PyramidPromptEncoder(nn.Module):
@@ -77,6 +88,23 @@ class PyramidPromptEncoder(nn.Module):
         flat = pyramid.middle.flatten(1, 3)
         where = cell_of(points, shape, 4)[..., None].expand(-1, -1, flat.shape[-1])
         return self.position(centred) + self.clicked(flat.gather(1, where))
+
+
+class CandidateHead(nn.Module):
+    """Tokens of the candidates, and what makes masks and estimated IoUs of them.
+
+    As SAM's multi-mask output (Kirillov et al. 2023), but its tokens are seen by no other, so that
+    the main mask is the same with and without it.
+    """
+
+    def __init__(self, config: PyramidConfig) -> None:
+        super().__init__()
+        _, middle, _ = config.decoder_widths
+        self.count = config.candidates
+        self.tokens = nn.Embedding(config.candidates, config.width)
+        self.hyper_middle = _mlp(config.width, middle)
+        self.hyper_fine = _mlp(config.width, config.decoder_widths[0])
+        self.quality = _mlp(config.width, 1)
 
 
 def joined_linear(layer: nn.Linear, features: Tensor, maps: Tensor) -> Tensor:
@@ -130,6 +158,7 @@ class PyramidDecoder(nn.Module):
         self.hyper_middle = _mlp(width, middle)
         self.hyper_fine = _mlp(width, fine)
         self.quality = _mlp(width, 1)
+        self.candidates = CandidateHead(config) if config.candidates and not reads_boxes else None
         self.box_cues = BoxCueReader(config) if reads_boxes else None
         self.cues = True
 
@@ -161,7 +190,8 @@ class PyramidDecoder(nn.Module):
         Returns
         -------
         Masks
-            low (B, 1, S/4, S/4, S/4), fine (B, 1, S/2, S/2, S/2) logits, quality (B, 1) in [0, 1].
+            Of one mask, with the candidates beside it where the decoder proposes any. With
+            `local` these are drawn finely in the region of the mask only.
         """
         if told is None:
             told = self.read_box(pyramid, prompts.box)
@@ -172,21 +202,41 @@ class PyramidDecoder(nn.Module):
             self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts)
         )
         features = self.block_middle(_added(features, told.middle))
-        low = self._mask(features, self.hyper_middle(tokens[:, 0]))
+        weights = self._mask_weights(tokens)
+        low = self._mask(features, weights.middle)
         fine = F.interpolate(low, scale_factor=2, mode="trilinear")
-        weights = self.hyper_fine(tokens[:, 0])
-        region = Region.of_mask(low, prompts) if local else None
+        region = Region.of_mask(low[:, :1], prompts) if local else None
         if region is None:
-            fine = fine + self._detail(features, weights, pyramid, prompts, told.fine)
+            fine = fine + self._detail(features, weights.fine, pyramid, prompts, told.fine)
         else:
             fine[(..., *region.slices(2))] += self._detail(
                 region.of_features(features),
-                weights,
+                weights.fine,
                 region.pyramid(pyramid),
                 region.prompts(prompts),
                 None if told.fine is None else region.of_features(told.fine, 2),
             )
-        return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
+        masks = Masks(low, fine, weights.quality)
+        if self.candidates is None:
+            return masks
+        main, others = (Masks(*(part[:, at] for part in masks[:3])) for at in _MAIN_AND_OTHERS)
+        return main._replace(candidates=others)
+
+    def _mask_weights(self, tokens: Tensor) -> "_MaskWeights":
+        """Give the weights of the features in each mask, the main one first."""
+        main, head = tokens[:, 0], self.candidates
+        quality = torch.sigmoid(self.quality(tokens[:, 1]).float())
+        own = _MaskWeights(
+            self.hyper_middle(main)[:, None], self.hyper_fine(main)[:, None], quality
+        )
+        if head is None:
+            return own
+        others = tokens[:, -head.count :]
+        return _MaskWeights(
+            torch.cat([own.middle, head.hyper_middle(others)], 1),
+            torch.cat([own.fine, head.hyper_fine(others)], 1),
+            torch.cat([quality, torch.sigmoid(head.quality(others).float())[..., 0]], 1),
+        )
 
     def _detail(
         self,
@@ -196,7 +246,7 @@ class PyramidDecoder(nn.Module):
         prompts: Prompts,
         told: Tensor | None,
     ) -> Tensor:
-        """Give what the finest grid adds to logits, (B, 1, D, H, W), by features at S/4."""
+        """Give what the finest grid adds to logits, (B, K, D, H, W), by features at S/4."""
         features = self.expand_fine(features)
         features = features + joined_linear(
             self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts)
@@ -213,6 +263,10 @@ class PyramidDecoder(nn.Module):
         output = self.output_tokens.weight.expand(batch, -1, -1).to(prompt_tokens.dtype)
         tokens = torch.cat([output, points, corners], dim=1)
         valid = torch.cat([valid.new_ones(batch, 2), valid], dim=1)
+        if self.candidates is not None:
+            others = self.candidates.tokens.weight.expand(batch, -1, -1).to(tokens.dtype)
+            tokens = torch.cat([tokens, others], dim=1)
+            valid = torch.cat([valid, valid.new_zeros(others.shape[:2])], dim=1)
         encoding = grid_encoding(self.prompt_encoder.position, size).to(embedding.dtype)
         tokens, image = self.transformer(
             tokens,
@@ -257,9 +311,20 @@ class PyramidDecoder(nn.Module):
 
     @staticmethod
     def _mask(features: Tensor, weights: Tensor) -> Tensor:
-        """Weigh features (B, D, H, W, C) by (B, C); gives float logits (B, 1, D, H, W)."""
-        flat = features.flatten(1, 3) @ weights[..., None].to(features.dtype)
+        """Weigh features (B, D, H, W, C) by (B, K, C); gives float logits (B, K, D, H, W)."""
+        flat = features.flatten(1, 3) @ weights.transpose(1, 2).to(features.dtype)
         return flat.float().movedim(-1, 1).unflatten(2, features.shape[1:4])
+
+
+class _MaskWeights(NamedTuple):
+    """What masks are made by: weights (B, K, C) of the features, and estimated IoUs (B, K)."""
+
+    middle: Tensor
+    fine: Tensor
+    quality: Tensor
+
+
+_MAIN_AND_OTHERS = slice(0, 1), slice(1, None)
 
 
 def _both(prompts: Prompts) -> tuple[Clicks, Clicks]:

@@ -1,7 +1,7 @@
 """The image encoder of the default model: a convolutional pyramid around a small transformer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
@@ -36,6 +36,8 @@ class PyramidConfig:
         Channels of each such head.
     box_decoder : bool
         Whether what begins with a box is answered by a decoder of its own.
+    candidates : int
+        Masks that the decoder proposes beside its main one for what the prompts may mean.
     """
 
     widths: tuple[int, int, int] = (16, 48, 96)
@@ -47,6 +49,7 @@ class PyramidConfig:
     affinity_heads: tuple[int, int] = (2, 4)
     affinity_width: int = 8
     box_decoder: bool = False
+    candidates: int = 0
 
     @classmethod
     def of_table(cls, table: Mapping[str, Any]) -> "PyramidConfig":
@@ -88,6 +91,12 @@ class Pyramid:
     middle_keys: Tensor
     fine_intensity: Tensor
     middle_intensity: Tensor
+
+    def repeated(self, times: int) -> "Pyramid":
+        """Give each crop so many times, one after the other: for several targets of a crop."""
+        if times == 1:
+            return self
+        return Pyramid(*(getattr(self, f.name).repeat_interleave(times, 0) for f in fields(self)))
 
 
 class TransformerBlock(nn.Module):

@@ -102,18 +102,18 @@ class View:
     ----------
     image : Tensor
         (S, S, S) float32.
-    target : Tensor
-        (S, S, S) bool.
+    targets : Tensor
+        (T, S, S, S) bool.
     inside : tuple of ndarray of bool
         For each axis, which planes lie in the volume.
-    click : ndarray of float64
-        (3,) crop index of a voxel; NaN where there is none.
+    clicks : ndarray of float64
+        (T, 3) crop indices of a voxel for each target; NaN where there is none.
     """
 
     image: Tensor
-    target: Tensor
+    targets: Tensor
     inside: Inside
-    click: NDArray[np.float64]
+    clicks: NDArray[np.float64]
 
 
 def flip(view: View, chance: Chance) -> View:
@@ -121,19 +121,20 @@ def flip(view: View, chance: Chance) -> View:
 
     The canonical frame tells the network where up is, and most scans keep to it.
     """
-    image, target, click, planes = view.image, view.target, view.click.copy(), list(view.inside)
+    image, targets, planes = view.image, view.targets, list(view.inside)
+    clicks = view.clicks.copy()
     size = image.shape[0]
     for axis, share in enumerate((0.5, 0.15, 0.15)):
         if chance.happens(share):
-            image, target = image.flip(axis), target.flip(axis)
+            image, targets = image.flip(axis), targets.flip(axis + 1)
             planes[axis] = np.flip(planes[axis])
-            click[axis] = size - 1 - click[axis]
+            clicks[:, axis] = size - 1 - clicks[:, axis]
     if chance.happens(0.15):
         a, b, c = (int(axis) for axis in chance.numbers.permutation(3))
-        image, target = image.permute(a, b, c), target.permute(a, b, c)
+        image, targets = image.permute(a, b, c), targets.permute(0, a + 1, b + 1, c + 1)
         planes = [planes[a], planes[b], planes[c]]
-        click = click[[a, b, c]]
-    return View(image, target, (planes[0], planes[1], planes[2]), click)
+        clicks = clicks[:, [a, b, c]]
+    return View(image, targets, (planes[0], planes[1], planes[2]), clicks)
 
 
 @dataclass(frozen=True)

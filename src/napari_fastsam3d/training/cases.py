@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -111,22 +112,39 @@ SEEDS = 500
 
 
 @cache
-def load_case(case: Case, device: torch.device | None = None) -> LabelledVolume:
-    """Read a case once and keep it, its voxels on a device, by default the CPU."""
+def load_case(
+    case: Case, device: torch.device | None = None, scenery: frozenset[int] = frozenset()
+) -> LabelledVolume:
+    """Read a case once and keep it, its voxels on a device, by default the CPU.
+
+    Labels in `scenery` are drawn and never asked for.
+    """
     volume = read_volume(case.image or case.labels)
     on_grid = volume.voxels if case.image is None else read_labels(case.labels, volume).labels
     labels = np.ascontiguousarray(on_grid.astype(np.int16))
-    structures = _structures(labels, volume.spacing)
+    asked = np.where(np.isin(labels, list(scenery)), np.int16(0), labels) if scenery else labels
+    image = None if case.image is None else _intensities(volume, device)
+    structures = _structures(asked, volume.spacing)
+    return LabelledVolume(volume, structures, image, _canonical(labels, volume, device))
 
-    def kept(voxels: NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(volume.canonical.view(voxels))).to(device)
 
-    image = None
-    if case.image is not None:
-        exact = np.can_cast(volume.voxels.dtype, np.int16)
-        finite = volume.mended(volume.voxels).astype(np.int16 if exact else np.float32)
-        image = kept(finite)
-    return LabelledVolume(volume, structures, image, kept(labels))
+@cache
+def load_scan(path: Path, device: torch.device | None = None) -> LabelledVolume:
+    """Read a scan without labels once and keep it: it has no structures."""
+    volume = read_volume(path)
+    labels = np.zeros(volume.shape, np.int16)
+    image = _intensities(volume, device)
+    return LabelledVolume(volume, (), image, _canonical(labels, volume, device))
+
+
+def _intensities(volume: Volume, device: torch.device | None) -> Tensor:
+    exact = np.can_cast(volume.voxels.dtype, np.int16)
+    finite = volume.mended(volume.voxels).astype(np.int16 if exact else np.float32)
+    return _canonical(finite, volume, device)
+
+
+def _canonical(voxels: NDArray[np.generic], volume: Volume, device: torch.device | None) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(volume.canonical.view(voxels))).to(device)
 
 
 def _structures(

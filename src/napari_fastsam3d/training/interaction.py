@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_fastsam3d.model.pyramid_decoder import Masks
 from napari_fastsam3d.model.pyramid_prompts import Prompts
 from napari_fastsam3d.session.cues import SURE
 from napari_fastsam3d.training.chance import Chance
@@ -44,8 +45,8 @@ def first_prompts(
         (B, 3) crop indices where the first point lies, as the crop was placed for it; NaN, or
         None for all, draws it anywhere inside the structure.
     boxes : float
-        Share that begins with a box, three fifths of them with nothing else; `AIMED_BOXES` where
-        there is a click.
+        Share that begins with a box, three fifths of them with nothing else; at most `AIMED_BOXES`
+        where there is a click, unless all begin with one.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def first_prompts(
         clicks = torch.full((batch, 3), torch.nan)
     clicks = clicks.to(device)
     placed = ~clicks.isnan().any(1)
-    share = torch.where(placed, AIMED_BOXES, boxes)
+    share = torch.where(placed, boxes if boxes == 1 else min(boxes, AIMED_BOXES), boxes)
     kinds = chance.numbers.random(batch, dtype="float32")
     kind = torch.from_numpy(kinds).to(device)
     loose = _loose_box(truth[:, 0] > 0.5, chance)
@@ -120,6 +121,20 @@ def next_prompts(
     counts = counts.masked_fill(back, 0)
     left = replace(prompts, labels=labels, previous=low.detach().float())
     return _corrected(left, truth, fine, chance, counts, most)
+
+
+def shown_mask(masks: Masks, chance: Chance) -> Masks:
+    """Give the masks that the user sees and corrects, without gradients.
+
+    Half of the time the main ones, half of the time of each sample the candidate that is held to
+    be best.
+    """
+    others = masks.candidates
+    if others is None or not chance.happens(0.5):
+        return Masks(*(part.detach() for part in masks[:3]))
+    best = others.quality.detach().argmax(1)
+    rows = torch.arange(len(best), device=best.device)
+    return Masks(*(part.detach()[rows, best][:, None] for part in others[:3]))
 
 
 def used_points(prompts: Prompts) -> Prompts:

@@ -1,10 +1,18 @@
 """The loss of one step of interaction."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.pyramid_decoder import Masks
+
+CANDIDATES = 0.7
+"""Weight of the best candidate beside that of the main mask."""
+
+LEAST = 0.05
+"""Weight of all candidates alike, as a part of the best one's."""
 
 
 def soft_dice(logits: Tensor, truth: Tensor) -> Tensor:
@@ -14,17 +22,24 @@ def soft_dice(logits: Tensor, truth: Tensor) -> Tensor:
     return 1 - (overlap + 1) / (probability.flatten(1).sum(1) + truth.flatten(1).sum(1) + 1)
 
 
-def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+def mask_losses(logits: Tensor, truth: Tensor, weight: Tensor | None = None) -> Tensor:
     """Give cross entropy plus Dice loss; the rim of small structures weighs as much as bulk.
 
     Parameters
     ----------
     logits, truth : Tensor
         (B, 1, D, H, W) logits, and the share of each cell that belongs to the structure.
+    weight : Tensor or None
+        (B, 1, D, H, W) how much more a cell counts in the cross entropy, such as near a click.
+
+    Returns
+    -------
+    Tensor
+        (B,)
     """
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").flatten(1)
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, weight, reduction="none")
     share = truth.flatten(1).mean(1).clamp(0.005, 0.2)
-    return (entropy.mean(1) * (0.1 / share).sqrt() + soft_dice(logits, truth)).mean()
+    return entropy.flatten(1).mean(1) * (0.1 / share).sqrt() + soft_dice(logits, truth)
 
 
 def intersection_over_union(logits: Tensor, truth: Tensor) -> Tensor:
@@ -34,8 +49,29 @@ def intersection_over_union(logits: Tensor, truth: Tensor) -> Tensor:
     return ((got & wanted).sum(1) / union.clamp(min=1))[:, None]
 
 
-def step_loss(masks: Masks, truth: Tensor) -> Tensor:
-    """Give the loss of both resolutions and of the quality estimate.
+class StepLoss(NamedTuple):
+    """The loss of one step, and what it says of the masks.
+
+    Attributes
+    ----------
+    loss : Tensor
+        ()
+    iou : Tensor
+        (B,) of the main mask.
+    best_iou : Tensor
+        (B,) of the best candidate; where there are none, that of the main mask.
+    """
+
+    loss: Tensor
+    iou: Tensor
+    best_iou: Tensor
+
+
+def step_loss(masks: Masks, truth: Tensor, weight: Tensor | None = None) -> StepLoss:
+    """Give the loss of both resolutions and of the estimated IoU.
+
+    Of the candidates the one with the least loss learns to be better (Guzman-Rivera et al. 2012,
+    as SAM's multi-mask output), the others only a little, lest one of them is never the best.
 
     Parameters
     ----------
@@ -43,8 +79,23 @@ def step_loss(masks: Masks, truth: Tensor) -> Tensor:
         The decoder's output.
     truth : Tensor
         (B, 1, S/2, S/2, S/2) share of each cell that belongs to the structure.
+    weight : Tensor or None
+        As of `mask_losses`.
     """
     coarse = F.avg_pool3d(truth, 2)
-    iou = intersection_over_union(masks.fine.detach(), truth)
-    quality = F.mse_loss(masks.quality, iou)
-    return mask_loss(masks.fine, truth) + 0.4 * mask_loss(masks.low, coarse) + 0.5 * quality
+    near = None if weight is None else F.avg_pool3d(weight, 2)
+
+    def of_mask(one: Masks) -> tuple[Tensor, Tensor, Tensor]:
+        iou = intersection_over_union(one.fine.detach(), truth)
+        drawn = mask_losses(one.fine, truth, weight) + 0.4 * mask_losses(one.low, coarse, near)
+        return drawn, (one.quality - iou).square().mean(1), iou[:, 0]
+
+    drawn, estimate, iou = of_mask(masks)
+    loss = drawn.mean() + 0.5 * estimate.mean()
+    if masks.candidates is None:
+        return StepLoss(loss, iou, iou)
+    parts = zip(*(part.split(1, dim=1) for part in masks.candidates[:3]), strict=True)
+    each = [of_mask(Masks(*part)) for part in parts]
+    losses, estimates, ious = (torch.stack(values) for values in zip(*each, strict=True))
+    loss = loss + CANDIDATES * (losses.amin(0).mean() + LEAST * losses.mean())
+    return StepLoss(loss + 0.5 * estimates.mean(), iou, ious.amax(0))

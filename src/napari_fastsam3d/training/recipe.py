@@ -35,7 +35,8 @@ class Phase(Choice):
         Clicks that a crop may get in one step after the first.
     boxes : float
         Share of the samples that begin with a box, where they aren't aimed at a first click;
-        three fifths of them with nothing else.
+        three fifths of them with nothing else. Of a network that has a decoder for boxes, the share
+        of the steps that are of boxes only, which that decoder answers.
     learns : str
         What of the network learns, one of `LEARNING`. Where it isn't all of it, every sample begins
         with a box, which the decoder for boxes answers.
@@ -45,6 +46,8 @@ class Phase(Choice):
         Sizes that the network grows to before this phase, which begins a cycle; see `grown`.
     cues : bool
         Whether the decoder is given its maps of similarity and reach.
+    decay : float or None
+        As of the recipe, for a cycle that begins with this phase; None takes that of the recipe.
     rate : float or None
         Peak learning rate of a cycle that begins with this phase, from the average of the weights
         and with a fresh optimiser (Loshchilov and Hutter 2017); None goes on with the cycle that
@@ -61,6 +64,7 @@ class Phase(Choice):
     ema: float | None = None
     network: PyramidConfig | None = None
     cues: bool = True
+    decay: float | None = None
     rate: float | None = None
 
 
@@ -74,11 +78,14 @@ class Cycle:
         Its first step, and how many it has.
     rate : float
         The learning rate at its peak.
+    decay : float
+        Last fraction of the cycle over which the learning rate falls.
     """
 
     start: int
     steps: int
     rate: float
+    decay: float
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,8 @@ class Recipe:
         The stretches of the run, in order.
     network : PyramidConfig
         Sizes of the network at the beginning.
+    held_out : dict of str to int
+        How many cases at the end of each set are not trained on, but chosen by.
     """
 
     sources: dict[str, float]
@@ -115,6 +124,7 @@ class Recipe:
     decay: float = 0.4
     ema: float = 0.998
     network: PyramidConfig = field(default_factory=PyramidConfig)
+    held_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -128,7 +138,8 @@ class Recipe:
         start = 0
         for phase in self.phases:
             if phase.rate is not None or not found:
-                found.append(Cycle(start, 0, phase.rate or self.learning_rate))
+                decay = self.decay if phase.decay is None else phase.decay
+                found.append(Cycle(start, 0, phase.rate or self.learning_rate, decay))
             found[-1] = replace(found[-1], steps=found[-1].steps + phase.steps)
             start += phase.steps
         return tuple(found)

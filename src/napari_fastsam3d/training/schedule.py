@@ -10,6 +10,6 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     cycle = recipe.cycle_at(step)
     done = step - cycle.start
     rise = min(1.0, (done + 1) / max(1, recipe.warmup))
-    start = cycle.steps * (1 - recipe.decay)
+    start = cycle.steps * (1 - cycle.decay)
     progress = min(1.0, max(0.0, (done - start) / max(1.0, cycle.steps - start)))
     return cycle.rate * rise * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)

@@ -53,21 +53,23 @@ def paint(labels: Tensor, chance: Chance) -> Tensor:
     return blur(image, float(rng.uniform(0.3, 1.1)))
 
 
-def random_shapes(size: int, chance: Chance) -> tuple[Tensor, Tensor]:
-    """Make a volume of touching regions, blobs, tubes, shells and lesions, and choose one of them.
+def random_shapes(size: int, chance: Chance, count: int = 1) -> tuple[Tensor, list[Tensor]]:
+    """Make a volume of touching regions, blobs, tubes, shells and lesions, and choose some of them.
 
     Parameters
     ----------
     size : int
         Edge in voxels.
     chance : Chance
+    count : int
+        How many are wanted.
 
     Returns
     -------
     image : Tensor
         (size, size, size) float32.
-    target : Tensor
-        (size, size, size) bool, mostly one connected structure.
+    targets : list of Tensor
+        One to `count` masks (size, size, size) bool, each mostly one connected structure.
     """
     rng = chance.numbers
     regions = int(rng.integers(3, 9))
@@ -78,7 +80,7 @@ def random_shapes(size: int, chance: Chance) -> tuple[Tensor, Tensor]:
         labels.masked_fill_(kind(size, chance), regions + number)
     if chance.happens(0.4):  # a body with air around it
         labels.masked_fill_(_distance(size, chance) > float(rng.uniform(0.4, 0.7)), 0)
-    return paint(labels, chance), _choose(labels, regions + shapes, chance)
+    return paint(labels, chance), _choose(labels, regions + shapes, count, chance)
 
 
 def surrounded(labels: Tensor, chance: Chance) -> Tensor:
@@ -94,17 +96,23 @@ def _regions(count: int, size: int, chance: Chance) -> Tensor:
     return smooth_noise((count, size, size, size), cells, chance).argmax(0)
 
 
-def _choose(labels: Tensor, count: int, chance: Chance) -> Tensor:
+def _choose(labels: Tensor, numbers: int, count: int, chance: Chance) -> list[Tensor]:
     rng = chance.numbers
-    sizes = torch.bincount(labels.flatten(), minlength=count).cpu().numpy()
+    sizes = torch.bincount(labels.flatten(), minlength=numbers).cpu().numpy()
     usable = np.flatnonzero((sizes > SMALLEST) & (sizes < 0.4 * labels.numel()))
-    value = int(rng.choice(usable if usable.size else np.flatnonzero(sizes)))
-    target = labels == value
+    values = usable if usable.size else np.flatnonzero(sizes)
+    chosen = rng.choice(values, min(count, len(values)), replace=False)
+    return [_piece(labels == int(value), chance) for value in chosen]
+
+
+def _piece(target: Tensor, chance: Chance) -> Tensor:
     if chance.happens(0.15):  # all lesions together, as they are often labelled
         return target
     parts, sizes = pieces(target)
     share = sizes / sizes.sum()
-    part = int(sizes.argmax()) if chance.happens(0.7) else int(rng.choice(len(sizes), p=share))
+    part = int(sizes.argmax()) if chance.happens(0.7) else int(
+        chance.numbers.choice(len(sizes), p=share)
+    )
     return parts == part
 
 

@@ -15,16 +15,30 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+from napari_fastsam3d.model.device import choose_precision
+from napari_fastsam3d.model.prompt_maps import click_map
 from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
 from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.model.pyramid_prompts import Prompts
 from napari_fastsam3d.training.chance import Chance
-from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
+from napari_fastsam3d.training.interaction import (
+    first_prompts,
+    next_prompts,
+    shown_mask,
+    used_points,
+)
 from napari_fastsam3d.training.log_picture import draw_log
-from napari_fastsam3d.training.loss import intersection_over_union, step_loss
+from napari_fastsam3d.training.loss import StepLoss, step_loss
 from napari_fastsam3d.training.ranks import Ranks
 from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.schedule import learning_rate
+
+LOCAL_REACH = 8.0
+"""Standard deviation, crop voxels, of the neighbourhood of a click that counts more in the loss."""
+
+LOCAL_WEIGHT = 2.0
+"""How much more the place of a click counts than one far from all clicks."""
 
 Progress = Callable[[int, int, float], None]
 """Called with the steps done, all steps, and the mean IoU after the last click."""
@@ -51,8 +65,8 @@ class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         images = torch.stack([s.image for s in samples])[:, None]
         if images.is_cuda:  # half of the way back and forth between the processes' memories
             images = images.half()
-        targets = torch.stack([s.target for s in samples])[:, None]
-        clicks = torch.stack([torch.from_numpy(s.click) for s in samples])
+        targets = torch.stack([s.targets for s in samples])
+        clicks = torch.stack([torch.from_numpy(s.clicks) for s in samples])
         return images.cpu(), targets.cpu(), clicks
 
 
@@ -61,7 +75,7 @@ def batches(
 ) -> Iterator[tuple[Phase, Tensor, Tensor, Tensor]]:
     """Yield (phase, images, targets, first clicks) from a step to the end of the run.
 
-    The samples are the same, in the same order, however many processes, `workers`, make them.
+    Images are (B, 1, S, S, S), targets (B, T, S, S, S) and clicks (B, T, 3). The samples are the same, in the same order, however many processes, `workers`, make them.
     """
     gpu = torch.device(sampler.device).type == "cuda"
     first_sample, first_step = 0, 0
@@ -121,6 +135,8 @@ class Trainer:
         self.sampler = sampler
         self.folder = folder
         self.device = torch.device(device)
+        # Without the instructions for it bfloat16 is twenty times slower than float32.
+        self.rounds = choose_precision("auto", self.device) == torch.bfloat16
         self.step = 0
         torch.manual_seed(recipe.seed)
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +188,9 @@ class Trainer:
     def export(self) -> Path:
         """Write the moving average as `weights.safetensors`, and its SHA-256 beside it."""
         path = self.folder / "weights.safetensors"
-        sha256 = save_pyramid(self.average, path)
+        partial = path.with_suffix(".partial")
+        sha256 = save_pyramid(self.average, partial)
+        partial.replace(path)
         path.chmod(0o644)  # safetensors keeps its files to their owner; a package is for everybody
         path.with_suffix(".sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
         return path
@@ -198,8 +216,8 @@ class Trainer:
         self.network.decoder.cues = phase.cues
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.startswith(LEARNING[phase.learns]))
-        losses, ious = self._interact(phase, images, targets, clicks, chance)
-        loss = torch.stack(losses).mean()
+        steps = self._interact(phase, images, targets, clicks, chance)
+        loss = torch.stack([step.loss for step in steps]).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss is not finite at step {self.step}.", "Lower the learning rate."
@@ -214,7 +232,8 @@ class Trainer:
             "step": self.step,
             "crop": phase.crop,
             "loss": loss.item(),
-            "iou": torch.stack(ious).tolist(),
+            "iou": [step.iou.mean().item() for step in steps],
+            "best_iou": [step.best_iou.mean().item() for step in steps],
             "rate": rate,
             "norm": norm.item(),
         }
@@ -226,25 +245,36 @@ class Trainer:
         targets: Tensor,
         clicks: Tensor,
         chance: Chance,
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        truth = F.avg_pool3d(targets.float(), 2)
-        decoder = self.network.decoder_of(boxed=phase.learns != "network")
-        losses: list[Tensor] = []
-        ious: list[Tensor] = []
-        with torch.autocast(self.device.type, torch.bfloat16):
-            pyramid = self.network.encoder(images)
+    ) -> list[StepLoss]:
+        """Let a simulated user correct the masks of all targets; each crop is encoded once."""
+        truth = F.avg_pool3d(targets.flatten(0, 1)[:, None].float(), 2)
+        boxed, boxes = self._boxes(phase, chance)
+        decoder = self.network.decoder_of(boxed)
+        steps: list[StepLoss] = []
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
+            pyramid = self.network.encoder(images).repeated(targets.shape[1])
             room = 1 + (phase.clicks - 1) * phase.most
-            prompts = first_prompts(truth, room, chance, clicks, phase.boxes)
+            prompts = first_prompts(truth, room, chance, clicks.flatten(0, 1), boxes)
             told = decoder.read_box(pyramid, prompts.box)
             for click in range(phase.clicks):
                 masks = decoder(pyramid, used_points(prompts), told)
-                losses.append(step_loss(masks, truth))
-                ious.append(intersection_over_union(masks.fine.detach(), truth).mean())
+                steps.append(step_loss(masks, truth, _near_clicks(prompts, truth) if click else None))
                 if click + 1 < phase.clicks:
-                    prompts = next_prompts(
-                        prompts, truth, masks.fine.detach(), masks.low, chance, phase.most
-                    )
-        return losses, ious
+                    fed = shown_mask(masks, chance)
+                    prompts = next_prompts(prompts, truth, fed.fine, fed.low, chance, phase.most)
+        return steps
+
+    def _boxes(self, phase: Phase, chance: Chance) -> tuple[bool, float]:
+        """Decide whether the decoder for boxes answers this step, and the share of boxes in it.
+
+        Where there is such a decoder, the other one is never asked about a box.
+        """
+        if phase.learns != "network":
+            return True, phase.boxes
+        if self.network.box_decoder is None:
+            return False, phase.boxes
+        boxed = chance.happens(phase.boxes)
+        return boxed, float(boxed)
 
     @torch.no_grad()
     def _update_average(self, ema: float) -> None:
@@ -270,6 +300,7 @@ class Trainer:
         partial = self._checkpoint.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(self._checkpoint)
+        self.export()
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
@@ -294,6 +325,14 @@ class Trainer:
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if json.loads(line)["step"] < self.step]
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+
+def _near_clicks(prompts: Prompts, truth: Tensor) -> Tensor:
+    """Give how much each cell counts (B, 1, S/2, S/2, S/2): a click mends what lies around it."""
+    maps = [
+        click_map(prompts.clicks(label), truth.shape[2:], 2, LOCAL_REACH) for label in (0, 1)
+    ]
+    return 1 + LOCAL_WEIGHT * torch.maximum(*maps)[:, None]
 
 
 def _fitting(network: PyramidNetwork, config: PyramidConfig, path: Path) -> PyramidNetwork:

@@ -1,0 +1,149 @@
+"""A crop of a case as an image: what a scan shows there, or a label map that is painted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_fastsam3d.geometry import Crop
+from napari_fastsam3d.model.normalisation import Inside
+from napari_fastsam3d.training import shapes
+from napari_fastsam3d.training.augmentation import Bending
+from napari_fastsam3d.training.cases import LabelledVolume, Structure, marked
+from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.lesions import lesions_in, show_lesions
+from napari_fastsam3d.training.synthesis import paint_anatomy, reshaped
+
+SURROUNDED = 0.5
+"""Share of the label maps whose background is not of one kind."""
+
+ANATOMICAL = 0.7
+"""Share of the label maps with names that are painted as what they are; the others at random."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A crop and what lies in it.
+
+    Attributes
+    ----------
+    image : Tensor
+        (S, S, S) float32 intensities.
+    target : Tensor
+        (S, S, S) bool: the structures that it was made for, or the lesions in them.
+    labels : Tensor
+        (S, S, S) integer label of the nearest voxel.
+    inside : tuple of ndarray of bool
+        For each axis, which planes lie in the volume.
+    mask : callable
+        Gives the mask (S, S, S) bool of structures.
+    """
+
+    image: Tensor
+    target: Tensor
+    labels: Tensor
+    inside: Inside
+    mask: Callable[[tuple[Structure, ...]], Tensor]
+
+
+def render(
+    loaded: LabelledVolume,
+    crop: Crop,
+    structures: tuple[Structure, ...],
+    click: NDArray[np.float64],
+    chance: Chance,
+    bent: float = 0.0,
+    lesioned: bool = False,
+    names: dict[int, str] | None = None,
+) -> Rendering:
+    """Render a crop of a case, whose shape may be changed.
+
+    Parameters
+    ----------
+    loaded : LabelledVolume
+        A scan, or a label map, which is painted and always bent.
+    crop : Crop
+    structures : tuple of Structure
+        What is to be segmented.
+    click : ndarray of float64
+        (3,) the crop index that stays in its place; the middle where it is NaN.
+    chance : Chance
+    bent : float
+        Share of the scans that are bent.
+    lesioned : bool
+        Whether lesions in the structures are the target.
+    names : dict of int to str or None
+        What the labels are called, where that is known.
+    """
+    if loaded.image is None:
+        return _painted(loaded, crop, structures, click, chance, lesioned, names or {})
+    return _scanned(loaded, crop, structures, click, chance, bent, lesioned)
+
+
+def _painted(
+    loaded: LabelledVolume,
+    crop: Crop,
+    structures: tuple[Structure, ...],
+    click: NDArray[np.float64],
+    chance: Chance,
+    lesioned: bool,
+    names: dict[int, str],
+) -> Rendering:
+    strength = float(chance.numbers.uniform(0.5, 2.0))
+    bending = Bending.drawn(crop.inside, click, strength, chance)
+    labels = reshaped(bending.bend_labels(loaded.nearest_labels(crop)), names, crop.spacing, chance)
+    target = marked(labels, structures)
+    shown = labels
+    if "body" not in names.values() and chance.happens(SURROUNDED):
+        shown = shapes.surrounded(labels, chance)
+    if lesioned:
+        target = lesions_in(target, chance)
+        shown = shown.long().masked_fill(target, int(shown.max()) + 1)
+    if names and chance.happens(ANATOMICAL):
+        image = paint_anatomy(shown, names, crop.spacing, chance)
+    else:
+        image = shapes.paint(shown, chance)
+    image = blanked(image, crop.inside, image.min())
+    return Rendering(image, target, labels, crop.inside, lambda chosen: marked(labels, chosen))
+
+
+def _scanned(
+    loaded: LabelledVolume,
+    crop: Crop,
+    structures: tuple[Structure, ...],
+    click: NDArray[np.float64],
+    chance: Chance,
+    bent: float,
+    lesioned: bool,
+) -> Rendering:
+    image, labels = loaded.intensities(crop), loaded.nearest_labels(crop)
+    bending = None
+    if chance.happens(bent):
+        strength = float(chance.numbers.uniform(0.3, 1.0))
+        bending = Bending.drawn(crop.inside, click, strength, chance)
+        image = blanked(bending.bend(image), crop.inside, image.min())
+        labels = blanked(bending.bend_labels(labels), crop.inside, 0)
+
+    def mask(chosen: tuple[Structure, ...]) -> Tensor:
+        occupancy = loaded.occupancy(crop, chosen)
+        if bending is not None:
+            occupancy = blanked(bending.bend(occupancy), crop.inside, 0.0)
+        return occupancy >= 0.5
+
+    target = mask(structures) if structures else torch.zeros_like(image, dtype=torch.bool)
+    if lesioned:
+        organ, target = target, lesions_in(target, chance)
+        image = show_lesions(image, organ, target, chance)
+    return Rendering(image, target, labels, crop.inside, mask)
+
+
+def blanked(field: Tensor, inside: Inside, value: Tensor | bool | float) -> Tensor:
+    """Put a value, in place, where the planes of a field (S, S, S) lie outside the volume."""
+    for axis, planes in enumerate(inside):
+        if not planes.all():
+            outside = torch.from_numpy(np.flatnonzero(~planes)).to(field.device)
+            field.index_fill_(axis, outside, value)
+    return field

@@ -1,0 +1,155 @@
+"""Which structures a sample asks for: one, a family, a piece, and others that its crop holds."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_fastsam3d.training import shapes
+from napari_fastsam3d.training.cases import LabelledVolume, Structure
+from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.families import relatives
+from napari_fastsam3d.training.rendering import Rendering
+from napari_fastsam3d.training.supervoxels import supervoxel_targets
+
+Group = tuple[Structure, ...]
+"""Structures that are one target together."""
+
+PAIRED = 0.12
+"""Share of the targets that are two structures which need not belong together."""
+
+FAMILIES = 0.25
+"""Share of the further targets that are a family of structures."""
+
+SUPERVOXELS = 0.2
+"""Share of the further targets of a scan that are supervoxels; all, where nothing is labelled."""
+
+
+def one_or_two(loaded: LabelledVolume, large: bool, rng: np.random.Generator) -> Group:
+    """Choose one structure, by its extent if `large`, and sometimes another with it."""
+    structures = loaded.structures
+    if large:
+        extents = np.array([s.extent for s in structures])
+        first = structures[rng.choice(len(structures), p=extents / extents.sum())]
+    else:
+        first = structures[rng.integers(len(structures))]
+    if len(structures) > 1 and rng.random() < PAIRED:
+        return first, structures[rng.integers(len(structures))]
+    return (first,)
+
+
+def family(loaded: LabelledVolume, names: dict[int, str], rng: np.random.Generator) -> Group:
+    """Choose one structure, and those of its family that are in the scan."""
+    first = loaded.structures[rng.integers(len(loaded.structures))]
+    return (first, *_relatives(first, loaded.structures, names, rng))
+
+
+def _relatives(
+    first: Structure, structures: Group, names: dict[int, str], rng: np.random.Generator
+) -> Group:
+    values = relatives(first.value, names, sides=bool(rng.random() < 0.3))
+    return tuple(s for s in structures if s.value in values)
+
+
+def further_targets(
+    rendering: Rendering,
+    loaded: LabelledVolume,
+    names: dict[int, str],
+    first: Group,
+    count: int,
+    smallest: int,
+    chance: Chance,
+) -> list[Tensor]:
+    """Choose more targets in a crop that has been drawn: its drawing and encoding are paid already.
+
+    Parameters
+    ----------
+    rendering : Rendering
+    loaded : LabelledVolume
+        The case that it shows.
+    names : dict of int to str
+        What its labels are called.
+    first : Group
+        What it was made for: the first of the further targets may be that one's family.
+    count : int
+        How many are wanted.
+    smallest : int
+        Crop voxels that each needs.
+    chance : Chance
+
+    Returns
+    -------
+    list of Tensor
+        At most `count` masks (S, S, S) bool, none of them twice.
+    """
+    rng = chance.numbers
+    sizes = torch.bincount(rendering.labels.flatten().long()).cpu().numpy()
+    present = [s for s in loaded.structures if s.value < len(sizes) and sizes[s.value] >= smallest]
+    groups = _groups(present, sizes, names, first, count, rng)
+    drawn = sum(rng.random() < SUPERVOXELS for _ in range(count))
+    if loaded.image is None:
+        drawn = 0
+    kept = groups[: count - drawn]
+    found = [rendering.mask(group) for group in kept]
+    found = [mask for mask in found if int(mask.sum()) >= smallest]
+    if loaded.image is not None and len(found) < count:
+        found += supervoxel_targets(
+            rendering.image, rendering.inside, count - len(found), smallest, chance
+        )
+    return found
+
+
+def _groups(
+    present: list[Structure],
+    sizes: NDArray[np.int64],
+    names: dict[int, str],
+    first: Group,
+    count: int,
+    rng: np.random.Generator,
+) -> list[Group]:
+    """Draw groups of structures, large ones more often, none of them twice."""
+    used = {frozenset(s.value for s in first)}
+    groups: list[Group] = []
+    order = list(first[:1])
+    if present:
+        weights = np.array([float(sizes[s.value]) for s in present]) ** 0.4
+        chosen = rng.choice(len(present), len(present), replace=False, p=weights / weights.sum())
+        order += [present[at] for at in chosen]
+    for structure in order:
+        group: Group = (structure,)
+        if structure is order[0] or rng.random() < FAMILIES:
+            group += _relatives(structure, tuple(present), names, rng)
+        key = frozenset(s.value for s in group)
+        if key not in used:
+            used.add(key)
+            groups.append(group)
+        if len(groups) == count:
+            break
+    return groups
+
+
+def piece_at(target: Tensor, point: NDArray[np.float64]) -> Tensor:
+    """Keep the piece of a target that holds a crop index; none where it lies outside."""
+    if not holds(target, point):
+        return torch.zeros_like(target)
+    i, j, k = np.rint(point).astype(int)
+    parts, _ = shapes.pieces(target)
+    return parts == parts[i, j, k]
+
+
+def nearest_voxel(target: Tensor, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the voxel of a target that is nearest to a crop index; NaN where there is none."""
+    voxels = target.nonzero()
+    if not len(voxels):
+        return np.full(3, np.nan)
+    away = (voxels - torch.from_numpy(point).to(voxels.device)).square().sum(1)
+    return voxels[away.argmin()].cpu().numpy().astype(np.float64)
+
+
+def holds(target: Tensor, point: NDArray[np.float64]) -> bool:
+    """Tell whether a crop index lies in the target; bending may move it out."""
+    if np.isnan(point).any():
+        return False
+    i, j, k = np.rint(point).astype(int)
+    size = target.shape[0]
+    return min(i, j, k) >= 0 and max(i, j, k) < size and bool(target[i, j, k])
