@@ -72,7 +72,8 @@ def affinity_map(keys: Tensor, clicks: Clicks, shape: Sequence[int], cell: int) 
     Parameters
     ----------
     keys : Tensor
-        (B, heads, c, D * H * W) unit vectors.
+        (C, heads, c, D * H * W) unit vectors of the crops; B is a multiple of C, and samples that
+        share a crop follow one another.
     clicks, shape, cell
         As in `click_map`.
 
@@ -81,11 +82,13 @@ def affinity_map(keys: Tensor, clicks: Clicks, shape: Sequence[int], cell: int) 
     Tensor
         (B, heads, D, H, W): the largest cosine over the clicks, -1 where there is none.
     """
+    samples, crops = len(clicks.points), len(keys)
     if not clicks.any:
-        return keys.new_full((*keys.shape[:2], *shape), -1.0)
-    where = cell_of(clicks.points, shape, cell)[:, None, None]
+        return keys.new_full((samples, keys.shape[1], *shape), -1.0)
+    where = cell_of(clicks.points, shape, cell).reshape(crops, 1, 1, -1)
     clicked = keys.gather(3, where.expand(-1, *keys.shape[1:3], -1))
-    best = (clicked.transpose(-1, -2) @ keys).amax(2)
+    cosines = (clicked.transpose(-1, -2) @ keys).unflatten(2, (samples // crops, -1))
+    best = cosines.amax(3).transpose(1, 2).flatten(0, 1)
     best = torch.where(clicks.present[:, None, None], best, best.new_tensor(-1.0))
     return best.unflatten(2, tuple(shape))
 
@@ -97,20 +100,22 @@ def contrast_map(intensity: Tensor, clicks: Clicks, middle_intensity: Tensor) ->
     Parameters
     ----------
     intensity : Tensor
-        (B, D, H, W) normalised intensities of the cells.
+        (C, D, H, W) normalised intensities of the cells, of crops as in `affinity_map`.
     clicks : Clicks
     middle_intensity : Tensor
-        (B, S/4, S/4, S/4) the intensities averaged over 4^3 voxels, which say what was clicked.
+        (C, S/4, S/4, S/4) the intensities averaged over 4^3 voxels, which say what was clicked.
 
     Returns
     -------
     Tensor
         (B, D, H, W): infinite where there is no click.
     """
+    samples, crops = len(clicks.points), len(intensity)
     where = cell_of(clicks.points, middle_intensity.shape[1:], 4)
-    clicked = middle_intensity.flatten(1).gather(1, where)
+    clicked = middle_intensity.flatten(1).gather(1, where.view(crops, -1)).view(samples, -1)
     clicked = clicked.masked_fill(~clicks.present[:, None], torch.inf)
-    return (intensity[:, None] - clicked[..., None, None, None]).abs_().amin(1)
+    apart = intensity[:, None, None] - clicked.view(crops, samples // crops, -1, 1, 1, 1)
+    return apart.abs_().amin(2).flatten(0, 1)
 
 
 @torch.no_grad()

@@ -19,7 +19,13 @@ from napari_fastsam3d.model.prompt_maps import (
     reach_map,
     similarity_map,
 )
-from napari_fastsam3d.model.pyramid_encoder import FRAME, Pyramid, PyramidConfig, grid_encoding
+from napari_fastsam3d.model.pyramid_encoder import (
+    FRAME,
+    Pyramid,
+    PyramidConfig,
+    for_samples,
+    grid_encoding,
+)
 from napari_fastsam3d.model.pyramid_prompts import Clicks, Prompts
 from napari_fastsam3d.model.region import Region
 from napari_fastsam3d.model.two_way_transformer import TwoWayTransformer
@@ -86,8 +92,9 @@ class PyramidPromptEncoder(nn.Module):
         shape = pyramid.middle.shape[1:4]
         centred = (points + 0.5 - 2 * shape[0] + FRAME / 2) / FRAME
         flat = pyramid.middle.flatten(1, 3)
-        where = cell_of(points, shape, 4)[..., None].expand(-1, -1, flat.shape[-1])
-        return self.position(centred) + self.clicked(flat.gather(1, where))
+        where = cell_of(points, shape, 4).reshape(len(flat), -1, 1).expand(-1, -1, flat.shape[-1])
+        clicked = flat.gather(1, where).reshape(*points.shape[:2], -1)
+        return self.position(centred) + self.clicked(clicked)
 
 
 class CandidateHead(nn.Module):
@@ -111,10 +118,10 @@ def joined_linear(layer: nn.Linear, features: Tensor, maps: Tensor) -> Tensor:
     """Apply a layer to features and maps as if they were joined along the channels.
 
     Interleaving maps with channels-last features would cost more than the product. Maps
-    (B, D, H, W, C) and (B, M, D, H, W) to (B, D, H, W, C').
+    (B, D, H, W, C), or those of crops that samples share, and (B, M, D, H, W) to (B, D, H, W, C').
     """
     width = features.shape[-1]
-    seen = F.linear(features, layer.weight[:, :width], layer.bias)
+    seen = for_samples(F.linear(features, layer.weight[:, :width], layer.bias), len(maps))
     drawn = maps.to(features.dtype).flatten(2).transpose(1, 2)
     weight = layer.weight[:, width:].T.expand(len(drawn), -1, -1)
     return torch.baddbmm(seen.flatten(1, 3), drawn, weight).view_as(seen)
@@ -164,7 +171,9 @@ class PyramidDecoder(nn.Module):
 
     def read_box(self, pyramid: Pyramid, box: Tensor) -> BoxCues:
         """Read boxes (B, 2, 3), once for all steps: the cues depend on no other prompt."""
-        return self.box_cues(pyramid, box) if self.box_cues else BoxCues()
+        if self.box_cues is None:
+            return BoxCues()
+        return self.box_cues(pyramid.for_samples(len(box)), box)
 
     def forward(
         self,
@@ -178,9 +187,10 @@ class PyramidDecoder(nn.Module):
         Parameters
         ----------
         pyramid : Pyramid
-            Of a crop of S^3 voxels.
+            Of crops of S^3 voxels.
         prompts : Prompts
-            All prompts so far and the previous step's low logits.
+            All prompts so far and the previous step's low logits, of as many samples as there are
+            crops or a multiple of it: samples that share a crop follow one another.
         told : BoxCues or None
             What `read_box` has read in the box of the prompts; None to read it now.
         local : bool
@@ -196,7 +206,8 @@ class PyramidDecoder(nn.Module):
         if told is None:
             told = self.read_box(pyramid, prompts.box)
         tokens, image = self._exchange(pyramid, prompts, told)
-        features = self.expand_coarse(image) + self.skip_coarse(pyramid.coarse)
+        skipped = for_samples(self.skip_coarse(pyramid.coarse), len(image))
+        features = self.expand_coarse(image) + skipped
         features = self.expand_middle(self.block_coarse(_added(features, told.coarse)))
         features = features + joined_linear(
             self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts)
@@ -270,7 +281,7 @@ class PyramidDecoder(nn.Module):
         encoding = grid_encoding(self.prompt_encoder.position, size).to(embedding.dtype)
         tokens, image = self.transformer(
             tokens,
-            embedding.flatten(1, 3) + _added(dense, told.tokens),
+            for_samples(embedding.flatten(1, 3), batch) + _added(dense, told.tokens),
             encoding.expand(batch, -1, -1),
             padding_bias(valid, tokens.dtype),
         )

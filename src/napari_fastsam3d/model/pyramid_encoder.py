@@ -92,11 +92,17 @@ class Pyramid:
     fine_intensity: Tensor
     middle_intensity: Tensor
 
-    def repeated(self, times: int) -> "Pyramid":
-        """Give each crop so many times, one after the other: for several targets of a crop."""
-        if times == 1:
-            return self
-        return Pyramid(*(getattr(self, f.name).repeat_interleave(times, 0) for f in fields(self)))
+    def for_samples(self, count: int) -> "Pyramid":
+        """Give each crop as often as samples share it; see `for_samples`."""
+        return Pyramid(*(for_samples(getattr(self, f.name), count) for f in fields(self)))
+
+
+def for_samples(x: Tensor, count: int) -> Tensor:
+    """Repeat what is known of B crops (B, ...) for `count` samples, a multiple of B.
+
+    The samples of a crop follow one another: (B, ...) becomes (count, ...).
+    """
+    return x if len(x) == count else x.repeat_interleave(count // len(x), 0)
 
 
 class TransformerBlock(nn.Module):

@@ -185,7 +185,7 @@ def _cell_centre(flat: Tensor, size: int, chance: Chance) -> Tensor:
 
 def _anywhere(truth: Tensor, chance: Chance) -> Tensor:
     """Draw points (B, 3) inside the structures, on the rim less often than in the middle."""
-    weight = F.avg_pool3d(truth, 3, stride=1, padding=1) ** 2 * (truth > 0.5)
+    weight = _box_mean(truth, 3) ** 2 * (truth > 0.5)
     flat = weight.flatten(1) + 1e-9 * truth.flatten(1) + 1e-20
     # The largest of exponential races: a draw in proportion to the weights.
     race = -(chance.uniform(*flat.shape) + 1e-12).log() / flat
@@ -227,9 +227,15 @@ def _spoilt(truth: Tensor, chance: Chance) -> Tensor:
 def _depth(error: Tensor) -> Tensor:
     """Average an error map (B, 1, D, H, W) over 3^3 and 7^3 cells, inside the error only."""
     error_ = error.float()
-    near = F.avg_pool3d(error_, 3, stride=1, padding=1)
-    wide = error_
-    for axis in range(3):  # a wide box is three lines one after the other, at a fraction of it
-        line = tuple(7 if a == axis else 1 for a in range(3))
-        wide = F.avg_pool3d(wide, line, stride=1, padding=tuple(n // 2 for n in line))
-    return error_ * (near + wide)
+    return error_ * (_box_mean(error_, 3) + _box_mean(error_, 7))
+
+
+def _box_mean(x: Tensor, width: int) -> Tensor:
+    """Average (B, 1, D, H, W) over cubes, zeros around; on a CPU much faster than pooling."""
+    for axis in (2, 3, 4):
+        total, length = x.clone(), x.shape[axis]
+        for step in range(1, min(width // 2, length - 1) + 1):
+            total.narrow(axis, step, length - step).add_(x.narrow(axis, 0, length - step))
+            total.narrow(axis, 0, length - step).add_(x.narrow(axis, step, length - step))
+        x = total / width
+    return x

@@ -15,6 +15,14 @@ LEAST = 0.05
 """Weight of all candidates alike, as a part of the best one's."""
 
 
+def halved(x: Tensor) -> Tensor:
+    """Average (B, C, D, H, W) over 2 x 2 x 2 cells; on a CPU much faster than pooling."""
+    for axis in (2, 3, 4):
+        even, odd = x.unflatten(axis, (-1, 2)).unbind(axis + 1)
+        x = 0.5 * (even + odd)
+    return x
+
+
 def soft_dice(logits: Tensor, truth: Tensor) -> Tensor:
     """Give 1 - Dice of probabilities and occupancies, (B, 1, D, H, W) each; gives (B,)."""
     probability = torch.sigmoid(logits)
@@ -82,8 +90,8 @@ def step_loss(masks: Masks, truth: Tensor, weight: Tensor | None = None) -> Step
     weight : Tensor or None
         As of `mask_losses`.
     """
-    coarse = F.avg_pool3d(truth, 2)
-    near = None if weight is None else F.avg_pool3d(weight, 2)
+    coarse = halved(truth)
+    near = None if weight is None else halved(weight)
 
     def of_mask(one: Masks) -> tuple[Tensor, Tensor, Tensor]:
         iou = intersection_over_union(one.fine.detach(), truth)

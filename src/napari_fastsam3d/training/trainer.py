@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from napari_fastsam3d.errors import TrainingError
@@ -28,7 +27,7 @@ from napari_fastsam3d.training.interaction import (
     used_points,
 )
 from napari_fastsam3d.training.log_picture import draw_log
-from napari_fastsam3d.training.loss import StepLoss, step_loss
+from napari_fastsam3d.training.loss import StepLoss, halved, step_loss
 from napari_fastsam3d.training.ranks import Ranks
 from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
 from napari_fastsam3d.training.sample import Sampler
@@ -247,12 +246,12 @@ class Trainer:
         chance: Chance,
     ) -> list[StepLoss]:
         """Let a simulated user correct the masks of all targets; each crop is encoded once."""
-        truth = F.avg_pool3d(targets.flatten(0, 1)[:, None].float(), 2)
+        truth = halved(targets.flatten(0, 1)[:, None].float())
         boxed, boxes = self._boxes(phase, chance)
         decoder = self.network.decoder_of(boxed)
         steps: list[StepLoss] = []
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
-            pyramid = self.network.encoder(images).repeated(targets.shape[1])
+            pyramid = self.network.encoder(images)
             room = 1 + (phase.clicks - 1) * phase.most
             prompts = first_prompts(truth, room, chance, clicks.flatten(0, 1), boxes)
             told = decoder.read_box(pyramid, prompts.box)
