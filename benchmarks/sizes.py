@@ -40,7 +40,7 @@ def agreement(network: PyramidNetwork, sampler: Sampler, crop: int, samples: int
     for number in range(samples):
         sample = sampler.draw(number, crop)
         image = sample.image[None, None]
-        truth = F.avg_pool3d(sample.target[None, None].float(), 2)
+        truth = F.avg_pool3d(sample.targets[:1, None].float(), 2)
         prompts = first_prompts(truth, CLICKS, chance)
         with torch.autocast("cpu", torch.bfloat16):
             pyramid = network.encoder(image)

@@ -305,5 +305,52 @@ def test_a_grown_network_computes_the_same_and_can_learn_more(tiny_predictor):
     larger.requires_grad_(True).encoder(image).embedding.square().sum().backward()
     assert larger.encoder.transformer[2].mlp[2].weight.grad.abs().max() > 0
     assert larger.encoder.down_coarse[2].conv2.conv.weight.grad.abs().max() > 0
-    with pytest.raises(ValueError, match="blocks and a decoder"):
+    with pytest.raises(ValueError, match="grows by blocks"):
         grown(network, replace(network.config, width=32))
+
+
+def test_candidates_leave_the_main_mask_as_it_was(tiny_predictor):
+    network = tiny_predictor.network
+    larger = grown(network, replace(network.config, candidates=3))
+    told = prompts([[20, 30, 40], [12, 12, 50]], [1, 0])
+    with torch.no_grad():
+        wanted = network.decoder(network.encoder(crop()), told)
+        got = larger.decoder(larger.encoder(crop()), told)
+    assert wanted.candidates is None
+    assert torch.allclose(got.fine, wanted.fine, atol=1e-5)
+    assert torch.allclose(got.quality, wanted.quality, atol=1e-6)
+    assert got.candidates.low.shape == (1, 3, 16, 16, 16)
+    assert got.candidates.fine.shape == (1, 3, 32, 32, 32)
+    assert got.candidates.quality.shape == (1, 3)
+    one, two, three = got.candidates.fine[0]
+    assert not torch.allclose(one, two)
+    assert not torch.allclose(two, three)
+
+
+def test_each_candidate_learns_from_its_own_mask(tiny_predictor):
+    network = tiny_predictor.network
+    larger = grown(network, replace(network.config, candidates=2)).requires_grad_(True)
+    masks = larger.decoder(larger.encoder(crop()), prompts([[20, 30, 40]], [1]))
+    masks.candidates.fine[:, 1].square().mean().backward()
+    first, second = larger.decoder.candidates.tokens.weight.grad
+    assert not first.any()
+    assert second.any()
+
+
+def test_samples_that_share_a_crop_are_answered_as_if_each_had_its_own(tiny_predictor):
+    network = tiny_predictor.network
+    larger = grown(network, replace(network.config, candidates=2))
+    random = torch.Generator().manual_seed(4)
+    told = Prompts(
+        torch.rand(4, 3, 3, generator=random) * 60,
+        torch.tensor([[1, 0, -1], [1, 1, 0], [0, -1, -1], [1, -1, -1]]),
+        torch.full((4, 2, 3), torch.nan),
+        torch.randn(4, 1, 16, 16, 16, generator=random),
+    )
+    with torch.no_grad():
+        pyramid = larger.encoder(torch.cat([crop(), crop(seed=1)]))
+        shared = larger.decoder(pyramid, told)
+        apart = larger.decoder(pyramid.for_samples(4), told)
+    assert torch.allclose(shared.fine, apart.fine, atol=1e-5)
+    assert torch.allclose(shared.candidates.fine, apart.candidates.fine, atol=1e-5)
+    assert not torch.allclose(shared.fine[0], shared.fine[1])

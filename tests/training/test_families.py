@@ -49,14 +49,15 @@ def test_an_aimed_crop_lies_as_at_a_first_click(data):
     spacing = np.prod(read_volume(case.labels).spacing)
     wanted = truth.sum() * spacing / 1.5**3
     counts = [
-        sampler.draw(number, 64, Choice(aimed=1.0)).target.sum() / wanted for number in range(12)
+        sampler.draw(number, 64, Choice(aimed=1.0)).targets[0].sum() / wanted
+        for number in range(12)
     ]
     assert 0.8 < np.median(counts) < 1.25
 
 
 def test_a_piece_is_connected_and_holds_its_voxel():
     from napari_fastsam3d.geometry import Volume
-    from napari_fastsam3d.training.sample import _piece  # pyright: ignore[reportPrivateUsage]
+    from napari_fastsam3d.training.targets import piece_at
 
     target = torch.zeros((32, 32, 32), dtype=torch.bool)
     target[4:8, 4:8, 4:8] = True
@@ -64,7 +65,7 @@ def test_a_piece_is_connected_and_holds_its_voxel():
     volume = Volume(np.zeros((32, 32, 32), np.float32), np.eye(4))
     crop = Crop.around(volume, (16.0, 16.0, 16.0), spacing=1.0, size=32)
     inside = np.array(crop.to_source((24, 24, 24)), int)
-    piece = _piece(target, crop.to_crop(inside))
+    piece = piece_at(target, crop.to_crop(inside))
     assert piece.sum() == 8**3
     outside = np.array(crop.to_source((14, 14, 14)), int)
-    assert not _piece(target, crop.to_crop(outside)).any()
+    assert not piece_at(target, crop.to_crop(outside)).any()

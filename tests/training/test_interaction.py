@@ -8,8 +8,18 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.pyramid_decoder import Masks
 from napari_fastsam3d.training.chance import Chance
-from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
-from napari_fastsam3d.training.loss import intersection_over_union, soft_dice, step_loss
+from napari_fastsam3d.training.interaction import (
+    first_prompts,
+    next_prompts,
+    shown_mask,
+    used_points,
+)
+from napari_fastsam3d.training.loss import (
+    halved,
+    intersection_over_union,
+    soft_dice,
+    step_loss,
+)
 
 SIZE = 16
 SEEDS = st.integers(0, 10_000)
@@ -146,8 +156,57 @@ def test_the_loss_prefers_the_better_mask():
 
     def loss(mask, quality):
         fine = mask * 12 - 6
-        return step_loss(Masks(F.avg_pool3d(fine, 2), fine, torch.tensor([[quality]])), truth)
+        return step_loss(Masks(F.avg_pool3d(fine, 2), fine, torch.tensor([[quality]])), truth).loss
 
     near, far = block((2, 2, 2), (9, 9, 8)), block((8, 8, 8), (15, 15, 15))
     assert loss(truth, 1.0) < loss(near, 0.9) < loss(far, 0.0)
     assert loss(truth, 1.0) < loss(truth, 0.2)
+
+
+def masks_of(*shapes, quality=0.5):
+    fine = torch.cat([shape * 12 - 6 for shape in shapes], 1)
+    return Masks(F.avg_pool3d(fine, 2), fine, torch.full((1, len(shapes)), quality))
+
+
+def test_the_candidate_that_is_right_is_the_one_that_counts():
+    truth, other = block((2, 2, 2), (9, 9, 9)), block((8, 8, 8), (15, 15, 15))
+    right = masks_of(other)._replace(candidates=masks_of(other, truth))
+    wrong = masks_of(other)._replace(candidates=masks_of(other, other))
+    main = step_loss(masks_of(other), truth)
+    assert step_loss(right, truth).loss - main.loss < 0.3 * (
+        step_loss(wrong, truth).loss - main.loss
+    )
+    assert step_loss(right, truth).best_iou.item() == 1
+    assert step_loss(right, truth).iou.item() == main.iou.item() == main.best_iou.item() < 0.1
+
+
+def test_an_error_beside_a_click_weighs_more_than_one_far_away():
+    truth = block((2, 2, 2), (14, 14, 14))
+    weight = 1 + 5 * block((2, 2, 2), (6, 6, 6))
+    near, far = truth - block((2, 2, 2), (5, 5, 5)), truth - block((11, 11, 11), (14, 14, 14))
+    assert step_loss(masks_of(near), truth).loss == pytest.approx(
+        step_loss(masks_of(far), truth).loss.item(), rel=0.02
+    )
+    assert (
+        step_loss(masks_of(near), truth, weight).loss
+        > 1.1 * step_loss(masks_of(far), truth, weight).loss
+    )
+
+
+def test_the_user_corrects_the_main_mask_or_the_candidate_held_to_be_best():
+    one, two, three = (block((n, n, n), (n + 5, n + 5, n + 5)) for n in (1, 4, 8))
+    masks = masks_of(one)._replace(
+        candidates=masks_of(two, three)._replace(quality=torch.tensor([[0.2, 0.9]]))
+    )
+    seen = {
+        int((shown_mask(masks, Chance.seeded(seed)).fine > 0).float().argmax())
+        for seed in range(20)
+    }
+    assert seen == {int(shape.argmax()) for shape in (one, three)}
+    assert shown_mask(masks_of(one), Chance.seeded(0)).fine.equal(masks.fine)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 6, 8, 10), (1, 3, 4, 4, 4)])
+def test_halving_is_average_pooling(shape):
+    field = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(halved(field), F.avg_pool3d(field, 2), atol=1e-6)

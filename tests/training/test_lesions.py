@@ -62,11 +62,12 @@ def test_a_click_asks_for_one_lesion_or_for_all(data):
     pieces, clicked = [], 0
     for number in range(24):
         sample = sampler.draw(number, 64, Choice(aimed=0.7, lesioned=1.0))
-        if sample.target.sum() > 4000:  # random shapes, where no organ had room
+        (target,), (click,) = sample.targets, sample.clicks
+        if target.sum() > 4000:  # random shapes, where no organ had room
             continue
-        pieces.append(ndimage.label(sample.target)[1])
-        if not np.isnan(sample.click).any():
-            assert sample.target[tuple(np.rint(sample.click).astype(int))]
+        pieces.append(ndimage.label(target)[1])
+        if not np.isnan(click).any():
+            assert target[tuple(np.rint(click).astype(int))]
             clicked += 1
     assert pieces.count(1) > 2
     assert max(pieces) > 5

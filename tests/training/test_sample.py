@@ -22,18 +22,19 @@ def test_the_same_number_gives_the_same_sample(data, recipe):
     for number in range(6):
         one, two = first.draw(number, 32), again.draw(number, 32)
         assert torch.equal(one.image, two.image)
-        assert torch.equal(one.target, two.target)
+        assert torch.equal(one.targets, two.targets)
 
 
 def test_samples_are_finite_and_hold_their_target(data, recipe):
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
     for number in range(20):
         sample = sampler.draw(number, 32)
-        assert sample.image.shape == sample.target.shape == (32, 32, 32)
+        assert sample.image.shape == (32, 32, 32)
+        assert sample.targets.shape == (1, 32, 32, 32)
         assert sample.image.dtype == torch.float32
         assert sample.image.isfinite().all()
         assert sample.image.abs().max() < 20
-        assert sample.target.any()
+        assert sample.targets[0].any()
 
 
 def test_the_target_is_where_the_image_shows_it(data):
@@ -42,9 +43,10 @@ def test_the_target_is_where_the_image_shows_it(data):
     told = 0
     for number in range(12):
         sample = sampler.draw(number, 32)
-        if 0.02 < sample.target.float().mean() < 0.9:
-            inside = sample.image[sample.target].mean()
-            outside = sample.image[~sample.target].mean()
+        (target,) = sample.targets
+        if 0.02 < target.float().mean() < 0.9:
+            inside = sample.image[target].mean()
+            outside = sample.image[~target].mean()
             told += abs(inside - outside) > 0.5
     assert told >= 9
 
@@ -54,18 +56,19 @@ def test_a_crop_aimed_at_a_click_tells_where_it_fell(data, recipe):
     told = 0
     for number in range(16):
         sample = sampler.draw(number, 64, Choice(aimed=1.0, large=0.5))
-        if not np.isnan(sample.click).any():
-            i, j, k = np.rint(sample.click).astype(int)
-            assert sample.target[i, j, k]
+        (click,) = sample.clicks
+        if not np.isnan(click).any():
+            i, j, k = np.rint(click).astype(int)
+            assert sample.targets[0, i, j, k]
             told += 1
     assert 5 < told < 16
-    assert all(np.isnan(sampler.draw(number, 32).click).all() for number in range(6))
+    assert all(np.isnan(sampler.draw(number, 32).clicks).all() for number in range(6))
 
 
 def test_a_crop_placed_as_at_a_box_shows_the_whole_structure(data):
     sampler = Sampler.of_folder(data, {"balls": 1.0}, 5)
     for number in range(8):
-        target = sampler.draw(number, 64, Choice(boxed=1.0)).target.numpy()
+        target = sampler.draw(number, 64, Choice(boxed=1.0)).targets[0].numpy()
         where = np.argwhere(target)
         assert (where.min(0) > 0).all()
         assert (where.max(0) < 63).all()
@@ -175,7 +178,7 @@ def test_crops_are_those_of_inference(odd_case, centre, spacing):
 def test_random_shapes_mostly_have_one_connected_target():
     parts: list[int] = []
     for seed in range(40):
-        image, target = shapes.random_shapes(32, Chance.seeded(seed))
+        image, (target,) = shapes.random_shapes(32, Chance.seeded(seed))
         assert image.isfinite().all()
         parts.append(int(ndimage.label(target.numpy())[1]))
     assert min(parts) == 1
@@ -185,12 +188,13 @@ def test_random_shapes_mostly_have_one_connected_target():
 def test_a_flip_moves_image_target_and_borders_alike():
     image = Chance.seeded(1).normal(8, 8, 8)
     inside = (np.arange(8) > 1, np.arange(8) > 2, np.ones(8, bool))
-    view = View(image, image > 0, inside, np.array([6.0, 3.0, 5.0]))
+    targets = torch.stack([image > 0, image > 1])
+    view = View(image, targets, inside, np.array([[6.0, 3.0, 5.0], [1.0, 2.0, 4.0]]))
     for seed in range(20):
         flipped = flip(view, Chance.seeded(seed))
-        i, j, k = (int(n) for n in flipped.click)
-        assert flipped.image[i, j, k] == image[6, 3, 5]
-        assert torch.equal(flipped.image > 0, flipped.target)
+        for click, place in zip(flipped.clicks, ((6, 3, 5), (1, 2, 4)), strict=True):
+            assert flipped.image[tuple(click.astype(int))] == image[place]
+        assert torch.equal(torch.stack([flipped.image > 0, flipped.image > 1]), flipped.targets)
         assert sorted(int(p.sum()) for p in flipped.inside) == [5, 6, 8]
 
 

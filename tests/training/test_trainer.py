@@ -8,6 +8,7 @@ import torch
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model import load_model
+from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.trainer import Trainer
 
@@ -157,3 +158,47 @@ def test_a_folder_of_another_network_is_refused(trainer, recipe, data, tmp_path)
     other = replace(recipe, network=replace(recipe.network, width=32))
     with pytest.raises(TrainingError, match="another network"):
         Trainer(other, Sampler.of_folder(data, recipe.sources, 3), tmp_path / "run")
+
+
+def test_a_cycle_with_candidates_and_several_targets_trains_both_decoders(data, recipe, tmp_path):
+    first = recipe.phases[0]
+    config = replace(recipe.network, box_decoder=True, candidates=2)
+    last = replace(
+        first,
+        steps=8,
+        batch=2,
+        targets=3,
+        boxes=0.5,
+        aimed=0.5,
+        rate=1e-2,
+        decay=0.0,
+        network=config,
+    )
+    several = replace(recipe, phases=(first, last))
+    sampler = Sampler.of_folder(data, recipe.sources, recipe.seed)
+    run = Trainer(several, sampler, tmp_path / "run")
+    run.run(silent)
+    assert run.network.config == config
+    before = Trainer(several, sampler, tmp_path / "before", weights=run.export())
+    assert before.step == 4
+    entries = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    proposed = [entry["best_iou"] != entry["iou"] for entry in entries[4:]]
+    assert any(proposed)  # steps of clicks, where candidates are proposed
+    assert not all(proposed)  # steps of boxes, where none are
+    start = dict(grown(PyramidNetwork(recipe.network), config).named_parameters())
+    moved = {
+        name.split(".")[0]
+        for name, parameter in run.network.named_parameters()
+        if parameter.grad is not None or not torch.equal(parameter, start[name])
+    }
+    assert {"encoder", "decoder", "box_decoder"} <= moved
+
+
+def test_the_average_is_at_hand_while_a_run_goes_on(trainer):
+    run = trainer("run")
+    run.run(silent, until=time.monotonic())
+    assert run.step == 1
+    loaded = load_model(run.folder / "weights.safetensors", device="cpu", dtype="float32")
+    wanted = state(run)
+    got = loaded.network.state_dict()
+    assert all(torch.allclose(got[k].float(), wanted[k].float(), atol=2e-3) for k in wanted)

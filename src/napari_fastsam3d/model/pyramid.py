@@ -61,9 +61,7 @@ def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
     for key, value in new.items():
         if key in old:
             value.copy_(old[key])
-        elif (twin := key.removeprefix("box_")) in old:
-            value.copy_(old[twin])
-        elif (twin := key.replace(".candidates.", ".")) in old:
+        elif (twin := key.removeprefix("box_").replace(".candidates.", ".")) in old:
             value.copy_(old[twin])
         elif key.endswith("candidates.tokens.weight"):
             main = old[key.replace("candidates.tokens", "output_tokens")][:1]

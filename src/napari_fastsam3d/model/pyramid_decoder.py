@@ -58,6 +58,11 @@ class Masks(NamedTuple):
     quality: Tensor
     candidates: "Masks | None" = None
 
+    def select(self, start: int, stop: int | None) -> "Masks":
+        """Give some of the masks, without the candidates beside them."""
+        part = slice(start, stop)
+        return Masks(self.low[:, part], self.fine[:, part], self.quality[:, part])
+
 
 class PyramidPromptEncoder(nn.Module):
     """Turn points and a box into tokens, and the previous mask into a bias of the image tokens."""
@@ -230,8 +235,7 @@ class PyramidDecoder(nn.Module):
         masks = Masks(low, fine, weights.quality)
         if self.candidates is None:
             return masks
-        main, others = (Masks(*(part[:, at] for part in masks[:3])) for at in _MAIN_AND_OTHERS)
-        return main._replace(candidates=others)
+        return masks.select(0, 1)._replace(candidates=masks.select(1, None))
 
     def _mask_weights(self, tokens: Tensor) -> "_MaskWeights":
         """Give the weights of the features in each mask, the main one first."""
@@ -333,9 +337,6 @@ class _MaskWeights(NamedTuple):
     middle: Tensor
     fine: Tensor
     quality: Tensor
-
-
-_MAIN_AND_OTHERS = slice(0, 1), slice(1, None)
 
 
 def _both(prompts: Prompts) -> tuple[Clicks, Clicks]:

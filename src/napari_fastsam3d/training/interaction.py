@@ -131,10 +131,13 @@ def shown_mask(masks: Masks, chance: Chance) -> Masks:
     """
     others = masks.candidates
     if others is None or not chance.happens(0.5):
-        return Masks(*(part.detach() for part in masks[:3]))
+        return Masks(masks.low.detach(), masks.fine.detach(), masks.quality.detach())
     best = others.quality.detach().argmax(1)
     rows = torch.arange(len(best), device=best.device)
-    return Masks(*(part.detach()[rows, best][:, None] for part in others[:3]))
+    low, fine, quality = (
+        part.detach()[rows, best][:, None] for part in (others.low, others.fine, others.quality)
+    )
+    return Masks(low, fine, quality)
 
 
 def used_points(prompts: Prompts) -> Prompts:

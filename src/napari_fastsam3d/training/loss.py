@@ -102,8 +102,8 @@ def step_loss(masks: Masks, truth: Tensor, weight: Tensor | None = None) -> Step
     loss = drawn.mean() + 0.5 * estimate.mean()
     if masks.candidates is None:
         return StepLoss(loss, iou, iou)
-    parts = zip(*(part.split(1, dim=1) for part in masks.candidates[:3]), strict=True)
-    each = [of_mask(Masks(*part)) for part in parts]
+    count = masks.candidates.quality.shape[1]
+    each = [of_mask(masks.candidates.select(at, at + 1)) for at in range(count)]
     losses, estimates, ious = (torch.stack(values) for values in zip(*each, strict=True))
     loss = loss + CANDIDATES * (losses.amin(0).mean() + LEAST * losses.mean())
     return StepLoss(loss + 0.5 * estimates.mean(), iou, ious.amax(0))

@@ -90,8 +90,8 @@ class Choice:
     targets : int
         Targets a crop: what it was placed for, and others that it holds.
     finest, coarsest : float or None
-        Sizes of a crop voxel, mm, between which those of aimed crops are drawn; None for that of the
-        crop policy, a little finer or coarser.
+        Sizes of a crop voxel, mm, between which those of aimed crops are drawn; None for that of
+        the crop policy, a little finer or coarser.
     """
 
     aimed: float = 0.0
@@ -236,9 +236,7 @@ def _view_of_case(
     more = choice.targets - 1
     masks = [target]
     if more:
-        masks += targets.further_targets(
-            rendering, loaded, names, group, more, smallest, chance
-        )
+        masks += targets.further_targets(rendering, loaded, names, group, more, smallest, chance)
     view = _of_masks(rendering.image, masks, crop.inside, click, choice.targets)
     return _cut(view, CUT, smallest, chance) if loaded.image is None else view
 

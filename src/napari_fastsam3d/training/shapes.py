@@ -110,8 +110,10 @@ def _piece(target: Tensor, chance: Chance) -> Tensor:
         return target
     parts, sizes = pieces(target)
     share = sizes / sizes.sum()
-    part = int(sizes.argmax()) if chance.happens(0.7) else int(
-        chance.numbers.choice(len(sizes), p=share)
+    part = (
+        int(sizes.argmax())
+        if chance.happens(0.7)
+        else int(chance.numbers.choice(len(sizes), p=share))
     )
     return parts == part
 

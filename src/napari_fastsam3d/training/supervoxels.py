@@ -82,7 +82,7 @@ def _ends(planes: NDArray[np.bool_]) -> tuple[int, int]:
 def _basins(
     image: NDArray[np.float32], chance: Chance
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Number the basins (D, H, W) of an image from 1; give the mean of each, 0 for number 0."""
+    """Give the basins (D, H, W) of an image, numbered from 1, and their means; 0 for number 0."""
     from skimage.segmentation import watershed
 
     rng = chance.numbers

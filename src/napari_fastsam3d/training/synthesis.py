@@ -47,8 +47,8 @@ def reshaped(labels: Tensor, names: Names, spacing: float, chance: Chance) -> Te
     if chance.happens(0.6):
         labels = _without(labels, arms, body)
     if chance.happens(0.6):
-        reach = float(chance.numbers.uniform(4, 35)) / spacing
-        fatter = blur((labels > 0).float(), max(0.5, reach)) > float(chance.numbers.uniform(0.1, 0.4))
+        reach = max(0.5, float(chance.numbers.uniform(4, 35)) / spacing)
+        fatter = blur((labels > 0).float(), reach) > float(chance.numbers.uniform(0.1, 0.4))
         labels = torch.where((labels == 0) & fatter, labels.new_tensor(body), labels)
     return labels
 
@@ -63,10 +63,10 @@ def _without(labels: Tensor, values: list[int], body: int) -> Tensor:
     inner = (labels > 0) & (labels != body)
     if not (inner & ~gone).any():
         return labels
-    nearest = distance_transform_edt(
-        ~inner.cpu().numpy(), return_distances=False, return_indices=True
-    )
-    i, j, k = (torch.from_numpy(index).to(labels.device).long() for index in nearest)
+    nearest: NDArray[np.int32] = np.empty((3, *labels.shape), np.int32)
+    outside = ~inner.cpu().numpy()
+    distance_transform_edt(outside, return_distances=False, return_indices=True, indices=nearest)
+    i, j, k = torch.from_numpy(nearest).to(labels.device).long()
     return labels.masked_fill(gone[i, j, k], 0)
 
 

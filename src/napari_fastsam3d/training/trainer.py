@@ -74,7 +74,8 @@ def batches(
 ) -> Iterator[tuple[Phase, Tensor, Tensor, Tensor]]:
     """Yield (phase, images, targets, first clicks) from a step to the end of the run.
 
-    Images are (B, 1, S, S, S), targets (B, T, S, S, S) and clicks (B, T, 3). The samples are the same, in the same order, however many processes, `workers`, make them.
+    Images are (B, 1, S, S, S), targets (B, T, S, S, S) and clicks (B, T, 3). The samples are the
+    same, in the same order, however many processes, `workers`, make them.
     """
     gpu = torch.device(sampler.device).type == "cuda"
     first_sample, first_step = 0, 0
@@ -257,7 +258,8 @@ class Trainer:
             told = decoder.read_box(pyramid, prompts.box)
             for click in range(phase.clicks):
                 masks = decoder(pyramid, used_points(prompts), told)
-                steps.append(step_loss(masks, truth, _near_clicks(prompts, truth) if click else None))
+                weight = _near_clicks(prompts, truth) if click else None
+                steps.append(step_loss(masks, truth, weight))
                 if click + 1 < phase.clicks:
                     fed = shown_mask(masks, chance)
                     prompts = next_prompts(prompts, truth, fed.fine, fed.low, chance, phase.most)
@@ -328,9 +330,7 @@ class Trainer:
 
 def _near_clicks(prompts: Prompts, truth: Tensor) -> Tensor:
     """Give how much each cell counts (B, 1, S/2, S/2, S/2): a click mends what lies around it."""
-    maps = [
-        click_map(prompts.clicks(label), truth.shape[2:], 2, LOCAL_REACH) for label in (0, 1)
-    ]
+    maps = [click_map(prompts.clicks(label), truth.shape[2:], 2, LOCAL_REACH) for label in (0, 1)]
     return 1 + LOCAL_WEIGHT * torch.maximum(*maps)[:, None]
 
 
