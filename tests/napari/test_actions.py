@@ -11,6 +11,7 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtGui import QAction, QKeySequence
 
 from napari_fastsam3d._napari.actions import ACTIONS, action, markdown_table
+from napari_fastsam3d._napari.click_news import ClickNews
 from napari_fastsam3d._napari.object_files import ObjectFiles
 from napari_fastsam3d._napari.object_verbs import ObjectVerbs
 from napari_fastsam3d._napari.shortcuts import SHARED
@@ -45,7 +46,7 @@ def test_each_shortcut_has_one_meaning() -> None:
 
 
 def test_the_widget_has_a_verb_for_each_action() -> None:
-    parts = (FastSAM3DWidget, ObjectVerbs, ObjectFiles, Windowing)
+    parts = (FastSAM3DWidget, ObjectVerbs, ObjectFiles, Windowing, ClickNews)
     for entry in ACTIONS:
         assert sum(callable(getattr(part, entry.key, None)) for part in parts) == 1, entry.key
 

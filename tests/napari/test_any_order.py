@@ -18,7 +18,7 @@ from watchdog import Watchdog
 from napari_fastsam3d._napari.outline import outline
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import BoxPrompt, Point, Session
+from napari_fastsam3d.session import BoxPrompt, Freeze, Point, Session
 
 ACTIONS = int(os.environ.get("WINDOW_ACTIONS", "125"))
 SEEDS = [int(seed) for seed in os.environ.get("WINDOW_SEEDS", "0,1,2").split(",")]
@@ -97,7 +97,11 @@ def assert_lists_the_session(widget: Any, told: str) -> None:
 
 
 def assert_shows_the_boxes(view: Any, told: str) -> None:
-    boxes = [view.frame.box_to_layer(p.box) for p in view.prompts if isinstance(p, BoxPrompt)]
+    boxes = [
+        view.frame.box_to_layer(prompt.box)
+        for prompt in view.prompts
+        if isinstance(prompt, BoxPrompt | Freeze)
+    ]
     faces = [face for box in boxes for face in outline(box, view.plane())]
     assert len(view.boxes.layer.data) == len(faces), told
     assert all(map(np.array_equal, view.boxes.layer.data, faces)), told

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from painter import Painter
 
-TOOLS = ["include", "exclude", "box", "adjust", "brush", "erase"]
+TOOLS = ["include", "exclude", "box", "adjust", "brush", "erase", "freeze"]
 
 
 class User:
@@ -25,6 +25,7 @@ class User:
         mine += [self.hide_a_layer, self.activate_a_layer, self.pick_a_label, self.layer_undo]
         mine += [self.select_an_object, self.hide_an_object, self.rename_an_object]
         mine += [self.accept, self.recolour, self.revalue, self.change_the_rule]
+        verbs += ["take_over", "unlock_holder", "show_change", "revert_change"]
         verbs += ["next_prompt", "previous_prompt", "delete_prompt"]
         mine += [self.select_prompts, self.go_to_a_step]
         self.things: list[Callable[[], object]] = [*(widget.verbs[each] for each in verbs)]

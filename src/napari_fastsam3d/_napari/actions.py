@@ -133,6 +133,14 @@ ACTIONS = (
         checkable=True,
     ),
     Action(
+        "freeze",
+        "Freeze",
+        "Drag a rectangle round what is right: later clicks change nothing in it, in any slice.",
+        ("Shift+K",),
+        "tool",
+        checkable=True,
+    ),
+    Action(
         "adjust",
         "Adjust",
         "Drag a point or a box to move it, Delete removes it; the mask is made again.",
@@ -200,6 +208,20 @@ ACTIONS = (
         "history",
     ),
     Action(
+        "show_change",
+        "Show it",
+        "Turn to where the last click changed the mask out of sight; again for the next place.",
+        ("Shift+J",),
+        "history",
+    ),
+    Action(
+        "revert_change",
+        "Leave it as it was there",
+        "Take back what the last click changed out of sight, for good, and keep the rest.",
+        ("Shift+Alt+J",),
+        "history",
+    ),
+    Action(
         "next_prompt",
         "Next prompt",
         "Select the next prompt of this object and turn to it.",
@@ -239,6 +261,20 @@ ACTIONS = (
         "Accept",
         "Mark this object as finished, and lock it; or take that back.",
         ("Shift+Y",),
+        "object",
+    ),
+    Action(
+        "take_over",
+        "Let this object win here",
+        "Give this object the part around its last click that another object keeps from it.",
+        ("Shift+T",),
+        "object",
+    ),
+    Action(
+        "unlock_holder",
+        "Unlock the other object",
+        "Unlock the object that keeps the voxel of the last click.",
+        ("Shift+Alt+U",),
         "object",
     ),
     Action(

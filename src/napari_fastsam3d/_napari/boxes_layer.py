@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,25 @@ from napari.layers import Shapes
 from psygnal import Signal
 
 from napari_fastsam3d._napari.frame import Frame
-from napari_fastsam3d._napari.icons import BOX
+from napari_fastsam3d._napari.icons import BOX, FROZEN
 from napari_fastsam3d._napari.outline import Plane, drawn_box, outline, redrawn_box
 from napari_fastsam3d.geometry import Box
 
 NAME = "Boxes"
 CROP_NAME = "Where the model looks"
 _CROP_COLOUR = "#ffd24a"
+_FROST = "#c9f1ff22"
 GRIPS = ("select", "direct")
 """Modes of a layer in which its prompts are gripped to be moved."""
 
 
 @dataclass(frozen=True)
 class BoxMark:
-    """A box in the viewer: its identity and its half-open box of layer indices."""
+    """A box in the viewer: its identity, its half-open box of layer indices, what it is."""
 
     id: Any
     box: Box
+    frozen: bool = False
 
 
 class BoxesLayer:
@@ -44,6 +47,7 @@ class BoxesLayer:
     """
 
     added = Signal(Box)
+    froze = Signal(Box)
     refused = Signal(str)
     moved = Signal(object, Box)
     deleted = Signal(tuple)
@@ -52,10 +56,12 @@ class BoxesLayer:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._boxes: tuple[BoxMark, ...] = ()
+        self._frozen: tuple[bool, ...] = ()
         self._plane = Plane()
         self._busy = False
         self._drawing = False
         self.depth: float | None = None
+        self.freezing = False
         self.layer = _shapes(frame, NAME, BOX)
         self.layer.mouse_drag_callbacks.append(self._hold_still)
         self.layer.events.visible.connect(self._draw)
@@ -91,13 +97,17 @@ class BoxesLayer:
         if self._busy or not self.layer.visible:
             return
         chosen = {self._boxes[i].id for i in self.layer.selected_data if i < len(self._boxes)}
-        faces = [face for shown in self._boxes for face in outline(shown.box, self._plane)]
-        if _drawn(self.layer, faces):
+        drawn = [
+            (f, shown.frozen) for shown in self._boxes for f in outline(shown.box, self._plane)
+        ]
+        faces, frozen = [face for face, _ in drawn], tuple(cold for _, cold in drawn)
+        if _drawn(self.layer, faces) and frozen == self._frozen:
             return
+        self._frozen = frozen
         self._drawing = True
         try:
             with self.layer.events.data.blocker():
-                _redraw(self.layer, faces)
+                _redraw(self.layer, faces, frozen)
             if self._plane.axis is not None and self.layer.mode in GRIPS:
                 self.layer.selected_data = {i for i, b in enumerate(self._boxes) if b.id in chosen}
         finally:
@@ -129,9 +139,13 @@ class BoxesLayer:
 
     def _tell_added(self) -> None:
         drawn = self.layer.data[-1]
-        box = drawn_box(drawn, list(self._frame.spacing), self._frame.shape, self.depth)
+        # All slices are frozen unless a depth was chosen: "as deep as wide" would be a guess.
+        depth = inf if self.freezing and self.depth is None else self.depth
+        box = drawn_box(drawn, list(self._frame.spacing), self._frame.shape, depth)
         if box is None or sorted(box.shape)[1] < 2:
             self.refused.emit("Drag a rectangle round the structure: a single click makes no box.")
+        elif self.freezing:
+            self.froze.emit(box)
         else:
             self.added.emit(box)
 
@@ -207,8 +221,9 @@ def _drawn(layer: Shapes, faces: Sequence[np.ndarray]) -> bool:
     return layer.nshapes == len(faces) and all(map(np.array_equal, layer.data, faces))
 
 
-def _redraw(layer: Shapes, faces: Sequence[np.ndarray]) -> None:
+def _redraw(layer: Shapes, faces: Sequence[np.ndarray], frozen: Sequence[bool] = ()) -> None:
     colour, width = layer.current_edge_color, layer.current_edge_width
+    cold = frozen or [False] * len(faces)
     layer.selected_data = set()
     if layer.nshapes:
         layer.remove(list(range(layer.nshapes)))
@@ -216,7 +231,7 @@ def _redraw(layer: Shapes, faces: Sequence[np.ndarray]) -> None:
         layer.add(
             list(faces),
             shape_type="rectangle",
-            edge_color=colour,
+            edge_color=[FROZEN if each else colour for each in cold],
             edge_width=width,
-            face_color="transparent",
+            face_color=[_FROST if each else "transparent" for each in cold],
         )

@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor, QCursor, QIcon, QPainter, QPen, QPixmap, QPolygon
 INCLUDE = "#3ecf6b"
 EXCLUDE = "#ff5d5d"
 BOX = "#4aa8ff"
+FROZEN = "#c9f1ff"
 _NEUTRAL = "#9aa4b2"
 _SIZE = 64
 _CURSOR = 32
@@ -31,6 +32,11 @@ def exclude() -> QIcon:
 def box() -> QIcon:
     """Draw a blue dashed rectangle."""
     return _drawn(_dashed_rectangle)
+
+
+def freeze() -> QIcon:
+    """Draw a crystal of ice."""
+    return _drawn(_crystal)
 
 
 def adjust() -> QIcon:
@@ -142,6 +148,16 @@ def _dashed_rectangle(painter: QPainter) -> None:
     pen.setDashPattern([2.2, 1.6])
     painter.setPen(pen)
     painter.drawRect(QRectF(9, 13, 46, 38))
+
+
+def _crystal(painter: QPainter) -> None:
+    painter.setPen(_pen(FROZEN, 5))
+    painter.translate(_SIZE / 2, _SIZE / 2)
+    for _ in range(6):
+        painter.drawLine(QPointF(0, 0), QPointF(0, -26))
+        painter.drawLine(QPointF(0, -17), QPointF(7, -24))
+        painter.drawLine(QPointF(0, -17), QPointF(-7, -24))
+        painter.rotate(60)
 
 
 def _pointer(painter: QPainter) -> None:

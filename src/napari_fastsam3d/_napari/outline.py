@@ -70,8 +70,8 @@ def drawn_box(
     shape : sequence of 3 ints
         Shape of the layer; the box is clipped to it.
     depth : float or None
-        Extent in mm across the slice, centred on it. None takes the mean of the two sides,
-        a structure being about as deep as it is wide.
+        Extent in mm across the slice, centred on it; infinite for all slices. None takes the mean
+        of the two sides, a structure being about as deep as it is wide.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def drawn_box(
     if depth is None:
         sides = [(high - low)[i] * spacing[i] for i in range(3) if i != axis]
         depth = float(np.mean(sides))
-    slices = max(1, round(depth / spacing[axis]))
+    slices = max(1, round(min(depth / spacing[axis], 2 * shape[axis])))
     start[axis] = np.floor(low[axis] + 0.5) - (slices - 1) // 2
     stop[axis] = start[axis] + slices
     return _clipped(start, stop, shape)

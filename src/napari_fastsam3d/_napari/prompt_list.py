@@ -25,7 +25,7 @@ from napari_fastsam3d._napari.actions import action
 from napari_fastsam3d._napari.buttons import push_button
 from napari_fastsam3d._napari.rows import fit_rows
 from napari_fastsam3d._napari.step_words import place_words, prompt_words
-from napari_fastsam3d.session import BoxPrompt, Edit, Point, Prompt
+from napari_fastsam3d.session import BoxPrompt, Edit, Freeze, Point, Prompt
 
 if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
@@ -213,6 +213,8 @@ def _icon(prompt: Prompt) -> QIcon:
             return icons.include() if prompt.positive else icons.exclude()
         case BoxPrompt():
             return icons.box()
+        case Freeze():
+            return icons.freeze()
         case Edit():
             return icons.erase() if prompt.added.is_empty else icons.brush()
         case _:

@@ -18,7 +18,7 @@ from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.buttons import push_button, tool_button
 from napari_fastsam3d._napari.column import labelled
 
-TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase", "pan")
+TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase", "freeze", "pan")
 _IN_A_ROW = 4
 
 

@@ -25,6 +25,7 @@ from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
     Edit,
+    Freeze,
     JournalStatus,
     Kept,
     ObjectState,
@@ -160,6 +161,26 @@ class SessionView:
         dims = self.viewer.dims
         dims.set_point(tuple(range(dims.ndim - 3, dims.ndim)), tuple(float(x) for x in world[-3:]))
 
+    def turn_to_slice(self, axis: int, at: int) -> None:
+        """Move to a slice across a source axis."""
+        place = self.slice_of(axis, at)
+        shown = self.frame.orientation.axes.index(axis)
+        self.viewer.dims.set_current_step(shown + self.viewer.dims.ndim - 3, place)
+
+    def slice_of(self, axis: int, at: int) -> int:
+        """Return the number that the viewer gives to a slice across a source axis."""
+        index = [0, 0, 0]
+        index[axis] = at
+        return round(float(self.frame.to_layer(index)[0][self.frame.orientation.axes.index(axis)]))
+
+    def plane_in_source(self) -> int:
+        """Return the source index of the shown slice, along the source axis that it is across."""
+        plane = self.plane()
+        place = [0.0, 0.0, 0.0]
+        place[plane.axis or 0] = float(plane.position)
+        source = self.frame.to_source(place).reshape(3)
+        return round(float(source[self.frame.orientation.axes[plane.axis or 0]]))
+
     def go_to(self, step: int) -> None:
         """Undo or redo until so many steps are done, without a redraw for each.
 
@@ -212,7 +233,8 @@ class SessionView:
     def draw(self) -> None:
         """Draw prompts, colours and crop from the session's state."""
         self.points.show([self._mark(p) for p in self.prompts if isinstance(p, Point)])
-        self.boxes.show([self._box_mark(p) for p in self.prompts if isinstance(p, BoxPrompt)])
+        boxes = [p for p in self.prompts if isinstance(p, BoxPrompt | Freeze)]
+        self.boxes.show([self._box_mark(p) for p in boxes])
         self.mask.show(self.session.state.objects, self.hidden)
         self.selection.follow()
         self.brush.follow()
@@ -301,6 +323,7 @@ class SessionView:
         self.points.moved.connect(self._move_point)
         self.points.deleted.connect(self._delete)
         self.boxes.added.connect(self._add_box)
+        self.boxes.froze.connect(self._freeze)
         self.boxes.moved.connect(self._move_box)
         self.boxes.deleted.connect(self._delete)
         self.boxes.refused.connect(self._refuse)
@@ -332,6 +355,10 @@ class SessionView:
     def _add_box(self, box: Box) -> None:
         source = self.frame.box_to_source(box)
         self._later("add_box", source.start, source.stop)
+
+    def _freeze(self, box: Box) -> None:
+        source = self.frame.box_to_source(box)
+        self._later("freeze_region", source.start, source.stop)
 
     def _move_point(self, prompt: int, place: tuple[float, ...]) -> None:
         self._change("move_prompt", prompt, self.frame.source_index(place))
@@ -418,5 +445,6 @@ class SessionView:
         place = self.frame.to_layer(point.index)[0]
         return Mark(point.id, tuple(float(value) for value in place), point.positive)
 
-    def _box_mark(self, prompt: BoxPrompt) -> BoxMark:
-        return BoxMark(prompt.id, self.frame.box_to_layer(prompt.box))
+    def _box_mark(self, prompt: BoxPrompt | Freeze) -> BoxMark:
+        frozen = isinstance(prompt, Freeze)
+        return BoxMark(prompt.id, self.frame.box_to_layer(prompt.box), frozen)

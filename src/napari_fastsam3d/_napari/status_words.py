@@ -18,6 +18,7 @@ _NEXT = {
     "include": "Click what the mask lacks. {exclude} takes away, {next_object} begins another.",
     "exclude": "Click what the mask has too much of. {include} adds, {next_object} begins another.",
     "box": "Drag a rectangle round the structure in this slice.",
+    "freeze": "Drag a rectangle round what is right: later clicks change nothing in it.",
     "adjust": "Drag a point or a side of a box to move it; Delete removes what is selected.",
     "brush": "Drag to paint what the mask lacks; [ and ] change the size of the brush.",
     "erase": "Drag to rub out what the mask has too much of; [ and ] change the size.",

@@ -101,10 +101,12 @@ class Toolbox:
         points, boxes = view.points.layer, view.boxes.layer
         if tool in ("include", "exclude"):
             view.points.positive = tool == "include"
+        view.boxes.freezing = tool == "freeze"
         modes = {
             "include": ("add", "pan_zoom"),
             "exclude": ("add", "pan_zoom"),
             "box": ("pan_zoom", "add_rectangle"),
+            "freeze": ("pan_zoom", "add_rectangle"),
             "adjust": ("select", "select"),
         }
         points.mode, mode = modes.get(tool or "", ("pan_zoom", "pan_zoom"))
@@ -118,7 +120,7 @@ class Toolbox:
     def _active(self, view: SessionView, tool: str | None) -> Any:
         if tool in ("include", "exclude"):
             return view.points.layer
-        if tool == "box":
+        if tool in ("box", "freeze"):
             return view.boxes.layer
         if tool in _PAINTING.values():
             return view.mask.layer
@@ -140,7 +142,7 @@ class Toolbox:
         if active == points.layer and points.layer.mode == "add":
             return "include" if points.positive else "exclude"
         if active == boxes and boxes.mode == "add_rectangle":
-            return "box"
+            return "freeze" if self._view.boxes.freezing else "box"
         if active == self._view.mask.layer and active.mode in _PAINTING:
             return _PAINTING[active.mode]
         gripped = (active == points.layer and points.layer.mode in GRIPS) or (

@@ -16,12 +16,14 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.actions import ACTIONS
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
+from napari_fastsam3d._napari.click_news import ClickNews
 from napari_fastsam3d._napari.column import column
 from napari_fastsam3d._napari.drawing_area import DrawingArea
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
 from napari_fastsam3d._napari.models_dialog import ModelsDialog
+from napari_fastsam3d._napari.notice import Notice
 from napari_fastsam3d._napari.object_files import ObjectFiles
 from napari_fastsam3d._napari.object_verbs import ObjectVerbs
 from napari_fastsam3d._napari.objects_panel import ObjectsPanel
@@ -101,7 +103,9 @@ class FastSAM3DWidget(QWidget):
         self.object_verbs = ObjectVerbs(self, lambda: self.view, self._work)
         self.object_files = ObjectFiles(self, lambda: self.view, self._work, self._say)
         self.windowing = Windowing(self.viewer, self._say_for_now)
-        parts = (self.object_verbs, self.object_files, self.windowing, self)
+        self.notice = Notice(self)
+        self.news = ClickNews(self.notice, lambda: self.view, self.undo)
+        parts = (self.object_verbs, self.object_files, self.windowing, self.news, self)
         self.verbs: dict[str, Callable[[], None]] = {
             entry.key: next(getattr(p, entry.key) for p in parts if hasattr(p, entry.key))
             for entry in ACTIONS
@@ -114,6 +118,7 @@ class FastSAM3DWidget(QWidget):
             "include": icons.cursor("include"),
             "exclude": icons.cursor("exclude"),
             "box": icons.cursor("box"),
+            "freeze": icons.cursor("box"),
             "blocked": QCursor(Qt.CursorShape.ForbiddenCursor),
         }
         windowing = self.windowing
@@ -177,6 +182,10 @@ class FastSAM3DWidget(QWidget):
         """Put the tool away."""
         self.toolbox.put_away()
 
+    def freeze(self) -> None:
+        """Take the tool that freezes regions."""
+        self._use_flat("freeze")
+
     def undo(self) -> None:
         """Take the last step back."""
         if self.view is not None and self.view.session.can_undo:
@@ -238,6 +247,7 @@ class FastSAM3DWidget(QWidget):
         if docked and hasattr(self, "_area"):
             self._shortcuts.dock()
             self._area.find(main_window_of(self))
+            self.notice.dock(main_window_of(self))
         return super().event(event)
 
     def _build_panels(self) -> None:
@@ -346,6 +356,7 @@ class FastSAM3DWidget(QWidget):
 
     def _on_switched(self, view: SessionView | None) -> None:
         self._last = {}
+        self.news.forget()
         self.banner.withdraw()
         if view is not None:
             view.state_changed.connect(self._show_state, unique=True)
@@ -449,6 +460,7 @@ class FastSAM3DWidget(QWidget):
         if not result.stale and result.quality is not None:
             self._last[result.object] = result
             self.loader.trouble = None
+        self.news.about(result)
         self._status_timer.start()
 
     def _on_found(self, kept: Kept) -> None:

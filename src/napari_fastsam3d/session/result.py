@@ -1,6 +1,6 @@
 """What one request to the model came to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_fastsam3d.geometry.box import Box
@@ -51,4 +51,4 @@ class Result:
     notes: tuple[str, ...] = ()
     holder: int | None = None
     in_air: bool = False
-    change: Change | None = None
+    change: Change | None = field(default=None, repr=False)

@@ -12,7 +12,7 @@ from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.overlap import label_map, shown_mask
+from napari_fastsam3d.session.overlap import holder_of_click, label_map, shown_mask
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.state import ObjectState, SessionState
@@ -108,6 +108,21 @@ class Views:
         """
         box = Box.whole(self.volume.shape) if box is None else box
         return label_map(self.state, box, self._engine.own)
+
+    def holder(self, object: int | None = None) -> ObjectState | None:
+        """Return the object that keeps the voxel of another's newest click, if one does.
+
+        That click is positive and yet outside the mask; `take_over` gives it to whom it was clicked
+        for.
+
+        Parameters
+        ----------
+        object : int, optional
+            Id of the object that was clicked; by default the current one.
+        """
+        chosen = self._object(object)
+        state = self.state
+        return None if chosen is None else holder_of_click(state, chosen.id, self._engine.own)
 
     def _step(self, number: int | None) -> Step:
         chosen = self._object(number)

@@ -1,0 +1,132 @@
+# pyright: basic
+"""A word to the user on the picture, where one looks, with what can be done about it as buttons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QPushButton,
+    QToolButton,
+    QWidget,
+)
+
+_MARGIN = 10
+_WIDEST = 640
+# Dark and nearly opaque, so that it reads well over any scan, in either theme.
+_STYLE = """
+QFrame#notice { background: rgba(24, 28, 36, 235); border: 1px solid #ffd24a; border-radius: 6px; }
+QFrame#notice QLabel { color: #f2f4f8; background: transparent; }
+QFrame#notice QPushButton { color: #f2f4f8; background: #3b4456; border-radius: 4px;
+                            padding: 4px 10px; }
+QFrame#notice QPushButton:hover { background: #4d5a73; }
+QFrame#notice QToolButton { color: #f2f4f8; background: transparent; border: none; }
+"""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a button of a notice does.
+
+    Parameters
+    ----------
+    text, tooltip : str
+    taken : callable
+    """
+
+    text: str
+    tooltip: str
+    taken: Callable[[], object]
+
+
+class Notice(QFrame):
+    """A sentence at the top of the picture; it takes no room there while there is none.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Owns it until it is docked.
+
+    Attributes
+    ----------
+    closed : callable or None
+        Called when the user puts it away.
+    """
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setObjectName("notice")
+        self.setStyleSheet(_STYLE)
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
+        self.buttons: list[QPushButton] = []
+        self.closed: Callable[[], object] | None = None
+        self._row = QHBoxLayout(self)
+        self._row.addWidget(self.text, 1)
+        self.close_button = QToolButton()
+        self.close_button.setText("×")
+        self.close_button.setToolTip("Put this away.")
+        self.close_button.clicked.connect(lambda *_: self._close())
+        self._row.addWidget(self.close_button)
+        self.hide()
+
+    def dock(self, window: QMainWindow | None) -> None:
+        """Move over the picture of a window."""
+        picture = None if window is None else window.centralWidget()
+        if picture is not None and self.parentWidget() is not picture:
+            self.setParent(picture)
+            picture.installEventFilter(self)
+            self.hide()
+
+    def tell(self, text: str, offers: Sequence[Offer] = ()) -> None:
+        """Show a sentence and its buttons in place of those before."""
+        self._clear()
+        self.text.setText(text)
+        for offer in offers:
+            button = QPushButton(offer.text)
+            button.setToolTip(offer.tooltip)
+            button.clicked.connect(lambda *_, offer=offer: offer.taken())
+            self._row.insertWidget(self._row.count() - 1, button)
+            self.buttons.append(button)
+        self._place()
+        self.show()
+        self.raise_()
+
+    def withdraw(self) -> None:
+        """Say nothing any more."""
+        self._clear()
+        self.hide()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
+        """Stay at the top of the picture when that changes its size."""
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self._place()
+        return super().eventFilter(watched, event)
+
+    def _place(self) -> None:
+        picture = self.parentWidget()
+        if picture is None:
+            return
+        width = min(_WIDEST, picture.width() - 2 * _MARGIN)
+        self._row.activate()
+        height = max(self._row.heightForWidth(width), self._row.sizeHint().height())
+        self.setGeometry((picture.width() - width) // 2, _MARGIN, width, height)
+
+    def _close(self) -> None:
+        self.withdraw()
+        if self.closed is not None:
+            self.closed()
+
+    def _clear(self) -> None:
+        for button in self.buttons:
+            self._row.removeWidget(button)
+            button.hide()
+            button.deleteLater()
+        self.buttons = []
