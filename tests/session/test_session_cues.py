@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry import Box, Crop, Volume
-from napari_fastsam3d.session.cues import Cues, fed_back, fence
+from napari_fastsam3d.session.cues import Cues, fed_back, fence, last_box
 from napari_fastsam3d.session.mask import Mask
-from napari_fastsam3d.session.prompt import BoxPrompt, Point
+from napari_fastsam3d.session.packed_mask import PackedMask
+from napari_fastsam3d.session.prompt import BoxPrompt, Edit, Point
 
 SHAPE = (100, 100, 100)
 VOLUME = Volume.from_array(
@@ -16,6 +17,7 @@ VOLUME = Volume.from_array(
 CROP = Crop.around(VOLUME, (50, 50, 50), spacing=1.0, size=32)
 LOW = np.ones((8, 8, 8), dtype=np.float32)
 NEAR, NEGATIVE, FAR = Point(1, (48, 50, 50)), Point(2, (50, 55, 52), False), Point(3, (9, 9, 9))
+NOTHING = PackedMask.of(Mask.empty())
 BOX = BoxPrompt(4, Box((45, 46, 48), (55, 56, 52)))
 
 
@@ -81,6 +83,24 @@ def test_the_fence_stands_until_a_positive_click_outside_it(later, fenced):
     assert (fence([FAR, BOX, *later], model) is not None) == fenced
     assert fence([FAR, BOX, *later], BrightnessModel()) is None
     assert fence(later, model) is None
+
+
+@pytest.mark.parametrize(
+    ("later", "told"),
+    [
+        ([NEAR], BOX.box),
+        ([Point(9, (9, 9, 9), False)], BOX.box),
+        ([Point(9, (44, 50, 50))], Box((44, 46, 48), (55, 56, 52))),
+        ([Point(9, (43, 50, 50))], None),
+        ([Edit(9, PackedMask.of(Mask.of_indices([(9, 9, 9)])), NOTHING)], None),
+        ([Edit(9, NOTHING, PackedMask.of(Mask.of_indices([(9, 9, 9)])))], BOX.box),
+        ([FAR, BoxPrompt(9, BOX.box)], BOX.box),
+    ],
+)
+def test_a_box_is_told_until_the_object_is_said_to_go_on_beyond_it(later, told):
+    assert last_box([FAR, BOX, *later]) == told
+    cues = Cues.of([FAR, BOX, *later], CROP, LOW, BrightnessModel())
+    assert (cues.box is None) == (told is None)
 
 
 def test_a_mask_is_fed_back_as_sure_logits_where_it_fills_cells():

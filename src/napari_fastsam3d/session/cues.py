@@ -81,28 +81,36 @@ def fed_back(mask: Mask, crop: Crop) -> Floats | None:
 
 
 def last_box(prompts: Sequence[Prompt]) -> Box | None:
-    """Return the newest box, source index, if there is one."""
-    boxes = [p.box for p in prompts if isinstance(p, BoxPrompt)]
-    return boxes[-1] if boxes else None
+    """Return the newest box, source index, as long as no later prompt refutes it.
+
+    A later prompt that says that the object goes on beyond the box, such as a positive click there,
+    knows better: the model told of both would mark no more than the click. A tenth of its sides
+    beyond, the box is taken for drawn a little too small, and told as large as that.
+    """
+    place = next((n for n in _backwards(prompts) if isinstance(prompts[n], BoxPrompt)), None)
+    if place is None:
+        return None
+    box = place_of(prompts[place])
+    grown = _grown(box)
+    for held in map(place_of, filter(locates, prompts[place + 1 :])):
+        if held.intersection(grown) != held:
+            return None
+        box = box.union(held)
+    return box
 
 
 def fence(prompts: Sequence[Prompt], predictor: Predictor) -> Box | None:
     """Return where a mask must stay when the model can't be told of a box itself.
 
-    It is the last box grown by a tenth of its sides, until a later positive click outside says
-    that the object is larger. Source index; None where nothing confines the mask.
+    It is the last box grown by a tenth of its sides, as long as that stands. Source index; None
+    where nothing confines the mask.
     """
-    box = last_box(prompts)
-    if box is None or predictor.accepts_boxes:
-        return None
-    grown = _grown(box)
-    later: list[Prompt] = []
-    for prompt in reversed(prompts):
-        if isinstance(prompt, BoxPrompt):
-            break
-        later.append(prompt)
-    beyond = any(locates(p) and place_of(p).intersection(grown) != place_of(p) for p in later)
-    return None if beyond else grown
+    box = None if predictor.accepts_boxes else last_box(prompts)
+    return None if box is None else _grown(box)
+
+
+def _backwards(prompts: Sequence[Prompt]) -> range:
+    return range(len(prompts) - 1, -1, -1)
 
 
 def _farther_in(places: Floats, labels: NDArray[np.int64], crop: Crop, margin: int) -> Floats:
