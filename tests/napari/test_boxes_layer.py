@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Image
 
 from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
-from napari_fastsam3d._napari.frame import Frame, frame_of_volume
+from napari_fastsam3d._napari.frame import Frame, frame_of_layer, frame_of_volume
 from napari_fastsam3d._napari.outline import Plane
 from napari_fastsam3d.geometry import Box, Volume
 
@@ -116,3 +117,14 @@ def test_boxes_of_a_hidden_layer_are_drawn_when_it_is_seen_again(
     boxes.look_at(Plane(None))
     boxes.layer.visible = True
     assert len(boxes.layer.data) == 6
+
+
+def test_the_depth_of_a_box_is_in_mm_whatever_the_unit_of_the_layer() -> None:
+    for unit, mm in (("mm", 1), ("um", 1e-3)):
+        image = Image(np.zeros((40, 20, 20)), scale=np.divide((0.5, 1, 1), mm), units=(unit,) * 3)
+        layer, found = BoxesLayer(frame_of_layer(image)), []
+        layer.look_at(Plane(0, 20))
+        layer.depth = 5.0
+        layer.added.connect(lambda box, found=found: found.append(box))
+        layer.layer.add(np.array([[20, 4, 4], [20, 4, 12], [20, 12, 12], [20, 12, 4]]))
+        assert found[0].shape[0] == pytest.approx(10, abs=1)

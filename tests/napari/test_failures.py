@@ -8,11 +8,13 @@ from pathlib import Path
 from threading import Event, Timer
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from napari.layers import Labels, Layer
 from napari.utils.notifications import notification_manager
 
+from napari_fastsam3d._napari.frame import frame_of_layer
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session
@@ -164,6 +166,111 @@ def test_a_folder_that_can_not_be_written_to_is_told_once(
     click(widget, (3, 13, 5))
     settle(widget)
     assert "work saved" in widget.status.facts.text()
+
+
+def _foreign(make_widget: Any, settle: Any, volume: Volume, **place: Any) -> tuple[Any, Any]:
+    viewer, widget = make_widget()
+    viewer.add_image(volume.voxels.copy(), name="foreign", **place)
+    settle(widget)
+    notification_manager.records.clear()
+    return viewer, widget
+
+
+MOVES = [
+    {"scale": (4.0, 2.0, 2.0)},
+    {"translate": (30.0, 0.0, 5.0)},
+    {"affine": np.diag([1.0, 1.5, 1.0, 1.0])},
+    {"units": ("cm", "cm", "cm")},
+    {"scale": (4.0, 2.0, 2.0), "translate": (1.0, 2.0, 3.0), "units": ("mm", "mm", "mm")},
+]
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_place_changed_after_the_first_click_is_told_and_taken(
+    make_widget: Any, settle: Any, volume: Volume, qtbot: Any, tmp_path: Path, move: dict[str, Any]
+) -> None:
+    viewer, widget = _foreign(make_widget, settle, volume, scale=(2, 2, 2))
+    click(widget)
+    settle(widget)
+    old, image = widget.view, widget.view.image
+    for name, value in move.items():
+        setattr(image, name, value)
+    qtbot.waitUntil(lambda: widget.view is not old, timeout=60_000)
+    settle(widget)
+    # napari warns of units that differ while the other layers still have the old ones.
+    assert [
+        "foreign was changed" in each for each in told() if "nconsistent units" not in each
+    ] == [True]
+    assert len(widget.view.prompts) == 1
+    assert widget.view.session.mask()[INSIDE]
+    assert shows_the_session(widget)
+    fresh = frame_of_layer(image)
+    assert np.allclose(widget.view.frame.volume.affine, fresh.volume.affine)
+    assert np.allclose(widget.view.frame.spacing, fresh.spacing)
+    saved = nib.load(widget.view.session.save(tmp_path / "m.nii.gz"))
+    assert np.allclose(saved.affine, fresh.volume.affine, atol=1e-5)
+    for layer in widget.view.layers:
+        assert np.allclose(layer.data_to_world((1, 2, 3)), image.data_to_world((1, 2, 3)))
+        assert layer.units == image.units
+    assert sum(isinstance(each, Labels) for each in viewer.layers) == 1
+
+
+def test_a_scale_that_is_changed_before_the_first_click_is_taken(
+    make_widget: Any, settle: Any, volume: Volume, qtbot: Any
+) -> None:
+    _, widget = _foreign(make_widget, settle, volume)
+    old = widget.view
+    widget.view.image.scale = (3, 1, 1)
+    qtbot.waitUntil(lambda: widget.view is not old, timeout=60_000)
+    assert np.allclose(widget.view.frame.volume.spacing, (3, 1, 1))
+    assert told() == []
+    again = widget.view
+    widget.view.image.scale = (3, 1, 1)
+    widget.view.image.name = "renamed"
+    qtbot.wait(500)
+    assert widget.view is again
+
+
+def test_a_scale_that_is_none_is_refused_and_nothing_is_lost(
+    make_widget: Any, settle: Any, volume: Volume, qtbot: Any
+) -> None:
+    _, widget = _foreign(make_widget, settle, volume)
+    click(widget)
+    settle(widget)
+    old = widget.view
+    flat = np.eye(4)
+    flat[:2, 1] = 1, 1e-5
+    old.image.affine = flat
+    qtbot.waitUntil(lambda: bool(told()), timeout=60_000)
+    assert "geometry" in told()[0]
+    assert widget.view is old
+    assert widget.view.session.mask()[INSIDE]
+
+
+@pytest.mark.parametrize("move", MOVES[:3])
+def test_a_scan_of_ours_that_is_shown_elsewhere_keeps_its_geometry(
+    opened: tuple[Any, Any], volume: Volume, settle: Any, qtbot: Any, move: dict[str, Any]
+) -> None:
+    _, widget = opened
+    click(widget)
+    settle(widget)
+    view = widget.view
+    for name, value in move.items():
+        setattr(view.image, name, value)
+    qtbot.waitUntil(lambda: bool(told()), timeout=60_000)
+    (message,) = told()
+    assert "its file" in message
+    assert widget.view is view
+    assert np.array_equal(view.frame.volume.affine, volume.affine)
+    for layer in view.layers:
+        there, here = (each.data_to_world((1, 2, 3)) for each in (layer, view.image))
+        assert np.allclose(there, here)
+    before = view.session.mask()
+    click(widget, BESIDE)
+    settle(widget)
+    assert view.session.mask()[BESIDE]
+    assert before[INSIDE]
+    assert shows_the_session(widget)
 
 
 def test_other_voxels_in_the_image_begin_anew_on_the_same_grid(

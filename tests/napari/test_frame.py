@@ -103,6 +103,47 @@ def test_units_of_a_microscope_become_millimetres() -> None:
     assert np.allclose(frame_of_layer(layer).volume.spacing, 0.002)
 
 
+@pytest.mark.parametrize(
+    ("unit", "mm"), [("um", 1e-3), ("micrometer", 1e-3), ("cm", 10), ("mm", 1), ("nm", 1e-6)]
+)
+def test_a_layer_of_half_a_millimetre_is_one_in_any_unit(unit: str, mm: float) -> None:
+    layer = Image(
+        np.zeros((4, 5, 6)),
+        scale=np.divide((0.5, 1, 2), mm),
+        translate=np.divide((7, 8, 9), mm),
+        units=(unit,) * 3,
+    )
+    frame = frame_of_layer(layer)
+    assert np.allclose(frame.spacing, (0.5, 1, 2))
+    assert np.allclose(frame.volume.spacing, (0.5, 1, 2))
+    assert np.allclose(frame.volume.to_world((0, 0, 0)), (-9, -8, 7))
+
+
+def test_spacing_in_layer_order_is_that_of_the_file() -> None:
+    frame = frame_of_volume(_volume((2, 0, 1), (1, -1, 1)))
+    assert np.allclose(frame.spacing, np.abs(frame.spatial["scale"]))
+    assert sorted(frame.spacing) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_image_beside_a_scan_of_ours_lies_in_its_world(turned: bool) -> None:
+    """As a filter of another plugin leaves it: the scan's place, and nothing else."""
+    data, arguments, _ = image_layer_data(_volume((2, 0, 1), (1, -1, 1)))
+    scan = Image(data, **arguments)
+    place = {name: arguments[name] for name in ("scale", "translate", "units")}
+    cut = (slice(None), slice(1, None), slice(2, None)) if turned else ()
+    if turned:
+        place["translate"] = scan.data_to_world((0, 1, 2))
+    filtered = Image(data[cut] * 2, **place)
+    frame = frame_of_layer(filtered, beside=[scan, filtered])
+    ours = frame_of_layer(scan)
+    for index in ((0, 0, 0), (1, 2, 1)):
+        there = ours.to_source(np.add(index, (0, 1, 2) if turned else 0))[0]
+        world = frame.volume.to_world(frame.to_source(index)[0])
+        assert np.allclose(world, ours.volume.to_world(there))
+    assert "taken to lie as scan does" in frame.notes[0]
+
+
 def test_of_a_series_the_shown_volume_is_meant() -> None:
     series = np.zeros((3, 4, 5, 6), np.float32)
     series[2] = 7

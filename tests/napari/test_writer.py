@@ -6,14 +6,16 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import notification_manager
 
 from napari_fastsam3d._napari.frame import frame_of_layer, frame_of_volume
 from napari_fastsam3d._napari.mask_layer import MaskLayer
 from napari_fastsam3d._napari.mask_saver import suggested_path, with_suffix
+from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d._napari.writer import write_labels
 from napari_fastsam3d.errors import SaveError
-from napari_fastsam3d.geometry import Box, Source, Volume, read_volume
+from napari_fastsam3d.geometry import Box, Source, Volume, read_volume, save_mask
 from napari_fastsam3d.session import ObjectState
 
 
@@ -49,13 +51,111 @@ def test_a_mask_on_a_foreign_image_keeps_its_order(tmp_path: Path) -> None:
     assert np.allclose(nib.affines.voxel_sizes(saved.affine), (3, 1, 1))
 
 
-def test_labels_of_others_lie_where_napari_shows_them(tmp_path: Path) -> None:
-    layer = Labels(
-        np.eye(4, dtype=np.uint8)[None].repeat(3, 0), scale=(3, 2, 1), translate=(9, 8, 7)
-    )
+PLACE = {"scale": (3, 2, 1), "translate": (9, 8, 7)}
+
+
+def _some_labels(**place: Any) -> Labels:
+    return Labels(np.eye(4, dtype=np.uint8)[None].repeat(3, 0), **place)
+
+
+def _place_of(saved: nib.Nifti1Image, index: Any) -> np.ndarray:
+    return nib.affines.apply_affine(saved.affine, index)
+
+
+def test_labels_in_the_world_of_our_reader_lie_where_napari_shows_them(tmp_path: Path) -> None:
+    """As napari's own button makes them beside a scan of our reader."""
+    layer = _some_labels(**PLACE, axis_labels=("I", "P", "L"), units="mm")
     saved = _write(layer, tmp_path / "labels.nii.gz")
     world = np.asarray(layer.data_to_world((1, 2, 3)))
-    assert np.allclose(nib.affines.apply_affine(saved.affine, (1, 2, 3)), -world[::-1])
+    assert np.allclose(_place_of(saved, (1, 2, 3)), -world[::-1])
+
+
+@pytest.mark.parametrize("unit", ["pixel", "mm", "um", "cm"])
+def test_labels_without_a_scan_are_taken_to_lie_as_an_image_there_would(
+    tmp_path: Path, unit: str
+) -> None:
+    layer = _some_labels(**PLACE, units=(unit,) * 3)
+    saved = _write(layer, tmp_path / "labels.nii.gz")
+    frame = frame_of_layer(Image(layer.data, **PLACE, units=(unit,) * 3))
+    assert np.allclose(_place_of(saved, (1, 2, 3)), frame.volume.to_world((1, 2, 3)))
+    assert "does not tell how the patient lies" in notification_manager.records[-1].message
+
+
+_TURN = [[0.8, -0.6, 0], [0.6, 0.8, 0], [0, 0, 1.0]]
+_SCALE_AGAIN = np.diag([2.0, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {},
+        PLACE,
+        {"scale": (3, 1, 1), "translate": (-100, 20, 30)},
+        {**PLACE, "rotate": _TURN},
+        {**PLACE, "shear": (0.1, 0, 0.2)},
+        {**PLACE, "affine": _SCALE_AGAIN},
+        {**PLACE, "units": ("um", "um", "um")},
+        {**PLACE, "units": ("cm", "mm", "um")},
+        {"scale": (2, 2, 2), "axis_labels": ("I", "P", "L")},
+    ],
+)
+def test_one_place_by_the_button_and_by_the_menu(
+    tmp_path: Path, make_napari_viewer: Any, place: dict[str, Any]
+) -> None:
+    """The mask of an image of another reader, and a labels layer in the same place."""
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((3, 4, 4)), **place)
+    frame = frame_of_layer(viewer.layers[0], beside=viewer.layers)
+    mask = np.eye(4, dtype=np.uint8)[None].repeat(3, 0)
+    button = nib.load(save_mask(tmp_path / "button.nii.gz", mask, frame.volume))
+    viewer.add_labels(mask, **place).save(str(tmp_path / "menu.nii.gz"), plugin="napari-fastsam3d")
+    menu = nib.load(tmp_path / "menu.nii.gz")
+    assert np.allclose(menu.affine, button.affine, atol=1e-6)
+    assert np.array_equal(np.asarray(menu.dataobj), np.asarray(button.dataobj))
+
+
+ITK = {"spacing": (1, 2, 3), "origin": (10, 20, -30), "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+
+
+def test_labels_on_an_image_of_an_itk_reader_lie_where_it_says(
+    tmp_path: Path, make_napari_viewer: Any
+) -> None:
+    viewer = make_napari_viewer()
+    place = {"scale": (3, 2, 1), "translate": (-30, 20, 10)}
+    image = viewer.add_image(np.zeros((3, 4, 4)), metadata=ITK, **place)
+    labels = viewer.add_labels(np.eye(4, dtype=np.uint8)[None].repeat(3, 0), **place)
+    saved = _write(labels, tmp_path / "labels.nii.gz")
+    assert np.allclose(saved.affine, frame_of_layer(image).volume.affine)
+    assert np.allclose(_place_of(saved, (0, 0, 0)), (-10, -20, -30))
+
+
+def test_labels_on_a_scan_of_ours_go_to_its_own_grid(
+    shared: Path, tmp_path: Path, make_napari_viewer: Any
+) -> None:
+    path = shared / "data" / "awkward" / "orient_PSR_t2.nii.gz"
+    viewer, volume = make_napari_viewer(), read_volume(path)
+    image = viewer.add_layer(Layer.create(*image_layer_data(volume)))
+    bright = (np.asarray(image.data) > 100).astype(np.uint8)
+    labels = viewer.add_labels(bright, scale=image.scale, translate=image.translate, units="mm")
+    saved = _write(labels, tmp_path / "labels.nii.gz")
+    scan = nib.load(path)
+    assert np.array_equal(saved.affine, scan.affine)
+    assert np.array_equal(np.asarray(saved.dataobj), np.asarray(scan.dataobj) > 100)
+
+
+def test_labels_on_part_of_a_scan_of_ours_lie_in_its_world(
+    shared: Path, tmp_path: Path, make_napari_viewer: Any
+) -> None:
+    viewer = make_napari_viewer()
+    volume = read_volume(shared / "data" / "awkward" / "orient_PSR_t2.nii.gz")
+    frame = frame_of_volume(volume)
+    image = viewer.add_layer(Layer.create(*image_layer_data(volume)))
+    corner = image.data_to_world((4, 5, 6))
+    labels = viewer.add_labels(np.ones((3, 4, 5), np.uint8), scale=image.scale, translate=corner)
+    saved = _write(labels, tmp_path / "labels.nii.gz")
+    for index in ((0, 0, 0), (2, 3, 4)):
+        source = frame.to_source(np.add(index, (4, 5, 6)))[0]
+        assert np.allclose(_place_of(saved, index), volume.to_world(source), atol=0.05)
 
 
 def test_flat_labels_are_refused_with_a_remedy(tmp_path: Path) -> None:

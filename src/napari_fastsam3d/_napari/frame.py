@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry import Box, Orientation, Volume
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from napari.layers import Image
+    from napari.layers import Layer
     from numpy.typing import ArrayLike, NDArray
 
 AXIS_LABELS = ("I", "P", "L")
@@ -25,6 +26,8 @@ _UNKNOWN = (
     "the head, with anterior up and the patient's left on the right. Open the file with "
     "'Open scan...' to have its orientation."
 )
+_BESIDE = "This layer does not tell how the patient lies: it is taken to lie as {name} does."
+_SAME = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,8 @@ class Frame:
 
     @property
     def spacing(self) -> NDArray[np.float64]:
-        """Voxel sizes (3,) in mm along the layer's axes."""
-        return np.abs(np.asarray(self.spatial["scale"], dtype=float))
+        """Voxel sizes (3,) in mm along the layer's axes, whatever the layer's units."""
+        return np.array([self.volume.spacing[axis] for axis in self.orientation.axes])
 
     def view(self, array: NDArray[Any]) -> NDArray[Any]:
         """Show a source-ordered (I, J, K) array in layer order, without a copy."""
@@ -116,7 +119,7 @@ def frame_of_volume(volume: Volume) -> Frame:
     return Frame(volume, orientation, spatial)
 
 
-def frame_of_layer(layer: Image, step: Sequence[int] = ()) -> Frame:
+def frame_of_layer(layer: Image, step: Sequence[int] = (), beside: Iterable[Layer] = ()) -> Frame:
     """Return the frame of any image layer that can be segmented.
 
     Parameters
@@ -127,6 +130,9 @@ def frame_of_layer(layer: Image, step: Sequence[int] = ()) -> Frame:
     step : sequence of int
         The viewer's current step along each axis of the layer; tells which frame of a series of
         volumes is meant.
+    beside : iterable of napari.layers.Layer
+        The other layers of the viewer, which may tell how the patient lies where this one doesn't;
+        see `place_of_layer`.
 
     Raises
     ------
@@ -135,18 +141,67 @@ def frame_of_layer(layer: Image, step: Sequence[int] = ()) -> Frame:
     """
     kept = scan_in(layer.metadata)
     if kept is not None and kept[1].target_shape == tuple(np.shape(layer.data)):
-        return frame_of_volume(_volume_shown(layer, *kept))
+        frame = frame_of_volume(_volume_shown(layer, *kept))
+        return replace(frame, spatial=spatial_of(layer))
     _refuse_unusable(layer)
     leading = tuple(int(place) for place in tuple(step)[: layer.ndim - 3])
     data: Any = layer.data
     voxels = np.asarray(data[leading] if leading else data)
-    affine, known = _affine_of(layer)
+    affine, notes = place_of_layer(layer, beside)
     volume = Volume.from_array(voxels, affine, name=layer.name)
-    notes = () if known else (_UNKNOWN,)
     if leading:
         notes += (f"Of this series the volume {' / '.join(map(str, leading))} is segmented.",)
     upright = Orientation((0, 1, 2), (False, False, False), volume.shape)
-    return Frame(volume, upright, _spatial_of(layer), notes)
+    return Frame(volume, upright, spatial_of(layer), notes)
+
+
+def place_of_layer(
+    layer: Layer, beside: Iterable[Layer] = ()
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return where the voxels of a layer of another reader lie, and what had to be assumed.
+
+    It is said by the layer's own metadata, as the ITK readers leave them; or else by those of an
+    image on the very same grid; or else by its place in the world, where this is the one in which
+    our reader shows scans. Otherwise the slices are taken to run from the feet to the head.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer
+        With three axes or more, of which the last three are meant.
+    beside : iterable of napari.layers.Layer
+        The other layers of the viewer.
+
+    Returns
+    -------
+    affine : ndarray of float64, shape (4, 4)
+        Layer index to RAS mm.
+    notes : tuple of str
+        Sentences for the user; none where the place is known.
+    """
+    world = _world_of(layer)
+    told = _told_affine(layer, world)
+    if told is not None:
+        return told, ()
+    images = [each for each in beside if each is not layer and isinstance(each, Image)]
+    twin = next((each for each in images if _same_grid(each, layer)), None)
+    twins = None if twin is None else _told_affine(twin, world)
+    if twin is not None and twins is not None:
+        return twins, (_BESIDE.format(name=twin.name),)
+    ours = next((each for each in images if scan_in(each.metadata) is not None), None)
+    if tuple(layer.axis_labels[-3:]) == AXIS_LABELS:
+        return _FROM_IPL @ world, ()
+    if ours is not None:
+        return _FROM_IPL @ world, (_BESIDE.format(name=ours.name),)
+    return _FROM_SPL @ world, (_UNKNOWN,)
+
+
+def scan_under(layer: Layer, beside: Iterable[Layer]) -> tuple[Volume, Orientation] | None:
+    """Return the scan of our reader on whose grid a layer lies to the voxel, if there is one."""
+    for each in beside:
+        kept = scan_in(each.metadata) if isinstance(each, Image) and each is not layer else None
+        if kept is not None and _same_grid(each, layer):
+            return kept
+    return None
 
 
 def metadata_of(frame: Frame) -> dict[str, Any]:
@@ -191,7 +246,8 @@ def _refuse_unusable(layer: Image) -> None:
         raise VolumeError(f"'{layer.name}' is flat.", "Choose a volume with three axes.")
 
 
-def _spatial_of(layer: Image) -> dict[str, Any]:
+def spatial_of(layer: Layer) -> dict[str, Any]:
+    """Return the keyword arguments that put another layer where this one is, as in `Frame`."""
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(layer.affine.affine_matrix)[-4:-1, -4:-1]
     affine[:3, 3] = np.asarray(layer.affine.affine_matrix)[-4:-1, -1]
@@ -210,10 +266,28 @@ def _spatial_of(layer: Image) -> dict[str, Any]:
     return spatial
 
 
-def _spacing_of(layer: Image) -> NDArray[np.float64]:
-    matrix = np.asarray(layer.affine.affine_matrix)[-4:-1, -4:-1] @ np.diag(layer.scale[-3:])
-    lengths = np.linalg.norm(matrix, axis=0)
-    return lengths * np.array([_millimetres(unit) for unit in layer.units[-3:]])
+_FROM_IPL = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 1.0]])
+_FROM_SPL = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+
+
+def _world_of(layer: Layer) -> NDArray[np.float64]:
+    """Affine (4, 4) from the last three axes of a layer to napari's world, in mm."""
+    corners = np.vstack([np.zeros(3), np.eye(3)])
+    origin, *ends = (np.asarray(layer.data_to_world(corner))[-3:] for corner in corners)
+    world = np.eye(4)
+    world[:3, :3] = np.transpose([end - origin for end in ends])
+    world[:3, 3] = origin
+    return np.diag([*(_millimetres(unit) for unit in layer.units[-3:]), 1.0]) @ world
+
+
+def _same_grid(one: Layer, other: Layer) -> bool:
+    shapes = [np.shape(each.data)[-3:] for each in (one, other)]
+    if shapes[0] != shapes[1] or getattr(one, "multiscale", False):
+        return False
+    corners = np.vstack([np.diag(shapes[0]), np.zeros(3)])
+    first, second = (_world_of(each) for each in (one, other))
+    apart = np.abs(corners @ (first - second)[:3, :3].T + (first - second)[:3, 3]).max()
+    return bool(apart <= _SAME * np.linalg.norm(first[:3, :3], axis=0).min())
 
 
 def _millimetres(unit: Any) -> float:
@@ -223,17 +297,18 @@ def _millimetres(unit: Any) -> float:
         return 1.0
 
 
-def _affine_of(layer: Image) -> tuple[NDArray[np.float64], bool]:
-    """Affine (4, 4) from the layer's array index to RAS mm, and whether it is known."""
-    spacing = _spacing_of(layer)
-    for candidate in (_itk_affine(layer.metadata), _plain_affine(layer.metadata)):
-        if candidate is not None and np.allclose(
-            np.linalg.norm(candidate[:3, :3], axis=0), spacing, rtol=1e-2
+def _told_affine(layer: Layer, world: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Affine (4, 4) from layer index to RAS mm by metadata that agree with the voxel sizes."""
+    kept = scan_in(layer.metadata)
+    if kept is not None:
+        return kept[1].affine_of(kept[0].affine)
+    sizes = np.linalg.norm(world[:3, :3], axis=0)
+    for told in (_itk_affine(layer.metadata), _plain_affine(layer.metadata)):
+        if told is not None and np.allclose(
+            np.linalg.norm(told[:3, :3], axis=0), sizes, rtol=_SAME, atol=0
         ):
-            return candidate, True
-    affine = np.zeros((4, 4))
-    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = spacing[0], -spacing[1], -spacing[2], 1
-    return affine, False
+            return told
+    return None
 
 
 def _itk_affine(metadata: dict[str, Any]) -> NDArray[np.float64] | None:

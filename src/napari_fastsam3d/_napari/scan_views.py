@@ -5,14 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
-from napari_fastsam3d._napari.frame import Frame, frame_of_layer, scan_in, shows
+from napari_fastsam3d._napari.frame import (
+    Frame,
+    frame_of_layer,
+    place_of_layer,
+    scan_in,
+    shows,
+    spatial_of,
+)
 from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.geometry.volume import check_affine
 from napari_fastsam3d.session import (
     BoxPrompt,
     Edit,
@@ -30,6 +42,18 @@ _REPLACED = (
     "The voxels of {name} were replaced, so its segmentation begins anew. "
     "The mask of the old ones is a hidden layer now."
 )
+
+_MOVED = (
+    "The voxel size or the place of {name} was changed: with the new one its objects are segmented "
+    "again."
+)
+_SHOWN_ELSEWHERE = (
+    "{name} is shown with another voxel size or place now. Its masks are made and saved with those "
+    "of its file all the same."
+)
+_PLACES = ("scale", "translate", "rotate", "shear", "affine", "units")
+_SETTLING_MS = 300
+_SAME = 1e-6
 
 Key = tuple[Hashable, tuple[int, ...]]
 
@@ -71,6 +95,7 @@ class ScanViews:
         self._bridge, self._ending, self._opacity = bridge, ending, opacity
         self._views: dict[Key, SessionView] = {}
         self._wanted: Key | None = None
+        self._moves: dict[Hashable, int] = {}
         self.current: SessionView | None = None
 
     def use(self, layer: Image | None) -> None:
@@ -101,15 +126,19 @@ class ScanViews:
         """Do all sessions again with another model: same objects, same prompts."""
         self._thread = thread
         for key, old in list(self._views.items()):
-            old.close()
-            old.remove_layers(keep_mask=False)
-            session = Session(old.frame.volume, model=thread)
-            view = self._make(key, old.image, old.frame, session)
-            repeat(old.session.state, view)
-            if old is self.current:
-                self._switch(view)
-            else:
-                view.show(False)
+            self._do_again(key, old, old.frame)
+
+    def _do_again(self, key: Key, old: SessionView, frame: Frame) -> None:
+        """Begin a session in place of another, in a frame, with the same objects and prompts."""
+        old.close()
+        old.remove_layers(keep_mask=False)
+        session = Session(frame.volume, model=self._thread)
+        view = self._make(key, old.image, frame, session)
+        repeat(old.session.state, view)
+        if old is self.current:
+            self._switch(view)
+        else:
+            view.show(False)
 
     def _end(self, layer: Any) -> list[SessionView]:
         """End the sessions of an image."""
@@ -140,6 +169,43 @@ class ScanViews:
         if chosen:
             self.use(layer)
 
+    def _on_place(self, event: Any) -> None:
+        # Several of these come with one change, and many while a layer is dragged.
+        layer = event.source
+        move = self._moves[layer.unique_id] = self._moves.get(layer.unique_id, 0) + 1
+
+        def settle() -> None:
+            if self._moves.get(layer.unique_id) == move:
+                self._follow_place(layer)
+
+        QTimer.singleShot(_SETTLING_MS, lambda: self._bridge.soon(settle))
+
+    def _follow_place(self, layer: Image) -> None:
+        """Go along with an image whose voxel size or place was changed."""
+        self._moves.pop(layer.unique_id, None)
+        own = {key: view for key, view in self._views.items() if key[0] == layer.unique_id}
+        if scan_in(layer.metadata) is not None:
+            for view in own.values():
+                view.move(spatial_of(layer))
+            if own:
+                tell(_SHOWN_ELSEWHERE.format(name=layer.name))
+            return
+        for key, view in own.items():
+            try:
+                affine, notes = place_of_layer(layer, tuple(self._viewer.layers))
+                if np.allclose(affine, view.frame.volume.affine, rtol=_SAME, atol=_SAME):
+                    view.move(spatial_of(layer))
+                    continue
+                check_affine(affine)
+            except VolumeError as error:
+                notify(error)
+                continue
+            volume = replace(view.frame.volume, affine=affine)
+            frame = replace(view.frame, volume=volume, spatial=spatial_of(layer), notes=notes)
+            if view.session.state.objects:
+                tell(_MOVED.format(name=layer.name))
+            self._do_again(key, view, frame)
+
     def _key(self, layer: Image) -> Key:
         leading = tuple(self._viewer.dims.current_step)[: max(0, layer.ndim - 3)]
         return (layer.unique_id, tuple(int(step) for step in leading))
@@ -154,7 +220,8 @@ class ScanViews:
 
     def _begin_later(self, key: Key, layer: Image) -> None:
         self._switch(None)
-        made = self._files.submit(frame_of_layer, layer, key[1])
+        beside = tuple(self._viewer.layers)
+        made = self._files.submit(frame_of_layer, layer, key[1], beside)
         self._bridge.watch(made, lambda frame: self._begin(key, layer, frame), self._refuse)
 
     def _begin(self, key: Key, layer: Image, frame: Frame) -> None:
@@ -170,6 +237,8 @@ class ScanViews:
         self._ending.add(session.close)
         self._views[key] = view
         layer.events.data.connect(self._on_data)
+        for name in _PLACES:
+            getattr(layer.events, name).connect(self._on_place)
         if self._journals:
             view.keep_journal()
         return view

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +127,14 @@ class SessionView:
             layer.visible = visible
         if not visible:
             self.show_crop(False)
+
+    def move(self, spatial: Mapping[str, Any]) -> None:
+        """Put every layer of this session in another place; see `Frame.spatial`."""
+        self.frame = replace(self.frame, spatial=dict(spatial))
+        upright = {"rotate": np.eye(3), "shear": np.zeros(3), "affine": np.eye(4)}
+        for layer in (*self.layers, self.crop.layer):
+            for name, value in {**upright, **spatial}.items():
+                setattr(layer, name, value)
 
     def show_crop(self, shown: bool) -> None:
         """Outline what the model looks at, or stop it."""

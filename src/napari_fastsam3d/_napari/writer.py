@@ -6,19 +6,34 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from napari.layers import Image, Layer
 from napari.utils.notifications import show_info
+from napari.viewer import current_viewer
 
-from napari_fastsam3d._napari.frame import scan_in
+from napari_fastsam3d._napari.frame import place_of_layer, scan_in, scan_under
 from napari_fastsam3d.errors import SaveError
 from napari_fastsam3d.geometry import Volume, save_mask
+
+_PLACE = (
+    "name",
+    "metadata",
+    "scale",
+    "translate",
+    "rotate",
+    "shear",
+    "affine",
+    "units",
+    "axis_labels",
+)
 
 
 def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write one labels layer.
 
     A layer of this plugin carries its scan and is written on the scan's own grid, voxel for
-    voxel, with its header. For any other the geometry is made of the layer's scale, and the
-    user is told.
+    voxel, with its header, and so is any that lies on a scan of this plugin to the voxel. Any other
+    is written where *Save mask* would put the mask of an image in its place, and what had to be
+    assumed is told.
 
     Parameters
     ----------
@@ -44,26 +59,26 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         raise SaveError(
             f"The layer has {labels.ndim} axes.", "Save a labels layer with three axes."
         )
-    scan = scan_in(meta.get("metadata") or {})
+    viewer = current_viewer()
+    beside = [] if viewer is None else list(viewer.layers)
+    placed = _placed(labels.shape, meta)
+    scan = scan_in(meta.get("metadata") or {}) or scan_under(placed, beside)
     if scan is not None and scan[1].target_shape == labels.shape:
         volume, orientation = scan
         names = _names(meta.get("features"))
         source = orientation.source_view(labels)
         return [str(save_mask(path, source, volume, label_names=names))]
-    made = Volume.from_array(labels, _affine(meta), name=str(meta.get("name", "labels")))
-    show_info("The layer carries no scan: its place was made of the layer's own scale.")
+    affine, notes = place_of_layer(placed, beside)
+    made = Volume.from_array(labels, affine, name=str(meta.get("name", "labels")))
+    for note in notes:
+        show_info(note)
     return [str(save_mask(path, labels, made))]
 
 
-def _affine(meta: dict[str, Any]) -> np.ndarray:
-    """Affine (4, 4) to RAS mm of a layer in I, P, L order with its own scale and translation."""
-    scale = np.asarray(meta.get("scale", (1, 1, 1)), float)[-3:]
-    translate = np.asarray(meta.get("translate", (0, 0, 0)), float)[-3:]
-    affine = np.zeros((4, 4))
-    affine[2, 0], affine[1, 1], affine[0, 2] = -scale
-    affine[:3, 3] = -translate[::-1]
-    affine[3, 3] = 1
-    return affine
+def _placed(shape: tuple[int, ...], meta: dict[str, Any]) -> Layer:
+    """Return a layer without content in the place of one that is written."""
+    place = {name: meta[name] for name in _PLACE if meta.get(name) is not None}
+    return Image(np.broadcast_to(np.uint8(0), shape), contrast_limits=(0, 1), **place)
 
 
 def _names(features: Any) -> dict[int, str] | None:
