@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "qtpy", "napari", "magicgui", "superqt", "nibabel", "SimpleITK", "scipy")
+HEAVY = ("torch", "qtpy", "napari", "magicgui", "superqt", "nibabel", "pydicom", "scipy")
 
 
 def loaded_after(code: str) -> set[str]:

@@ -16,15 +16,17 @@ from qtpy.QtWidgets import QApplication
 from napari import current_viewer
 from napari_fastsam3d._napari.contrast import opening_window
 from napari_fastsam3d._napari.frame import frame_of_volume, metadata_of, scan_in
+from napari_fastsam3d._napari.reader_preference import folders_come_to_us, napari_reads
 from napari_fastsam3d._napari.scan_parts import Part, parts_of
 from napari_fastsam3d._napari.windowing import open_window
 from napari_fastsam3d.errors import FastSAM3DError, VolumeError
-from napari_fastsam3d.geometry import Volume, read_volume
+from napari_fastsam3d.geometry import Volume, begins_as_dicom, read_volume
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
+_DIRECTORY = "dicomdir"
 _FILES_LOOKED_AT = 200
 _NOTHING: tuple[Any, ...] = ((None,),)  # napari's word for: read, and no layer came of it
 
@@ -32,16 +34,20 @@ _NOTHING: tuple[Any, ...] = ((None,),)  # napari's word for: read, and no layer 
 def get_reader(path: str | list[str]) -> Reader | None:
     """Return the function that reads a path, or None where another plugin should try.
 
-    A folder is ours if it holds a DICOM series.
+    A folder is ours if it holds a DICOM series; others are handed on to napari's own reader where
+    napari was told to bring every folder here.
     """
     first = Path(path[0] if isinstance(path, list) else path)
     if first.is_dir():
-        return read_layers if _is_dicom(first) else None
-    return read_layers if first.name.lower().endswith(SUFFIXES) else None
+        if _holds_dicom(first):
+            return read_layers
+        return napari_reads if folders_come_to_us() else None
+    name = first.name.lower()
+    return read_layers if name.endswith(SUFFIXES) or name == _DIRECTORY else None
 
 
 def read_layers(path: str | list[str]) -> list[LayerData]:
-    """Read one file or folder, or several, each as an image layer.
+    """Read one file or folder, or several, each as an image layer; the slices of a scan as one.
 
     Raises
     ------
@@ -50,18 +56,43 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
         there instead, and nothing is opened.
     """
     paths = path if isinstance(path, list) else [path]
+    read: list[Volume] = []
     try:
-        read = [image_layer_data(_read_one(Path(each))) for each in paths]
+        for each in map(Path, paths):
+            if not _is_read(each, read) and not _is_open(each):
+                read.append(_read_one(each))
     except FastSAM3DError as error:
         if not _has_window():
             raise
         # napari would only say that the reader failed, and not why.
         show_error(str(error))
-        return list(_NOTHING)
     # A reader can't say how far the contrast slider goes, so it is set once the layers are there.
-    if QApplication.instance() is not None:
+    if read and QApplication.instance() is not None:
         QTimer.singleShot(0, _widen_sliders)
-    return read
+    return [image_layer_data(each) for each in read] or list(_NOTHING)
+
+
+def _is_read(path: Path, volumes: list[Volume]) -> bool:
+    """Whether a file is a slice of one of these volumes, made of several files."""
+    files = (volume.source.files for volume in volumes)
+    return any(len(each) > 1 and path.absolute() in each for each in files)
+
+
+def _is_open(path: Path) -> bool:
+    """Whether a file is a slice of a scan in the viewer, which then is selected.
+
+    napari hands over the files of a drop one by one, and each stands for its whole series.
+    """
+    viewer = current_viewer()
+    if viewer is None:
+        return False
+    for layer in viewer.layers:
+        scan = scan_in(layer.metadata)
+        if scan is not None and _is_read(path, [scan[0]]):
+            layer.visible = True
+            viewer.layers.selection.active = layer
+            return True
+    return False
 
 
 def read_part(path: Path, part: Part) -> Volume:
@@ -130,15 +161,7 @@ def _has_window() -> bool:
     )
 
 
-def _is_dicom(folder: Path) -> bool:
-    """Look for the mark of DICOM in the first files only: a folder may be a store of millions."""
+def _holds_dicom(folder: Path) -> bool:
+    """Look at the first files only: a folder may be a store of millions."""
     files = islice((each for each in folder.rglob("*") if each.is_file()), _FILES_LOOKED_AT)
-    return any(_has_mark(each) for each in files)
-
-
-def _has_mark(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+    return any(map(begins_as_dicom, files))

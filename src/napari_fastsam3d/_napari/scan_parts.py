@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_fastsam3d.geometry import list_frames, list_series
+from napari_fastsam3d.geometry import begins_as_dicom, list_frames, list_series
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Part:
     frame : int or None
         Which volume of a 4D file.
     series : str or None
-        Which series of a DICOM folder.
+        Which volume of a DICOM folder or file.
     """
 
     label: str
@@ -31,13 +31,16 @@ class Part:
 def parts_of(path: Path) -> list[Part]:
     """List the volumes of a file or DICOM folder, at least one; reads headers only.
 
+    Scouts, single images and screen captures beside a DICOM scan are not listed.
+
     Raises
     ------
     VolumeError
         If it can't be read.
     """
-    if path.is_dir():
+    if path.is_dir() or begins_as_dicom(path):
         found = list_series(path)
+        found = [each for each in found if each.is_scan] or found
         return [Part(f"{n}. {each}", series=each.id) for n, each in enumerate(found, 1)]
     frames = list_frames(path)
     if len(frames) == 1:

@@ -7,6 +7,7 @@ world mm are the only frames; every function says which it takes.
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.dicom import Series, list_series
+from napari_fastsam3d.geometry.dicom_header import begins_as_dicom
 from napari_fastsam3d.geometry.files import list_frames, read_volume
 from napari_fastsam3d.geometry.label_file import LabelFile, read_labels
 from napari_fastsam3d.geometry.mask_file import save_mask
@@ -23,6 +24,7 @@ __all__ = [
     "Series",
     "Source",
     "Volume",
+    "begins_as_dicom",
     "list_frames",
     "list_series",
     "read_labels",

@@ -5,7 +5,8 @@ import zlib
 from pathlib import Path
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.dicom import Series, is_dicom, read_dicom
+from napari_fastsam3d.geometry.dicom import Series, read_dicom
+from napari_fastsam3d.geometry.dicom_header import is_dicom
 from napari_fastsam3d.geometry.meta_image import count_meta_image_frames, read_meta_image
 from napari_fastsam3d.geometry.nifti import count_nifti_frames, is_nifti, read_nifti
 from napari_fastsam3d.geometry.nrrd import count_nrrd_frames, read_nrrd

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.data_file import data_files, header_text
 from napari_fastsam3d.geometry.frames import choose_frame
-from napari_fastsam3d.geometry.itk import ras_affine
 from napari_fastsam3d.geometry.label_names import names_in_texts
 from napari_fastsam3d.geometry.length_unit import doubt_unnamed_unit, in_millimetres, length_unit
-from napari_fastsam3d.geometry.orientation import axis_codes, axis_directions
+from napari_fastsam3d.geometry.orientation import axis_codes, axis_directions, ras_affine
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.stored_voxels import Encoding, StoredVoxels
 from napari_fastsam3d.geometry.unusable import (

@@ -13,6 +13,7 @@ from napari_fastsam3d.geometry.box import Box, Index
 _SIGNED_AXIS = {"L": (0, -1), "R": (0, 1), "P": (1, -1), "A": (1, 1), "I": (2, -1), "S": (2, 1)}
 _LETTERS = ("LR", "PA", "IS")
 _TIE_DECIMALS = 6
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -153,6 +154,16 @@ def closest_axes(directions: NDArray[np.float64]) -> Index:
 
     r, a, s = max(permutations(range(3)), key=closeness)
     return (r, a, s)
+
+
+def ras_affine(
+    steps: NDArray[np.float64], origin: Sequence[float] | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the (4, 4) affine, index to RAS mm, of steps (3, 3), one a column, in LPS mm."""
+    lps = np.eye(4)
+    lps[:3, :3] = steps
+    lps[:3, 3] = origin
+    return _LPS_TO_RAS @ lps
 
 
 def axis_codes(affine: ArrayLike) -> str:

@@ -24,7 +24,9 @@ class Source:
     frame : int or None
         Which volume of a 4D file.
     series : str or None
-        Which series of a DICOM folder.
+        Which series of a DICOM folder, or volume of one; see `list_series`.
+    files : frozenset of Path
+        The files that a DICOM volume was read from, copies of slices included.
     label_names : mapping of int to str
         What its values mean, where it is a mask and says so.
     modality : str or None
@@ -39,3 +41,4 @@ class Source:
     series: str | None = None
     label_names: Mapping[int, str] = field(default_factory=dict)
     modality: str | None = None
+    files: frozenset[Path] = frozenset()
