@@ -79,21 +79,6 @@ def test_positions_rounded_by_the_scanner_are_taken_as_even(tmp_path):
     assert any("even" in note for note in notes)
 
 
-def test_slices_without_a_place_are_refused(tmp_path):
-    folder = tmp_path / "scan"
-    folder.mkdir()
-    for n in range(3):
-        image = SimpleITK.GetImageFromArray(np.zeros((9, 7), np.uint8))
-        image.SetMetaData("0020|000e", "1.2.3.4")
-        image.SetMetaData("0008|0060", "OT")
-        writer = SimpleITK.ImageFileWriter()
-        writer.KeepOriginalImageUIDOn()
-        writer.SetFileName(str(folder / f"{n}.dcm"))
-        writer.Execute(image)
-    with pytest.raises(VolumeError, match=r"where they lie|same place"):
-        read_volume(folder)
-
-
 def test_slopes_that_differ_from_slice_to_slice(tmp_path):
     slices = stack(REGULAR)
     for n, each in enumerate(slices):
