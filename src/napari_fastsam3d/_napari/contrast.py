@@ -23,8 +23,6 @@ _BODY = (-200.0, 200.0)
 _ENHANCED = (240.0, 700.0)
 _MUCH_ENHANCED = 0.14
 _BACKGROUND, _HEAP = 0.05, 0.1
-_ISOLATED = 0.5
-_LEAST_PADDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def is_ct(volume: Volume) -> bool | None:
     modality = volume.source.modality
     if modality is not None:
         return modality == "CT"
-    return True if _looks_like_ct(_subsample(volume.voxels)) else None
+    return True if _looks_like_ct(_sample(volume)) else None
 
 
 def opening_window(volume: Volume) -> GreyWindow:
@@ -90,7 +88,7 @@ def opening_window(volume: Volume) -> GreyWindow:
     """
     if not is_ct(volume):
         return auto_window(volume)
-    body = _body(_subsample(volume.voxels))
+    body = _body(_sample(volume))
     enhanced = (body > _ENHANCED[0]) & (body < _ENHANCED[1])
     much = body.size and np.mean(enhanced) > _MUCH_ENHANCED
     return PRESETS["angio" if much else "soft_tissue"]
@@ -102,7 +100,7 @@ def auto_window(volume: Volume) -> GreyWindow:
     For CT they are the 1st and the 99th of what is as dense as fat or denser; otherwise the 1st of
     what is brighter than air and the 99.5th of what is bright.
     """
-    sample = _subsample(volume.voxels)
+    sample = _sample(volume)
     if is_ct(volume) and (body := _body(sample)).size:
         low, high = np.percentile(body, [1.0, 99.0])
         return GreyWindow.between((float(low), float(high)) if high > low else _around(float(low)))
@@ -114,36 +112,16 @@ def value_range(volume: Volume) -> Limits:
 
     Very large scans are sampled.
     """
-    voxels = volume.voxels
-    whole = np.asarray(voxels) if voxels.size <= _READ_WHOLE else _subsample(voxels)
-    padded = padding_of(_subsample(voxels))
+    voxels, floor = volume.voxels, volume.intensity_floor
+    whole = np.asarray(voxels) if voxels.size <= _READ_WHOLE else _sample(volume)
     if whole.dtype.kind == "f":
         whole = whole[np.isfinite(whole)]
-    if padded is not None:
-        whole = whole[whole > padded]
+    if floor is not None:
+        whole = whole[whole >= floor]
     if not whole.size:
         return 0.0, 1.0
     low, high = float(whole.min()), float(whole.max())
     return (low, high) if high > low else GreyWindow.between(_around(low)).limits
-
-
-def padding_of(sample: NDArray[np.float64]) -> float | None:
-    """Return the value up to which voxels of a subsample lie outside the field of view.
-
-    Padding is one value far below all others; what resampling made of its edges lies between.
-    None where there is none.
-    """
-    if not sample.size:
-        return None
-    least = sample.min()
-    rest = sample[sample > least]
-    if not rest.size or np.mean(sample == least) < _LEAST_PADDING:
-        return None
-    low, high = np.percentile(rest, [1.0, 99.0])
-    if _looks_like_ct(sample):
-        return _BELOW_AIR if least < _BELOW_AIR else None
-    gap = float(low - least)
-    return float((least + low) / 2) if gap > _ISOLATED * (high - low) and least < 0 else None
 
 
 def _body(sample: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -151,9 +129,6 @@ def _body(sample: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _of_tissue(sample: NDArray[np.float64]) -> GreyWindow:
-    padded = padding_of(sample)
-    if padded is not None:
-        sample = sample[sample > padded]
     if not sample.size:
         return GreyWindow(0.5, 1.0)
     top = float(np.percentile(sample, 99.9))
@@ -182,23 +157,24 @@ def _otsu(sample: NDArray[np.float64]) -> float:
     return float(edges[1:-1][np.nan_to_num(between).argmax()])
 
 
-def _subsample(voxels: NDArray[np.generic]) -> NDArray[np.float64]:
+def _sample(volume: Volume) -> NDArray[np.float64]:
+    """Return evenly spaced finite intensities, shape (N,), without those of padding."""
+    voxels, floor = volume.voxels, volume.intensity_floor
     step = max(1, int(np.ceil((voxels.size / _SAMPLES) ** (1 / 3))))
     sample = np.asarray(voxels[::step, ::step, ::step], dtype=float)
-    return sample[np.isfinite(sample)]
+    measured = np.isfinite(sample) if floor is None else np.isfinite(sample) & (sample >= floor)
+    return sample[measured]
 
 
 def _looks_like_ct(sample: NDArray[np.float64]) -> bool:
     """Whether values are Hounsfield units: air at -1000, hardly anything else below fat, a body."""
-    field = sample[sample >= _BELOW_AIR]
-    below = sample[sample < _BELOW_AIR]
-    dark = field[field < _BELOW_FAT]
-    if dark.size < _LEAST_AIR * field.size or not dark.size:
+    dark = sample[sample < _BELOW_FAT]
+    if dark.size < _LEAST_AIR * sample.size or not dark.size:
         return False
-    body = np.mean((field > _BODY[0]) & (field < _BODY[1]))
-    padding = not below.size or np.mean(below == below.min()) > _MOST
+    body = np.mean((sample > _BODY[0]) & (sample < _BODY[1]))
     airy = np.mean(dark < _LUNG) > _MOST
-    return bool(body > _LEAST_BODY and airy and np.percentile(dark, 1.0) < _AIR and padding)
+    least = np.percentile(dark, 1.0)
+    return bool(body > _LEAST_BODY and airy and _BELOW_AIR < least < _AIR)
 
 
 def _around(value: float) -> Limits:
