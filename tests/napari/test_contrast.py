@@ -127,6 +127,12 @@ def test_a_part_inside_the_body_keeps_its_dark_tissue() -> None:
     assert high > 650
 
 
+def test_an_image_of_two_values_shows_both() -> None:
+    voxels = np.zeros((20, 20, 20), np.int16)
+    voxels[5:10, 5:10, 5:10] = 300
+    assert opening_window(scan(voxels)).limits == (0, 300)
+
+
 @pytest.mark.parametrize("value", [0, 7, np.nan])
 def test_a_constant_image_has_a_usable_window_and_range(value: float) -> None:
     volume = scan(np.full((4, 4, 4), value, np.float32))

@@ -135,6 +135,7 @@ def _of_tissue(sample: NDArray[np.float64]) -> GreyWindow:
     tissue = sample[sample > _otsu(sample[sample <= top])]
     high = float(np.percentile(tissue if tissue.size else sample, 99.5))
     low = float(np.percentile(_without_background(sample, top), 1.0))
+    low = low if high > low else float(sample.min())
     return GreyWindow.between((low, high) if high > low else _around(low))
 
 

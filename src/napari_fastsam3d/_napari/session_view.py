@@ -307,6 +307,12 @@ class SessionView:
         if index not in clicked and Box.whole(self.frame.volume.shape).contains(index):
             self.session.prefetch(index, self.points.positive)
 
+    def holds(self, world: tuple[float, ...]) -> bool:
+        """Whether a world position lies in the scan."""
+        place = self.mask.layer.world_to_data(np.asarray(world))
+        index = self.frame.source_index([float(value) for value in place])
+        return Box.whole(self.frame.volume.shape).contains(index)
+
     def close(self) -> None:
         """Stop the session; its mask stays in the viewer as an ordinary layer."""
         self.brush.close()

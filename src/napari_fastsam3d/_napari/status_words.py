@@ -10,6 +10,10 @@ from napari_fastsam3d.session import Change, JournalStatus, Result
 _KEYS = {entry.key: entry.shortcuts[0] for entry in ACTIONS if entry.shortcuts}
 
 NO_SCAN = "Open a scan, or choose an image layer above."
+COVERED = "You see {seen}, but a click segments {name}."
+HIDDEN = "{name} is hidden, and a click would still segment it."
+OUTSIDE = "This slice lies outside {name}: there is nothing to click."
+FOLLOWED = "{name} is segmented now, the scan that is seen."
 LOADING = "Loading the model; you can click already."
 FIRST = "Click inside the structure you want ({include}), or drag a box round it ({box}).".format(
     **_KEYS

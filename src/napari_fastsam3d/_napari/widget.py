@@ -15,10 +15,12 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.actions import ACTIONS
-from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
+from napari_fastsam3d._napari.banner import Banner, Choice
+from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
 from napari_fastsam3d._napari.click_news import ClickNews
 from napari_fastsam3d._napari.column import column
 from napari_fastsam3d._napari.drawing_area import DrawingArea
+from napari_fastsam3d._napari.frame import scan_in
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.model_panel import ModelPanel
@@ -33,6 +35,7 @@ from napari_fastsam3d._napari.resume_banner import ResumeBanner
 from napari_fastsam3d._napari.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.scan_facts import scan_facts
 from napari_fastsam3d._napari.scan_panel import ScanPanel
+from napari_fastsam3d._napari.scan_sight import ScanSight, Sight
 from napari_fastsam3d._napari.scan_views import ScanViews
 from napari_fastsam3d._napari.session_lists import SessionLists
 from napari_fastsam3d._napari.session_view import SessionView
@@ -40,8 +43,12 @@ from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_
 from napari_fastsam3d._napari.shortcuts import Shortcuts, main_window_of
 from napari_fastsam3d._napari.status_panel import StatusPanel
 from napari_fastsam3d._napari.status_words import (
+    COVERED,
+    FOLLOWED,
+    HIDDEN,
     LOADING,
     NO_SCAN,
+    OUTSIDE,
     SLICES_ONLY,
     facts,
     hint,
@@ -61,6 +68,7 @@ _MIN_WIDTH = 300
 _AIMING_MS = 150
 _FRAME_MS = 300
 _VIEW_MS = 1000
+_LONGEST = 18
 
 
 class FastSAM3DWidget(QWidget):
@@ -91,6 +99,7 @@ class FastSAM3DWidget(QWidget):
             self._ending,
             self._show_status,
         )
+        self.sight = ScanSight(self.viewer)
         self.views = ScanViews(
             self.viewer,
             self.loader.thread,
@@ -134,6 +143,10 @@ class FastSAM3DWidget(QWidget):
         self._view_timer = self._timer(_VIEW_MS, self._keep_view)
         # A way over many steps of the log has thousands of answers: they are told together.
         self._status_timer = self._timer(0, self._show_status)
+        self._sight_timer = self._timer(0, self._look_round)
+        self._opened: list[Image] = []
+        self._sight = Sight()
+        self._astray = False
         self._aimed_at: tuple[float, ...] = ()
         self._connect()
         self.loader.load()
@@ -278,7 +291,9 @@ class FastSAM3DWidget(QWidget):
         lists = [("", fold) for fold in self.lists.folds]
         panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
         outer.addWidget(column((*panels, *lists, ("", self.model))), 1)
+        self.sight_banner = Banner()
         self.banner = ResumeBanner()
+        outer.addWidget(self.sight_banner)
         outer.addWidget(self.banner)
         outer.addWidget(self.status)
         self.setMinimumWidth(_MIN_WIDTH)
@@ -288,6 +303,8 @@ class FastSAM3DWidget(QWidget):
         for happened in (layers.events.inserted, layers.events.reordered):
             happened.connect(self._on_layers)
         layers.events.removed.connect(self._on_removed)
+        for layer in self._images():
+            self._watch(layer)
         layers.selection.events.active.connect(self._on_active)
         for happened in (dims.events.current_step, dims.events.order, dims.events.ndisplay):
             happened.connect(self._on_dims)
@@ -312,12 +329,70 @@ class FastSAM3DWidget(QWidget):
         self.views.use(layer)
 
     def _on_layers(self, event: Any = None) -> None:
+        layer = getattr(event, "value", None)
+        if isinstance(layer, Image):
+            self._watch(layer)
+            if scan_in(layer.metadata) is not None:
+                self._opened.append(layer)
         # The viewer selects a new layer only after it has told of it.
-        self._bridge.soon(self.scan.refresh)
+        self._bridge.soon(self._take_layers)
+
+    def _watch(self, layer: Image) -> None:
+        for happened in (layer.events.visible, layer.events.opacity, layer.events.blending):
+            happened.connect(self._on_sight)
+
+    def _take_layers(self) -> None:
+        """Offer the images that there are, and choose a scan that was just opened."""
+        opened, self._opened = self._opened, []
+        self.scan.refresh()
+        there = [layer for layer in opened if layer in self.viewer.layers]
+        if there and there[-1] is not self.scan.layer:
+            self.scan.choose(there[-1])
+        self._on_sight()
+
+    def _on_sight(self, event: Any = None) -> None:
+        self._sight_timer.start()
+
+    def _look_round(self) -> None:
+        """Follow the user to the scan that is seen, or say that it is not the one segmented."""
+        view = self.view
+        sight = Sight() if view is None else self.sight.of(view)
+        if view is None or sight.clear:
+            self.sight_banner.withdraw()
+        elif sight.other is not None and not view.session.state.objects:
+            self.scan.choose(sight.other)
+            tell(FOLLOWED.format(name=sight.other.name))
+            return
+        else:
+            text, choices = self._unseen(view.image, sight)
+            self.sight_banner.tell(text, choices)
+        if sight != self._sight:
+            self._sight = sight
+            self._show_status()
+
+    def _unseen(self, image: Image, sight: Sight) -> tuple[str, list[Choice]]:
+        def show() -> None:
+            self.sight.bring(image, again=True)
+
+        if sight.outside:
+            middle = ("Go to it", "Turn to its middle slice.", lambda: self.sight.middle(image))
+            return OUTSIDE.format(name=image.name), [middle]
+        back: Choice = (f"Show {_short(image.name)}", "Show the scan that is segmented.", show)
+        other = sight.other
+        if other is None:
+            return HIDDEN.format(name=image.name), [back]
+        take: Choice = (
+            f"Segment {_short(other.name)}",
+            "Segment the scan that is seen; what was done here stays with the other.",
+            lambda: self.scan.choose(other),
+        )
+        return COVERED.format(seen=other.name, name=image.name), [take, back]
 
     def _on_removed(self, event: Any) -> None:
         self.views.forget(event.value)
+        self.sight.forget(event.value)
         self.scan.refresh()
+        self._on_sight()
 
     def _on_active(self, event: Any = None) -> None:
         self._shortcuts.leave_painting(self.toolbox.painting)
@@ -327,6 +402,7 @@ class FastSAM3DWidget(QWidget):
             self.view.look()
             self._view_timer.start()
             self._status_timer.start()
+            self._on_sight()
         layer = self.scan.layer
         if layer is not None and layer.ndim > 3:
             self._frame_timer.start()
@@ -339,6 +415,10 @@ class FastSAM3DWidget(QWidget):
         if self.view is None:
             return
         self.toolbox.hover(event.position)
+        astray = self.viewer.dims.ndisplay == 2 and not self.view.holds(event.position)
+        if astray != self._astray:
+            self._astray = astray
+            self._area.point_with(self._cursor())
         if self.toolbox.tool in ("include", "exclude") and self.viewer.dims.ndisplay == 2:
             self._aimed_at = tuple(event.position)
             self._aim.start()
@@ -359,6 +439,7 @@ class FastSAM3DWidget(QWidget):
         self.news.forget()
         self.banner.withdraw()
         if view is not None:
+            self.sight.bring(view.image)
             view.state_changed.connect(self._show_state, unique=True)
             view.finished.connect(self._on_finished, unique=True)
             view.failed.connect(self._on_failed, unique=True)
@@ -377,6 +458,7 @@ class FastSAM3DWidget(QWidget):
         else:
             self.scan.tell("")
             self.windowing.serve(None, None)
+        self._on_sight()
         self.lists.serve(view)
         self.toolbox.serve(view)
         self._show_state()
@@ -388,9 +470,7 @@ class FastSAM3DWidget(QWidget):
         self._work("Reading the scan...", job, done, "The scan could not be opened.")
 
     def _add_scan(self, volume: Volume) -> None:
-        layer = self.viewer.add_layer(Layer.create(*image_layer_data(volume)))
-        self.scan.choose(layer)
-        self._show_state()
+        self.viewer.add_layer(Layer.create(*image_layer_data(volume)))
 
     def _use_flat(self, tool: str) -> None:
         if self.view is not None and self.viewer.dims.ndisplay == 3:
@@ -522,6 +602,8 @@ class FastSAM3DWidget(QWidget):
 
     def _advice(self, view: SessionView, last: Result | None) -> str:
         """Say what a click does now."""
+        if not self._sight.clear:
+            return self._unseen(view.image, self._sight)[0]
         own, tool = view.current, self.toolbox.tool
         if own is not None and own.locked is not None and tool is not None:
             return locked_hint(own.name)
@@ -533,7 +615,7 @@ class FastSAM3DWidget(QWidget):
         if self.view is None or tool is None:
             return None
         own = self.view.current
-        if own is not None and own.locked is not None:
+        if self._astray or self._sight.outside or (own is not None and own.locked is not None):
             return self._cursors["blocked"]
         return self._cursors.get(tool)
 
@@ -554,6 +636,10 @@ def _weakly(method: Callable[..., None]) -> Callable[..., None]:
             alive(event)
 
     return call
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _closer(files: ThreadPoolExecutor) -> Callable[[], None]:
