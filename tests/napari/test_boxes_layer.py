@@ -27,7 +27,7 @@ def shown(frame: Frame) -> BoxesLayer:
 @pytest.fixture
 def heard(shown: BoxesLayer) -> list[tuple[str, Any]]:
     told: list[tuple[str, Any]] = []
-    shown.added.connect(lambda box: told.append(("added", box)))
+    shown.added.connect(lambda box, guessed: told.append(("added", (box, guessed))))
     shown.moved.connect(lambda number, box: told.append(("moved", (number, box))))
     shown.deleted.connect(lambda numbers: told.append(("deleted", numbers)))
     shown.refused.connect(lambda message: told.append(("refused", message)))
@@ -62,13 +62,32 @@ def test_many_boxes_survive_every_change_of_view(shown: BoxesLayer, heard: list)
 
 def test_a_drawn_rectangle_becomes_a_box(shown: BoxesLayer, heard: list) -> None:
     shown.layer.add(np.array([[8, 3, 4], [8, 3, 12], [8, 9, 12], [8, 9, 4]], float))
-    assert heard == [("added", Box((5, 3, 4), (12, 10, 13)))]
+    assert heard == [("added", (Box((5, 3, 4), (12, 10, 13)), 0))]
 
 
 def test_the_depth_can_be_given(shown: BoxesLayer, heard: list) -> None:
     shown.depth = 3.0
     shown.layer.add(np.array([[8, 3, 4], [8, 3, 12], [8, 9, 12], [8, 9, 4]], float))
-    assert heard[0][1].shape[0] == 3
+    ((_, (box, guessed)),) = heard
+    assert (box.shape[0], guessed) == (3, None)
+
+
+def test_a_rectangle_that_freezes_holds_all_slices_or_the_depth(shown: BoxesLayer) -> None:
+    froze: list[Box] = []
+    shown.froze.connect(froze.append)
+    shown.freezing = True
+    for depth in (None, 3.0):
+        shown.depth = depth
+        shown.layer.add(np.array([[8, 3, 4], [8, 3, 12], [8, 9, 12], [8, 9, 4]], float))
+    assert [(box.start[0], box.stop[0]) for box in froze] == [(0, 20), (7, 10)]
+
+
+def test_a_frozen_region_looks_unlike_a_box(shown: BoxesLayer) -> None:
+    shown.show([BoxMark(1, BOX), BoxMark(2, BOX.shifted((1, 1, 1)), frozen=True)])
+    box, frozen = shown.layer.edge_color
+    assert not np.allclose(box, frozen)
+    shown.show([BoxMark(1, BOX), BoxMark(2, BOX.shifted((1, 1, 1)))])
+    assert np.allclose(*shown.layer.edge_color)
 
 
 def test_a_single_click_makes_no_box(shown: BoxesLayer, heard: list) -> None:

@@ -7,7 +7,7 @@ from brightness_model import BrightnessModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Freeze, Mask, Session
 from napari_fastsam3d.session.air import Air
@@ -135,6 +135,55 @@ def test_a_frozen_region_is_part_of_the_log_the_journal_and_the_prompt_file(
         assert np.array_equal(replayed.label_map(), labels)
         replayed.move_prompt(2, Box((0, 0, 0), (1, 1, 1)))
         assert not replayed.region().contains((45, 12, 11))
+
+
+def slab_in(session: Session) -> int:
+    """Count the slices of the slab's own part of the mask."""
+    return int(session.mask()[44:46, 20:30].any(axis=(0, 1)).sum())
+
+
+def test_a_click_beyond_a_box_frees_the_mask(session):
+    session.add_box((38, 10, 15), (52, 40, 25))
+    assert slab_in(session) <= 12
+    session.add_point((45, 25, 20))
+    assert slab_in(session) <= 12
+    session.add_point((45, 25, 33))
+    assert slab_in(session) > 20
+
+
+def test_a_box_whose_depth_is_a_guess_holds_what_was_known_of_the_object(session):
+    box = (38, 10, 18), (52, 40, 22)
+    session.add_point(SLAB)
+    known = slab_in(session)
+    assert known > 20
+    session.add_box(*box)
+    assert slab_in(session) < 10
+    session.undo()
+    session.add_box(*box, guessed_axis=2)
+    assert slab_in(session) >= known - 2
+    session.add_point((45, 15, 20))  # a later click is told of the same box
+    assert slab_in(session) >= known - 2
+    session.move_prompt(2, Box((38, 12, 18), (52, 40, 22)))
+    assert session.state.object(1).prompts[1].guessed == 2
+    session.move_prompt(2, Box((38, 12, 17), (52, 40, 22)))
+    assert session.state.object(1).prompts[1].guessed is None
+    assert slab_in(session) < 10
+
+
+def test_a_guessed_depth_is_part_of_the_journal_and_the_prompt_file(volume, model, tmp_path):
+    with Session(volume, model=model, journal=tmp_path) as session:
+        session.add_point(SLAB)
+        session.add_box((38, 10, 18), (52, 40, 22), guessed_axis=2)
+        prompts, labels = session.state.object(1).prompts, session.label_map()
+        session.save_prompts(tmp_path / "guessed.json")
+        with pytest.raises(PromptError, match="no axis"):
+            session.add_box((1, 1, 1), (3, 3, 3), guessed_axis=3)
+    with Session(volume, model=model, journal=tmp_path) as resumed:
+        assert resumed.state.object(1).prompts == prompts
+    with Session(volume, model=model) as replayed:
+        replayed.load_prompts(tmp_path / "guessed.json")
+        assert replayed.state.object(1).prompts == prompts
+        assert np.array_equal(replayed.label_map(), labels)
 
 
 def test_a_hand_edit_changes_what_is_frozen(session):

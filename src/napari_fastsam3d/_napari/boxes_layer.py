@@ -46,7 +46,7 @@ class BoxesLayer:
         Where the layer lies.
     """
 
-    added = Signal(Box)
+    added = Signal(Box, object)
     froze = Signal(Box)
     refused = Signal(str)
     moved = Signal(object, Box)
@@ -147,7 +147,9 @@ class BoxesLayer:
         elif self.freezing:
             self.froze.emit(box)
         else:
-            self.added.emit(box)
+            # Where no depth was chosen it is a guess, which the session may better.
+            guessed = int(np.argmin(np.ptp(np.asarray(drawn)[:, -3:], axis=0)))
+            self.added.emit(box, guessed if self.depth is None else None)
 
     def _tell_moved(self, indices: Sequence[int]) -> None:
         for index in indices:

@@ -300,7 +300,7 @@ def _repeat_prompt(prompt: Prompt, view: SessionView) -> None:
         case Point():
             view.run("add_point", prompt.index, prompt.positive)
         case BoxPrompt():
-            view.run("add_box", prompt.box.start, prompt.box.stop)
+            view.run("add_box", prompt.box.start, prompt.box.stop, prompt.guessed)
         case Freeze():
             view.run("freeze_region", prompt.box.start, prompt.box.stop)
         case Edit():

@@ -367,9 +367,10 @@ class SessionView:
         else:
             self._add_point(hit, positive)
 
-    def _add_box(self, box: Box) -> None:
+    def _add_box(self, box: Box, guessed: int | None) -> None:
         source = self.frame.box_to_source(box)
-        self._later("add_box", source.start, source.stop)
+        axis = None if guessed is None else self.frame.orientation.axes[guessed]
+        self._later("add_box", source.start, source.stop, axis)
 
     def _freeze(self, box: Box) -> None:
         source = self.frame.box_to_source(box)

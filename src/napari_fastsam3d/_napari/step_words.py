@@ -140,7 +140,8 @@ def prompt_words(prompt: Prompt, volume: Volume) -> str:
             sign = "Include" if prompt.positive else "Exclude"
             return f"{sign} at {place_words(prompt.index, volume)}"
         case BoxPrompt():
-            return f"Box of {_size(prompt.box, volume)}"
+            guess = "" if prompt.guessed is None else ", depth guessed"
+            return f"Box of {_size(prompt.box, volume)}{guess}"
         case Freeze():
             return f"Frozen: {_size(prompt.box, volume)}"
         case MaskPrompt():

@@ -60,7 +60,8 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
         case Point():
             return {"id": prompt.id, "point": list(prompt.index), "positive": prompt.positive}
         case BoxPrompt():
-            return {"id": prompt.id, "box": box_to_json(prompt.box)}
+            guessed = {} if prompt.guessed is None else {"guessed": prompt.guessed}
+            return {"id": prompt.id, "box": box_to_json(prompt.box), **guessed}
         case MaskPrompt():
             return {"id": prompt.id, "mask": prompt.mask.to_json()}
         case Edit():
@@ -74,7 +75,7 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
     """Return the prompt that `prompt_to_json` wrote; KeyError, TypeError or ValueError if none."""
     number = whole(data["id"])
     if "box" in data:
-        return BoxPrompt(number, json_values.box(data["box"]))
+        return BoxPrompt(number, json_values.box(data["box"]), _axis_or_none(data.get("guessed")))
     if "mask" in data:
         return MaskPrompt(number, PackedMask.from_json(data["mask"]))
     if "added" in data:
@@ -117,6 +118,12 @@ def _words_or_none(value: Any) -> str | None:
 
 def _whole_or_none(value: Any) -> int | None:
     return None if value is None else whole(value)
+
+
+def _axis_or_none(value: Any) -> int | None:
+    if value not in (None, 0, 1, 2):
+        raise ValueError
+    return _whole_or_none(value)
 
 
 def _mask_or_none(value: Any) -> MaskPrompt | None:

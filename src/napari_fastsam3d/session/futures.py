@@ -68,11 +68,13 @@ class Futures:
             lambda state: AddPrompt(_target(state), Point(state.next_prompt, voxel, inside))
         )
 
-    def add_box(self, start: Voxel, stop: Voxel) -> Future[Result]:
+    def add_box(self, start: Voxel, stop: Voxel, guessed_axis: int | None = None) -> Future[Result]:
         """See `Session.add_box`."""
         box = box_between(start, stop, self._engine.volume.shape)
+        if guessed_axis not in (None, 0, 1, 2):
+            raise PromptError(f"{guessed_axis!r} is no axis.", "Give 0, 1, 2 or None.")
         return self._engine.do(
-            lambda state: AddPrompt(_target(state), BoxPrompt(state.next_prompt, box))
+            lambda state: AddPrompt(_target(state), BoxPrompt(state.next_prompt, box, guessed_axis))
         )
 
     def freeze_region(self, start: Voxel, stop: Voxel) -> Future[Result]:

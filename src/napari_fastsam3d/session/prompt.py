@@ -14,6 +14,7 @@ from napari_fastsam3d.session.packed_mask import PackedMask
 
 PromptKey = (
     tuple[str, Index, bool]
+    | tuple[str, Index, Index, int]
     | tuple[str, Index, Index]
     | tuple[str, PackedMask]
     | tuple[str, PackedMask, PackedMask]
@@ -54,15 +55,26 @@ class BoxPrompt:
         Its number, unique in the session.
     box : Box
         The voxels it holds, half-open, source index; not empty.
+    guessed : int or None
+        The source axis along which its extent is a guess, as of a rectangle drawn in one slice:
+        there the object may go on beyond it. None where all six sides are meant.
     """
 
     id: int
     box: Box
+    guessed: int | None = None
 
     @property
     def key(self) -> PromptKey:
         """What the model is told; two prompts with one key have the same effect."""
-        return ("box", self.box.start, self.box.stop)
+        sides = ("box", self.box.start, self.box.stop)
+        return sides if self.guessed is None else (*sides, self.guessed)
+
+    def moved(self, box: Box) -> "BoxPrompt":
+        """Return the prompt with another box, whose depth is meant once it was changed."""
+        axis = self.guessed
+        sides = [] if axis is None else [(b.start[axis], b.stop[axis]) for b in (self.box, box)]
+        return BoxPrompt(self.id, box, axis if sides and sides[0] == sides[1] else None)
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ class Step:
         For each frozen region of the prompts, in their order, what it held when it was frozen.
     in_air : bool
         Whether the newest prompt is a positive click in the air around the patient.
+    box : Box or None
+        What the newest box is taken for where its depth was a guess; None where none was.
     """
 
     mask: Mask = field(default_factory=Mask.empty)
@@ -81,6 +83,7 @@ class Step:
     notes: tuple[str, ...] = ()
     frozen: tuple[Mask, ...] = ()
     in_air: bool = False
+    box: Box | None = None
 
     @property
     def nbytes(self) -> int:
@@ -251,6 +254,11 @@ class Replay:
             return replace(before, notes=(), in_air=False, frozen=(*before.frozen, held))
         if not any(map(locates, prompts)):
             return Step(frozen=before.frozen)
+        if isinstance(newest, BoxPrompt):
+            settled = None if newest.guessed is None else self._settled(newest, before, prompts)
+            before = replace(before, box=settled)
+        prompts = _as_settled(prompts, before.box)
+        newest = prompts[-1]
         if isinstance(newest, Edit):
             return self._by_hand(before, apply_edit(before.mask, newest))
         if isinstance(newest, MaskPrompt):
@@ -265,11 +273,28 @@ class Replay:
             sight = self._closer(sight, before, prompts)
         return self._finished(before, sight, prompts)
 
+    def _settled(self, drawn: BoxPrompt, before: Step, prompts: Sequence[Prompt]) -> Box:
+        """Return a box as deep as what is known of the object in its rectangle, if that is deeper.
+
+        Parameters
+        ----------
+        drawn : BoxPrompt
+            Its depth is a guess.
+        before : Step
+        prompts : sequence of Prompt
+            The last is the box.
+        """
+        axis = drawn.guessed
+        assert axis is not None
+        through = _stretched(drawn.box, axis, 0, self._volume.shape[axis])
+        known = before.mask.inside(through)
+        return drawn.box if known.is_empty else _reaching(drawn.box, axis, known.box, through)
+
     def _by_hand(self, before: Step, mask: Mask) -> Step:
         """Return the step to a mask that the user made; the model is given it at the next one."""
         crop = before.crop
         low = None if crop is None else fed_back(mask, crop)
-        return Step(mask, crop, low, frozen=before.frozen)
+        return Step(mask, crop, low, frozen=before.frozen, box=before.box)
 
     def _crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
         newest = prompts[-1]
@@ -364,7 +389,16 @@ class Replay:
         notes = (_IN_AIR,) if in_air else tuple(self._notes(sight, here, prompts[-1]))
         if _is_frozen(prompts):
             notes += (_FROZEN,)
-        return Step(honoured, sight.crop, sight.low, sight.quality, notes, before.frozen, in_air)
+        return Step(
+            honoured,
+            sight.crop,
+            sight.low,
+            sight.quality,
+            notes,
+            before.frozen,
+            in_air,
+            before.box,
+        )
 
     def _is_in_air(self, newest: Prompt) -> bool:
         return isinstance(newest, Point) and newest.positive and self._air.holds(newest.index)
@@ -384,6 +418,29 @@ class Replay:
                 f"{self.predictor.name} knows no boxes: it was given a point at the centre, "
                 "and the mask was kept to the box."
             )
+
+
+def _as_settled(prompts: Sequence[Prompt], box: Box | None) -> Sequence[Prompt]:
+    """Return prompts with the newest box as it is taken, where its depth was a guess."""
+    places = [n for n, prompt in enumerate(prompts) if isinstance(prompt, BoxPrompt)]
+    if box is None or not places:
+        return prompts
+    place = places[-1]
+    return (*prompts[:place], BoxPrompt(prompts[place].id, box), *prompts[place + 1 :])
+
+
+def _stretched(box: Box, axis: int, low: int, high: int) -> Box:
+    """Return a box that reaches from one slice up to another along an axis."""
+    start, stop = list(box.start), list(box.stop)
+    start[axis], stop[axis] = low, high
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+
+def _reaching(box: Box, axis: int, content: Box, through: Box) -> Box:
+    """Return a box deep enough along an axis for a content with a voxel around it, or deeper."""
+    low = min(box.start[axis], max(content.start[axis] - 1, through.start[axis]))
+    high = max(box.stop[axis], min(content.stop[axis] + 1, through.stop[axis]))
+    return _stretched(box, axis, low, high)
 
 
 def _agreement(far: _Sight, near: _Sight) -> float:

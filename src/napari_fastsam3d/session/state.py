@@ -279,7 +279,9 @@ def _free(value: int, state: SessionState) -> int:
 def _moved(prompt: Prompt, action: MovePrompt) -> Prompt:
     if isinstance(prompt, Point) and not isinstance(action.to, Box):
         return replace(prompt, index=action.to)
-    if isinstance(prompt, BoxPrompt | Freeze) and isinstance(action.to, Box):
+    if isinstance(prompt, BoxPrompt) and isinstance(action.to, Box):
+        return prompt.moved(action.to)
+    if isinstance(prompt, Freeze) and isinstance(action.to, Box):
         return replace(prompt, box=action.to)
     raise PromptError(
         f"Prompt number {prompt.id} can't become another kind of prompt.",

@@ -42,7 +42,7 @@ class Verbs(Views):
         """
         return self._waiting().add_point(index, positive).result()
 
-    def add_box(self, start: Voxel, stop: Voxel) -> Result:
+    def add_box(self, start: Voxel, stop: Voxel, guessed_axis: int | None = None) -> Result:
         """Draw a box around the current object, or around a new one if there is none.
 
         Parameters
@@ -50,8 +50,11 @@ class Verbs(Views):
         start, stop : sequence of three integers
             Opposite corners, half-open source box, in any order; what lies outside the volume
             is cut off.
+        guessed_axis : int, optional
+            Source axis along which the extent of the box is a guess, as of a rectangle drawn in
+            one slice: the box is taken to reach as far there as what it holds of the object.
         """
-        return self._waiting().add_box(start, stop).result()
+        return self._waiting().add_box(start, stop, guessed_axis).result()
 
     def freeze_region(self, start: Voxel, stop: Voxel) -> Result:
         """Keep the current object as it is in a region, whatever later prompts change elsewhere.
