@@ -144,6 +144,6 @@ def test_the_depth_of_a_box_is_in_mm_whatever_the_unit_of_the_layer() -> None:
         layer, found = BoxesLayer(frame_of_layer(image)), []
         layer.look_at(Plane(0, 20))
         layer.depth = 5.0
-        layer.added.connect(lambda box, found=found: found.append(box))
+        layer.added.connect(lambda box, _guessed, found=found: found.append(box))
         layer.layer.add(np.array([[20, 4, 4], [20, 4, 12], [20, 12, 12], [20, 12, 4]]))
         assert found[0].shape[0] == pytest.approx(10, abs=1)

@@ -12,6 +12,7 @@ SHAPE = (70, 52, 33)
 SPACING = (1.0, 1.37, 2.5)
 CLICKS = (((22, 25, 16), True), ((60, 26, 30), True), ((22, 26, 19), False))
 BOX = Box((10, 12, 6), (35, 39, 27))
+FLAT = Box((46, 20, 15), (70, 45, 20))
 
 
 def anatomy() -> Volume:
@@ -40,6 +41,10 @@ def label_maps(volume: Volume, order: AxisOrder, model) -> list[np.ndarray]:
         box = order.box(BOX, SHAPE)
         session.add_box(box.start, box.stop)
         maps.append(session.label_map())
+    with Session(order.volume(volume), model=model) as session:
+        flat = order.box(FLAT, SHAPE)
+        session.add_box(flat.start, flat.stop, guessed_axis=order.axes.index(2))
+        maps.append(session.label_map())
     return maps
 
 
@@ -56,7 +61,8 @@ def test_every_order_of_axes_gives_the_same_voxels_of_the_patient(order, stored_
 
 
 def test_the_anatomy_puts_the_session_to_the_test(stored_once):
-    first, moved, corrected, boxed = stored_once
+    first, moved, corrected, boxed, guessed = stored_once
+    assert guessed.any(axis=(0, 1)).sum() > FLAT.shape[2]
     assert 1000 < (first == 1).sum() < (moved == 1).sum()
     assert not np.array_equal(moved, corrected)
     assert (boxed == 2).any()

@@ -163,6 +163,9 @@ def test_a_box_whose_depth_is_a_guess_holds_what_was_known_of_the_object(session
     assert slab_in(session) >= known - 2
     session.add_point((45, 15, 20))  # a later click is told of the same box
     assert slab_in(session) >= known - 2
+    session.delete_prompt(1)  # nothing is known then but what the box holds
+    assert slab_in(session) >= known - 2
+    session.undo()
     session.move_prompt(2, Box((38, 12, 18), (52, 40, 22)))
     assert session.state.object(1).prompts[1].guessed == 2
     session.move_prompt(2, Box((38, 12, 17), (52, 40, 22)))

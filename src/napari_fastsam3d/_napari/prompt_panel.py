@@ -87,10 +87,11 @@ def _depth_box(changed: Callable[[float | None], None]) -> QDoubleSpinBox:
     box.setDecimals(1)
     box.setSingleStep(5.0)
     box.setSuffix(" mm")
-    box.setSpecialValueText("like its sides")
+    box.setSpecialValueText("found by itself")
     box.setKeyboardTracking(False)
     box.setToolTip(
-        "How deep a new box is across the slice it is drawn in, centred on that slice.\n"
+        "How deep a new box is across the slice it is drawn in, centred on that slice. Found by\n"
+        "itself it is as deep as wide, and deeper where the structure goes on.\n"
         "To change a box later, turn to another plane and drag its sides there."
     )
     box.valueChanged.connect(lambda value: changed(value or None))

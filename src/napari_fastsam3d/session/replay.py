@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.depth import deepest_voxel
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.air import Air
 from napari_fastsam3d.session.cache import Cache
@@ -255,10 +256,10 @@ class Replay:
         if not any(map(locates, prompts)):
             return Step(frozen=before.frozen)
         if isinstance(newest, BoxPrompt):
-            settled = None if newest.guessed is None else self._settled(newest, before, prompts)
-            before = replace(before, box=settled)
+            if newest.guessed is not None:
+                return self._guessed(before, prompts[:-1], newest, newest.guessed)
+            before = replace(before, box=None)
         prompts = _as_settled(prompts, before.box)
-        newest = prompts[-1]
         if isinstance(newest, Edit):
             return self._by_hand(before, apply_edit(before.mask, newest))
         if isinstance(newest, MaskPrompt):
@@ -273,22 +274,40 @@ class Replay:
             sight = self._closer(sight, before, prompts)
         return self._finished(before, sight, prompts)
 
-    def _settled(self, drawn: BoxPrompt, before: Step, prompts: Sequence[Prompt]) -> Box:
-        """Return a box as deep as what is known of the object in its rectangle, if that is deeper.
+    def _guessed(
+        self, before: Step, earlier: Sequence[Prompt], drawn: BoxPrompt, axis: int
+    ) -> Step:
+        """Read a box whose depth is a guess: as deep as the object in its rectangle, or deeper.
 
-        Parameters
-        ----------
-        drawn : BoxPrompt
-            Its depth is a guess.
-        before : Step
-        prompts : sequence of Prompt
-            The last is the box.
+        That is as deep as it is known to be; where nothing is known, as deep as what a click finds
+        in the middle of what the box is read to hold. The model told of a box that is too short
+        stops where the box does, and so can't tell itself.
         """
-        axis = drawn.guessed
-        assert axis is not None
+
+        def read(box: Box) -> Step:
+            told = BoxPrompt(drawn.id, box)
+            return replace(self._advanced(before, (*earlier, told)), box=box)
+
         through = _stretched(drawn.box, axis, 0, self._volume.shape[axis])
-        known = before.mask.inside(through)
-        return drawn.box if known.is_empty else _reaching(drawn.box, axis, known.box, through)
+        known, first = before.mask.inside(through), None
+        if known.is_empty:
+            first = read(drawn.box)
+            held = first.mask.inside(drawn.box)
+            if held.is_empty:
+                return first
+            known = self._clicked_in(held).inside(through)
+        box = drawn.box if known.is_empty else _reaching(drawn.box, axis, known.box, through)
+        return first if first is not None and box == drawn.box else read(box)
+
+    def _clicked_in(self, mask: Mask) -> Mask:
+        """Return what a click in the middle of a mask would find by itself."""
+        # On the patient's axes: the same voxel in whichever order a file has them.
+        canonical = self._volume.canonical
+        r, a, s = (self._volume.spacing[axis] for axis in canonical.axes)
+        deepest = deepest_voxel(canonical.view(mask.voxels), (r, a, s))
+        place = np.add(deepest, canonical.box_to_target(mask.box).start)
+        i, j, k = (int(at) for at in canonical.to_source(place))
+        return self._advanced(Step(), (Point(0, (i, j, k)),)).mask
 
     def _by_hand(self, before: Step, mask: Mask) -> Step:
         """Return the step to a mask that the user made; the model is given it at the next one."""
