@@ -72,6 +72,8 @@ def test_fetch_shows_what_it_is_and_keeps_it(server: str, capsys):
     assert "first download" in lines[-1]
     assert "fetching sam-med3d: " in said.err
     assert listed(capsys)["sam-med3d"]["state"] == "on this machine"
+    assert cli.run(["models", "fetch", "sam-med3d", "--url", "http://127.0.0.1:9/x.pth"]) == 0
+    assert "here already" in capsys.readouterr().out
 
 
 def test_a_fetched_model_segments(server: str, tmp_path: Path, capsys):

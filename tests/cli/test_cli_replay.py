@@ -109,3 +109,18 @@ def test_another_model_is_told(work: Path, replay, capsys):
     assert replay(work) == 0
 
     assert "made with another model" in capsys.readouterr().err
+
+
+def test_it_says_which_objects_are_empty(tmp_path: Path, capsys, tiny_weights: Path):
+    scan, prompts = tmp_path / "scan.nii.gz", tmp_path / "prompts.json"
+    voxels = np.random.default_rng(0).normal(40, 9, (20, 20, 20)).astype(np.float32)
+    nib.save(nib.Nifti1Image(voxels, np.diag([2, 2, 2, 1])), scan)
+    with fs.Session(fs.read_volume(scan), model=tiny_weights, device="cpu") as session:
+        session.add_point((10, 10, 10))
+        session.new_object("empty one")
+        session.save_prompts(prompts)
+    mask = str(tmp_path / "mask.nii.gz")
+    arguments = [str(scan), str(prompts), "-o", mask, "--model", str(tiny_weights)]
+    assert cli.run(["replay", *arguments]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: 1 ob")]
+    assert notes == ["note: 1 object is empty and not in what was saved: empty one."]

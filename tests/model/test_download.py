@@ -382,11 +382,28 @@ def test_a_second_download_must_be_the_same_file(
 
     again = fetch_model("sam-med3d", url=server)
     assert "first download" in again.trust
+    assert fetch_model("sam-med3d", url=server) == again
     behaviour.content = student_file.read_bytes()
+    ModelStore().remove("sam-med3d")
 
     with pytest.raises(CheckpointError, match="not the file that it should be"):
         fetch_model("sam-med3d", url=server)
-    assert ModelStore().record("sam-med3d") == again
+    assert ModelStore().names() == ()
+
+
+def test_a_model_that_is_here_and_whole_is_not_downloaded_again(
+    server: str, behaviour: Behaviour, teacher_file: Path
+):
+    behaviour.content = teacher_file.read_bytes()
+    record = fetch_model("sam-med3d", url=server)
+    asked = len(behaviour.asked)
+
+    assert fetch_model("sam-med3d", url=server) == record
+    assert len(behaviour.asked) == asked
+
+    ModelStore().weights("sam-med3d").write_bytes(b"damaged")
+    assert fetch_model("sam-med3d", url=server).sha256 == record.sha256
+    assert len(behaviour.asked) > asked
 
 
 def test_a_checkpoint_of_another_architecture_is_not_kept(
@@ -417,10 +434,12 @@ def test_a_fetched_encoder_takes_the_rest_from_its_teacher(
         fetch_model("fastsam3d", url=server)
     behaviour.content = teacher_file.read_bytes()
     fetch_model("sam-med3d", url=server)
-    behaviour.content = alone.read_bytes()
+    asked = len(behaviour.asked)
 
     record = fetch_model("fastsam3d", url=server)
 
+    assert len(behaviour.asked) == asked  # the encoder had arrived already
+    assert left_in(ModelStore().folder / "downloads") == ["first-use"]
     assert [part.file for part in record.provenance][1:] == ["sam-med3d.safetensors"] * 2
 
 

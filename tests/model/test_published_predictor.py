@@ -165,6 +165,22 @@ def test_without_memory_it_goes_on_with_the_cpu_and_says_so(small_network: Make)
     assert predictor.how.startswith("cpu, float32")
 
 
+def test_a_session_tells_that_it_goes_on_with_the_cpu_once(small_network: Make, caplog):
+    predictor = PublishedPredictor(small_network(), "small", CPU, torch.float32, "0")
+    predictor.device = torch.device("meta")
+    predictor._runner = OutOfMemory(predictor.network)
+    voxels = np.random.default_rng(3).normal(50, 20, (60, 50, 40)).astype(np.int16)
+    notes: list[str] = []
+
+    with Session(Volume.from_array(voxels), model=predictor) as session:
+        session.noted.connect(notes.append)
+        session.add_point((30, 25, 20))
+        session.add_point((5, 5, 5), positive=False)
+
+    assert notes == ["small: meta has too little memory; going on with the CPU."]
+    assert caplog.messages == notes
+
+
 def test_a_session_clicks_and_boxes_with_it(predictor: PublishedPredictor):
     voxels = np.random.default_rng(3).normal(50, 20, (60, 50, 40)).astype(np.int16)
     volume = Volume.from_array(voxels, spacing=(2.0, 1.5, 3.0))

@@ -307,3 +307,24 @@ def test_what_waits_when_the_model_is_changed_is_answered_by_the_new_one(volume)
         assert session.outdated == []
         assert len(other.asked) >= 2
         session.close()
+
+
+def test_a_session_can_begin_with_the_log_of_another(volume, tmp_path):
+    with Session(volume, model=BrightnessModel()) as before:
+        before.add_point(BALL)
+        before.lock_object()
+        before.new_object("slab")
+        before.add_point(SLAB)
+        before.add_point(NOTHING, positive=False)
+        before.undo()
+    with Session(volume, model=BrightnessModel()) as after:
+        asked = after.take_log(before.history)
+        after.keep_journal(tmp_path).result(TIMEOUT)
+        assert not any(answer.result(TIMEOUT).stale for answer in asked)
+        assert after.history == before.history
+        assert np.array_equal(after.label_map(), before.label_map())
+        after.redo()
+        with pytest.raises(SessionError, match="already"):
+            after.take_log(before.history)
+    with Session(volume, model=BrightnessModel(), journal=tmp_path) as again:
+        assert again.state == after.state

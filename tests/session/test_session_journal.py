@@ -1,6 +1,8 @@
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +22,7 @@ from napari_fastsam3d.session.journal import Journal, KeptMask
 from napari_fastsam3d.session.log_record import records_in
 
 BESIDE = (20, 25, 27)
+TIMEOUT = 30
 
 
 def opened(volume: Volume, folder: Path, model: BrightnessModel | None = None) -> Session:
@@ -411,3 +414,47 @@ def test_the_write_ahead_log_is_kept_short_by_masks(tmp_path):
         sizes.append(log.stat().st_size)
     journal.close()
     assert sizes[-1] < 1.2 * sizes[40]
+
+
+def test_a_folder_called_locked_is_not_taken_for_a_busy_journal(volume, tmp_path):
+    blocked = tmp_path / "locked ward"
+    blocked.write_text("")
+    with Session(volume, model=BrightnessModel()) as session:
+        with pytest.raises(JournalError, match="locked ward") as caught:
+            session.keep_journal(blocked / "sessions").result()
+        assert not isinstance(caught.value, JournalBusyError)
+
+
+def test_a_refused_second_session_leaves_neither_threads_nor_files_open(volume, tmp_path):
+    with Session(volume, model=BrightnessModel(), journal=tmp_path) as session:
+        session.add_point(BALL)
+        before = set(threading.enumerate())
+        with pytest.raises(JournalBusyError, match="Another window"):
+            Session(volume, model=BrightnessModel(), journal=tmp_path)
+        deadline = time.monotonic() + TIMEOUT
+        while set(threading.enumerate()) - before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert set(threading.enumerate()) <= before
+        assert session.add_point(BESIDE, positive=False)
+
+
+def test_a_journal_that_is_just_being_closed_is_waited_for(volume, tmp_path):
+    for _ in range(5):
+        session = Session(volume, model=BrightnessModel(), journal=tmp_path)
+        held = session._engine.keeping.recorder._worker.submit(time.sleep, 0.1)
+        session.add_point(BALL)
+        session.close(wait=False)
+        with Session(volume, model=BrightnessModel(), journal=tmp_path) as again:
+            assert held.done()
+            assert again.state == session.state
+
+
+def test_closing_without_waiting_blocks_nobody_and_loses_nothing(volume, tmp_path):
+    session = Session(volume, model=BrightnessModel(), journal=tmp_path)
+    gate = threading.Event()
+    session._engine.keeping.recorder._worker.submit(gate.wait, TIMEOUT)
+    session.futures.add_point(BALL)
+    session.close(wait=False)
+    gate.set()
+    with Session(volume, model=BrightnessModel(), journal=tmp_path) as again:
+        assert [p.index for p in again.state.object(1).prompts] == [BALL]

@@ -62,11 +62,12 @@ def test_weights_move_and_the_log_grows(trainer):
     assert all(len(line["iou"]) == 2 for line in lines)
 
 
-def test_steps_after_the_last_checkpoint_are_logged_once(trainer):
+@pytest.mark.parametrize("torn", ["", '{"step": 2, "lo', "{", "\x00\x00", "17", '{"iou": [1]}'])
+def test_steps_after_the_last_checkpoint_are_logged_once(trainer, torn):
     run = trainer("run")
     run.run(silent, until=time.monotonic())
     with (run.folder / "log.jsonl").open("a") as file:
-        file.write('{"step": 1}\n')
+        file.write('{"step": 1}\n' + torn)
     again = trainer("run")
     again.run(silent)
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]

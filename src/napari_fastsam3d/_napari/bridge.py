@@ -142,9 +142,23 @@ class Ending:
             # Qt would hold a bound method only weakly.
             application.aboutToQuit.connect(self.slot())
 
-    def add(self, closer: Callable[[], Any]) -> None:
-        """Add what is to be closed; it must bear being called twice."""
-        self._closers.append(closer)
+    def add(self, closer: Callable[[], Any]) -> Callable[[], None]:
+        """Add what is to be closed; it must bear being called twice.
+
+        Returns
+        -------
+        callable
+            Closes it now and forgets it; so what is closed earlier does not live to the end.
+        """
+        closers = self._closers
+        closers.append(closer)
+
+        def close() -> None:
+            if closer in closers:
+                closers.remove(closer)
+                closer()
+
+        return close
 
     def slot(self) -> Callable[..., None]:
         """Return a slot for signals, which does not hold the owner."""

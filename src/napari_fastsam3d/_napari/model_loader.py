@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import Executor
 from threading import Event
 from typing import Any
 
@@ -58,31 +57,39 @@ class ModelLoader:
         """Load the model, telling when it is done; a failure is notified and kept."""
         self.loading, self.trouble = True, None
         self._hold_back()
-        self._bridge.watch(self.thread.load(), self._on_loaded, self._on_failed)
+        thread = self.thread
+        self._bridge.watch(
+            thread.load(),
+            lambda _: self._on_loaded(thread),
+            lambda error: self._on_failed(thread, error),
+        )
         self._told()
 
-    def change(self, model: str, device: str, files: Executor) -> None:
-        """Begin a thread with another model; the old one ends among the jobs of `files`."""
-        old, self.thread = self.thread, self._begin(model, device)
-        files.submit(old.close)
+    def change(self, model: str, device: str) -> Callable[[], None]:
+        """Begin a thread with another model; gives what closes the old one, once it is unused."""
+        close_old = self._close
+        self.thread = self._begin(model, device)
+        return close_old
 
     def _begin(self, model: Any, device: str) -> ModelThread:
         thread = ModelThread(model, device)
-        self._ending.add(thread.close)
+        self._close = self._ending.add(thread.close)
         return thread
 
     def _hold_back(self) -> None:
         """Let the model wait until the window is built: importing torch beside that slows both."""
         gate = Event()
         self.thread.submit(gate.wait, _LONGEST_HOLD_S)
-        self._ending.add(gate.set)
-        QTimer.singleShot(_HOLD_MS, gate.set)
+        QTimer.singleShot(_HOLD_MS, self._ending.add(gate.set))
 
-    def _on_loaded(self, _predictor: Any) -> None:
-        self.loading = False
-        self._told()
+    def _on_loaded(self, thread: ModelThread) -> None:
+        if thread is self.thread:
+            self.loading = False
+            self._told()
 
-    def _on_failed(self, error: BaseException) -> None:
+    def _on_failed(self, thread: ModelThread, error: BaseException) -> None:
+        if thread is not self.thread:  # another was chosen meanwhile
+            return
         self.loading, self.trouble = False, error
         notify(error)
         self._told()

@@ -26,16 +26,8 @@ from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.volume import check_affine
 from napari_fastsam3d.session import (
-    BoxPrompt,
-    Edit,
-    Freeze,
-    MaskPrompt,
     ModelThread,
-    ObjectState,
-    Point,
-    Prompt,
     Session,
-    SessionState,
 )
 
 _REPLACED = (
@@ -123,18 +115,19 @@ class ScanViews:
             self._bridge.soon(lambda: self._put_back(view))
 
     def change_model(self, thread: ModelThread) -> None:
-        """Do all sessions again with another model: same objects, same prompts."""
+        """Let another model make the masks of all sessions from now on; their logs stay."""
         self._thread = thread
-        for key, old in list(self._views.items()):
-            self._do_again(key, old, old.frame)
+        for view in self._views.values():
+            view.session.change_model(thread)
 
     def _do_again(self, key: Key, old: SessionView, frame: Frame) -> None:
-        """Begin a session in place of another, in a frame, with the same objects and prompts."""
+        """Begin a session in place of another, in a frame, with the log of that."""
         old.close()
         old.remove_layers(keep_mask=False)
         session = Session(frame.volume, model=self._thread)
+        answers = session.take_log(old.session.history)
         view = self._make(key, old.image, frame, session)
-        repeat(old.session.state, view)
+        view.expect(answers)
         if old is self.current:
             self._switch(view)
         else:
@@ -233,8 +226,10 @@ class ScanViews:
     def _make(self, key: Key, layer: Image, frame: Frame, session: Session) -> SessionView:
         view = SessionView(self._viewer, layer, frame, session, self._opacity)
         # The closers hold the session and not the view, which would keep the viewer alive.
-        self._ending.add(view.bridge.close)
-        self._ending.add(session.close)
+        view.closers = (
+            self._ending.add(view.bridge.close),
+            self._ending.add(lambda: session.close(wait=False)),
+        )
         self._views[key] = view
         layer.events.data.connect(self._on_data)
         for name in _PLACES:
@@ -260,51 +255,3 @@ class ScanViews:
     def _put_back(self, view: SessionView) -> None:
         if view is self.current and any(view.image == layer for layer in self._viewer.layers):
             view.attach()
-
-
-def repeat(state: SessionState, view: SessionView) -> None:
-    """Make the objects and prompts of another session again in this one, without waiting.
-
-    A locked object comes with its mask in place of its prompts: another model must not change it.
-    """
-    ids: dict[int, int | None] = {}
-    if state.overlap != view.session.state.overlap:
-        view.run("set_overlap", state.overlap)
-    for each in state.objects:
-        ids[each.id] = _repeat_object(each, view)
-    if state.current is not None:
-        view.run("select_object", ids[state.current])
-
-
-def _repeat_object(each: ObjectState, view: SessionView) -> int | None:
-    first = each.prompts[0] if each.prompts else None
-    if each.locked is not None and not each.locked.is_empty:
-        view.run("add_mask", each.locked.unpack(), each.name, each.value)
-    elif isinstance(first, MaskPrompt):
-        view.run("add_mask", first.mask.unpack(), each.name, each.value)
-    else:
-        view.run("new_object", each.name, each.value)
-    number = view.session.state.current
-    if number is not None and each.colour != view.session.state.object(number).colour:
-        view.run("recolour_object", number, each.colour)
-    if each.locked is None:
-        for prompt in each.prompts:
-            _repeat_prompt(prompt, view)
-    else:
-        view.run("accept_object" if each.accepted else "lock_object")
-    return number
-
-
-def _repeat_prompt(prompt: Prompt, view: SessionView) -> None:
-    match prompt:
-        case Point():
-            view.run("add_point", prompt.index, prompt.positive)
-        case BoxPrompt():
-            view.run("add_box", prompt.box.start, prompt.box.stop, prompt.guessed)
-        case Freeze():
-            view.run("freeze_region", prompt.box.start, prompt.box.stop)
-        case Edit():
-            view.run("edit_mask", prompt.added.unpack(), prompt.removed.unpack())
-        case MaskPrompt():
-            # It began the object.
-            pass

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,7 @@ class SessionView:
         self.crop = CropLayer(frame, self._crop_box)
         self.points = PointsLayer(frame)
         self.selection = PromptSelection(self)
+        self.closers: tuple[Callable[[], None], ...] = (self.bridge.close, session.close)
         self._still = False
         self._target: int | None = None
         self._listen_to_layers()
@@ -233,11 +234,21 @@ class SessionView:
             notify(error)
             self.draw()
             return None
-        self.pending += 1
         self.offer = None
-        self.bridge.watch(future, self._on_result, self._on_failure)
+        self.expect([future])
         self._show()
         return future
+
+    def expect(self, answers: Sequence[Future[Result]]) -> None:
+        """Show what the session answers, and until then that it works."""
+        self.pending += len(answers)
+        for future in answers:
+            self.bridge.watch(future, self._on_result, self._on_failure)
+
+    def make_masks_again(self) -> None:
+        """Let the present model make the masks that another one made; locked ones stay."""
+        for number in self.session.outdated:
+            self.run("make_mask_again", number)
 
     def draw(self) -> None:
         """Draw prompts, colours and crop from the session's state."""
@@ -314,16 +325,20 @@ class SessionView:
         return Box.whole(self.frame.volume.shape).contains(index)
 
     def close(self) -> None:
-        """Stop the session; its mask stays in the viewer as an ordinary layer."""
+        """Stop the session; its mask stays in the viewer as an ordinary layer.
+
+        Nothing is waited for: the journal is written to its end in its own thread.
+        """
         self.brush.close()
-        self.bridge.close()
-        self.session.close()
+        for close in self.closers:
+            close()
 
     def remove_layers(self, keep_mask: bool = True) -> None:
-        """Take the layers of this session out of the viewer, but by default not the mask."""
+        """Take the layers of this session out of the viewer, by default not a mask with objects."""
         self.show_crop(False)
+        kept = keep_mask and self.session.state.objects
         for layer in self.layers:
-            if layer in self.viewer.layers and not (keep_mask and layer is self.mask.layer):
+            if layer in self.viewer.layers and not (kept and layer is self.mask.layer):
                 self.viewer.layers.remove(layer)
 
     def _add(self, layer: Layer) -> None:

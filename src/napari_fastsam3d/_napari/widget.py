@@ -496,8 +496,9 @@ class FastSAM3DWidget(QWidget):
 
     def _change_model(self, model: str, device: str) -> None:
         keep_engine(model, device)
-        self.loader.change(model, device, self._files)
+        close_old = self.loader.change(model, device)
         self.views.change_model(self.loader.thread)
+        close_old()
         self._last = {}
         self.loader.load()
 

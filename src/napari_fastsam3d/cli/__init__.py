@@ -5,6 +5,7 @@
 that `napari-fastsam3d --help` answers at once; a command imports what it needs when it runs.
 """
 
+import logging
 import os
 import sys
 import traceback
@@ -37,6 +38,16 @@ app = typer.Typer(
 for _command in (segment, replay, demo, doctor, bench, evaluate, train):
     app.command()(_command)
 app.add_typer(models)
+
+
+class _Notes(logging.Handler):
+    """Prints what the package logs as a note on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"note: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+_NOTES = _Notes(logging.WARNING)
 
 
 def _show_version(wanted: bool) -> None:
@@ -92,6 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     int
         The exit code: 0, 1 (an error), 2 (wrong usage) or 130 (Ctrl-C).
     """
+    logging.getLogger("napari_fastsam3d").addHandler(_NOTES)  # one that is there is not added again
     command = typer.main.get_command(app)
     given = [argument for argument in arguments if argument != "--debug"]
     try:

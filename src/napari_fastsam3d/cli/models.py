@@ -108,11 +108,18 @@ def fetch(
     from napari_fastsam3d.model import MODELS, fetch_model
     from napari_fastsam3d.model.catalogue import megabytes
     from napari_fastsam3d.model.download import look
+    from napari_fastsam3d.model.store import ModelStore
+    from napari_fastsam3d.model.zoo import whole_record
 
     card = MODELS.get(name)
     if card is None or card.url is None:
         can = ", ".join(card.name for card in MODELS.values() if card.url)
         raise CheckpointError(f"{name!r} cannot be fetched.", f"Choose one of {can}.")
+    there = whole_record(ModelStore(), name)
+    if there is not None:
+        typer.echo(f"{name} is here already; remove it first to fetch it anew")
+        _report(there)
+        return
     offer = look(url or card.url)
     typer.echo(f"{card.name}: {card.summary}")
     typer.echo(f"licence {card.licence}, from {card.origin}")

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -163,7 +164,8 @@ def fetch_model(
 ) -> Record:
     """Download a model of `MODELS` and keep it in the user's data folder.
 
-    Nothing is ever downloaded but by this call.
+    Nothing is ever downloaded but by this call, and nothing twice: a model that is here and whole
+    is given as it is, and a file that has arrived is kept until it could be converted.
 
     Parameters
     ----------
@@ -188,12 +190,17 @@ def fetch_model(
         can = ", ".join(card.name for card in MODELS.values() if card.url)
         raise CheckpointError(f"There is nothing to fetch for {name!r}.", f"Choose one of {can}.")
     store = store or ModelStore()
+    if (there := whole_record(store, name)) is not None:
+        return there
     source = url or card.url
-    file = store.folder / "downloads" / file_name(source)
+    # By the model, for what several servers have may be called alike.
+    file = store.folder / "downloads" / name / file_name(source)
     known = card.sha256 or _first_use(store).get(name)
-    sha256 = download(source, file, sha256=known, progress=progress, cancelled=cancelled)
+    sha256 = _arrived(file, known) or download(
+        source, file, sha256=known, progress=progress, cancelled=cancelled
+    )
     record = _install(card, file, sha256, known, store)
-    file.unlink()
+    _clear(file)
     return record
 
 
@@ -322,11 +329,47 @@ def _rest(given: str | Path, store: ModelStore) -> PublishedFile:
     return read_published(_existing(given))
 
 
+def whole_record(store: ModelStore, name: str) -> Record | None:
+    """Give the record of a model of the store whose files are whole, None for any other."""
+    if name not in store:
+        return None
+    try:
+        record = store.record(name)
+        verify(store.weights(name), record.sha256)
+    except (CheckpointError, OSError):
+        return None
+    return record
+
+
+def _arrived(file: Path, known: str | None) -> str | None:
+    """Give the SHA-256 of a file that an earlier call downloaded whole, if it is the right one."""
+    if not file.is_file():
+        return None
+    sha256 = sha256_of(file)
+    return sha256 if known in (None, sha256) else None
+
+
+def _clear(file: Path) -> None:
+    """Delete a file that was downloaded, and its folder unless something else lies there."""
+    with suppress(OSError):  # it serves no more, but does no harm either
+        file.unlink(missing_ok=True)
+        file.parent.rmdir()
+
+
+def _readable(file: Path) -> PublishedFile:
+    """Read what was downloaded; what can't be read is deleted, to be fetched anew."""
+    try:
+        return read_published(file)
+    except CheckpointError:
+        _clear(file)
+        raise
+
+
 def _install(
     card: ModelCard, file: Path, sha256: str, known: str | None, store: ModelStore
 ) -> Record:
     """Convert what was downloaded; the SHA-256 of a first download is recorded."""
-    given = [read_published(file)]
+    given = [_readable(file)]
     if given[0].parts == PARTS[:1] and card.rest_from is not None:
         if card.rest_from not in store:
             raise CheckpointError(
@@ -341,7 +384,11 @@ def _install(
         if known
         else "first download: its SHA-256 was recorded, and could be compared with nothing"
     )
-    model = assemble(given, card.architecture)
+    try:
+        model = assemble(given, card.architecture)
+    except CheckpointError:
+        _clear(file)
+        raise
     record = store.add(card.name, model, licence=card.licence, origin=card.origin, trust=trust)
     _record_first_use(store, card.name, sha256)
     return record

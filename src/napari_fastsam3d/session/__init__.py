@@ -11,6 +11,7 @@ from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.organs import Organ, organs
+from napari_fastsam3d.session.overlap import Overlapped
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
@@ -36,6 +37,7 @@ __all__ = [
     "ObjectState",
     "Organ",
     "OverlapRule",
+    "Overlapped",
     "PackedMask",
     "Point",
     "Predictor",

@@ -186,7 +186,7 @@ class Engine:
     def tell_if_outdated(self) -> None:
         """Tell that masks were made with another model, where some were."""
         if self.outdated():
-            self._tell(self.signals.noted, _OUTDATED)
+            self.note(_OUTDATED)
 
     def make_again(self, number: int) -> Future[Result]:
         """Ask the present model for the mask of an object, whoever made the one that is shown."""
@@ -230,8 +230,8 @@ class Engine:
                     self.keeping.keep_mask(each.id, shown)
             return found
 
-    def take(self, kept: Kept) -> None:
-        """Go on where a journal ends; masks that it lacks are asked of the model."""
+    def take(self, kept: Kept) -> list[Future[Result]]:
+        """Go on where a journal ends; masks that it lacks are asked of the model, and returned."""
         board, state = Board.of(kept), kept.history.state
         with self._lock:
             self._check_open()
@@ -241,13 +241,16 @@ class Engine:
                 )
             self._history = kept.history
             self._board = board
-            for number in board.behind(state):
+            asked = [
                 self._ask_model(Request(next(self._numbers), number, perf_counter()))
+                for number in board.behind(state)
+            ]
         self._tell(self.signals.changed, state)
         for each in state.objects:
             request = Request(next(self._numbers), each.id, perf_counter())
             self._tell(self.signals.predicted, request.result(board.own(each).box))
         self.tell_if_outdated()
+        return asked
 
     def close(self, wait: bool = True) -> None:
         """Answer no more; what waits comes out stale. Waits for the journal alone, if asked to."""
@@ -522,7 +525,7 @@ class Engine:
             resident.forget()
 
     def _made_resident(self, thread: ModelThread) -> Resident:
-        return Resident(self.volume, thread, self._tell_progress, self._tell_noted)
+        return Resident(self.volume, thread, self._tell_progress, self.note)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -531,7 +534,9 @@ class Engine:
     def _tell_progress(self, what: str, done: int, of: int) -> None:
         self._tell(self.signals.progress, what, done, of)
 
-    def _tell_noted(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
+        """Tell what the user should know, by a signal and in the log of the program."""
+        _log.warning("%s", sentence)
         self._tell(self.signals.noted, sentence)
 
     def _tell_journalled(self, status: JournalStatus) -> None:

@@ -22,6 +22,8 @@ _PAGE = 16384
 # nobody waits; within a record only where that would make the log too large.
 _MASKS_BEFORE_CHECKPOINT = 32
 _PAGES_BEFORE_CHECKPOINT = 2048
+# Seconds that a journal is waited for which a session that was just closed still writes.
+_PATIENCE = 2.0
 # Python can't read SQLite's complaint about a damaged file where that quotes damaged letters.
 _DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
 _UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
@@ -208,7 +210,7 @@ def _tells_of_damage(error: Exception) -> bool:
 def _locked(path: Path) -> sqlite3.Connection:
     """Open a database for this process alone."""
     # Used by one thread at a time, which need not be the one that opened it.
-    database = sqlite3.connect(path, timeout=0, check_same_thread=False)
+    database = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
     # A damaged letter must not keep the rest from being read.
     database.text_factory = _text
     try:
@@ -353,12 +355,18 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def _is_busy(error: Exception) -> bool:
+    """Whether another has the file; its name and the words of a message tell nothing of that."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 @contextmanager
 def _failing_legibly(path: Path) -> Generator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        if "locked" in str(error):
+        if _is_busy(error):
             raise JournalBusyError(
                 "Another window or program works on this scan, and keeps its journal.",
                 "Close it there, or go on here without a journal.",

@@ -5,6 +5,7 @@ the masks of all are laid over each other: locked objects first, then by the rul
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,37 @@ def holder_of_click(state: SessionState, number: int, masks: Masks) -> ObjectSta
 def holder_of(state: SessionState, number: int, index: Index, masks: Masks) -> ObjectState | None:
     """Return the object that keeps a voxel, source index, from another that may claim it."""
     return next((o for o in holders(state, number) if masks(o).contains(index)), None)
+
+
+@dataclass(frozen=True)
+class Overlapped:
+    """An object of which others keep every voxel that was clicked for it.
+
+    Parameters
+    ----------
+    object : int
+        Its id.
+    clicks : tuple of tuple of int
+        Its positive clicks, source index; `Session.take_over` gives it what is kept around one.
+    holders : tuple of int
+        Ids of the objects that keep them, one for each.
+    """
+
+    object: int
+    clicks: tuple[Index, ...]
+    holders: tuple[int, ...]
+
+
+def overlapped(state: SessionState, masks: Masks) -> list[Overlapped]:
+    """Return the objects of which others keep every positive click, in order of creation."""
+    found: list[Overlapped] = []
+    for each in state.objects:
+        clicks = [p.index for p in each.prompts if isinstance(p, Point) and p.positive]
+        keep = [holder_of(state, each.id, index, masks) for index in clicks]
+        holders = tuple(holder.id for holder in keep if holder is not None)
+        if clicks and len(holders) == len(clicks):
+            found.append(Overlapped(each.id, tuple(clicks), holders))
+    return found
 
 
 def contested(own: Mask, holder: Mask, index: Index) -> Mask:

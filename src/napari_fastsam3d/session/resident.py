@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.model_failure import card_is_full
 from napari_fastsam3d.session.model_thread import ModelThread
+from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.progress import GoOn, Progress, always
 from napari_fastsam3d.session.prompt import Point
 from napari_fastsam3d.session.replay import Replay, Step
@@ -42,12 +43,14 @@ class Resident:
         self._progress = progress
         self._noted = noted
         self._replay: Replay | None = None
+        self._told = 0
 
     def ready(self) -> Replay:
         """Return the replay, the model loaded."""
         predictor = self._thread.obtain(self._progress)
         if self._replay is None or self._replay.predictor is not predictor:
             self._replay = Replay(self._volume, predictor, self._progress)
+            self._told = 0
         return self._replay
 
     def step(self, prompts: Prompts, go_on: GoOn = always) -> Step:
@@ -89,6 +92,14 @@ class Resident:
             yield replay
         finally:
             replay.go_on = replay.predictor.before_block = always
+            self._tell_notes(replay.predictor)
+
+    def _tell_notes(self, predictor: Predictor) -> None:
+        """Tell what a model says of itself, such as that it went on with the CPU, once."""
+        notes = tuple(getattr(predictor, "notes", ()))
+        for note in notes[self._told :]:
+            self._noted(f"{predictor.name}: {note}")
+        self._told = len(notes)
 
     def forget(self) -> None:
         """Drop what is remembered; may be called from any thread."""

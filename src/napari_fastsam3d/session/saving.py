@@ -13,6 +13,7 @@ from napari_fastsam3d.geometry.mask_file import MASK_SUFFIXES
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.state import ObjectState
 
+_NAMED = 20
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
@@ -41,3 +42,43 @@ def paths_of_each(path: Path, objects: Sequence[ObjectState]) -> list[Path]:
         for name, each in zip(names, objects, strict=True)
     ]
     return [path.with_name(f"{stem}_{name}{path.name[len(stem) :]}") for name in told]
+
+
+def left_out(
+    objects: Sequence[ObjectState], empty: Sequence[int], overlapped: Sequence[int]
+) -> str | None:
+    """Say which objects a saved mask lacks, or shows without what was clicked for them.
+
+    Parameters
+    ----------
+    objects : sequence of ObjectState
+        All that were to be saved.
+    empty, overlapped : sequence of int
+        Ids of those that hold no voxel, and of those whose clicks all lie in other objects.
+
+    Returns
+    -------
+    str or None
+        A few sentences; None where there is nothing to say.
+    """
+    nothing = [each.name for each in objects if each.id in empty]
+    elsewhere = [each.name for each in objects if each.id in overlapped]
+    parts = [
+        f"{_counted(nothing, 'is', 'are')} empty and not in what was saved: {_listed(nothing)}."
+        if nothing
+        else "",
+        f"All that was clicked for {_listed(elsewhere)} lies in other objects, which keep it. Take "
+        "those places over, or let newer objects overwrite older ones."
+        if elsewhere
+        else "",
+    ]
+    return " ".join(filter(None, parts)) or None
+
+
+def _counted(names: Sequence[str], one: str, several: str) -> str:
+    return f"1 object {one}" if len(names) == 1 else f"{len(names)} objects {several}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

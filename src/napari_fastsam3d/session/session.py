@@ -15,6 +15,7 @@ from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Voxel, chosen_object
+from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.neighbours import intrusions
@@ -22,7 +23,7 @@ from napari_fastsam3d.session.prompt import Point, point_index
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder, sessions_folder
 from napari_fastsam3d.session.result import Result
-from napari_fastsam3d.session.saving import masks_of, paths_of_each
+from napari_fastsam3d.session.saving import left_out, masks_of, paths_of_each
 from napari_fastsam3d.session.state import ObjectState
 from napari_fastsam3d.session.verbs import Verbs
 
@@ -95,9 +96,7 @@ class Session(Verbs):
         if self.thread.predictor is None:
             self._engine.warm_up()
         if journal:
-            kept = self.keep_journal(None if journal is True else journal).result()
-            if not kept.is_empty:
-                self.resume().result()
+            self._begin_journal(None if journal is True else journal)
 
     def __enter__(self) -> "Session":
         return self
@@ -116,6 +115,9 @@ class Session(Verbs):
             Id of one object, to be written as 0 and 1; by default all objects are written, as a
             map of their label values with a table of their names.
 
+        Which objects are empty, and so not in the file, is logged as a warning and told by `noted`;
+        see `empty_objects`.
+
         Returns
         -------
         Path
@@ -133,7 +135,9 @@ class Session(Verbs):
         if object is not None:
             return save_mask(path, self.mask(object), self.volume)
         names = {each.value: each.name for each in drawn}
-        return save_mask(path, self.label_map(), self.volume, label_names=names)
+        saved = save_mask(path, self.label_map(), self.volume, label_names=names)
+        self._say_what_is_left_out()
+        return saved
 
     def intrusions(self, number: int | None = None) -> list[Index]:
         """Return where an object's mask runs into locked ones, after predictions under way.
@@ -173,10 +177,12 @@ class Session(Verbs):
         """
         self.wait()
         drawn = self._drawn(self.state.objects)
-        return [
+        saved = [
             save_mask(target, self.mask(each.id), self.volume)
             for each, target in zip(drawn, paths_of_each(Path(path), drawn), strict=True)
         ]
+        self._say_what_is_left_out()
+        return saved
 
     def open_mask(self, path: str | PathLike[str]) -> list[Result]:
         """Begin an object with each label of a file, to be refined by clicks.
@@ -286,6 +292,24 @@ class Session(Verbs):
         """
         return self._recorder().resume(self._engine.take)
 
+    def take_log(self, history: History) -> "list[Future[Result]]":
+        """Begin with what was done in another session on the same voxels; returns at once.
+
+        All that can be undone and redone there can be so here, and locked masks are the same; the
+        others are made anew, as where the voxels' size was mended.
+
+        Returns
+        -------
+        list of Future of Result
+            Of the masks that are being made.
+
+        Raises
+        ------
+        SessionError
+            Once a verb was used.
+        """
+        return self._engine.take(Kept(history, {}, {}))
+
     def keep_view(self, view: object) -> None:
         """Keep in the journal what `Kept.view` is to give back: anything `json.dumps` takes."""
         recorder = self._engine.keeping.recorder
@@ -324,7 +348,8 @@ class Session(Verbs):
         Parameters
         ----------
         model, device
-            As for the session. A thread of the session's own is closed.
+            As for the session. A thread of the session's own is closed; a thread that is given
+            is to be loaded by its owner, or at the next click.
         """
         owned = self.thread if self._owns_thread else None
         given = isinstance(model, ModelThread)
@@ -332,7 +357,8 @@ class Session(Verbs):
         self._owns_thread = not given
         if owned is not None:
             owned.close()
-        self._engine.warm_up()
+        if not given:
+            self._engine.warm_up()
 
     def make_masks_again(self) -> list[Result]:
         """Make the masks of all `outdated` objects with the present model; no step of undo."""
@@ -385,6 +411,22 @@ class Session(Verbs):
         self._engine.close(wait)
         if self._owns_thread:
             self.thread.close()
+
+    def _begin_journal(self, folder: str | PathLike[str] | None) -> None:
+        """Go on where the last session ended; refused, leave neither threads nor a model."""
+        try:
+            kept = self.keep_journal(folder).result()
+            if not kept.is_empty:
+                self.resume().result()
+        except BaseException:
+            self.close()
+            raise
+
+    def _say_what_is_left_out(self) -> None:
+        lost = [each.object for each in self.overlapped_objects()]
+        told = left_out(self.state.objects, self.empty_objects(), lost)
+        if told is not None:
+            self._engine.note(told)
 
     def _drawn(self, objects: Sequence[ObjectState]) -> list[ObjectState]:
         """Return those of the objects that have a mask; SessionError if none, or a wrong one."""

@@ -12,7 +12,13 @@ from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.overlap import holder_of_click, label_map, shown_mask
+from napari_fastsam3d.session.overlap import (
+    Overlapped,
+    holder_of_click,
+    label_map,
+    overlapped,
+    shown_mask,
+)
 from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.state import ObjectState, SessionState
@@ -75,6 +81,18 @@ class Views:
         if chosen is None:
             return Mask.empty()
         return shown_mask(self.state, chosen.id, self._engine.own)
+
+    def empty_objects(self) -> list[int]:
+        """Return the ids of the objects that hold no voxel, as shown and saved."""
+        return [each.id for each in self.state.objects if self.region(each.id).is_empty]
+
+    def overlapped_objects(self) -> list[Overlapped]:
+        """Return the objects of which others keep every voxel that was clicked for them.
+
+        `take_over` at such a click gives the object its part, and `set_overlap("overwrite")` all of
+        it, where nothing is locked.
+        """
+        return overlapped(self.state, self._engine.own)
 
     def mask(self, object: int | None = None) -> NDArray[np.bool_]:
         """Return the last finished mask of an object: bool (I, J, K), source order.

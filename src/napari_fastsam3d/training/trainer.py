@@ -323,9 +323,24 @@ class Trainer:
         """Drop what the log says of steps after the checkpoint: they will be taken again."""
         path = self.folder / "log.jsonl"
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] < self.step]
-            path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            steps = map(_step_of, lines)
+            kept = [
+                line
+                for line, step in zip(lines, steps, strict=True)
+                if step is not None and step < self.step
+            ]
+            partial = path.with_suffix(".partial")
+            partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            partial.replace(path)
+
+
+def _step_of(line: str) -> int | None:
+    """Return the step that a line of the log is about; None for one that a stop tore."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _near_clicks(prompts: Prompts, truth: Tensor) -> Tensor:
