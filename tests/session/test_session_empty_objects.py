@@ -91,7 +91,7 @@ def test_overlapped_are_those_whose_clicks_are_all_in_others(clicks, rule):
     volume, _ = lesions(5)
     model = BrightnessModel(size=16, spacings=(2.0, 4.0), start_spacing=2.0)
     with Session(volume, model=model) as session:
-        for number in range(3):
+        for _ in range(3):
             session.new_object()
         for number, index, positive in clicks:
             session.select_object(number)
