@@ -309,7 +309,8 @@ def test_what_waits_when_the_model_is_changed_is_answered_by_the_new_one(volume)
         session.close()
 
 
-def test_a_session_can_begin_with_the_log_of_another(volume, tmp_path):
+@pytest.mark.parametrize("journal_first", [False, True])
+def test_a_session_can_begin_with_the_log_of_another(volume, tmp_path, journal_first):
     with Session(volume, model=BrightnessModel()) as before:
         before.add_point(BALL)
         before.lock_object()
@@ -318,8 +319,11 @@ def test_a_session_can_begin_with_the_log_of_another(volume, tmp_path):
         before.add_point(NOTHING, positive=False)
         before.undo()
     with Session(volume, model=BrightnessModel()) as after:
+        if journal_first:
+            after.keep_journal(tmp_path).result(TIMEOUT)
         asked = after.take_log(before.history)
-        after.keep_journal(tmp_path).result(TIMEOUT)
+        if not journal_first:
+            after.keep_journal(tmp_path).result(TIMEOUT)
         assert not any(answer.result(TIMEOUT).stale for answer in asked)
         assert after.history == before.history
         assert np.array_equal(after.label_map(), before.label_map())

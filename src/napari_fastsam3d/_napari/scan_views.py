@@ -125,9 +125,8 @@ class ScanViews:
         old.close()
         old.remove_layers(keep_mask=False)
         session = Session(frame.volume, model=self._thread)
-        answers = session.take_log(old.session.history)
         view = self._make(key, old.image, frame, session)
-        view.expect(answers)
+        view.expect(session.take_log(old.session.history))
         if old is self.current:
             self._switch(view)
         else:

@@ -88,7 +88,7 @@ class Recorder:
         """Find the journal of the volume and lock it; fails with JournalError."""
         return self._worker.submit(self._open)
 
-    def resume(self, take: Callable[[Kept], None]) -> "Future[None]":
+    def resume(self, take: Callable[[Kept], object]) -> "Future[None]":
         """Go on with what was found: give it to `take`, in the thread of the recorder."""
         return self._worker.submit(self._resume, take)
 
@@ -136,7 +136,7 @@ class Recorder:
         self._tell(JournalStatus("saved"))
         return kept
 
-    def _resume(self, take: Callable[[Kept], None]) -> None:
+    def _resume(self, take: Callable[[Kept], object]) -> None:
         if self._offer is None:
             raise JournalError("There is nothing to go on with.", "Begin with a click.")
         take(self._offer)

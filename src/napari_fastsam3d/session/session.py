@@ -308,7 +308,9 @@ class Session(Verbs):
         SessionError
             Once a verb was used.
         """
-        return self._engine.take(Kept(history, {}, {}))
+        answers = self._engine.take(Kept(history, {}, {}))
+        self._engine.keeping.written(history)
+        return answers
 
     def keep_view(self, view: object) -> None:
         """Keep in the journal what `Kept.view` is to give back: anything `json.dumps` takes."""
