@@ -221,6 +221,20 @@ def test_air_is_what_lies_around_the_patient(kind):
     assert not any(inside.holds((i, 13, 10)) for i in range(36))
 
 
+@pytest.mark.parametrize("padding", [-2000, -8192, np.nan])
+def test_padding_around_a_field_of_view_is_air(padding):
+    x, y = (axis - 31.5 for axis in np.indices((64, 64, 20))[:2])
+    scan = np.where((x / 22) ** 2 + (y / 16) ** 2 <= 1, 40.0, -1000)
+    scan += np.random.default_rng(0).normal(0, 8, scan.shape)
+    scan[(x / 7) ** 2 + (y / 7) ** 2 <= 1] = -850
+    scan[x**2 + y**2 > 28**2] = padding
+    held = Air(Volume.from_array(scan.astype(np.float32), spacing=(3, 3, 5)))
+    assert held.holds((1, 1, 10))  # padding
+    assert held.holds((32, 8, 10))  # air in the field of view
+    assert not held.holds((32, 18, 10))  # body
+    assert not held.holds((32, 32, 10))  # lung
+
+
 @pytest.mark.parametrize("value", [0, np.nan])
 def test_a_scan_of_one_value_shows_no_air(value):
     scan = Volume.from_array(np.full((9, 8, 7), value, np.float32))

@@ -11,6 +11,7 @@ from napari.layers import Image
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry import Box, Orientation, Volume
+from napari_fastsam3d.geometry.volume import check_affine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ _UNKNOWN = (
 )
 _BESIDE = "This layer does not tell how the patient lies: it is taken to lie as {name} does."
 _SAME = 1e-2
+_STAYED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +151,43 @@ def frame_of_layer(layer: Image, step: Sequence[int] = (), beside: Iterable[Laye
     voxels = np.asarray(data[leading] if leading else data)
     affine, notes = place_of_layer(layer, beside)
     volume = Volume.from_array(voxels, affine, name=layer.name)
-    if leading:
-        notes += (f"Of this series the volume {' / '.join(map(str, leading))} is segmented.",)
     upright = Orientation((0, 1, 2), (False, False, False), volume.shape)
-    return Frame(volume, upright, spatial_of(layer), notes)
+    return Frame(volume, upright, spatial_of(layer), notes + _series_note(leading))
+
+
+def moved(frame: Frame, layer: Image, step: Sequence[int], beside: Iterable[Layer]) -> Frame:
+    """Return the frame of an image whose voxel size or place was changed since.
+
+    Its volume is the same one where the voxels still lie where they did, and that of our reader
+    always.
+
+    Parameters
+    ----------
+    frame : Frame
+        From before.
+    layer, step, beside
+        As in `frame_of_layer`.
+
+    Raises
+    ------
+    VolumeError
+        If the voxels lie nowhere now.
+    """
+    if scan_in(layer.metadata) is not None:
+        return replace(frame, spatial=spatial_of(layer))
+    affine, notes = place_of_layer(layer, beside)
+    check_affine(affine)
+    volume = frame.volume
+    if not np.allclose(affine, volume.affine, rtol=_STAYED, atol=_STAYED * min(volume.spacing)):
+        volume = replace(volume, affine=affine)
+    notes += _series_note(tuple(step)[: layer.ndim - 3])
+    return replace(frame, volume=volume, spatial=spatial_of(layer), notes=notes)
+
+
+def _series_note(leading: Sequence[int]) -> tuple[str, ...]:
+    if not leading:
+        return ()
+    return (f"Of this series the volume {' / '.join(map(str, leading))} is segmented.",)
 
 
 def place_of_layer(

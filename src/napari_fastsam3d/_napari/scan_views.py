@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -17,14 +15,12 @@ from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
 from napari_fastsam3d._napari.frame import (
     Frame,
     frame_of_layer,
-    place_of_layer,
+    moved,
     scan_in,
     shows,
-    spatial_of,
 )
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.volume import check_affine
 from napari_fastsam3d.session import (
     ModelThread,
     Session,
@@ -45,7 +41,6 @@ _SHOWN_ELSEWHERE = (
 )
 _PLACES = ("scale", "translate", "rotate", "shear", "affine", "units")
 _SETTLING_MS = 300
-_SAME = 1e-6
 
 Key = tuple[Hashable, tuple[int, ...]]
 
@@ -175,28 +170,21 @@ class ScanViews:
     def _follow_place(self, layer: Image) -> None:
         """Go along with an image whose voxel size or place was changed."""
         self._moves.pop(layer.unique_id, None)
-        own = {key: view for key, view in self._views.items() if key[0] == layer.unique_id}
-        if scan_in(layer.metadata) is not None:
-            for view in own.values():
-                view.move(spatial_of(layer))
-            if own:
-                tell(_SHOWN_ELSEWHERE.format(name=layer.name))
-            return
-        for key, view in own.items():
+        beside = tuple(self._viewer.layers)
+        for key, view in [each for each in self._views.items() if each[0][0] == layer.unique_id]:
             try:
-                affine, notes = place_of_layer(layer, tuple(self._viewer.layers))
-                if np.allclose(affine, view.frame.volume.affine, rtol=_SAME, atol=_SAME):
-                    view.move(spatial_of(layer))
-                    continue
-                check_affine(affine)
+                frame = moved(view.frame, layer, key[1], beside)
             except VolumeError as error:
                 notify(error)
                 continue
-            volume = replace(view.frame.volume, affine=affine)
-            frame = replace(view.frame, volume=volume, spatial=spatial_of(layer), notes=notes)
-            if view.session.state.objects:
-                tell(_MOVED.format(name=layer.name))
-            self._do_again(key, view, frame)
+            if frame.volume is not view.frame.volume:
+                if view.session.state.objects:
+                    tell(_MOVED.format(name=layer.name))
+                self._do_again(key, view, frame)
+                continue
+            view.move(frame)
+            if scan_in(layer.metadata) is not None and view is self.current:
+                tell(_SHOWN_ELSEWHERE.format(name=layer.name))
 
     def _key(self, layer: Image) -> Key:
         leading = tuple(self._viewer.dims.current_step)[: max(0, layer.ndim - 3)]

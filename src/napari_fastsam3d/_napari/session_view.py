@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,12 +128,12 @@ class SessionView:
         if not visible:
             self.show_crop(False)
 
-    def move(self, spatial: Mapping[str, Any]) -> None:
-        """Put every layer of this session in another place; see `Frame.spatial`."""
-        self.frame = replace(self.frame, spatial=dict(spatial))
+    def move(self, frame: Frame) -> None:
+        """Put every layer of this session in another place: a frame of the same volume."""
+        self.frame = frame
         upright = {"rotate": np.eye(3), "shear": np.zeros(3), "affine": np.eye(4)}
         for layer in (*self.layers, self.crop.layer):
-            for name, value in {**upright, **spatial}.items():
+            for name, value in {**upright, **frame.spatial}.items():
                 setattr(layer, name, value)
 
     def show_crop(self, shown: bool) -> None:

@@ -17,6 +17,7 @@ from napari_fastsam3d.geometry.volume import Volume
 
 MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _BACKSLASH = "\\"
+_FINE_ENOUGH = 0.25
 _COMPRESSION = 4
 _LARGEST_NIFTI1_SIDE = 32767
 
@@ -140,10 +141,17 @@ def _nifti_header(labels: Labels, volume: Volume) -> Any:
 
 
 def _set_forms(header: Any, affine: NDArray[np.float64]) -> None:
+    from nibabel.affines import apply_affine
+
     header.set_sform(affine, code="scanner")
     header.set_qform(affine, code="scanner", strip_shears=True)
-    if not np.allclose(header.get_qform(), affine, atol=1e-3):
-        header.set_qform(None, code="unknown")  # a shear, which no quaternion can say
+    qform = header.get_qform()
+    corners = np.vstack([np.diag(np.array(header.get_data_shape()) - 1), np.zeros(3)])
+    apart = np.abs(apply_affine(qform, corners) - apply_affine(affine, corners)).max()
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    # A shear, which no quaternion can say, or needles of voxels: too fine for single precision.
+    if not np.allclose(qform, affine, atol=1e-3) or apart > _FINE_ENOUGH * sizes.min():
+        header.set_qform(None, code="unknown")
 
 
 def _write_nrrd(path: Path, labels: Labels, volume: Volume, names: str) -> None:

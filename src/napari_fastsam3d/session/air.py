@@ -39,7 +39,8 @@ class Air:
         r, a, s = self._volume.canonical.axes
         cut = [slice(None)] * 3
         cut[s] = slice(index[s], index[s] + 1)
-        plane = np.squeeze(self._volume.voxels[tuple(cut)], axis=s).astype(np.float32)
+        slab = self._volume.mended(self._volume.voxels[tuple(cut)])
+        plane = np.squeeze(slab, axis=s).astype(np.float32)
         first, second = sorted((r, a))
         cells = [max(1, round(_CELL / self._volume.spacing[axis])) for axis in (first, second)]
         at = tuple(index[axis] // n for axis, n in zip((first, second), cells, strict=True))
@@ -58,10 +59,7 @@ class Air:
         """Half way from the scan's darkest to its mean; what is below is no tissue."""
         voxels = self._volume.voxels
         step = max(1, round((voxels.size / _SAMPLE) ** (1 / 3)))
-        sample = np.asarray(voxels[::step, ::step, ::step], dtype=np.float32)
-        sample = sample[np.isfinite(sample)]
-        if not sample.size:
-            return -np.inf
+        sample = self._volume.mended(voxels[::step, ::step, ::step]).astype(np.float32)
         low, high = np.percentile(sample, (1, 99))
         return float((low + sample.clip(low, high).mean()) / 2)
 
@@ -72,7 +70,7 @@ def _averaged(plane: NDArray[np.float32], cells: list[int]) -> NDArray[np.float3
     padded = np.pad(plane, [(0, n) for n in short], mode="edge")
     rows, columns = (n // cell for n, cell in zip(padded.shape, cells, strict=True))
     blocks = padded.reshape(rows, cells[0], columns, cells[1])
-    return np.nan_to_num(blocks).mean(axis=(1, 3))
+    return blocks.mean(axis=(1, 3))
 
 
 def _rim(plane: NDArray[np.int32]) -> NDArray[np.bool_]:
