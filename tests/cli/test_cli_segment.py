@@ -86,6 +86,8 @@ def test_json_is_all_of_the_output_and_tells_everything(segment, scan: Path, cap
     assert voxels[box].sum() == voxels.sum()
     assert report["mask"] == str(scan.with_name("mask.nii.gz"))
     assert 0 <= report["quality"] <= 1
+    grown = sum(added - removed for added, removed in report["changed_ml"])
+    assert grown == pytest.approx(report["volume_ml"], abs=0.01)
     assert len(report["milliseconds"]) == len(report["prompts"]) == 3
     assert report["model"] == "tiny"
 

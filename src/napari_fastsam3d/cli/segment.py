@@ -52,6 +52,11 @@ def _report(session: "Session", volume: "Volume", results: list["Result"]) -> di
         "voxels": voxels,
         "volume_ml": float(f"{millilitres:.6g}"),
         "quality": results[-1].quality,
+        "changed_ml": [
+            [round(amount, 3) for amount in result.change.millilitres]
+            for result in results
+            if result.change is not None
+        ],
         "milliseconds": [round(result.milliseconds, 1) for result in results],
         "box": {"start": list(region.box.start), "stop": list(region.box.stop)},
         "notes": [*volume.notes, *(note for result in results for note in result.notes)],
