@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from dicom_writer import (
     AXIAL,
     CORNER,
@@ -18,7 +19,6 @@ from dicom_writer import (
     set_pixels,
     volume_of,
 )
-
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry import Volume, list_frames, list_series, read_volume
 

@@ -5,18 +5,6 @@ import shutil
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_writer import (
-    CORNER,
-    enhanced,
-    frame,
-    item,
-    planes,
-    positions,
-    save,
-    slice_file,
-    slices,
-    volume_of,
-)
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -29,6 +17,18 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicom_writer import (
+    CORNER,
+    enhanced,
+    frame,
+    item,
+    planes,
+    positions,
+    save,
+    slice_file,
+    slices,
+    volume_of,
+)
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry import read_volume
 

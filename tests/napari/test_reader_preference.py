@@ -8,10 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import imageio.v3
 import nibabel as nib
 import numpy as np
 import pytest
 
+from dicom_writer import planes, save, slices
 from napari_fastsam3d._napari import reader_preference
 from napari_fastsam3d._napari.reader_preference import on_activate
 
@@ -83,26 +85,46 @@ def test_a_failure_is_no_reason_not_to_start(monkeypatch: Any) -> None:
     on_activate()
 
 
-@pytest.mark.gl
-def test_the_command_line_opens_scan_and_widget(tmp_path: Path) -> None:
-    scan = tmp_path / "scan.nii.gz"
-    nib.save(nib.Nifti1Image(np.zeros((20, 20, 20), np.int16), np.eye(4)), scan)
+def started_with(folder: Path, *arguments: str) -> dict[str, list[str]]:
+    """What a new napari shows, and which dialogs it opened, when it is started so."""
     environment = {
         **os.environ,
-        "NAPARI_CONFIG": str(tmp_path / "settings.yaml"),
+        "NAPARI_CONFIG": str(folder / "settings.yaml"),
         "OMP_NUM_THREADS": "1",
     }
     ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(scan), "-w", "napari-fastsam3d"],
+        [sys.executable, "-c", SCRIPT, *arguments],
         env=environment,
         capture_output=True,
         text=True,
         timeout=300,
-        cwd=tmp_path,
+        cwd=folder,
     )
     assert ran.stdout, ran.stderr
-    seen = json.loads(ran.stdout.splitlines()[-1])
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_the_command_line_opens_scan_and_widget(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("scan.nii.gz" if kind == "file" else "scan")
+    if kind == "file":
+        nib.save(nib.Nifti1Image(np.zeros((20, 20, 20), np.int16), np.eye(4)), path)
+    else:
+        save(path, slices(planes(12), 2.5 * np.arange(12)), suffix=".dcm")
+    seen = started_with(tmp_path, str(path), "-w", "napari-fastsam3d")
     assert seen["asked"] == []
     assert seen["layers"][0] == "scan"
     assert "Segmentation" in seen["layers"]
     assert any("FastSAM3D" in name for name in seen["widgets"])
+
+
+@pytest.mark.gl
+def test_a_folder_of_pictures_is_opened_by_napari_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for n in range(3):
+        imageio.v3.imwrite(folder / f"{n}.png", np.full((5, 4), n, np.uint8))
+    seen = started_with(tmp_path, str(folder), "-w", "napari-fastsam3d")
+    assert seen["asked"] == []
+    assert seen["layers"][0] == "pictures"

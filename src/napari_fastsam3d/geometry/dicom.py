@@ -25,7 +25,7 @@ _DAMAGED, _DIRECTORY = "damaged", "directory"
 _REFUSALS = {
     "damaged": ("{} is damaged, or no DICOM image.", "Copy or export the file again."),
     "segmentation": ("{} is a DICOM segmentation, not a scan.", "Choose the scan it belongs to."),
-    "no image": ("{} is a DICOM file without an image.", "Choose the folder of slices."),
+    "no image": ("{} holds no image, or is damaged.", "Choose the folder of slices."),
 }
 
 

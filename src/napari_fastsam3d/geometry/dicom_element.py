@@ -1,5 +1,6 @@
 """Values of DICOM elements; what is missing or malformed is empty or None, and nothing raises."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.tag import BaseTag
 
 
 def items_of(holder: "Dataset | None", keyword: str) -> "list[Dataset]":
@@ -21,14 +23,24 @@ def item_of(holder: "Dataset | None", keyword: str) -> "Dataset | None":
 
 def values_of(holder: "Dataset | None", keyword: str) -> list[Any]:
     """Return the values of an element, of which there may be several."""
+    tag = _tag(keyword)
+    if holder is None or tag not in holder:  # most are missing, and asking is quick
+        return []
     try:
-        found = None if holder is None else holder.get(keyword)
+        found = holder[tag].value
     except (TypeError, ValueError, OverflowError):
         return []
     if found is None or isinstance(found, bytes) or found == "":
         return []
     many = hasattr(found, "__iter__") and not isinstance(found, str)
     return [*found] if many else [found]
+
+
+@cache
+def _tag(keyword: str) -> "BaseTag":
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
 
 
 def numbers_of(holder: "Dataset | None", keyword: str, count: int) -> NDArray[np.float64] | None:
