@@ -31,9 +31,9 @@ from torch import Tensor
 
 from napari_fastsam3d.geometry import Crop, torso_phantom
 from napari_fastsam3d.model.device import choose_precision
-from napari_fastsam3d.model.published import ARCHITECTURES, PublishedNetwork
-from napari_fastsam3d.model.published_layout import network_tensors, published_tensors
-from napari_fastsam3d.model.published_predictor import PublishedPredictor
+from napari_fastsam3d.model.sam_med3d.checkpoint_keys import network_tensors, published_tensors
+from napari_fastsam3d.model.sam_med3d.network import ARCHITECTURES, PublishedNetwork
+from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
 from napari_fastsam3d.model.threads import choose_threads
 
 CPU = torch.device("cpu")

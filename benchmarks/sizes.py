@@ -11,8 +11,8 @@ from rich import print as show
 from rich.table import Table
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.pyramid import PyramidNetwork
-from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.model.default.image_encoder import PyramidConfig
+from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.loss import intersection_over_union

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.published import PublishedConfig
-from napari_fastsam3d.model.vit_encoder import Mixing
+from napari_fastsam3d.model.sam_med3d.image_encoder import Mixing
+from napari_fastsam3d.model.sam_med3d.network import PublishedConfig
 
 HEADS_OF_DECODER = 8
 

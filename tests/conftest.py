@@ -31,9 +31,9 @@ def tiny_predictor():
     """A real predictor with a very small network and random weights, float32 on the CPU."""
     import torch
 
-    from napari_fastsam3d.model.pyramid import PyramidNetwork
-    from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
-    from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
+    from napari_fastsam3d.model.default.image_encoder import PyramidConfig
+    from napari_fastsam3d.model.default.network import PyramidNetwork
+    from napari_fastsam3d.model.default.predictor import PyramidPredictor
 
     torch.manual_seed(0)
     config = PyramidConfig(
@@ -56,10 +56,10 @@ def turbo_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SAM-Med3D of the smallest size, in a file as its authors write them."""
     import torch
 
-    from napari_fastsam3d.model.published import PublishedConfig, PublishedNetwork
-    from napari_fastsam3d.model.published_decoder import DecoderConfig
-    from napari_fastsam3d.model.published_layout import published_tensors
-    from napari_fastsam3d.model.vit_encoder import ViTConfig
+    from napari_fastsam3d.model.sam_med3d.checkpoint_keys import published_tensors
+    from napari_fastsam3d.model.sam_med3d.image_encoder import ViTConfig
+    from napari_fastsam3d.model.sam_med3d.mask_decoder import DecoderConfig
+    from napari_fastsam3d.model.sam_med3d.network import PublishedConfig, PublishedNetwork
 
     torch.manual_seed(0)
     encoder = ViTConfig(("padded",), width=32, heads=4, hidden=32, out_width=48)

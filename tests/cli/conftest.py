@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from napari_fastsam3d.model.checkpoint import save_pyramid
-from napari_fastsam3d.model.pyramid import PyramidNetwork
-from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.model.default.image_encoder import PyramidConfig
+from napari_fastsam3d.model.default.network import PyramidNetwork
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model.published import PublishedConfig, PublishedNetwork
-from napari_fastsam3d.model.published_decoder import DecoderConfig
-from napari_fastsam3d.model.published_layout import published_tensors
-from napari_fastsam3d.model.vit_encoder import Mixing, ViTConfig
+from napari_fastsam3d.model.sam_med3d.checkpoint_keys import published_tensors
+from napari_fastsam3d.model.sam_med3d.image_encoder import Mixing, ViTConfig
+from napari_fastsam3d.model.sam_med3d.mask_decoder import DecoderConfig
+from napari_fastsam3d.model.sam_med3d.network import PublishedConfig, PublishedNetwork
 
 STUDENT: tuple[Mixing, ...] = ("none", "global")
 TEACHER: tuple[Mixing, ...] = ("padded", "global")

@@ -6,8 +6,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from napari_fastsam3d.model import attention
-from napari_fastsam3d.model.attention import (
+from napari_fastsam3d.model.layers import attention
+from napari_fastsam3d.model.layers.attention import (
     attend,
     attend_to_few,
     attention_choice,

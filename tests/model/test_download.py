@@ -422,7 +422,7 @@ def test_a_fetched_encoder_takes_the_rest_from_its_teacher(
 ):
     import torch
 
-    from napari_fastsam3d.model.published_file import read_published
+    from napari_fastsam3d.model.sam_med3d.checkpoint_file import read_published
 
     stem = "image_encoder."
     weights = read_published(student_file).tensors

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fastsam3d.model import load_model
-from napari_fastsam3d.model.published_predictor import PublishedPredictor
+from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
 
 ARCHITECTURES = ("fastsam3d", "fastsam3d-sparse", "sam-med3d")
 # The sparse one computes in half precision inside, where no two machines agree to the last bit.

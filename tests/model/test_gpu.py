@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model import published_runner
-from napari_fastsam3d.model.published import PublishedNetwork
-from napari_fastsam3d.model.published_predictor import PublishedPredictor
-from napari_fastsam3d.model.published_runner import EagerRunner, GraphRunner, z_normalised
-from napari_fastsam3d.model.staging import Staging
+from napari_fastsam3d.model.pinned_buffers import Staging
+from napari_fastsam3d.model.sam_med3d import runner as published_runner
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
+from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
+from napari_fastsam3d.model.sam_med3d.runner import EagerRunner, GraphRunner, z_normalised
 
 Make = Callable[..., PublishedNetwork]
 CPU = torch.device("cpu")

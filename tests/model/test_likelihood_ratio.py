@@ -1,6 +1,6 @@
 import torch
 
-from napari_fastsam3d.model.likelihood_ratio import LikelihoodRatio
+from napari_fastsam3d.model.default.likelihood_ratio import LikelihoodRatio
 
 
 def test_an_intensity_met_only_within_is_likely_and_one_met_only_around_is_not():

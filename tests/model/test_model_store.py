@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model import available_models, import_model, load_model
-from napari_fastsam3d.model.published_file import read_published
-from napari_fastsam3d.model.published_predictor import PublishedPredictor
+from napari_fastsam3d.model.sam_med3d.checkpoint_file import read_published
+from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
 from napari_fastsam3d.model.store import ModelStore
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.prepared_linear import (
+from napari_fastsam3d.model.layers.linear import (
     LowPrecisionLinear,
     OneDnnLinear,
     TiedLinear,

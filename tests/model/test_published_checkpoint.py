@@ -15,10 +15,10 @@ from torch import Tensor
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model import load_model
-from napari_fastsam3d.model.published import ARCHITECTURES, PublishedNetwork
-from napari_fastsam3d.model.published_checkpoint import assemble, build_network, read_architecture
-from napari_fastsam3d.model.published_file import read_published
-from napari_fastsam3d.model.published_layout import published_tensors
+from napari_fastsam3d.model.sam_med3d.checkpoint import assemble, build_network, read_architecture
+from napari_fastsam3d.model.sam_med3d.checkpoint_file import read_published
+from napari_fastsam3d.model.sam_med3d.checkpoint_keys import published_tensors
+from napari_fastsam3d.model.sam_med3d.network import ARCHITECTURES, PublishedNetwork
 
 Make = Callable[..., PublishedNetwork]
 Write = Callable[..., Path]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.published import PublishedNetwork
-from napari_fastsam3d.model.published_decoder import Expansion
-from napari_fastsam3d.model.published_layout import network_tensors, published_tensors
-from napari_fastsam3d.model.published_runner import filled
+from napari_fastsam3d.model.sam_med3d.checkpoint_keys import network_tensors, published_tensors
+from napari_fastsam3d.model.sam_med3d.mask_decoder import Expansion
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
+from napari_fastsam3d.model.sam_med3d.runner import filled
 
 Make = Callable[..., PublishedNetwork]
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.model.published import PublishedNetwork
-from napari_fastsam3d.model.published_predictor import PublishedPredictor, fenced
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
+from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor, fenced
 from napari_fastsam3d.session import Session
 
 CPU = torch.device("cpu")

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_fastsam3d.model import region as module
-from napari_fastsam3d.model.pyramid import grown
-from napari_fastsam3d.model.pyramid_prompts import Prompts
-from napari_fastsam3d.model.region import MARGIN, MOST, STEP, UNLIKELY, Region
+from napari_fastsam3d.model.default import region as module
+from napari_fastsam3d.model.default.network import grown
+from napari_fastsam3d.model.default.prompts import Prompts
+from napari_fastsam3d.model.default.region import MARGIN, MOST, STEP, UNLIKELY, Region
 
 SIZE = 32
 NO_BOX = torch.full((1, 2, 3), torch.nan)

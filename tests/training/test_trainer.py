@@ -8,7 +8,7 @@ import torch
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model import load_model
-from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
+from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.trainer import Trainer
 

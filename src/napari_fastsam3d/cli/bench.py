@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from napari_fastsam3d.geometry import Volume
-    from napari_fastsam3d.model import Predictor
+    from napari_fastsam3d.model.base_predictor import BasePredictor
     from napari_fastsam3d.session import ModelThread
 
 Index = tuple[int, int, int]
@@ -60,7 +60,7 @@ def peak_memory() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def _milliseconds_to_encode(predictor: "Predictor", volume: "Volume", centre: Index) -> float:
+def _milliseconds_to_encode(predictor: "BasePredictor", volume: "Volume", centre: Index) -> float:
     import torch
 
     from napari_fastsam3d.geometry import Crop
@@ -101,7 +101,7 @@ def measure(thread: "ModelThread", volume: "Volume", clicks: list[Index], runs: 
     runs : int
         How many runs the medians are taken over.
     """
-    predictor = cast("Predictor", thread.predictor)
+    predictor = cast("BasePredictor", thread.predictor)
     encode: list[float] = []
     series: list[list[float]] = []
     for _ in range(runs + 1):

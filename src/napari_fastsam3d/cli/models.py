@@ -108,8 +108,8 @@ def fetch(
     from napari_fastsam3d.model import MODELS, fetch_model
     from napari_fastsam3d.model.catalogue import megabytes
     from napari_fastsam3d.model.download import look
+    from napari_fastsam3d.model.registry import whole_record
     from napari_fastsam3d.model.store import ModelStore
-    from napari_fastsam3d.model.zoo import whole_record
 
     card = MODELS.get(name)
     if card is None or card.url is None:

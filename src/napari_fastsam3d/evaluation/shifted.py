@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session import BoxPrompt, Mask, ModelThread, Point
-from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.replay import Replay
 
 

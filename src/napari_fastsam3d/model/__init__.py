@@ -1,13 +1,31 @@
-"""The resident model: networks, weights, and the predictor that a session talks to."""
+"""The resident model: networks, weights, and the predictor that a session talks to.
 
-from napari_fastsam3d.model.predictor import Predictor, Segmentation
-from napari_fastsam3d.model.zoo import (
-    MODELS,
-    available_models,
-    fetch_model,
-    import_model,
-    load_model,
-)
+The public names are loaded on first use, so that the protocol of a predictor is at hand without
+torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.model.predictor import Predictor, Segmentation
+    from napari_fastsam3d.model.registry import (
+        MODELS,
+        available_models,
+        fetch_model,
+        import_model,
+        load_model,
+    )
+
+_HOMES = {
+    "MODELS": "registry",
+    "Predictor": "predictor",
+    "Segmentation": "predictor",
+    "available_models": "registry",
+    "fetch_model": "registry",
+    "import_model": "registry",
+    "load_model": "registry",
+}
 
 __all__ = [
     "MODELS",
@@ -18,3 +36,9 @@ __all__ = [
     "import_model",
     "load_model",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

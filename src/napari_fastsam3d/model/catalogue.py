@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from napari_fastsam3d.model.registry import MODELS, ModelCard
 from napari_fastsam3d.model.store import ModelStore, Record
-from napari_fastsam3d.model.zoo import MODELS, ModelCard
 
 
 @dataclass(frozen=True)

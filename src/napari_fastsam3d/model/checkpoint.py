@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_fastsam3d.errors import CheckpointError
-from napari_fastsam3d.model.pyramid import PyramidNetwork
-from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.model.default.image_encoder import PyramidConfig
+from napari_fastsam3d.model.default.network import PyramidNetwork
 
 _REINSTALL = "Install the package anew: pip install --force-reinstall napari-fastsam3d."
 

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model.checkpoint import fingerprint, read_tensors, verify
-from napari_fastsam3d.model.published import PublishedNetwork
-from napari_fastsam3d.model.published_checkpoint import Assembly, Provenance, build_network
+from napari_fastsam3d.model.sam_med3d.checkpoint import Assembly, Provenance, build_network
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -3,6 +3,7 @@
 Neither torch nor Qt is imported here: the model comes in its own thread, when it is needed.
 """
 
+from napari_fastsam3d.model.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.action import Action, OverlapRule
 from napari_fastsam3d.session.action_json import action_from_json, action_to_json
 from napari_fastsam3d.session.change import Change
@@ -13,7 +14,6 @@ from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.organs import Organ, organs
 from napari_fastsam3d.session.overlap import Overlapped
 from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
 from napari_fastsam3d.session.recorder import JournalStatus

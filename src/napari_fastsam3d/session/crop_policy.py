@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.predictor import Floats, Predictor
+from napari_fastsam3d.model.predictor import Floats, Predictor
 
 Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 

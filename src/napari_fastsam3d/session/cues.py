@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.model.predictor import Floats, Predictor
 from napari_fastsam3d.session.mask import Mask
-from napari_fastsam3d.session.predictor import Floats, Predictor
 from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt, locates, place_of
 
 # Logit of a cell that a mask fills, when a mask is fed back on another crop than it was made on;

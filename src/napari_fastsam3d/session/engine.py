@@ -12,6 +12,7 @@ from psygnal import EmitLoopError, SignalInstance
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.action import Action, AddPrompt
 from napari_fastsam3d.session.board import Board
 from napari_fastsam3d.session.change import Change
@@ -30,7 +31,6 @@ from napari_fastsam3d.session.overlap import (
     shown_mask,
 )
 from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import Edit, Point
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder
 from napari_fastsam3d.session.replay import Step

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.session.predictor import Floats
+from napari_fastsam3d.model.predictor import Floats
 
 _SMALL = 0.1
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=np.bool_)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Kept
-from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.recorder import JournalStatus, Recorder
 from napari_fastsam3d.session.request import Shown
 

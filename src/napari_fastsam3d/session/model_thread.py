@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from napari_fastsam3d.session.predictor import Predictor
-from napari_fastsam3d.session.progress import Progress, silent
+from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.progress import Progress, silent
 from napari_fastsam3d.session.worker import Worker
 
 P = ParamSpec("P")

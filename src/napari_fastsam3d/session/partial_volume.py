@@ -5,7 +5,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit
 
 from napari_fastsam3d.geometry.crop import Crop
-from napari_fastsam3d.session.predictor import Floats
+from napari_fastsam3d.model.predictor import Floats
 
 # Standard deviation, in cells, under which averaging would change next to nothing.
 _NARROW = 0.5

@@ -13,6 +13,7 @@ from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import FastSAM3DError, SaveError, SessionError
 from napari_fastsam3d.geometry.replacing import replacing
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.action import (
     AcceptObject,
     Action,
@@ -26,7 +27,6 @@ from napari_fastsam3d.session.action_json import action_from_json, prompt_from_j
 from napari_fastsam3d.session.history import replay
 from napari_fastsam3d.session.json_values import colour, whole
 from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.prompt import BoxPrompt, Freeze, Point, Prompt
 from napari_fastsam3d.session.state import ObjectState, SessionState
 

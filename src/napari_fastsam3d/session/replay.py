@@ -11,6 +11,8 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.depth import deepest_voxel
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.model.predictor import Floats, Predictor
+from napari_fastsam3d.model.progress import GoOn, Progress, always, silent
 from napari_fastsam3d.session.air import Air
 from napari_fastsam3d.session.cache import Cache
 from napari_fastsam3d.session.crop_policy import CropPolicy
@@ -20,8 +22,6 @@ from napari_fastsam3d.session.guarantee import honour_clicks, reach_mm
 from napari_fastsam3d.session.islands import Anchors, without_islands
 from napari_fastsam3d.session.mask import Mask
 from napari_fastsam3d.session.partial_volume import averaged_over_voxels
-from napari_fastsam3d.session.predictor import Floats, Predictor
-from napari_fastsam3d.session.progress import GoOn, Progress, always, silent
 from napari_fastsam3d.session.prompt import (
     BoxPrompt,
     Edit,

@@ -4,10 +4,10 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.progress import GoOn, Progress, always
 from napari_fastsam3d.session.model_failure import card_is_full
 from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.predictor import Predictor
-from napari_fastsam3d.session.progress import GoOn, Progress, always
 from napari_fastsam3d.session.prompt import Point
 from napari_fastsam3d.session.replay import Replay, Step
 from napari_fastsam3d.session.request import Prompts

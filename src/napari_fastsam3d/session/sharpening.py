@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
-from napari_fastsam3d.session.predictor import Floats
+from napari_fastsam3d.model.predictor import Floats
 
 _Real = NDArray[np.floating[Any]]
 

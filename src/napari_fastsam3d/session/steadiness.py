@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from napari_fastsam3d.geometry.axis_filter import AxisFilter, resample
-from napari_fastsam3d.session.predictor import Floats, Segmentation
+from napari_fastsam3d.model.predictor import Floats, Segmentation
 
 # Clicks from which on most of the structure is known, and each further one is a correction.
 CORRECTIONS_FROM = 3

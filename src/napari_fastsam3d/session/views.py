@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.mask import Mask
@@ -19,7 +20,6 @@ from napari_fastsam3d.session.overlap import (
     overlapped,
     shown_mask,
 )
-from napari_fastsam3d.session.predictor import Predictor
 from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.state import ObjectState, SessionState
 

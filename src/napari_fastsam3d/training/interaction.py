@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.pyramid_decoder import Masks
-from napari_fastsam3d.model.pyramid_prompts import Prompts
+from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.session.cues import SURE
 from napari_fastsam3d.training.chance import Chance
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.pyramid_decoder import Masks
+from napari_fastsam3d.model.default.mask_decoder import Masks
 
 CANDIDATES = 0.7
 """Weight of the best candidate beside that of the main mask."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
+from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.training.sample import Choice
 
 LEARNING = {

@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+from napari_fastsam3d.model.default.image_encoder import PyramidConfig
+from napari_fastsam3d.model.default.network import PyramidNetwork, grown
+from napari_fastsam3d.model.default.prompt_maps import click_map
+from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.device import choose_precision
-from napari_fastsam3d.model.prompt_maps import click_map
-from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
-from napari_fastsam3d.model.pyramid_encoder import PyramidConfig
-from napari_fastsam3d.model.pyramid_prompts import Prompts
 from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.interaction import (
     first_prompts,

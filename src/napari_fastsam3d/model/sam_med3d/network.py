@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.attention import padding_bias
-from napari_fastsam3d.model.published_decoder import DecoderConfig, ImageMemo, PublishedDecoder
-from napari_fastsam3d.model.published_prompts import PublishedPromptEncoder
-from napari_fastsam3d.model.vit_encoder import Mixing, ViTConfig, ViTEncoder
+from napari_fastsam3d.model.layers.attention import padding_bias
+from napari_fastsam3d.model.sam_med3d.image_encoder import Mixing, ViTConfig, ViTEncoder
+from napari_fastsam3d.model.sam_med3d.mask_decoder import DecoderConfig, ImageMemo, PublishedDecoder
+from napari_fastsam3d.model.sam_med3d.prompt_encoder import PublishedPromptEncoder
 
 FILLER = -2
 """Label of a point that only fills a place."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.attention import SelfAttention
-from napari_fastsam3d.model.convolution import Expand, Merge, ResidualBlock, space_to_depth
-from napari_fastsam3d.model.fourier_position import FourierPosition
+from napari_fastsam3d.model.layers.attention import SelfAttention
+from napari_fastsam3d.model.layers.convolution import Expand, Merge, ResidualBlock, space_to_depth
+from napari_fastsam3d.model.layers.fourier_position import FourierPosition
 
 FRAME = 128
 """Edge in voxels of the crop that positions are measured in."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.attention import attend, join_heads, split_heads
-from napari_fastsam3d.model.prepared_linear import gelu_of, offset_of, working_dtype
-from napari_fastsam3d.model.relative_position import (
+from napari_fastsam3d.model.layers.attention import attend, join_heads, split_heads
+from napari_fastsam3d.model.layers.linear import gelu_of, offset_of, working_dtype
+from napari_fastsam3d.model.layers.relative_position import (
     RelativePosition,
     padded_logit,
     padding_products,

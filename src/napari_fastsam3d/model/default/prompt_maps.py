@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from napari_fastsam3d.model.pyramid_prompts import Clicks
+from napari_fastsam3d.model.default.prompts import Clicks
 
 REACH = 10
 """Cells that the reach of a click may cross."""

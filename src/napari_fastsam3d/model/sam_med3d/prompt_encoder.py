@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.fourier_position import FourierPosition, Wave
+from napari_fastsam3d.model.layers.fourier_position import FourierPosition, Wave
 
 EPSILON = 1e-6
 WAVES: tuple[Wave, ...] = ("sin", "cos", "sin")

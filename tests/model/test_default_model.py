@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model import pyramid_predictor
-from napari_fastsam3d.model.prompt_maps import (
+from napari_fastsam3d.model.default import predictor as pyramid_predictor
+from napari_fastsam3d.model.default.network import grown
+from napari_fastsam3d.model.default.predictor import PyramidPredictor, surest_place
+from napari_fastsam3d.model.default.prompt_maps import (
     affinity_map,
     box_map,
     click_map,
@@ -14,9 +16,7 @@ from napari_fastsam3d.model.prompt_maps import (
     reach_map,
     similarity_map,
 )
-from napari_fastsam3d.model.pyramid import grown
-from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor, surest_place
-from napari_fastsam3d.model.pyramid_prompts import Prompts
+from napari_fastsam3d.model.default.prompts import Prompts
 
 GRID = (16, 16, 16)
 BOX = np.array([[8, 8, 8], [40, 40, 40]], np.float32)
@@ -226,7 +226,7 @@ def test_reach_is_dimmed_by_every_cell_on_the_way():
 
 
 def test_a_network_trained_without_cues_goes_on_with_them_where_it_was(tiny_predictor):
-    from napari_fastsam3d.model.pyramid import PyramidNetwork
+    from napari_fastsam3d.model.default.network import PyramidNetwork
 
     torch.manual_seed(1)
     network = PyramidNetwork(tiny_predictor.network.config).eval()

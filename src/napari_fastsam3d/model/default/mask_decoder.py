@@ -6,11 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.attention import padding_bias
-from napari_fastsam3d.model.box_cues import BoxCueReader, BoxCues
-from napari_fastsam3d.model.convolution import Convolution, Expand, Merge, ResidualBlock
-from napari_fastsam3d.model.fourier_position import FourierPosition
-from napari_fastsam3d.model.prompt_maps import (
+from napari_fastsam3d.model.default.box_features import BoxCueReader, BoxCues
+from napari_fastsam3d.model.default.image_encoder import (
+    FRAME,
+    Pyramid,
+    PyramidConfig,
+    for_samples,
+    grid_encoding,
+)
+from napari_fastsam3d.model.default.prompt_maps import (
     affinity_map,
     box_map,
     cell_of,
@@ -19,16 +23,12 @@ from napari_fastsam3d.model.prompt_maps import (
     reach_map,
     similarity_map,
 )
-from napari_fastsam3d.model.pyramid_encoder import (
-    FRAME,
-    Pyramid,
-    PyramidConfig,
-    for_samples,
-    grid_encoding,
-)
-from napari_fastsam3d.model.pyramid_prompts import Clicks, Prompts
-from napari_fastsam3d.model.region import Region
-from napari_fastsam3d.model.two_way_transformer import TwoWayTransformer
+from napari_fastsam3d.model.default.prompts import Clicks, Prompts
+from napari_fastsam3d.model.default.region import Region
+from napari_fastsam3d.model.layers.attention import padding_bias
+from napari_fastsam3d.model.layers.convolution import Convolution, Expand, Merge, ResidualBlock
+from napari_fastsam3d.model.layers.fourier_position import FourierPosition
+from napari_fastsam3d.model.layers.two_way_transformer import TwoWayTransformer
 
 NARROW, WIDE = 2.5, 10.0
 """Standard deviations, in crop voxels, of the two maps drawn around each click."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.attention import attend_to_few
-from napari_fastsam3d.model.prepared_linear import (
+from napari_fastsam3d.model.layers.attention import attend_to_few
+from napari_fastsam3d.model.layers.linear import (
     TiedLinear,
     gelu_of,
     matrix_of,
@@ -17,12 +17,12 @@ from napari_fastsam3d.model.prepared_linear import (
     pack_linears,
     times,
 )
-from napari_fastsam3d.model.published_prompts import PublishedPromptEncoder
-from napari_fastsam3d.model.two_way_transformer import (
+from napari_fastsam3d.model.layers.two_way_transformer import (
     ImageProjections,
     TwoWayBlock,
     TwoWayTransformer,
 )
+from napari_fastsam3d.model.sam_med3d.prompt_encoder import PublishedPromptEncoder
 
 EPSILON = 1e-6
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model.box_cues import BoxCueReader, frame, likeness
-from napari_fastsam3d.model.pyramid import PyramidNetwork, grown
-from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
-from napari_fastsam3d.model.pyramid_prompts import Prompts
+from napari_fastsam3d.model.default.box_features import BoxCueReader, frame, likeness
+from napari_fastsam3d.model.default.network import PyramidNetwork, grown
+from napari_fastsam3d.model.default.predictor import PyramidPredictor
+from napari_fastsam3d.model.default.prompts import Prompts
 
 BOX = torch.tensor([[[16.0, 16, 16], [31, 39, 47]]])
 NO_BOX = torch.full((1, 2, 3), torch.nan)

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from napari_fastsam3d.model.pyramid_decoder import PyramidDecoder
-from napari_fastsam3d.model.pyramid_encoder import PyramidConfig, PyramidEncoder
+from napari_fastsam3d.model.default.image_encoder import PyramidConfig, PyramidEncoder
+from napari_fastsam3d.model.default.mask_decoder import PyramidDecoder
 
 
 class PyramidNetwork(nn.Module):

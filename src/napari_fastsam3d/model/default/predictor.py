@@ -10,18 +10,19 @@ from scipy.special import expit
 from torch import Tensor
 
 from napari_fastsam3d.geometry.dice import dice
-from napari_fastsam3d.model.box_cues import BoxCues
+from napari_fastsam3d.model.base_predictor import BasePredictor, volume_array
+from napari_fastsam3d.model.default.box_features import BoxCues
+from napari_fastsam3d.model.default.image_encoder import Pyramid
+from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
+from napari_fastsam3d.model.default.mixed_precision import round_products
+from napari_fastsam3d.model.default.network import PyramidNetwork
+from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.normalisation import (
     Inside,
     foreground_contrast,
     tensor_foreground_contrast,
 )
-from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation, volume_array
-from napari_fastsam3d.model.pyramid import PyramidNetwork
-from napari_fastsam3d.model.pyramid_decoder import Masks, PyramidDecoder
-from napari_fastsam3d.model.pyramid_encoder import Pyramid
-from napari_fastsam3d.model.pyramid_prompts import Prompts
-from napari_fastsam3d.model.rounding import round_products
+from napari_fastsam3d.model.predictor import Floats, Segmentation
 
 TRUSTED = 0.4
 """Dice of a box read with a point and without it, under which the point is not trusted."""
@@ -38,7 +39,7 @@ class _ReadBox(NamedTuple):
     cues: BoxCues
 
 
-class PyramidPredictor(Predictor):
+class PyramidPredictor(BasePredictor):
     """Runs a `PyramidNetwork`: all prompts so far at each step, boxes too, masks at half size."""
 
     spacings = (0.53, 0.75, 1.06, 1.5, 2.12, 3.0)

@@ -8,20 +8,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_fastsam3d.model.attention import attention_choice
-from napari_fastsam3d.model.few_tokens import fold_few_tokens
+from napari_fastsam3d.model.base_predictor import BasePredictor
+from napari_fastsam3d.model.layers.attention import attention_choice
+from napari_fastsam3d.model.layers.linear import lower_linears, pack_linears
+from napari_fastsam3d.model.layers.token_attention import fold_few_tokens
 from napari_fastsam3d.model.normalisation import Inside
-from napari_fastsam3d.model.predictor import Floats, Predictor, Segmentation
-from napari_fastsam3d.model.prepared_linear import lower_linears, pack_linears
-from napari_fastsam3d.model.published import PublishedNetwork
-from napari_fastsam3d.model.published_checkpoint import Provenance
-from napari_fastsam3d.model.published_runner import (
+from napari_fastsam3d.model.pinned_buffers import Staging
+from napari_fastsam3d.model.predictor import Floats, Segmentation
+from napari_fastsam3d.model.sam_med3d.checkpoint import Provenance
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
+from napari_fastsam3d.model.sam_med3d.runner import (
     EagerRunner,
     Encoded,
     GraphRunner,
     z_normalised,
 )
-from napari_fastsam3d.model.staging import Staging
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ _OUTSIDE = -10.0
 _CELL = 4
 
 
-class PublishedPredictor(Predictor):
+class PublishedPredictor(BasePredictor):
     """Runs a `PublishedNetwork`: the new point of each step, the mask of the step before fed back.
 
     The weights were trained at 1.5 mm. A crop at 1 mm shows a small structure half as large again,

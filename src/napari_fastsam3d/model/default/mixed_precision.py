@@ -5,10 +5,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from napari_fastsam3d.model.prepared_linear import LowPrecisionLinear
-from napari_fastsam3d.model.pyramid import PyramidNetwork
-from napari_fastsam3d.model.pyramid_decoder import PyramidDecoder
-from napari_fastsam3d.model.two_way_transformer import TwoWayBlock
+from napari_fastsam3d.model.default.mask_decoder import PyramidDecoder
+from napari_fastsam3d.model.default.network import PyramidNetwork
+from napari_fastsam3d.model.layers.linear import LowPrecisionLinear
+from napari_fastsam3d.model.layers.two_way_transformer import TwoWayBlock
 
 
 class FullPrecision(nn.Module):

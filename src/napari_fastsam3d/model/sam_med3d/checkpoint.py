@@ -8,15 +8,15 @@ from torch import Tensor
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model.checkpoint import misfits
-from napari_fastsam3d.model.published import (
+from napari_fastsam3d.model.sam_med3d.checkpoint_file import PARTS, PublishedFile
+from napari_fastsam3d.model.sam_med3d.checkpoint_keys import network_tensors, published_tensors
+from napari_fastsam3d.model.sam_med3d.image_encoder import Mixing, ViTConfig
+from napari_fastsam3d.model.sam_med3d.mask_decoder import DecoderConfig
+from napari_fastsam3d.model.sam_med3d.network import (
     ARCHITECTURES,
     PublishedConfig,
     PublishedNetwork,
 )
-from napari_fastsam3d.model.published_decoder import DecoderConfig
-from napari_fastsam3d.model.published_file import PARTS, PublishedFile
-from napari_fastsam3d.model.published_layout import network_tensors, published_tensors
-from napari_fastsam3d.model.vit_encoder import Mixing, ViTConfig
 
 _ENCODER = "image_encoder."
 _ESSENTIAL = (

@@ -6,8 +6,8 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from napari_fastsam3d.model.pyramid_encoder import Pyramid
-from napari_fastsam3d.model.pyramid_prompts import Prompts
+from napari_fastsam3d.model.default.image_encoder import Pyramid
+from napari_fastsam3d.model.default.prompts import Prompts
 
 UNLIKELY = -3.0
 """Logit of a coarse mask under which a cell isn't looked at finely."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.vit_encoder import (
+from napari_fastsam3d.model.sam_med3d.image_encoder import (
     BlockAttention,
     GlobalAttention,
     GroupedAttention,

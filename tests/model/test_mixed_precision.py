@@ -3,8 +3,8 @@ from copy import deepcopy
 import pytest
 import torch
 
-from napari_fastsam3d.model.pyramid_prompts import Prompts
-from napari_fastsam3d.model.rounding import FullPrecision, round_products
+from napari_fastsam3d.model.default.mixed_precision import FullPrecision, round_products
+from napari_fastsam3d.model.default.prompts import Prompts
 
 CPU = torch.device("cpu")
 

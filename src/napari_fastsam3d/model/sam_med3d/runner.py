@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.captured_call import CapturedCall
-from napari_fastsam3d.model.published import FILLER, PublishedNetwork
-from napari_fastsam3d.model.published_decoder import ImageMemo
+from napari_fastsam3d.model.sam_med3d.cuda_graph import CapturedCall
+from napari_fastsam3d.model.sam_med3d.mask_decoder import ImageMemo
+from napari_fastsam3d.model.sam_med3d.network import FILLER, PublishedNetwork
 
 _COUNTS = (2, 4, 8, 16, 32)
 """Numbers of point tokens that decoding is captured for; more are rare and run eagerly."""

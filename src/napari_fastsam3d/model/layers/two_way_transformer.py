@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.attention import ProjectedAttention
+from napari_fastsam3d.model.layers.attention import ProjectedAttention
 
 
 class TokenMLP(nn.Module):

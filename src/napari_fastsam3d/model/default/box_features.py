@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.likelihood_ratio import LikelihoodRatio
-from napari_fastsam3d.model.prompt_maps import centres_of
-from napari_fastsam3d.model.pyramid_encoder import Pyramid, PyramidConfig
+from napari_fastsam3d.model.default.image_encoder import Pyramid, PyramidConfig
+from napari_fastsam3d.model.default.likelihood_ratio import LikelihoodRatio
+from napari_fastsam3d.model.default.prompt_maps import centres_of
 
 AROUND = 1.8
 """How far around a box is compared, in distances from its middle to its faces."""

@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from napari_fastsam3d.model.attention import ProjectedAttention, join_heads, split_heads
-from napari_fastsam3d.model.two_way_transformer import TwoWayTransformer
+from napari_fastsam3d.model.layers.attention import ProjectedAttention, join_heads, split_heads
+from napari_fastsam3d.model.layers.two_way_transformer import TwoWayTransformer
 
 
 class FewQueriesAttention(nn.Module):

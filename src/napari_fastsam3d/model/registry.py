@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 
 from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.checkpoint import fingerprint as sha256_of
 from napari_fastsam3d.model.checkpoint import is_pyramid, read_pyramid, verify
+from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.device import choose_device, choose_precision
 from napari_fastsam3d.model.download import Progress, download, file_name
-from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.model.published_checkpoint import Assembly, assemble, build_network
-from napari_fastsam3d.model.published_file import PARTS, PublishedFile, read_published
-from napari_fastsam3d.model.published_predictor import PublishedPredictor
-from napari_fastsam3d.model.pyramid_predictor import PyramidPredictor
+from napari_fastsam3d.model.sam_med3d.checkpoint import Assembly, assemble, build_network
+from napari_fastsam3d.model.sam_med3d.checkpoint_file import PARTS, PublishedFile, read_published
+from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
 from napari_fastsam3d.model.store import ModelStore, Record
 from napari_fastsam3d.model.threads import choose_threads
 
@@ -108,7 +108,7 @@ def load_model(
     dtype: str = "auto",
     architecture: str | None = None,
     rest: str | Path | None = None,
-) -> Predictor:
+) -> BasePredictor:
     """Load a model and keep it ready.
 
     Parameters
@@ -253,8 +253,8 @@ def import_model(
     )
 
 
-def _default(place: torch.device, precision: torch.dtype) -> Predictor:
-    folder = files("napari_fastsam3d.model") / "weights"
+def _default(place: torch.device, precision: torch.dtype) -> BasePredictor:
+    folder = files("napari_fastsam3d.model.default") / "weights"
     with as_file(folder) as weights:
         path = weights / "default.safetensors"
         sha256 = verify(path, _expected(weights))
@@ -278,7 +278,7 @@ def _stored(
     place: torch.device,
     precision: torch.dtype,
     shown: str | None = None,
-) -> Predictor:
+) -> BasePredictor:
     record, network = store.load(name)
     return PublishedPredictor(
         network, shown or name, place, precision, record.sha256, record.provenance

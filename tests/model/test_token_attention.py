@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from napari_fastsam3d.model.attention import ProjectedAttention, padding_bias
-from napari_fastsam3d.model.few_tokens import (
+from napari_fastsam3d.model.layers.attention import ProjectedAttention, padding_bias
+from napari_fastsam3d.model.layers.token_attention import (
     FewKeysAttention,
     FewQueriesAttention,
     fold_few_tokens,
 )
-from napari_fastsam3d.model.two_way_transformer import TwoWayTransformer
+from napari_fastsam3d.model.layers.two_way_transformer import TwoWayTransformer
 
 WIDTH = 24
 

@@ -1,0 +1,165 @@
+"""What the predictors of this package have in common: a network with its weights on a device."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_fastsam3d.model.normalisation import Inside
+from napari_fastsam3d.model.predictor import Floats, Segmentation
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class _Blocks:
+    """What the blocks of a network ask; it doesn't hold the network, nor its predictor."""
+
+    def __init__(self) -> None:
+        self.go_on: Callable[[], object] = lambda: None
+
+    def ask(self, _module: nn.Module, _inputs: tuple[Any, ...]) -> None:
+        self.go_on()
+
+
+class BasePredictor(ABC):
+    """A network with its weights, on a device.
+
+    Axes of every crop are canonical (R, A, S); crop indices have voxel centres at integers.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the zoo, or its file's name.
+    device : torch.device
+        Where it computes.
+    dtype : torch.dtype
+        Precision of matrix products.
+    fingerprint : str
+        SHA-256 of the weights, hexadecimal.
+
+    Attributes
+    ----------
+    spacings : tuple of float
+        Crop spacings in mm that it works well at, fine to coarse.
+    start_spacing : float
+        The one for a first click.
+    feeds : "cumulative" or "single"
+        Whether each step is given all points so far, or the new one only.
+    accepts_boxes : bool
+        Whether it was trained with box prompts.
+    edge_aware : bool
+        Whether its masks are drawn to the edges of the scan; see `session.sharpening`.
+    steady : bool
+        Whether its masks keep what they were far from a correcting click; see
+        `session.steadiness`.
+    margin : int
+        Crop voxels that positive points are kept from the ends of the scan and from the crop's
+        faces, as the model is told of them.
+    """
+
+    crop_size: int = 128
+    spacings: tuple[float, ...] = (1.5,)
+    start_spacing: float = 1.5
+    feeds: Literal["cumulative", "single"] = "cumulative"
+    accepts_boxes: bool = False
+    edge_aware: bool = False
+    steady: bool = False
+    margin: int = 0
+
+    def __init__(
+        self, name: str, device: torch.device, dtype: torch.dtype, fingerprint: str
+    ) -> None:
+        self.name = name
+        self.device = device
+        self.dtype = dtype
+        self.fingerprint = fingerprint
+        self._blocks = _Blocks()
+
+    @property
+    def before_block(self) -> Callable[[], object]:
+        """Called before each block of the network; what it raises ends the computation."""
+        return self._blocks.go_on
+
+    @before_block.setter
+    def before_block(self, go_on: Callable[[], object]) -> None:
+        self._blocks.go_on = go_on
+
+    @abstractmethod
+    def normalise(self, crop: Floats, inside: Inside) -> Tensor:
+        """Turn a raw crop (S, S, S) into the network's input (1, 1, S, S, S) on the device.
+
+        `inside` tells for each axis which planes (S,) lie in the volume.
+        """
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Any:
+        """Encode (1, 1, S, S, S) normalised; gives an object with `.embedding` (1, C, 8, 8, 8)."""
+
+    @abstractmethod
+    def decode(
+        self,
+        embedding: Any,
+        points: Tensor,
+        labels: Tensor,
+        previous_logits: Tensor | None = None,
+        box: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode prompts at low resolution.
+
+        Parameters
+        ----------
+        embedding
+            What `encode` gave.
+        points, labels : Tensor
+            (1, N, 3) crop indices, and (1, N): 1 positive, 0 negative.
+        previous_logits : Tensor, optional
+            (1, 1, S/4, S/4, S/4) of the step before.
+        box : Tensor, optional
+            (1, 2, 3) lowest and highest corner, crop indices, both inside.
+
+        Returns
+        -------
+        tuple of Tensor
+            Logits (1, 1, S/4, S/4, S/4) and quality (1, 1).
+        """
+
+    @abstractmethod
+    def segment(
+        self,
+        encoded: Any,
+        points: Floats,
+        labels: NDArray[np.int64],
+        box: Floats | None,
+        previous: Floats | None,
+    ) -> Segmentation:
+        """Answer one step of interaction at the finest resolution the model has.
+
+        Parameters
+        ----------
+        encoded
+            What `encode` gave.
+        points, labels : ndarray
+            (N, 3) crop indices and (N,): 1 positive, 0 negative.
+        box : ndarray, optional
+            (2, 3) lowest and highest corner, crop indices, both inside.
+        previous : ndarray, optional
+            (S/4, S/4, S/4) low logits of the step before.
+        """
+
+    def _ask_before_blocks(self, network: nn.Module) -> None:
+        """Let `before_block` be called before each module of ours in a network, and its parts."""
+        for module in network.modules():
+            if type(module).__module__.startswith(_PACKAGE):
+                module.register_forward_pre_hook(self._blocks.ask)
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def volume_array(tensor: Tensor) -> Floats:
+    """Bring (1, 1, D, H, W) to a (D, H, W) float32 array in main memory."""
+    return tensor[0, 0].float().cpu().numpy()

@@ -1,0 +1,1 @@
+"""The default model, trained by this project: its network, its predictor and its weights."""
