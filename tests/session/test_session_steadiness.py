@@ -79,3 +79,11 @@ def test_what_is_no_click_is_not_held_back(volume):
     held = Replay(volume, model).step([*CLICKS, box])
     encoded = model.normalise(held.crop.extract(volume.voxels), held.crop.inside)
     assert np.array_equal(held.low, model.segment(encoded, *model.asked[-1]).low)
+
+
+def test_a_click_in_a_box_corrects_it_and_one_beyond_it_does_not(volume):
+    box, inside = BoxPrompt(1, Box((10, 15, 10), (32, 36, 32))), Point(2, (20, 25, 20))
+    beyond = Point(3, (45, 25, 20))
+    for prompts, held in (([box, inside], True), ([box, beyond], False), ([inside, box], False)):
+        (*_, free), (*_, steady) = (steps(volume, prompts, steady=each) for each in (False, True))
+        assert np.array_equal(free.low, steady.low) != held

@@ -31,6 +31,7 @@ def test_who_keeps_a_clicked_voxel_is_told(session):
     assert result.holder == 1
     assert result.notes == ("The voxel clicked belongs to object 1, which keeps it.",)
     assert not session.region().contains(BALL)
+    assert sum(result.change.millilitres) == 0  # what is seen didn't change
     assert session.add_point(SLAB).holder is None
 
 

@@ -427,11 +427,14 @@ class Engine:
         with self._lock:
             if self._prompts_if_newest(request) is None:
                 return request.result(stale=True)
-            change = Change.between(self.shown(request.object).mask, new.step.mask, self.volume)
+            state = self._history.state
+            before = shown_mask(state, request.object, self.own)
             self._board.put(request.object, new)
+            after = shown_mask(state, request.object, self.own)
             self._unsettled.pop(request.object, None)
             self.keeping.keep_mask(request.object, new)
-            holder = holder_of_click(self._history.state, request.object, self.own)
+            holder = holder_of_click(state, request.object, self.own)
+        change = Change.between(before, after, self.volume)
         return request.result(box, new.step, change=change, holder=holder)
 
     def _prompts_if_newest(self, request: Request) -> Prompts | None:

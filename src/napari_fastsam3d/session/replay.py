@@ -16,7 +16,7 @@ from napari_fastsam3d.model.progress import GoOn, Progress, always, silent
 from napari_fastsam3d.session.air import Air
 from napari_fastsam3d.session.cache import Cache
 from napari_fastsam3d.session.crop_policy import CropPolicy
-from napari_fastsam3d.session.cues import Cues, fed_back, fence
+from napari_fastsam3d.session.cues import Cues, fed_back, fence, last_box
 from napari_fastsam3d.session.edits import apply_edit, honour_edits
 from napari_fastsam3d.session.guarantee import honour_clicks, reach_mm
 from napari_fastsam3d.session.islands import Anchors, without_islands
@@ -49,6 +49,8 @@ _BYTES_KEPT = 256 << 20
 _NEAR_CLICKS = 2
 _AGREEMENT = 0.6
 _ENOUGH_CLICKS = 3
+# Clicks that a box is worth where later ones correct it.
+_BOX_IN_CLICKS = 2
 # Dice of a nearer look at a box with the look before, under which it is not trusted.
 _BOX_AGREEMENT = 0.8
 
@@ -467,8 +469,9 @@ def _agreement(far: _Sight, near: _Sight) -> float:
 
 
 def _corrects(prompts: Sequence[Prompt]) -> bool:
-    """Whether the newest prompt is a click after others."""
-    return isinstance(prompts[-1], Point) and len(_clicks(prompts)) >= CORRECTIONS_FROM
+    """Whether the newest prompt is a click after others, or in a box that stands."""
+    boxed = 0 if last_box(prompts) is None else _BOX_IN_CLICKS
+    return isinstance(prompts[-1], Point) and len(_clicks(prompts)) + boxed >= CORRECTIONS_FROM
 
 
 def _is_frozen(prompts: Sequence[Prompt]) -> bool:

@@ -38,7 +38,7 @@ class Result:
     in_air : bool
         Whether the newest prompt is a positive click in the air around the patient.
     change : Change or None
-        What the object's own mask won and lost; None where the model had nothing to do.
+        What the mask won and lost, as it is shown; None where the model had nothing to do.
     """
 
     object: int
