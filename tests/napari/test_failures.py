@@ -16,6 +16,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_fastsam3d._napari.frame import frame_of_layer
 from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.step_words import prompt_words
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session
 
@@ -205,6 +206,8 @@ def test_a_place_changed_after_the_first_click_is_told_and_taken(
     assert widget.view.session.mask()[INSIDE]
     assert shows_the_session(widget)
     fresh = frame_of_layer(image)
+    listed = widget.lists.prompts.list.item(0).text()
+    assert listed == prompt_words(widget.view.prompts[0], fresh.volume)
     assert np.allclose(widget.view.frame.volume.affine, fresh.volume.affine)
     assert np.allclose(widget.view.frame.spacing, fresh.spacing)
     saved = nib.load(widget.view.session.save(tmp_path / "m.nii.gz"))

@@ -105,6 +105,7 @@ class PromptList(QWidget):
         if view is not None:
             view.state_changed.connect(self._show)
             view.selection.changed.connect(self._show_selected)
+        self._fill(())  # equal prompts lie elsewhere in another scan
         self._show()
 
     def menu(self) -> QMenu:
