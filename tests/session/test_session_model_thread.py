@@ -77,6 +77,20 @@ def test_a_session_ends_the_thread_that_is_its_own(volume):
     assert session.thread.closed
 
 
+def test_a_program_that_closes_late_ends_without_a_word():
+    """As a script with a window does, whose closers run after the threads have ended."""
+    code = (
+        "import weakref\n"
+        "from napari_fastsam3d.session import ModelThread\n"
+        "class Owner: pass\n"
+        "owner, thread = Owner(), ModelThread('no such model')\n"
+        "weakref.finalize(owner, thread.close)\n"
+        "thread.load().exception()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_importing_the_session_loads_neither_torch_nor_a_window_system():
     code = (
         "import sys, napari_fastsam3d.session\n"

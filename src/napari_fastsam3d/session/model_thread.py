@@ -4,10 +4,12 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.model.progress import Progress, silent
 from napari_fastsam3d.session.worker import Worker
@@ -126,7 +128,8 @@ class ModelThread:
         """
         if not self._closed:
             self._closed = True
-            self._worker.submit(self._let_go)
+            with suppress(SessionError):  # at the end of the program the worker ended by itself
+                self._worker.submit(self._let_go)
             self._worker.close(wait=False)
 
     def _let_go(self) -> None:
