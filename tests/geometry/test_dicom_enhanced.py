@@ -204,6 +204,24 @@ def test_two_parallel_stacks_are_two_volumes(tmp_path):
     assert [(series.part, series.shape[2]) for series in listed] == [("stack 1", 5), ("stack 2", 4)]
 
 
+def test_slices_that_are_numbered_as_stacks_are_one_volume(tmp_path):
+    frames = at(2.5 * np.arange(6), StackID=[f"{n}" for n in range(6)])
+    assert read(tmp_path, enhanced(planes(6), frames)).shape == (7, 9, 6)
+
+
+def test_a_stack_of_one_frame_is_left_out(tmp_path):
+    frames = at([*(2.5 * np.arange(6)), 40], StackID=["1"] * 6 + ["2"])
+    volume = read(tmp_path, enhanced(planes(7), frames))
+    assert volume.shape == (7, 9, 6)
+    assert any("left out" in note for note in volume.notes)
+
+
+def test_a_file_of_its_own_gives_the_volume_its_name(tmp_path):
+    folder = save(tmp_path / "a", [enhanced(planes(6), at(2.5 * np.arange(6)))], suffix=".dcm")
+    assert read_volume(folder / "s000.dcm").name == "s000"
+    assert read_volume(folder).name == "a"
+
+
 def test_orientation_noise_of_frames_is_noise(tmp_path):
     rng, pixels = np.random.default_rng(0), planes(10)
     frames = [

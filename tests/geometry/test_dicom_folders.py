@@ -153,6 +153,13 @@ def test_a_slice_sent_twice_under_two_uids_is_one(tmp_path):
     assert_whole(read_volume(save(tmp_path / "scan", [*files, again])), "Copies")
 
 
+def test_a_slice_sent_again_later_is_one(tmp_path):
+    files = scan(AcquisitionNumber=1, ContentTime="120000")
+    changes = {"AcquisitionNumber": 2, "ContentTime": "130000"}
+    again = slice_file(PIXELS[4], positions([HEIGHTS[4]])[0], **changes)
+    assert_whole(read_volume(save(tmp_path / "scan", [*files, again])), "s012")
+
+
 def test_a_whole_series_copied_into_a_subfolder_is_one(tmp_path):
     folder = save(tmp_path / "scan", scan())
     shutil.copytree(folder, folder / "backup")

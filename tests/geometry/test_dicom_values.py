@@ -84,6 +84,21 @@ def test_a_modality_lookup_table(tmp_path):
     assert np.array_equal(volume.voxels, volume_of(table[stored]))
 
 
+def test_a_damaged_lookup_table_is_refused(tmp_path):
+    files = slices(planes(COUNT, np.uint16), HEIGHTS)
+    for each in files:
+        each.ModalityLUTSequence = [item(LUTDescriptor=[200, 0, 16], ModalityLUTType="US")]
+    with pytest.raises(VolumeError, match="lookup table"):
+        read_volume(save(tmp_path / "scan", files))
+
+
+@pytest.mark.parametrize("slope", ["1e300", "-1e25", "4e9"])
+def test_a_slope_too_large_for_whole_numbers(tmp_path, slope):
+    files = slices(planes(COUNT, np.uint16), HEIGHTS, RescaleSlope=slope, RescaleIntercept=0)
+    volume = read_volume(save(tmp_path / "scan", files))
+    assert volume.voxels.dtype == np.float32
+
+
 def test_unused_bits_are_not_read(tmp_path):
     stored = planes(COUNT, np.uint16) % 4096
     rubbish = stored | 0xA000  # an overlay in the upper bits, as older scanners wrote them

@@ -60,7 +60,11 @@ def test_the_widget_is_in_the_menus_of_layers(manifest: PluginManifest) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.nii", "a.nii.gz", "a.b.nii.gz", "A.NII.GZ", "a.nrrd", "a.nhdr", "a.mha", "a.mhd"]
+    "name",
+    [
+        *("a.nii", "a.nii.gz", "a.b.nii.gz", "A.NII.GZ", "a.nrrd", "a.nhdr", "a.mha", "a.mhd"),
+        *("a.dcm", "A.DCM", "a.dicom", "a.IMA", "IM-0001-0001", "DICOMDIR", "1.2.840.5.6.7"),
+    ],
 )
 def test_scans_are_read_by_us(registered: PluginManager, name: str) -> None:
     readers = [each.command for each in registered.iter_compatible_readers(name)]

@@ -62,6 +62,39 @@ def test_all_files_of_a_scan_give_one_layer(
     assert len(reads) == 1
 
 
+@pytest.mark.parametrize(
+    ("prefix", "stack"),  # napari stacks no files whose names differ after the last dot
+    [
+        ("IM", False),
+        ("IM", True),
+        ("1.2.840.10008.5.", False),
+        ("MR.1.3.12.2.1107.5.2.1", False),
+    ],
+)
+def test_files_named_as_scanners_do(
+    tmp_path: Path, prefix: str, stack: bool, make_napari_viewer: Any
+) -> None:
+    folder = save(tmp_path / "scan", slices(PIXELS, HEIGHTS), prefix)
+    viewer = make_napari_viewer()
+    viewer.open(sorted(folder.iterdir()), stack=stack, plugin=OURS)
+    assert_the_scan(viewer.layers)
+
+
+def test_a_dicomdir_opens_its_folder(folder: Path, make_napari_viewer: Any) -> None:
+    directory = folder / "DICOMDIR"
+    directory.write_bytes(bytes(128) + b"DICM" + bytes(100))
+    viewer = make_napari_viewer()
+    viewer.open(directory, plugin=OURS)
+    assert_the_scan(viewer.layers)
+
+
+def test_a_file_without_an_extension_that_is_no_dicom_is_not_ours(tmp_path: Path) -> None:
+    path = tmp_path / "LICENSE"
+    path.write_text("All rights reserved. " * 20)
+    assert reader.get_reader(str(path)) is None
+    assert reader.get_reader(str(tmp_path / "nowhere")) is None
+
+
 def test_two_scans_of_many_files_give_two_layers(
     folder: Path, tmp_path: Path, make_napari_viewer: Any
 ) -> None:

@@ -19,7 +19,7 @@ def suggested_path(volume: Volume) -> Path:
     source = volume.source.path
     if source is None:
         return Path.home() / f"{_stem(volume.name)}_mask.nii.gz"
-    if volume.source.format == "dicom":
+    if volume.source.format == "dicom" and volume.source.files != {source}:
         folder = source if source.is_dir() else source.parent
         return folder.parent / f"{folder.name}_mask.nii.gz"
     return source.parent / f"{_stem(source.name)}_mask.nii.gz"

@@ -26,7 +26,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
-_DIRECTORY = "dicomdir"
 _FILES_LOOKED_AT = 200
 _NOTHING: tuple[Any, ...] = ((None,),)  # napari's word for: read, and no layer came of it
 
@@ -42,8 +41,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
         if _holds_dicom(first):
             return read_layers
         return napari_reads if folders_come_to_us() else None
-    name = first.name.lower()
-    return read_layers if name.endswith(SUFFIXES) or name == _DIRECTORY else None
+    ours = first.name.lower().endswith(SUFFIXES) or begins_as_dicom(first)
+    return read_layers if ours else None
 
 
 def read_layers(path: str | list[str]) -> list[LayerData]:

@@ -128,14 +128,15 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     if stack.copies:
         names = [each.path.name for each in stack.copies]
         notes.append(f"Copies of slices are left out: {_listed(names)}.")
-    grid = arrange(stack.frames, folder.name)
+    grid = arrange(stack.frames, path.name)
     voxels, told = read_voxels(grid)
     files, modality = frozenset(stack.files), chosen.modality or None
     source = Source(path, "dicom", series=chosen.id, files=files, modality=modality)
+    alone = len(files) == 1 and path in files
     return Volume.from_array(
         voxels,
         ras_affine(grid.steps, grid.origin),
-        name=folder.name,
+        name=_name_without_suffix(path) if alone else folder.name,
         source=source,
         notes=[*notes, *grid.notes, *told],
     )
@@ -249,6 +250,11 @@ def _chosen(
         f"{path.name} holds {len(volumes)} DICOM series or parts of one{missing} ({choices}).",
         f"Choose one: series='1' to series='{len(volumes)}' (--series on the command line).",
     )
+
+
+def _name_without_suffix(path: Path) -> str:
+    """Return a file's name; the end of a UID is no suffix."""
+    return path.stem if path.suffix.isascii() and path.suffix[1:].isalpha() else path.name
 
 
 def _listed(names: list[str]) -> str:

@@ -47,6 +47,7 @@ PROJECTIONS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"})
 
 
 _LARGEST_SKEW = 1e-2
+_SMALLEST, _FARTHEST = 1e-6, 1e6  # mm; what lies beyond is no number that was meant
 
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "Modality"),
@@ -310,7 +311,8 @@ def _plain_frames(found: "Dataset", header: Header) -> Iterator[Frame]:
     holder = found
     offsets = np.zeros(1) if header.frames == 1 else None  # mm along the normal, frame by frame
     if kind == _DOSE_CLASS:
-        offsets = numbers_of(found, "GridFrameOffsetVector", header.frames)
+        said = numbers_of(found, "GridFrameOffsetVector", header.frames)
+        offsets = offsets if said is None else said
     elif kind == _NUCLEAR_CLASS:
         holder = item_of(found, "DetectorInformationSequence") or found
         slices = numbers_of(found, "SliceVector", header.frames)
@@ -336,7 +338,7 @@ def _place(
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
     """Return a position, or None if not all is said that makes it a place, and unit directions."""
     unknown = (None, np.eye(3)[:2])
-    if orientation is None or position is None:
+    if orientation is None or position is None or np.abs(position).max() > _FARTHEST:
         return unknown
     directions = orientation.reshape(2, 3)
     lengths = np.linalg.norm(directions, axis=1)
@@ -354,7 +356,8 @@ def _measures(
     at_detector = not stated and header.modality in PROJECTIONS
     spacing = numbers_of(holder, "ImagerPixelSpacing" if at_detector else "PixelSpacing", 2)
     if spacing is not None:
-        spacing = spacing[::-1] if (spacing > 0).all() else None
+        usable = (spacing > _SMALLEST) & (spacing < _FARTHEST)
+        spacing = spacing[::-1] if usable.all() else None
     thickness = number_of(holder, "SliceThickness")
     distance = number_of(holder, "SpacingBetweenSlices")
     return (

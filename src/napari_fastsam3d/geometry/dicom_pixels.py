@@ -12,6 +12,7 @@ from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.dicom_header import Frame, Header
 from napari_fastsam3d.geometry.dicom_stack import EXPORT, Grid
 
+_LARGEST_WHOLE = 1 << 30  # times a stored value, it still fits into 64 bits
 _WHOLE = (np.int16, np.uint16, np.int32, np.uint32, np.int64)
 
 
@@ -114,8 +115,10 @@ def _intensities(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
         return _looked_up(stored, frame)
     if (frame.slope, frame.intercept) == (1, 0):
         return stored.astype(np.float32) if stored.dtype.kind == "f" else stored
-    if stored.dtype.kind == "f" or frame.slope % 1 or frame.intercept % 1:
-        return (stored * np.float64(frame.slope) + frame.intercept).astype(np.float32)
+    scale = (frame.slope, frame.intercept)
+    if stored.dtype.kind == "f" or not all(n % 1 == 0 and abs(n) < _LARGEST_WHOLE for n in scale):
+        with np.errstate(over="ignore"):
+            return (stored * np.float64(frame.slope) + frame.intercept).astype(np.float32)
     whole = stored.astype(np.int64) * int(frame.slope) + int(frame.intercept)
     low, high = int(whole.min()), int(whole.max())
     fitting = (t for t in _WHOLE if np.iinfo(t).min <= low and high <= np.iinfo(t).max)
@@ -128,7 +131,12 @@ def _looked_up(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
 
     holder = Dataset()
     holder.ModalityLUTSequence = [frame.header.lut]
-    return np.asarray(apply_modality_lut(stored, holder))
+    try:
+        return np.asarray(apply_modality_lut(stored, holder))
+    except Exception as error:  # a damaged table can fail in many ways
+        raise VolumeError(
+            f"The lookup table of {frame.path.name} cannot be used.", EXPORT
+        ) from error
 
 
 def _wider(one: Any, other: Any) -> Any:

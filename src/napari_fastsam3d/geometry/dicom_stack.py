@@ -26,7 +26,8 @@ _LARGEST_MISFIT = 1.0
 _MISSING_SHARE = 0.1
 
 # Images that differ in these are never one volume, wherever they lie.
-_CONTRASTS = ("StackID", "EffectiveEchoTime", "EchoTime", "DiffusionBValue")
+_STACK = "StackID"
+_CONTRASTS = (_STACK, "EffectiveEchoTime", "EchoTime", "DiffusionBValue")
 _FILE = "file"
 
 SameValues = Callable[[Frame, Frame], bool]
@@ -132,7 +133,7 @@ def arrange(frames: Sequence[Frame], name: str) -> Grid:
     if len(frames) == 1:
         return _single(frames[0], name)
     fit = _Fit.of(frames)
-    if fit.gaps.min() < fit.same_place:
+    if fit.overlaps:
         raise VolumeError(
             f"{name} holds several images at the same place that nothing tells apart, such as "
             f"{' and '.join(_told(each) for each in fit.first_pair())}.",
@@ -185,15 +186,21 @@ def _traits(frame: Frame) -> NDArray[np.float64]:
 def _stacks_of(alike: list[Frame], same_values: SameValues) -> list[Stack]:
     if alike[0].position is None:
         return [Stack(tuple(alike))]
-    kept, copies = _without_copies(alike, same_values)
-    return [
-        Stack(tuple(part), ", ".join(words), tuple(_at_places_of(part, copies)))
-        for part, words in _parts(kept)
-    ]
+    kept, copies = _without_copies(alike, same_values, _told_apart_by)
+    stacks: list[Stack] = []
+    for part, words in _parts(kept):
+        marks = set(map(_told_apart_by, part))
+        same = [each for each in copies if _told_apart_by(each) in marks]
+        if _Fit.of(part).overlaps:
+            # A slice sent again may have other times and numbers, and is a copy all the same.
+            part, more = _without_copies(part, same_values, lambda _: ())
+            same += more
+        stacks.append(Stack(tuple(part), ", ".join(words), tuple(same)))
+    return stacks
 
 
 def _without_copies(
-    frames: list[Frame], same_values: SameValues
+    frames: list[Frame], same_values: SameValues, told_apart_by: Callable[[Frame], tuple[Any, ...]]
 ) -> tuple[list[Frame], list[Frame]]:
     kept: list[Frame] = []
     copies: list[Frame] = []
@@ -202,7 +209,7 @@ def _without_copies(
     # The shortest name first, for copies are named "x copy" or "x (1)".
     for n in sorted(range(len(frames)), key=lambda n: (len(frames[n].path.name), n)):
         each = frames[n]
-        before = seen[(places[n], *_told_apart_by(each))]
+        before = seen[(places[n], *told_apart_by(each))]
         if any(same_values(one, each) for one in before):
             copies.append(each)
         else:
@@ -215,19 +222,16 @@ def _told_apart_by(frame: Frame) -> tuple[Any, ...]:
     return (*((name, value) for name, (value, _) in frame.marks.items()), *frame.times.items())
 
 
-def _at_places_of(part: list[Frame], copies: list[Frame]) -> list[Frame]:
-    marks = {_told_apart_by(each) for each in part}
-    return [each for each in copies if _told_apart_by(each) in marks]
-
-
 def _parts(frames: list[Frame]) -> list[tuple[list[Frame], tuple[str, ...]]]:
     """Part images of one plane into volumes, by what tells them apart where that is needed."""
     for name in _CONTRASTS:
         parts = _parted(frames, name)
-        if len(parts) > 1 and all(len(part) > 1 for part, _ in parts):
+        sizes = [len(part) for part, _ in parts]
+        # A file may number its slices as stacks, and forget the echo time of one.
+        if len(parts) > 1 and (max(sizes) if name == _STACK else min(sizes)) > 1:
             return _further(parts)
     fit = _Fit.of(frames)
-    if len(frames) > 1 and fit.gaps.min() < fit.same_place:
+    if fit.overlaps:
         return _parts_at_one_place(frames, fit)
     if fit.is_even:
         return [(frames, ())]
@@ -361,6 +365,11 @@ class _Fit:
     def same_place(self) -> float:
         """The mm along the normal below which two images are meant to lie at one place."""
         return _SAME_PLACE * self.pixel
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether two images lie at one place."""
+        return bool((self.gaps < self.same_place).any())
 
     @property
     def missing(self) -> int:
