@@ -1,5 +1,7 @@
 """What every format says of where voxels lie comes back, for voxels from 0.001 to 100 mm."""
 
+import itertools
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from scipy.spatial.transform import Rotation
 from text_headers import image_affine, meta_image, nrrd
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry import Volume, read_labels, read_volume, save_mask
+from napari_fastsam3d.geometry import Orientation, Volume, read_labels, read_volume, save_mask
 
 SHAPE = (4, 3, 2)
 sizes = st.tuples(*[st.floats(0.001, 100)] * 3)
+flips = st.tuples(*[st.booleans()] * 3)
 UNITS = {"mm": 1.0, "um": 1e-3, "cm": 10.0, "m": 1e3, "nm": 1e-6}
 quick = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -97,3 +100,34 @@ def test_a_size_that_is_none_is_refused(tmp_path, size, axis):
     ):
         with pytest.raises(VolumeError, match="how large its voxels are"):
             read_volume(path)
+
+
+@quick
+@given(affines(), st.sampled_from(list(itertools.permutations(range(3)))), flips)
+def test_labels_in_any_order_of_the_same_grid_are_brought_to_the_scan(
+    tmp_path, affine, order, mirrored
+):
+    volume = Volume.from_array(np.zeros(SHAPE, np.int16), affine)
+    labels = np.random.default_rng(1).integers(0, 300, SHAPE).astype(np.uint16)
+    other = Orientation(order, mirrored, SHAPE)
+    stored = Volume.from_array(other.view(volume.voxels), other.affine_of(affine))
+    for suffix in (".mha", ".nrrd"):
+        path = save_mask(tmp_path / f"m{suffix}", other.view(labels), stored)
+        assert np.array_equal(read_labels(path, volume).labels, labels)
+
+
+@quick
+@given(affines(), st.integers(0, 2), st.sampled_from(["mirrored", "shifted", "stretched"]))
+def test_labels_that_lie_elsewhere_are_refused(tmp_path, affine, axis, fault):
+    volume = Volume.from_array(np.zeros(SHAPE, np.int16), affine)
+    moved = affine.copy()
+    if fault == "mirrored":
+        moved[:3, axis] *= -1
+    elif fault == "shifted":
+        moved[:3, 3] += 0.6 * affine[:3, axis]
+    else:
+        moved[:3, axis] *= 1.2
+    stored = Volume.from_array(volume.voxels, moved)
+    path = save_mask(tmp_path / "m.mha", np.ones(SHAPE, bool), stored)
+    with pytest.raises(VolumeError, match="lies elsewhere"):
+        read_labels(path, volume)
