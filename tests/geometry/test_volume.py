@@ -139,7 +139,7 @@ def circle(shape=(40, 44, 30)) -> np.ndarray:
     return (i - 19.5) ** 2 + (j - 21.5) ** 2 > 20**2
 
 
-@pytest.mark.parametrize("padding", [-1500, -2000, -2048, -3024, -8192, -9999, -32768])
+@pytest.mark.parametrize("padding", [-1200, -1500, -2000, -2048, -3024, -8192, -9999, -32768])
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32])
 @pytest.mark.parametrize("edges", [False, True])
 def test_padding_far_below_air_counts_as_air(padding, dtype, edges):
@@ -157,6 +157,15 @@ def test_padding_far_below_air_counts_as_air(padding, dtype, edges):
     inside = ~circle() & (voxels > floor)
     assert np.array_equal(mended[inside], voxels[inside])
     assert inside.sum() > 0.99 * (~circle()).sum()
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("place", [0, 7, 101, 333])
+def test_one_plane_of_padding(axis, place):
+    voxels = np.repeat(a_body(), 12, axis=2)
+    voxels = np.moveaxis(voxels, 2, axis)
+    voxels[(slice(None),) * axis + (place,)] = -8192
+    assert Volume.from_array(voxels).intensity_floor == pytest.approx(-1040, abs=25)
 
 
 def test_two_paddings():

@@ -23,9 +23,10 @@ Spacing = tuple[float, float, float]
 
 _BELOW_AIR = -1100.0
 _AIR, _AIR_FROM, _TISSUE_FROM = -1000.0, -900.0, -30.0
-_PADDED_SHARE = 0.002
-_LEAST_GAP, _GAP_OF_RANGE = 100.0, 0.1
-_SAMPLES_ALONG_AXIS = 96
+_CROWD = 0.5
+_PADDED_SHARE = 0.0003
+_LEAST_GAP, _GAP_OF_RANGE = 100.0, 0.05
+_SAMPLES_ALONG_AXIS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +203,8 @@ def padding_floor(sample: NDArray[Any]) -> float | None:
     """Return the intensity below which voxels are padding and no measurement, or None.
 
     Padding is an intensity below that of air in Hounsfield units which many voxels have exactly,
-    with nearly none between it and the higher ones. Of several the highest counts.
+    with few below it nearby and nearly none between it and the higher ones. Of several the highest
+    counts.
 
     Parameters
     ----------
@@ -217,12 +219,16 @@ def padding_floor(sample: NDArray[Any]) -> float | None:
     """
     values = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
     constants, counts = np.unique(values[values < _BELOW_AIR], return_counts=True)
-    for padding in constants[counts >= max(2, _PADDED_SHARE * sample.size)][::-1]:
+    many = counts >= max(2, _PADDED_SHARE * sample.size)
+    for padding, count in zip(constants[many][::-1], counts[many][::-1], strict=True):
         others = values[values > padding]
         if not others.size:
             continue
         low, high = (float(v) for v in np.percentile(others, (0.5, 99.5), method="lower"))
-        if low - float(padding) >= max(_LEAST_GAP, _GAP_OF_RANGE * (high - low)):
+        gap = low - float(padding)
+        nearly = (constants < padding) & (constants > float(padding) - gap / 2)
+        alone = counts[nearly].sum() <= _CROWD * count
+        if alone and gap >= max(_LEAST_GAP, _GAP_OF_RANGE * (high - low)):
             # A CT of nothing but tissue shows no air to take the place of padding.
             return _AIR if _AIR_FROM < low < _TISSUE_FROM else low
     return None
@@ -266,13 +272,16 @@ def _non_finite_note(array: NDArray[Any]) -> tuple[str, ...]:
 
 
 def _evenly_spaced(voxels: NDArray[Any]) -> NDArray[Any]:
-    """Return voxels along evenly spaced planes of each axis: the same ones in any order of axes."""
-    planes: list[NDArray[np.intp]] = []
+    """Return some voxels of every plane across each axis: the same ones in any order of axes."""
+    few: list[NDArray[np.intp]] = []
     for length in voxels.shape:
-        half = np.linspace(0, (length - 1) / 2, min(length, _SAMPLES_ALONG_AXIS) // 2 + 1)
-        first = half.astype(np.intp)
-        planes.append(np.unique(np.concatenate([first, length - 1 - first])))
-    return voxels[np.ix_(*planes)]
+        half = np.linspace(0, (length - 1) / 2, _SAMPLES_ALONG_AXIS // 2).astype(np.intp)
+        few.append(np.unique(np.concatenate([half, length - 1 - half])))
+    parts: list[NDArray[Any]] = []
+    for axis, length in enumerate(voxels.shape):
+        planes = [*few[:axis], np.arange(length), *few[axis + 1 :]]
+        parts.append(voxels[np.ix_(*planes)].ravel())
+    return np.concatenate(parts)
 
 
 def _slabs(array: NDArray[Any], voxels: int = 1 << 22) -> Iterator[NDArray[Any]]:
