@@ -220,6 +220,9 @@ def test_a_file_of_its_own_gives_the_volume_its_name(tmp_path):
     folder = save(tmp_path / "a", [enhanced(planes(6), at(2.5 * np.arange(6)))], suffix=".dcm")
     assert read_volume(folder / "s000.dcm").name == "s000"
     assert read_volume(folder).name == "a"
+    frames = marked("TemporalPositionIndex", [1, 2])
+    folder = save(tmp_path / "b", [enhanced(planes(12), frames)])
+    assert read_volume(folder, series="2").name == "b (time 2)"
 
 
 def test_orientation_noise_of_frames_is_noise(tmp_path):

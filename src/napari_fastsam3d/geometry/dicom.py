@@ -133,10 +133,11 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
     files, modality = frozenset(stack.files), chosen.modality or None
     source = Source(path, "dicom", series=chosen.id, files=files, modality=modality)
     alone = len(files) == 1 and path in files
+    name = _name_without_suffix(path) if alone else folder.name
     return Volume.from_array(
         voxels,
         ras_affine(grid.steps, grid.origin),
-        name=_name_without_suffix(path) if alone else folder.name,
+        name=f"{name} ({chosen.part})" if chosen.part else name,
         source=source,
         notes=[*notes, *grid.notes, *told],
     )

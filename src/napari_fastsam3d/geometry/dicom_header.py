@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -198,8 +199,7 @@ def read_frames(path: Path) -> list[Frame]:
         If it cannot be read.
     """
     try:
-        with path.open("rb") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with path.open("rb") as stream:
             found = _dataset(stream)
             header = _header(path, found)
             _check_length(stream, found, header)
@@ -210,9 +210,19 @@ def read_frames(path: Path) -> list[Frame]:
         raise LeftOutError("damaged") from error
 
 
+@cache
+def _quiet_pydicom() -> None:
+    """Let pydicom say nothing of values that are not quite to the standard, as many are.
+
+    For good: setting filters aside for a while is not safe where other threads do so too.
+    """
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
+
+
 def _dataset(stream: BinaryIO) -> "Dataset":
     from pydicom import dcmread
 
+    _quiet_pydicom()
     return dcmread(stream, stop_before_pixels=True, force=True, specific_tags=_TAGS)  # type: ignore[arg-type]
 
 

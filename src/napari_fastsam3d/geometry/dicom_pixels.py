@@ -1,6 +1,5 @@
 """The intensities of DICOM images."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import Any
@@ -70,9 +69,7 @@ def stored_values(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[Any]]]
         decoded = _decoded(header, numbers)
         for n in members:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    plane = next(decoded)
+                plane = next(decoded)
                 if plane.shape != (rows, columns):
                     raise ValueError(f"an image of shape {plane.shape}")
             except MemoryError:

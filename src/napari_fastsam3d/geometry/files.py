@@ -38,12 +38,13 @@ def read_volume(
     Parameters
     ----------
     path : path
-        A NIfTI-1, NIfTI-2, NRRD, MHA or MHD file, a folder of DICOM slices, or one of the slices.
+        A NIfTI-1, NIfTI-2, NRRD, MHA or MHD file, a folder of DICOM slices or its DICOMDIR, one of
+        the slices, or a multi-frame DICOM file.
     frame : int, optional
         Which volume of a file that holds several, from 0; see `list_frames`.
     series : str or Series, optional
-        Which series of a folder that holds several: one of `list_series`, its id, or its number
-        from 1.
+        Which volume of a DICOM folder or file that holds several: one of `list_series`, its id,
+        or its number from 1.
 
     Returns
     -------
