@@ -14,6 +14,7 @@ from napari_fastsam3d.model.default.image_encoder import (
     for_samples,
     grid_encoding,
 )
+from napari_fastsam3d.model.default.judge import MaskJudge
 from napari_fastsam3d.model.default.prompt_maps import (
     affinity_map,
     box_map,
@@ -116,7 +117,7 @@ class CandidateHead(nn.Module):
         self.tokens = nn.Embedding(config.candidates, config.width)
         self.hyper_middle = _mlp(config.width, middle)
         self.hyper_fine = _mlp(config.width, config.decoder_widths[0])
-        self.quality = _mlp(config.width, 1)
+        self.judge = MaskJudge(config.width, middle)
 
 
 def joined_linear(layer: nn.Linear, features: Tensor, maps: Tensor) -> Tensor:
@@ -232,26 +233,20 @@ class PyramidDecoder(nn.Module):
                 region.prompts(prompts),
                 None if told.fine is None else region.of_features(told.fine, 2),
             )
-        masks = Masks(low, fine, weights.quality)
         if self.candidates is None:
-            return masks
+            return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
+        masks = Masks(low, fine, self.candidates.judge(weights.tokens, features, low))
         return masks.select(0, 1)._replace(candidates=masks.select(1, None))
 
     def _mask_weights(self, tokens: Tensor) -> "_MaskWeights":
         """Give the weights of the features in each mask, the main one first."""
-        main, head = tokens[:, 0], self.candidates
-        quality = torch.sigmoid(self.quality(tokens[:, 1]).float())
-        own = _MaskWeights(
-            self.hyper_middle(main)[:, None], self.hyper_fine(main)[:, None], quality
-        )
+        main, head = tokens[:, :1], self.candidates
+        own = _MaskWeights(main, self.hyper_middle(main), self.hyper_fine(main))
         if head is None:
             return own
         others = tokens[:, -head.count :]
-        return _MaskWeights(
-            torch.cat([own.middle, head.hyper_middle(others)], 1),
-            torch.cat([own.fine, head.hyper_fine(others)], 1),
-            torch.cat([quality, torch.sigmoid(head.quality(others).float())[..., 0]], 1),
-        )
+        proposed = _MaskWeights(others, head.hyper_middle(others), head.hyper_fine(others))
+        return _MaskWeights(*(torch.cat(pair, 1) for pair in zip(own, proposed, strict=True)))
 
     def _detail(
         self,
@@ -332,11 +327,11 @@ class PyramidDecoder(nn.Module):
 
 
 class _MaskWeights(NamedTuple):
-    """What masks are made by: weights (B, K, C) of the features, and estimated IoUs (B, K)."""
+    """What masks are made by: their tokens (B, K, width), and the weights (B, K, C) of features."""
 
+    tokens: Tensor
     middle: Tensor
     fine: Tensor
-    quality: Tensor
 
 
 def _both(prompts: Prompts) -> tuple[Clicks, Clicks]:
