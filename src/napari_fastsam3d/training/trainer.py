@@ -166,7 +166,7 @@ class Trainer:
             fused=True,
         )
 
-    def run(self, progress: Progress, save_every: int = 100, until: float | None = None) -> None:
+    def run(self, progress: Progress, save_every: int = 50, until: float | None = None) -> None:
         """Train to the end of the recipe, or until `time.monotonic()` passes `until`."""
         for phase, images, targets, clicks in batches(
             self.recipe, self.sampler, self.step, self.ranks, self.workers
