@@ -13,7 +13,7 @@ from rich import print as show
 from rich.table import Table
 
 from napari_fastsam3d.evaluation import Protocol, SessionSegmenter, run_trial, scores_of, targets_of
-from napari_fastsam3d.evaluation.data_folder import evenly_spaced, labelled_cases
+from napari_fastsam3d.evaluation.dataset import evenly_spaced, labelled_cases
 from napari_fastsam3d.model import load_model
 from napari_fastsam3d.session import ModelThread
 

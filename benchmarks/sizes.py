@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork
-from napari_fastsam3d.training.chance import Chance
-from napari_fastsam3d.training.interaction import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.loss import intersection_over_union
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.recipe import Phase, Recipe, read_recipe
 from napari_fastsam3d.training.sample import Sampler
+from napari_fastsam3d.training.simulator import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.trainer import Trainer
 
 CLICKS = 3
@@ -35,19 +35,19 @@ SHAPES = {
 @torch.no_grad()
 def agreement(network: PyramidNetwork, sampler: Sampler, crop: int, samples: int) -> list[float]:
     """Mean IoU after each click, over samples that no run has drawn."""
-    chance = Chance.seeded(UNSEEN)
+    random = RandomGenerator.seeded(UNSEEN)
     totals = [0.0] * CLICKS
     for number in range(samples):
         sample = sampler.draw(number, crop)
         image = sample.image[None, None]
         truth = F.avg_pool3d(sample.targets[:1, None].float(), 2)
-        prompts = first_prompts(truth, CLICKS, chance)
+        prompts = first_prompts(truth, CLICKS, random)
         with torch.autocast("cpu", torch.bfloat16):
             pyramid = network.encoder(image)
             for click in range(CLICKS):
                 masks = network.decoder(pyramid, used_points(prompts))
                 totals[click] += float(intersection_over_union(masks.fine, truth)) / samples
-                prompts = next_prompts(prompts, truth, masks.fine, masks.low, chance)
+                prompts = next_prompts(prompts, truth, masks.fine, masks.low, random)
     return totals
 
 

@@ -2,7 +2,7 @@ import pytest
 from trials import trial
 
 from napari_fastsam3d.errors import EvaluationError
-from napari_fastsam3d.evaluation.results import Results, read_trials
+from napari_fastsam3d.evaluation.report import Results, read_trials
 
 SETTINGS = {"model": "tiny", "clicks": 2}
 

@@ -5,7 +5,7 @@ from labelled_folder import SHAPE
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.evaluation import Protocol, targets_of
-from napari_fastsam3d.evaluation.data_folder import labelled_cases
+from napari_fastsam3d.evaluation.dataset import labelled_cases
 from napari_fastsam3d.evaluation.target import structures_of
 from napari_fastsam3d.geometry import Volume, save_mask
 
@@ -84,5 +84,5 @@ def test_another_grid_shows_no_padding(case, protocol):
     air[:, :4], padded[:, :4] = -1000, -8192
     volumes = [Volume.from_array(each, scan.affine) for each in (air, padded)]
     assert volumes[1].intensity_floor == -1000
-    one, other = (protocol.regrid(v).volume(v).voxels for v in volumes)
+    one, other = (protocol.resampling(v).volume(v).voxels for v in volumes)
     assert np.array_equal(one, other)

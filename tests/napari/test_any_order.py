@@ -45,7 +45,7 @@ def test_any_order(
     with Watchdog() as watchdog:
         for step in range(ACTIONS):
             user.act()
-            if user.chance(0.5):
+            if user.random(0.5):
                 qtbot.wait(2)
             if step % BATCH == BATCH - 1:
                 settle(widget)

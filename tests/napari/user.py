@@ -40,7 +40,7 @@ class User:
         self.done.append(thing.__name__)
         thing()
 
-    def chance(self, share: float) -> bool:
+    def random(self, share: float) -> bool:
         return bool(self.rng.random() < share)
 
     def place(self) -> np.ndarray:
@@ -53,15 +53,15 @@ class User:
 
     def click(self) -> None:
         if self.viewer.dims.ndisplay == 2:
-            self.view.points.positive = self.chance(0.7)
+            self.view.points.positive = self.random(0.7)
             self.view.points.layer.add(self.place())
 
     def stroke(self) -> None:
         layer = self.view.mask.layer
         if self.viewer.dims.ndisplay == 3 or not layer.visible:
             return
-        if self.chance(0.7):
-            self.widget.toolbox.use("erase" if self.chance(0.3) else "brush")
+        if self.random(0.7):
+            self.widget.toolbox.use("erase" if self.random(0.3) else "brush")
         layer.brush_size = int(self.rng.integers(1, 7))
         Painter(self.viewer, layer).stroke(*(self.place() for _ in range(3)))
 
@@ -151,7 +151,7 @@ class User:
     def layer_undo(self) -> None:
         """Call napari's own undo of the layer, as a key or a console might."""
         layer = self.view.mask.layer
-        (layer.undo if self.chance(0.5) else layer.redo)()
+        (layer.undo if self.random(0.5) else layer.redo)()
 
     def select_an_object(self) -> None:
         if self.widget.objects.list.count():
@@ -165,10 +165,10 @@ class User:
     def select_prompts(self) -> None:
         shown = self.widget.lists.prompts.list
         for row in range(shown.count()):
-            shown.item(row).setSelected(self.chance(0.3))
+            shown.item(row).setSelected(self.random(0.3))
 
     def go_to_a_step(self) -> None:
-        if self.chance(0.3):
+        if self.random(0.3):
             panel = self.widget.lists.history
             panel.list.clicked.emit(
                 panel.steps.index(int(self.rng.integers(panel.steps.rowCount())))
@@ -176,7 +176,7 @@ class User:
 
     def hide_an_object(self) -> None:
         if (chosen := self._an_object()) is not None:
-            self.view.set_visible(chosen.id, self.chance(0.5))
+            self.view.set_visible(chosen.id, self.random(0.5))
 
     def rename_an_object(self) -> None:
         if self.widget.objects.list.count():
@@ -185,7 +185,7 @@ class User:
             self.widget.objects.list.item(row).setText(f"name {self.renamed}")
 
     def accept(self) -> None:
-        if self.view.current is not None and self.chance(0.5):
+        if self.view.current is not None and self.random(0.5):
             self.view.run("accept_object")
 
     def recolour(self) -> None:
@@ -194,7 +194,7 @@ class User:
 
     def revalue(self) -> None:
         if (chosen := self._an_object()) is not None:
-            wanted = int(self.rng.integers(1, 400 if self.chance(0.1) else 40))
+            wanted = int(self.rng.integers(1, 400 if self.random(0.1) else 40))
             value = self.view.session.state.free_value(wanted)
             self.view.run("revalue_object", chosen.id, value)
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_fastsam3d.training.chance import Chance
 from napari_fastsam3d.training.lesions import lesions_in, show_lesions
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.sample import Choice, Sampler
 
 
@@ -17,7 +17,7 @@ def organ():
 def test_lesions_are_a_small_part_of_their_organ_here_and_there(organ):
     pieces, shares = [], []
     for seed in range(30):
-        lesions = lesions_in(organ, Chance.seeded(seed))
+        lesions = lesions_in(organ, RandomGenerator.seeded(seed))
         assert not (lesions & ~organ).any()
         shares.append(float(lesions.sum() / organ.sum()))
         pieces.append(ndimage.label(lesions.numpy())[1])
@@ -30,10 +30,10 @@ def test_lesions_are_a_small_part_of_their_organ_here_and_there(organ):
 def test_lesions_differ_from_their_organ(organ):
     signs = set()
     for seed in range(12):
-        chance = Chance.seeded(seed)
-        image = 50 + 5 * chance.normal(*organ.shape)
+        random = RandomGenerator.seeded(seed)
+        image = 50 + 5 * random.normal(*organ.shape)
         lesions = ndimage.binary_opening(organ, iterations=9)
-        shown = show_lesions(image, organ, torch.from_numpy(lesions), chance) - image
+        shown = show_lesions(image, organ, torch.from_numpy(lesions), random) - image
         middle = float(shown[24, 24, 24])
         assert 7 < abs(middle) < 26
         assert shown[~organ].abs().max() < 0.5 * abs(middle)
@@ -44,11 +44,11 @@ def test_lesions_differ_from_their_organ(organ):
 @pytest.mark.filterwarnings("error")
 def test_where_there_is_no_organ_there_are_no_lesions(organ):
     for nothing in (torch.zeros_like(organ), one_voxel(organ)):
-        chance = Chance.seeded(1)
-        image = chance.normal(*organ.shape)
-        lesions = lesions_in(nothing, chance)
+        random = RandomGenerator.seeded(1)
+        image = random.normal(*organ.shape)
+        lesions = lesions_in(nothing, random)
         assert lesions.sum() <= 1
-        assert show_lesions(image, nothing, lesions, chance).equal(image)
+        assert show_lesions(image, nothing, lesions, random).equal(image)
 
 
 def one_voxel(organ):

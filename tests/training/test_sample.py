@@ -5,14 +5,20 @@ import torch
 from scipy import ndimage
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.evaluation.data_folder import Case, label_map_cases, labelled_cases
+from napari_fastsam3d.evaluation.dataset import Case, label_map_cases, labelled_cases
 from napari_fastsam3d.geometry import Crop, read_volume
 from napari_fastsam3d.model.normalisation import foreground_contrast, tensor_foreground_contrast
 from napari_fastsam3d.training import shapes
-from napari_fastsam3d.training.augmentation import Bending, View, blur, degrade, flip
+from napari_fastsam3d.training.augmentation import (
+    ElasticDeformation,
+    View,
+    augment_intensities,
+    blur,
+    flip,
+)
 from napari_fastsam3d.training.axis_matrices import thick_slices
-from napari_fastsam3d.training.cases import load_case
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.data import load_case
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.sample import Choice, Sampler
 
 
@@ -178,7 +184,7 @@ def test_crops_are_those_of_inference(odd_case, centre, spacing):
 def test_random_shapes_mostly_have_one_connected_target():
     parts: list[int] = []
     for seed in range(40):
-        image, (target,) = shapes.random_shapes(32, Chance.seeded(seed))
+        image, (target,) = shapes.random_shapes(32, RandomGenerator.seeded(seed))
         assert image.isfinite().all()
         parts.append(int(ndimage.label(target.numpy())[1]))
     assert min(parts) == 1
@@ -186,12 +192,12 @@ def test_random_shapes_mostly_have_one_connected_target():
 
 
 def test_a_flip_moves_image_target_and_borders_alike():
-    image = Chance.seeded(1).normal(8, 8, 8)
+    image = RandomGenerator.seeded(1).normal(8, 8, 8)
     inside = (np.arange(8) > 1, np.arange(8) > 2, np.ones(8, bool))
     targets = torch.stack([image > 0, image > 1])
     view = View(image, targets, inside, np.array([[6.0, 3.0, 5.0], [1.0, 2.0, 4.0]]))
     for seed in range(20):
-        flipped = flip(view, Chance.seeded(seed))
+        flipped = flip(view, RandomGenerator.seeded(seed))
         for click, place in zip(flipped.clicks, ((6, 3, 5), (1, 2, 4)), strict=True):
             assert flipped.image[tuple(click.astype(int))] == image[place]
         assert torch.equal(torch.stack([flipped.image > 0, flipped.image > 1]), flipped.targets)
@@ -200,10 +206,10 @@ def test_a_flip_moves_image_target_and_borders_alike():
 
 @pytest.mark.parametrize("level", [None, 7.0])
 def test_degrading_keeps_the_shape_and_stays_finite(level):
-    image = 400 * Chance.seeded(2).normal(24, 24, 24) - 300
+    image = 400 * RandomGenerator.seeded(2).normal(24, 24, 24) - 300
     for seed in range(40):
-        out = degrade(
-            image if level is None else torch.full_like(image, level), Chance.seeded(seed)
+        out = augment_intensities(
+            image if level is None else torch.full_like(image, level), RandomGenerator.seeded(seed)
         )
         assert out.shape == image.shape
         assert out.isfinite().all()
@@ -224,9 +230,11 @@ def test_bending_moves_labels_and_mask_alike_and_leaves_the_click_in_place():
     whole = np.ones(32, bool)
     click = np.array([9.0, 11.0, 13.0])
     for seed in range(10):
-        bending = Bending.drawn((whole, whole, whole), click, 1.0, Chance.seeded(seed))
-        bent = bending.bend_labels(labels) == 3
-        smooth = bending.bend((labels == 3).float()) >= 0.5
+        deformation = ElasticDeformation.drawn(
+            (whole, whole, whole), click, 1.0, RandomGenerator.seeded(seed)
+        )
+        bent = deformation.warp_labels(labels) == 3
+        smooth = deformation.warp((labels == 3).float()) >= 0.5
         assert bent[9, 11, 13]
         assert (bent ^ smooth).sum() < 0.03 * bent.sum()
         assert 0.01 < (bent ^ (labels == 3)).sum() / bent.sum() < 1
@@ -237,5 +245,7 @@ def test_nothing_is_bent_in_from_outside_the_volume():
     image = torch.ones(24, 24, 24)
     image[:6] = image[:, 20:] = -50
     for seed in range(10):
-        bending = Bending.drawn(inside, np.full(3, np.nan), 1.0, Chance.seeded(seed))
-        assert (bending.bend(image) > 0.99).all()
+        deformation = ElasticDeformation.drawn(
+            inside, np.full(3, np.nan), 1.0, RandomGenerator.seeded(seed)
+        )
+        assert (deformation.warp(image) > 0.99).all()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_fastsam3d.training import synthesis
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.synthesis import paint_anatomy, reshaped
 from napari_fastsam3d.training.tissues import ARM, SCENERY, TISSUES, tissue_of
 
@@ -86,7 +86,7 @@ def test_ct_has_the_hounsfield_units_of_its_tissues(monkeypatch):
     monkeypatch.setattr(synthesis, "CT_SHARE", 1.0)
     labels = torso()
     for seed in range(8):
-        image = paint_anatomy(labels, NAMES, 1.5, Chance.seeded(seed))
+        image = paint_anatomy(labels, NAMES, 1.5, RandomGenerator.seeded(seed))
         assert image.isfinite().all()
         mean = {v: float(image[inner(labels, v)].mean()) for v in (2, 3, 4)}
         assert -950 < mean[4] < -600
@@ -101,7 +101,7 @@ def test_bone_has_a_cortex_and_bowel_has_contents(monkeypatch):
     labels = torso()
     harder, filled = 0, set()
     for seed in range(12):
-        image = paint_anatomy(labels, NAMES, 1.5, Chance.seeded(seed))
+        image = paint_anatomy(labels, NAMES, 1.5, RandomGenerator.seeded(seed))
         core = inner(labels, 3)
         rim = (labels == 3) & ~core
         harder += bool(image[rim].mean() > image[core].mean())
@@ -116,7 +116,7 @@ def test_mr_shows_no_air_and_differs_from_draw_to_draw(monkeypatch):
     labels = torso()
     brighter = 0
     for seed in range(20):
-        image = paint_anatomy(labels, NAMES, 1.5, Chance.seeded(seed))
+        image = paint_anatomy(labels, NAMES, 1.5, RandomGenerator.seeded(seed))
         assert image[:, 44:, :].mean() < 0.2
         liver, aorta = (float(image[labels == v].mean()) for v in (2, 5))
         brighter += liver > aorta
@@ -127,7 +127,7 @@ def test_arms_are_raised_whole_or_left():
     labels = torso()
     gone = 0
     for seed in range(12):
-        out = reshaped(labels, NAMES, 1.5, Chance.seeded(seed))
+        out = reshaped(labels, NAMES, 1.5, RandomGenerator.seeded(seed))
         left = bool((out == 7).any())
         gone += not left
         assert torch.equal(out == 2, labels == 2)
@@ -141,15 +141,15 @@ def test_a_body_gets_fatter_and_never_thinner():
     labels = torso()
     grew = 0
     for seed in range(12):
-        out = reshaped(labels, {1: "body"}, 1.5, Chance.seeded(seed))
+        out = reshaped(labels, {1: "body"}, 1.5, RandomGenerator.seeded(seed))
         assert torch.equal(out[labels > 0], labels[labels > 0])
         grew += bool((out > 0).sum() > (labels > 0).sum())
     assert 3 < grew < 12
-    assert reshaped(labels, {2: "liver"}, 1.5, Chance.seeded(0)).equal(labels)
+    assert reshaped(labels, {2: "liver"}, 1.5, RandomGenerator.seeded(0)).equal(labels)
 
 
 def test_the_same_chance_paints_the_same_image():
     labels = torso()
-    one, two = (paint_anatomy(labels, NAMES, 1.5, Chance.seeded(5)) for _ in range(2))
+    one, two = (paint_anatomy(labels, NAMES, 1.5, RandomGenerator.seeded(5)) for _ in range(2))
     assert torch.equal(one, two)
     assert np.isfinite(one.numpy()).all()

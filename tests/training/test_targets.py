@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.sample import Choice, Sampler
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 
@@ -22,14 +22,14 @@ def two_halves():
     grid = np.indices((32, 32, 32)) - np.reshape((24, 16, 16), (3, 1, 1, 1))
     ball = torch.from_numpy((grid**2).sum(0) < 36)
     image[ball] = 3.0
-    return image + 0.02 * Chance.seeded(0).normal(32, 32, 32), ball
+    return image + 0.02 * RandomGenerator.seeded(0).normal(32, 32, 32), ball
 
 
 def test_supervoxels_keep_to_the_edges_of_the_image():
     image, ball = two_halves()
     overlaps = []
     for seed in range(12):
-        for target in supervoxel_targets(image, WHOLE, 3, 30, Chance.seeded(seed)):
+        for target in supervoxel_targets(image, WHOLE, 3, 30, RandomGenerator.seeded(seed)):
             share = (target & ball).sum() / target.sum()
             overlaps.append(float(share))
     assert len(overlaps) > 20
@@ -41,7 +41,7 @@ def test_supervoxels_are_connected_and_of_several_sizes():
     image, _ = two_halves()
     sizes = []
     for seed in range(12):
-        for target in supervoxel_targets(image, WHOLE, 3, 30, Chance.seeded(seed)):
+        for target in supervoxel_targets(image, WHOLE, 3, 30, RandomGenerator.seeded(seed)):
             assert ndimage.label(target.numpy())[1] == 1
             assert 30 <= target.sum() <= 0.4 * target.numel()
             sizes.append(int(target.sum()))
@@ -52,11 +52,11 @@ def test_supervoxels_stay_inside_the_volume():
     image, _ = two_halves()
     inside = (np.arange(32) >= 9, np.arange(32) < 20, np.ones(32, bool))
     for seed in range(6):
-        for target in supervoxel_targets(image, inside, 3, 30, Chance.seeded(seed)):
+        for target in supervoxel_targets(image, inside, 3, 30, RandomGenerator.seeded(seed)):
             assert not target[:9].any()
             assert not target[:, 20:].any()
     flat = (np.arange(32) < 2, np.ones(32, bool), np.ones(32, bool))
-    assert supervoxel_targets(image, flat, 3, 30, Chance.seeded(0)) == []
+    assert supervoxel_targets(image, flat, 3, 30, RandomGenerator.seeded(0)) == []
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_scenery_of_a_label_map_is_painted_and_never_asked_for(many):
     asked = set()
     for number in range(20):
         sampler.draw(number, 48, CHOICE)
-    from napari_fastsam3d.training.cases import load_case
+    from napari_fastsam3d.training.data import load_case
 
     loaded = load_case(sampler.cases["map"][0], torch.device("cpu"), frozenset({6}))
     asked = {structure.value for structure in loaded.structures}

@@ -13,8 +13,8 @@ from napari_fastsam3d.errors import DataError, EvaluationError
 
 if TYPE_CHECKING:
     from napari_fastsam3d.evaluation import Protocol, Segmenter, Trial
-    from napari_fastsam3d.evaluation.data_folder import Case
-    from napari_fastsam3d.evaluation.results import Results, Settings
+    from napari_fastsam3d.evaluation.dataset import Case
+    from napari_fastsam3d.evaluation.report import Results, Settings
     from napari_fastsam3d.evaluation.score import Score
 
 _BASELINES = ("random-walker", "region-growing")
@@ -31,7 +31,7 @@ class _Data:
 
 
 def _data_of_folder(folder: Path, part: str, cases_per_set: int | None) -> _Data:
-    from napari_fastsam3d.evaluation import data_folder
+    from napari_fastsam3d.evaluation import dataset as data_folder
 
     cases = data_folder.labelled_cases(folder, part)
     if cases_per_set is not None:
@@ -45,7 +45,7 @@ def _data_of_folder(folder: Path, part: str, cases_per_set: int | None) -> _Data
 
 
 def _data_of_pairs(images: Path, labels: Path, names: Path | None) -> _Data:
-    from napari_fastsam3d.evaluation.data_folder import UNKNOWN, names_in, paired_cases
+    from napari_fastsam3d.evaluation.dataset import UNKNOWN, names_in, paired_cases
 
     table = {} if names is None else names_in(names)
     return _Data(paired_cases(images, labels), lambda _: table, lambda _: UNKNOWN, "pairs")
@@ -56,8 +56,7 @@ def _segmenter(model: str, device: str, shift: float) -> "Generator[Segmenter, N
     if model in _BASELINES:
         if shift:
             raise typer.BadParameter("--shift moves what a model looks at; a baseline sees all.")
-        from napari_fastsam3d.evaluation.random_walker import random_walker
-        from napari_fastsam3d.evaluation.region_growing import region_growing
+        from napari_fastsam3d.evaluation.baselines import random_walker, region_growing
 
         yield random_walker() if model == _BASELINES[0] else region_growing()
         return
@@ -119,7 +118,7 @@ def _write(
 
 def _changes(trials: "list[Trial]", modalities: dict[str, str], against: Path) -> str:
     from napari_fastsam3d.evaluation import report, scores_of
-    from napari_fastsam3d.evaluation.results import read_trials
+    from napari_fastsam3d.evaluation.report import read_trials
     from napari_fastsam3d.evaluation.score import in_common
 
     ours, theirs = in_common(trials, read_trials(against))
@@ -209,7 +208,7 @@ def evaluate(
         raise typer.BadParameter("Give either DATA, or --images and --labels.")
     from napari_fastsam3d.cli.progress import telling
     from napari_fastsam3d.evaluation import Protocol, scores_of
-    from napari_fastsam3d.evaluation.results import Results
+    from napari_fastsam3d.evaluation.report import Results
 
     if data is not None:
         chosen = _data_of_folder(data, part, cases_per_set)

@@ -4,12 +4,11 @@ A `Segmenter` (a model or a classical baseline) is given the `Target`s of labell
 clicked as a `Protocol` says, and every structure becomes a `Trial`; trials become `Score`s.
 """
 
-from napari_fastsam3d.evaluation.clicks import next_click
+from napari_fastsam3d.evaluation.metrics import Surface
 from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.evaluation.score import Score, scores_of
-from napari_fastsam3d.evaluation.segmenter import Segmenter, SessionSegmenter
-from napari_fastsam3d.evaluation.shifted import ShiftedSegmenter
-from napari_fastsam3d.evaluation.surface import Surface
+from napari_fastsam3d.evaluation.segmenters import Segmenter, SessionSegmenter, ShiftedSegmenter
+from napari_fastsam3d.evaluation.simulator import next_click
 from napari_fastsam3d.evaluation.target import Target, targets_of
 from napari_fastsam3d.evaluation.trial import Trial, run_trial
 from napari_fastsam3d.geometry.dice import dice

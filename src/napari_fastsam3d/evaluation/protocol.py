@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from napari_fastsam3d.evaluation.regrid import Regrid, thick_slices
+from napari_fastsam3d.evaluation.resampling import Resampling, thick_slices
 from napari_fastsam3d.geometry import Volume
 
 
@@ -37,11 +37,11 @@ class Protocol:
     zoom: float = 1.0
     shift: float = 0.0
 
-    def regrid(self, volume: Volume) -> Regrid | None:
+    def resampling(self, volume: Volume) -> Resampling | None:
         """Give the way to the grid that is evaluated on; None where it is the file's own."""
         if self.slice_thickness is not None:
             spacing = thick_slices(volume, self.slice_thickness)
         else:
             spacing = volume.spacing
         i, j, k = (size * self.zoom for size in spacing)
-        return None if (i, j, k) == volume.spacing else Regrid.to_spacing(volume, (i, j, k))
+        return None if (i, j, k) == volume.spacing else Resampling.to_spacing(volume, (i, j, k))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fastsam3d.evaluation.data_folder import Case
+from napari_fastsam3d.evaluation.dataset import Case
 from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.session import Mask
@@ -67,14 +67,14 @@ def targets_of(
     """
     volume = read_volume(case.image or case.labels)
     labels = read_labels(case.labels, volume).labels.astype(np.int32)
-    regrid = protocol.regrid(volume)
-    shown = volume if regrid is None else regrid.volume(volume)
+    resampling = protocol.resampling(volume)
+    shown = volume if resampling is None else resampling.volume(volume)
     most = labels.size if wanted else protocol.most
     for value, truth in structures_of(labels, protocol.smallest, most):
         name = names.get(value, str(value))
         if wanted and not wanted & {name, str(value)}:
             continue
-        mask = Mask.of_volume(truth if regrid is None else regrid.mask(truth))
+        mask = Mask.of_volume(truth if resampling is None else resampling.mask(truth))
         if not mask.is_empty:
             yield Target(Key(case.set_name, case.name, value), name, shown, mask)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_fastsam3d.evaluation.clicks import Click, click_anywhere, correcting_click
+from napari_fastsam3d.evaluation.metrics import Surface
 from napari_fastsam3d.evaluation.protocol import Protocol
-from napari_fastsam3d.evaluation.segmenter import Segmenter
-from napari_fastsam3d.evaluation.surface import Surface
+from napari_fastsam3d.evaluation.segmenters import Segmenter
+from napari_fastsam3d.evaluation.simulator import Click, click_anywhere, correcting_click
 from napari_fastsam3d.evaluation.target import Key, Target
 from napari_fastsam3d.session import Mask
 

@@ -241,9 +241,9 @@ def _paint_skeleton(painter: _Painter) -> None:
     painter.paint(_column(-46, reach, disc), 85, 5)
     painter.paint(_column(-74, reach, lambda z: 11 + 0 * z), 420, 5)
     for z in range(-108, 170, 36):
-        bend = float(_spine_curve(np.array(float(z))))
-        painter.paint(_superquadric((0, -76 + bend, z), (32, 5, 7)), 430, 5)
-        painter.paint(_superquadric((0, -90 + bend, z - 6), (3.5, 9, 10)), 400, 5)
+        warp = float(_spine_curve(np.array(float(z))))
+        painter.paint(_superquadric((0, -76 + warp, z), (32, 5, 7)), 430, 5)
+        painter.paint(_superquadric((0, -90 + warp, z - 6), (3.5, 9, 10)), 400, 5)
     painter.paint(_column(-74, reach, lambda z: 8 + 0 * z), 30, 5)
     _paint_ribs(painter)
 

@@ -1,6 +1,6 @@
 """What scanners and patients vary: contrast, noise, bias, blur, slice thickness, shape, side.
 
-Images are float32 tensors (S, S, S), on whatever device the fields of the chance are drawn.
+Images are float32 tensors (S, S, S), on whatever device the fields of the random are drawn.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from napari_fastsam3d.training.axis_matrices import (
     on_device,
     thick_slices,
 )
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.random_generator import RandomGenerator
 
 
-def smooth_noise(shape: tuple[int, ...], cells: int, chance: Chance) -> Tensor:
+def smooth_noise(shape: tuple[int, ...], cells: int, random: RandomGenerator) -> Tensor:
     """Draw normal noise on a coarse grid and interpolate it.
 
     Parameters
@@ -31,14 +31,14 @@ def smooth_noise(shape: tuple[int, ...], cells: int, chance: Chance) -> Tensor:
         (C, D, H, W) of the result.
     cells : int
         Nodes along each axis of the coarse grid.
-    chance : Chance
+    random : RandomGenerator
 
     Returns
     -------
     Tensor
         float32, about unit variance at the nodes.
     """
-    coarse = chance.normal(1, shape[0], cells, cells, cells)
+    coarse = random.normal(1, shape[0], cells, cells, cells)
     return F.interpolate(coarse, size=shape[1:], mode="trilinear", align_corners=True)[0]
 
 
@@ -48,30 +48,30 @@ def blur(image: Tensor, sigma: float) -> Tensor:
     return filter_axes(image, (matrix, matrix, matrix))
 
 
-def degrade(image: Tensor, chance: Chance) -> Tensor:
+def augment_intensities(image: Tensor, random: RandomGenerator) -> Tensor:
     """Change a crop's intensities as another scanner might; the result is in arbitrary units."""
-    rng = chance.numbers
+    rng = random.numbers
     sparse = image[::3, ::3, ::3].flatten()
     low, high = sparse.quantile(sparse.new_tensor([0.005, 0.995])).unbind()
     image = (image - low) / (high - low).clamp(min=1e-6)
-    if chance.happens(0.3):
+    if random.happens(0.3):
         image = _window(image, float(rng.uniform(2, 6)))
-    if chance.happens(0.3):
+    if random.happens(0.3):
         image = image.clamp(0, 1.5) ** float(np.exp(rng.uniform(-0.5, 0.5)))
-    if chance.happens(0.12):
+    if random.happens(0.12):
         image = 1 - image.clamp(-0.2, 1.2)
-    if chance.happens(0.3):
-        field = smooth_noise((1, *image.shape), int(rng.integers(2, 5)), chance)[0]
+    if random.happens(0.3):
+        field = smooth_noise((1, *image.shape), int(rng.integers(2, 5)), random)[0]
         image = image * torch.exp(float(rng.uniform(0.05, 0.25)) * field)
-    if chance.happens(0.25):
+    if random.happens(0.25):
         image = _thickened(image, (int(rng.integers(3)),), int(rng.integers(2, 6)))
-    elif chance.happens(0.12):
+    elif random.happens(0.12):
         image = _thickened(image, (0, 1, 2), int(rng.integers(2, 6)))
-    if chance.happens(0.2):
+    if random.happens(0.2):
         image = blur(image, float(rng.uniform(0.3, 1.0)))
-    if chance.happens(0.5):
+    if random.happens(0.5):
         level = float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
-        image = image + level * chance.normal(*image.shape)
+        image = image + level * random.normal(*image.shape)
     return image
 
 
@@ -116,7 +116,7 @@ class View:
     clicks: NDArray[np.float64]
 
 
-def flip(view: View, chance: Chance) -> View:
+def flip(view: View, random: RandomGenerator) -> View:
     """Mirror left and right half the time; other axes, and their order, rarely.
 
     The canonical frame tells the network where up is, and most scans keep to it.
@@ -125,12 +125,12 @@ def flip(view: View, chance: Chance) -> View:
     clicks = view.clicks.copy()
     size = image.shape[0]
     for axis, share in enumerate((0.5, 0.15, 0.15)):
-        if chance.happens(share):
+        if random.happens(share):
             image, targets = image.flip(axis), targets.flip(axis + 1)
             planes[axis] = np.flip(planes[axis])
             clicks[:, axis] = size - 1 - clicks[:, axis]
-    if chance.happens(0.15):
-        a, b, c = (int(axis) for axis in chance.numbers.permutation(3))
+    if random.happens(0.15):
+        a, b, c = (int(axis) for axis in random.numbers.permutation(3))
         image, targets = image.permute(a, b, c), targets.permute(0, a + 1, b + 1, c + 1)
         planes = [planes[a], planes[b], planes[c]]
         clicks = clicks[:, [a, b, c]]
@@ -138,8 +138,8 @@ def flip(view: View, chance: Chance) -> View:
 
 
 @dataclass(frozen=True)
-class Bending:
-    """A smooth change of shape: from where each voxel of the bent crop is taken.
+class ElasticDeformation:
+    """A smooth change of shape: from where each voxel of the deformed crop is taken.
 
     Attributes
     ----------
@@ -151,8 +151,8 @@ class Bending:
 
     @classmethod
     def drawn(
-        cls, inside: Inside, click: NDArray[np.float64], strength: float, chance: Chance
-    ) -> "Bending":
+        cls, inside: Inside, click: NDArray[np.float64], strength: float, random: RandomGenerator
+    ) -> "ElasticDeformation":
         """Draw a small rotation, a change of scale and a smooth displacement.
 
         Parameters
@@ -164,11 +164,11 @@ class Bending:
         strength : float
             1 turns by about 7 degrees, scales by 10 % and displaces by some per cent of the crop.
         """
-        size, device, rng = len(inside[0]), chance.device, chance.numbers
+        size, device, rng = len(inside[0]), random.device, random.numbers
         fixed = np.nan_to_num(click, nan=(size - 1) / 2)
         turn = _small_rotation(rng, 0.12 * strength) * np.exp(rng.normal(0, 0.1 * strength, 3))
         amplitude = size * strength * float(rng.uniform(0.005, 0.04))
-        displaced = amplitude * smooth_noise((3, size, size, size), int(rng.integers(3, 6)), chance)
+        displaced = amplitude * smooth_noise((3, size, size, size), int(rng.integers(3, 6)), random)
         i, j, k = np.rint(fixed).clip(0, size - 1).astype(int)
         displaced -= displaced[:, i, j, k, None, None, None].clone()
         steps = np.arange(size) - fixed[:, None]
@@ -181,11 +181,11 @@ class Bending:
             displaced[axis] = (displaced[axis] + float(fixed[axis])).clamp_(int(low), int(high))
         return cls((displaced.flip(0).movedim(0, -1)[None] + 0.5) * (2 / size) - 1)
 
-    def bend(self, image: Tensor) -> Tensor:
+    def warp(self, image: Tensor) -> Tensor:
         """Bend float intensities or occupancies (S, S, S), by trilinear interpolation."""
         return F.grid_sample(image[None, None], self.grid, align_corners=False)[0, 0]
 
-    def bend_labels(self, labels: Tensor) -> Tensor:
+    def warp_labels(self, labels: Tensor) -> Tensor:
         """Bend integer labels (S, S, S), by the nearest voxel."""
         near = ((self.grid[0] + 1) * (labels.shape[0] / 2) - 0.5).round_().long()
         k, j, i = near.clamp_(0, labels.shape[0] - 1).unbind(-1)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.geometry import Box, Crop
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.session.crop_policy import CropPolicy
-from napari_fastsam3d.training.cases import LabelledVolume, Structure
+from napari_fastsam3d.training.data import LabelledVolume, Structure
 
 
 def scattered(

@@ -11,10 +11,10 @@ from torch import Tensor
 from napari_fastsam3d.geometry import Crop
 from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.training import shapes
-from napari_fastsam3d.training.augmentation import Bending
-from napari_fastsam3d.training.cases import LabelledVolume, Structure, marked
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.augmentation import ElasticDeformation
+from napari_fastsam3d.training.data import LabelledVolume, Structure, marked
 from napari_fastsam3d.training.lesions import lesions_in, show_lesions
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.synthesis import paint_anatomy, reshaped
 
 SURROUNDED = 0.5
@@ -54,8 +54,8 @@ def render(
     crop: Crop,
     structures: tuple[Structure, ...],
     click: NDArray[np.float64],
-    chance: Chance,
-    bent: float = 0.0,
+    random: RandomGenerator,
+    deformed: float = 0.0,
     lesioned: bool = False,
     names: dict[int, str] | None = None,
 ) -> Rendering:
@@ -64,23 +64,23 @@ def render(
     Parameters
     ----------
     loaded : LabelledVolume
-        A scan, or a label map, which is painted and always bent.
+        A scan, or a label map, which is painted and always deformed.
     crop : Crop
     structures : tuple of Structure
         What is to be segmented.
     click : ndarray of float64
         (3,) the crop index that stays in its place; the middle where it is NaN.
-    chance : Chance
-    bent : float
-        Share of the scans that are bent.
+    random : RandomGenerator
+    deformed : float
+        Share of the scans that are deformed.
     lesioned : bool
         Whether lesions in the structures are the target.
     names : dict of int to str or None
         What the labels are called, where that is known.
     """
     if loaded.image is None:
-        return _painted(loaded, crop, structures, click, chance, lesioned, names or {})
-    return _scanned(loaded, crop, structures, click, chance, bent, lesioned)
+        return _painted(loaded, crop, structures, click, random, lesioned, names or {})
+    return _scanned(loaded, crop, structures, click, random, deformed, lesioned)
 
 
 def _painted(
@@ -88,24 +88,26 @@ def _painted(
     crop: Crop,
     structures: tuple[Structure, ...],
     click: NDArray[np.float64],
-    chance: Chance,
+    random: RandomGenerator,
     lesioned: bool,
     names: dict[int, str],
 ) -> Rendering:
-    strength = float(chance.numbers.uniform(0.5, 2.0))
-    bending = Bending.drawn(crop.inside, click, strength, chance)
-    labels = reshaped(bending.bend_labels(loaded.nearest_labels(crop)), names, crop.spacing, chance)
+    strength = float(random.numbers.uniform(0.5, 2.0))
+    deformation = ElasticDeformation.drawn(crop.inside, click, strength, random)
+    labels = reshaped(
+        deformation.warp_labels(loaded.nearest_labels(crop)), names, crop.spacing, random
+    )
     target = marked(labels, structures)
     shown = labels
-    if "body" not in names.values() and chance.happens(SURROUNDED):
-        shown = shapes.surrounded(labels, chance)
+    if "body" not in names.values() and random.happens(SURROUNDED):
+        shown = shapes.surrounded(labels, random)
     if lesioned:
-        target = lesions_in(target, chance)
+        target = lesions_in(target, random)
         shown = shown.long().masked_fill(target, int(shown.max()) + 1)
-    if names and chance.happens(ANATOMICAL):
-        image = paint_anatomy(shown, names, crop.spacing, chance)
+    if names and random.happens(ANATOMICAL):
+        image = paint_anatomy(shown, names, crop.spacing, random)
     else:
-        image = shapes.paint(shown, chance)
+        image = shapes.paint(shown, random)
     image = blanked(image, crop.inside, image.min())
     return Rendering(image, target, labels, crop.inside, lambda chosen: marked(labels, chosen))
 
@@ -115,28 +117,28 @@ def _scanned(
     crop: Crop,
     structures: tuple[Structure, ...],
     click: NDArray[np.float64],
-    chance: Chance,
-    bent: float,
+    random: RandomGenerator,
+    deformed: float,
     lesioned: bool,
 ) -> Rendering:
     image, labels = loaded.intensities(crop), loaded.nearest_labels(crop)
-    bending = None
-    if chance.happens(bent):
-        strength = float(chance.numbers.uniform(0.3, 1.0))
-        bending = Bending.drawn(crop.inside, click, strength, chance)
-        image = blanked(bending.bend(image), crop.inside, image.min())
-        labels = blanked(bending.bend_labels(labels), crop.inside, 0)
+    deformation = None
+    if random.happens(deformed):
+        strength = float(random.numbers.uniform(0.3, 1.0))
+        deformation = ElasticDeformation.drawn(crop.inside, click, strength, random)
+        image = blanked(deformation.warp(image), crop.inside, image.min())
+        labels = blanked(deformation.warp_labels(labels), crop.inside, 0)
 
     def mask(chosen: tuple[Structure, ...]) -> Tensor:
         occupancy = loaded.occupancy(crop, chosen)
-        if bending is not None:
-            occupancy = blanked(bending.bend(occupancy), crop.inside, 0.0)
+        if deformation is not None:
+            occupancy = blanked(deformation.warp(occupancy), crop.inside, 0.0)
         return occupancy >= 0.5
 
     target = mask(structures) if structures else torch.zeros_like(image, dtype=torch.bool)
     if lesioned:
-        organ, target = target, lesions_in(target, chance)
-        image = show_lesions(image, organ, target, chance)
+        organ, target = target, lesions_in(target, random)
+        image = show_lesions(image, organ, target, random)
     return Rendering(image, target, labels, crop.inside, mask)
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_fastsam3d.evaluation.data_folder import (
+from napari_fastsam3d.evaluation.dataset import (
     Case,
     by_set,
     label_map_cases,
@@ -18,9 +18,9 @@ from napari_fastsam3d.evaluation.data_folder import (
 )
 from napari_fastsam3d.model.normalisation import Inside, tensor_foreground_contrast
 from napari_fastsam3d.training import placement, shapes, targets
-from napari_fastsam3d.training.augmentation import View, degrade, flip
-from napari_fastsam3d.training.cases import LabelledVolume, load_case, load_scan
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.augmentation import View, augment_intensities, flip
+from napari_fastsam3d.training.data import LabelledVolume, load_case, load_scan
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.rendering import blanked, render
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 from napari_fastsam3d.training.tissues import SCENERY
@@ -83,7 +83,7 @@ class Choice:
         often than the many small parts of a scan.
     boxed : float
         Share of the crops that aren't aimed that lie where the crop policy has them at a box.
-    bent : float
+    deformed : float
         Share of the scans whose shape is changed a little; label maps always are.
     lesioned : float
         Share of the structures that are given lesions, which are the target then.
@@ -98,7 +98,7 @@ class Choice:
     regrouped: float = 0.0
     large: float = 0.0
     boxed: float = 0.0
-    bent: float = 0.0
+    deformed: float = 0.0
     lesioned: float = 0.0
     targets: int = 1
     finest: float | None = None
@@ -169,8 +169,8 @@ class Sampler:
         """Draw sample `number` as a crop of size^3 voxels."""
         choice = choice or Choice()
         device = torch.device(self.device)
-        chance = Chance.seeded((self.seed, number), device)
-        rng = chance.numbers
+        random = RandomGenerator.seeded((self.seed, number), device)
+        rng = random.numbers
         sources = [name for name, _ in self.sources]
         shares = np.array([share for _, share in self.sources])
         source = sources[rng.choice(len(sources), p=shares / shares.sum())]
@@ -180,14 +180,14 @@ class Sampler:
                 break
             if source == "unlabelled":
                 scan = load_scan(self.scans[rng.integers(len(self.scans))], device)
-                view = _view_of_unlabelled(scan, size, chance, choice)
+                view = _view_of_unlabelled(scan, size, random, choice)
             else:
                 case = self.cases[source][rng.integers(len(self.cases[source]))]
                 loaded = load_case(case, device, _scenery(names))
-                view = _view_of_case(loaded, size, chance, choice, names)
+                view = _view_of_case(loaded, size, random, choice, names)
             if view is not None:
-                return _finish(view, chance)
-        return _finish(_view_of_shapes(size, choice.targets, chance), chance)
+                return _finish(view, random)
+        return _finish(_view_of_shapes(size, choice.targets, random), random)
 
 
 def _scenery(names: dict[int, str]) -> frozenset[int]:
@@ -195,37 +195,41 @@ def _scenery(names: dict[int, str]) -> frozenset[int]:
 
 
 def _view_of_case(
-    loaded: LabelledVolume, size: int, chance: Chance, choice: Choice, names: dict[int, str]
+    loaded: LabelledVolume,
+    size: int,
+    random: RandomGenerator,
+    choice: Choice,
+    names: dict[int, str],
 ) -> View | None:
     if not loaded.structures:
         return None
-    rng = chance.numbers
-    regrouped = chance.happens(choice.regrouped)
-    aimed = chance.happens(choice.aimed)
-    large = aimed and chance.happens(choice.large)
-    lesioned = chance.happens(choice.lesioned)
+    rng = random.numbers
+    regrouped = random.happens(choice.regrouped)
+    aimed = random.happens(choice.aimed)
+    large = aimed and random.happens(choice.large)
+    lesioned = random.happens(choice.lesioned)
     if regrouped and not lesioned:
         group = targets.family(loaded, names, rng)
     else:
         group = targets.one_or_two(loaded, large or lesioned, rng)
     structure = group[0]
-    if lesioned and chance.happens(EVERYWHERE):
+    if lesioned and random.happens(EVERYWHERE):
         group = loaded.structures
     anchor = structure.seeds[rng.integers(len(structure.seeds))]
     if aimed:
         crop = placement.at_first_click(loaded, anchor, size, choice.spacings, rng)
-    elif chance.happens(choice.boxed):
+    elif random.happens(choice.boxed):
         crop = placement.at_box(loaded, group, size, rng)
     else:
         crop = placement.scattered(loaded, structure, anchor, size, rng)
     point = crop.to_crop(anchor)
     click = point if aimed else _NOWHERE
-    rendering = render(loaded, crop, group, click, chance, choice.bent, lesioned, names)
+    rendering = render(loaded, crop, group, click, random, choice.deformed, lesioned, names)
     target = rendering.target
     if lesioned:
         point = targets.nearest_voxel(target, point)
         click = point if aimed else _NOWHERE
-        single = chance.happens(SINGLE)
+        single = random.happens(SINGLE)
     else:
         single = regrouped and len(group) == 1
     if single:
@@ -236,28 +240,28 @@ def _view_of_case(
     more = choice.targets - 1
     masks = [target]
     if more:
-        masks += targets.further_targets(rendering, loaded, names, group, more, smallest, chance)
+        masks += targets.further_targets(rendering, loaded, names, group, more, smallest, random)
     view = _of_masks(rendering.image, masks, crop.inside, click, choice.targets)
-    return _cut(view, CUT, smallest, chance) if loaded.image is None else view
+    return _cut(view, CUT, smallest, random) if loaded.image is None else view
 
 
 def _view_of_unlabelled(
-    loaded: LabelledVolume, size: int, chance: Chance, choice: Choice
+    loaded: LabelledVolume, size: int, random: RandomGenerator, choice: Choice
 ) -> View | None:
     """Take supervoxels of a scan of which nothing is known."""
-    rng = chance.numbers
+    rng = random.numbers
     anchor = rng.integers(0, loaded.volume.shape)
     crop = placement.at_first_click(loaded, anchor, size, choice.spacings, rng)
-    image = render(loaded, crop, (), _NOWHERE, chance, choice.bent).image
-    masks = supervoxel_targets(image, crop.inside, choice.targets, SMALLEST, chance)
+    image = render(loaded, crop, (), _NOWHERE, random, choice.deformed).image
+    masks = supervoxel_targets(image, crop.inside, choice.targets, SMALLEST, random)
     return _of_masks(image, masks, crop.inside, _NOWHERE, choice.targets) if masks else None
 
 
-def _view_of_shapes(size: int, count: int, chance: Chance) -> View:
-    image, masks = shapes.random_shapes(size, chance, count)
+def _view_of_shapes(size: int, count: int, random: RandomGenerator) -> View:
+    image, masks = shapes.random_shapes(size, random, count)
     everywhere = np.ones(size, bool)
     view = _of_masks(image, masks, (everywhere, everywhere, everywhere), _NOWHERE, count)
-    return _cut(view, 0.4, SMALLEST, chance)
+    return _cut(view, 0.4, SMALLEST, random)
 
 
 def _of_masks(
@@ -273,15 +277,15 @@ def _of_masks(
     return View(image, torch.stack(again), inside, np.stack(clicks))
 
 
-def _cut(view: View, share: float, smallest: int, chance: Chance) -> View:
+def _cut(view: View, share: float, smallest: int, random: RandomGenerator) -> View:
     """Let a made volume end somewhere, as scans do, now and then."""
     size = view.image.shape[0]
     planes = [axis.copy() for axis in view.inside]
     first = view.targets[0]
     for axis in range(3):
-        if not chance.happens(share / 2.5):
+        if not random.happens(share / 2.5):
             continue
-        low, high = sorted(int(n) for n in chance.numbers.integers(0, size + 1, 2))
+        low, high = sorted(int(n) for n in random.numbers.integers(0, size + 1, 2))
         clicked = view.clicks[0, axis]
         if high - low < size // 3 or (not np.isnan(clicked) and not low <= clicked < high):
             continue
@@ -296,9 +300,9 @@ def _cut(view: View, share: float, smallest: int, chance: Chance) -> View:
     return _of_masks(image, left, inside, view.clicks[0], len(masks))
 
 
-def _finish(view: View, chance: Chance) -> Sample:
-    degraded = degrade(view.image, chance)
-    view = flip(View(degraded, view.targets, view.inside, view.clicks), chance)
+def _finish(view: View, random: RandomGenerator) -> Sample:
+    augmented = augment_intensities(view.image, random)
+    view = flip(View(augmented, view.targets, view.inside, view.clicks), random)
     return Sample(
         tensor_foreground_contrast(view.image, view.inside).contiguous(),
         view.targets.contiguous(),

@@ -1,7 +1,7 @@
 """Random anatomy: volumes that never existed, so that "the thing I clicked" is learnt, not organs.
 
 The idea of painting label maps with random intensities is that of Billot et al. 2023 (SynthSeg).
-Everything is drawn where the fields of the chance are: on a GPU, if there is one.
+Everything is drawn where the fields of the random are: on a GPU, if there is one.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.training.augmentation import blur, smooth_noise
 from napari_fastsam3d.training.axis_matrices import along
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.random_generator import RandomGenerator
 
 SMALLEST = 120
 """Voxels that a structure needs to be asked for."""
@@ -22,45 +22,47 @@ ALIKE = 0.35
 """Share of the volumes in which most structures are painted nearly alike, as soft tissues are."""
 
 
-def paint(labels: Tensor, chance: Chance) -> Tensor:
+def paint(labels: Tensor, random: RandomGenerator) -> Tensor:
     """Give every structure its own intensity and texture.
 
     Parameters
     ----------
     labels : Tensor
         (S, S, S) integer structure numbers from 0.
-    chance : Chance
+    random : RandomGenerator
 
     Returns
     -------
     Tensor
         (S, S, S) float32 intensities, blurred as by a scanner.
     """
-    rng = chance.numbers
+    rng = random.numbers
     count = int(labels.max()) + 1
     means = rng.uniform(0, 1, count)
     spread = rng.uniform(0.0, 0.06, count)
-    if chance.happens(ALIKE):
+    if random.happens(ALIKE):
         soft = rng.random(count) < 0.8
         means[soft] = rng.uniform(0.3, 0.7) + rng.uniform(-0.1, 0.1, int(soft.sum()))
         spread *= 0.5
-    if chance.happens(0.6):
-        means[0] = 0.0 if chance.happens(0.7) else rng.uniform(0, 0.15)
+    if random.happens(0.6):
+        means[0] = 0.0 if random.happens(0.7) else rng.uniform(0, 0.15)
     table = torch.from_numpy(np.stack([means, spread]).astype(np.float32)).to(labels.device)
     mean, noise = table[:, labels.long()]
-    coarse = smooth_noise((1, *labels.shape), int(rng.integers(6, 16)), chance)[0]
-    image = mean + noise * (0.6 * chance.normal(*labels.shape) + coarse)
+    coarse = smooth_noise((1, *labels.shape), int(rng.integers(6, 16)), random)[0]
+    image = mean + noise * (0.6 * random.normal(*labels.shape) + coarse)
     return blur(image, float(rng.uniform(0.3, 1.1)))
 
 
-def random_shapes(size: int, chance: Chance, count: int = 1) -> tuple[Tensor, list[Tensor]]:
+def random_shapes(
+    size: int, random: RandomGenerator, count: int = 1
+) -> tuple[Tensor, list[Tensor]]:
     """Make a volume of touching regions, blobs, tubes, shells and lesions, and choose some of them.
 
     Parameters
     ----------
     size : int
         Edge in voxels.
-    chance : Chance
+    random : RandomGenerator
     count : int
         How many are wanted.
 
@@ -71,49 +73,49 @@ def random_shapes(size: int, chance: Chance, count: int = 1) -> tuple[Tensor, li
     targets : list of Tensor
         One to `count` masks (size, size, size) bool, each mostly one connected structure.
     """
-    rng = chance.numbers
+    rng = random.numbers
     regions = int(rng.integers(3, 9))
-    labels = _regions(regions, size, chance)
+    labels = _regions(regions, size, random)
     shapes = int(rng.integers(2, 7))
     for number in range(shapes):
         kind = (_blob, _tube, _shell, _lesions)[rng.choice(4, p=(0.45, 0.25, 0.15, 0.15))]
-        labels.masked_fill_(kind(size, chance), regions + number)
-    if chance.happens(0.4):  # a body with air around it
-        labels.masked_fill_(_distance(size, chance) > float(rng.uniform(0.4, 0.7)), 0)
-    return paint(labels, chance), _choose(labels, regions + shapes, count, chance)
+        labels.masked_fill_(kind(size, random), regions + number)
+    if random.happens(0.4):  # a body with air around it
+        labels.masked_fill_(_distance(size, random) > float(rng.uniform(0.4, 0.7)), 0)
+    return paint(labels, random), _choose(labels, regions + shapes, count, random)
 
 
-def surrounded(labels: Tensor, chance: Chance) -> Tensor:
+def surrounded(labels: Tensor, random: RandomGenerator) -> Tensor:
     """Fill the background, label 0, of a label map (S, S, S) with regions that nobody labelled."""
-    count = int(chance.numbers.integers(2, 6))
-    regions = _regions(count, labels.shape[0], chance) + labels.max().long() + 1
+    count = int(random.numbers.integers(2, 6))
+    regions = _regions(count, labels.shape[0], random) + labels.max().long() + 1
     return torch.where(labels == 0, regions, labels.long())
 
 
-def _regions(count: int, size: int, chance: Chance) -> Tensor:
+def _regions(count: int, size: int, random: RandomGenerator) -> Tensor:
     """Fill a volume with smooth touching regions: where which noise is largest."""
-    cells = int(chance.numbers.integers(3, 8))
-    return smooth_noise((count, size, size, size), cells, chance).argmax(0)
+    cells = int(random.numbers.integers(3, 8))
+    return smooth_noise((count, size, size, size), cells, random).argmax(0)
 
 
-def _choose(labels: Tensor, numbers: int, count: int, chance: Chance) -> list[Tensor]:
-    rng = chance.numbers
+def _choose(labels: Tensor, numbers: int, count: int, random: RandomGenerator) -> list[Tensor]:
+    rng = random.numbers
     sizes = torch.bincount(labels.flatten(), minlength=numbers).cpu().numpy()
     usable = np.flatnonzero((sizes > SMALLEST) & (sizes < 0.4 * labels.numel()))
     values = usable if usable.size else np.flatnonzero(sizes)
     chosen = rng.choice(values, min(count, len(values)), replace=False)
-    return [_piece(labels == int(value), chance) for value in chosen]
+    return [_piece(labels == int(value), random) for value in chosen]
 
 
-def _piece(target: Tensor, chance: Chance) -> Tensor:
-    if chance.happens(0.15):  # all lesions together, as they are often labelled
+def _piece(target: Tensor, random: RandomGenerator) -> Tensor:
+    if random.happens(0.15):  # all lesions together, as they are often labelled
         return target
     parts, sizes = pieces(target)
     share = sizes / sizes.sum()
     part = (
         int(sizes.argmax())
-        if chance.happens(0.7)
-        else int(chance.numbers.choice(len(sizes), p=share))
+        if random.happens(0.7)
+        else int(random.numbers.choice(len(sizes), p=share))
     )
     return parts == part
 
@@ -145,16 +147,16 @@ def _line(size: int, axis: int, centre: float, device: torch.device) -> Tensor:
     return along(torch.arange(size, device=device, dtype=torch.float32) - centre, axis)
 
 
-def _distance(size: int, chance: Chance) -> Tensor:
+def _distance(size: int, random: RandomGenerator) -> Tensor:
     """Give a deformed, anisotropic distance from a random centre, in edges of the volume."""
-    rng = chance.numbers
+    rng = random.numbers
     centre = (rng.uniform(-0.35, 0.35, 3) + 0.5) * (size - 1)
     turn = _rotation(rng) * np.exp(rng.uniform(-0.6, 0.6, 3))[:, None] / (size - 1)
-    x, y, z = (_line(size, a, float(centre[a]), chance.device) for a in range(3))
-    square = torch.zeros((size,) * 3, device=chance.device)
+    x, y, z = (_line(size, a, float(centre[a]), random.device) for a in range(3))
+    square = torch.zeros((size,) * 3, device=random.device)
     for a, b, c in turn:
         square += (float(a) * x + float(b) * y + float(c) * z) ** 2
-    wobble = smooth_noise((1, size, size, size), int(rng.integers(4, 9)), chance)[0]
+    wobble = smooth_noise((1, size, size, size), int(rng.integers(4, 9)), random)[0]
     return square.sqrt_() * (1 + float(rng.uniform(0.05, 0.3)) * wobble)
 
 
@@ -163,41 +165,41 @@ def _rotation(rng: np.random.Generator) -> NDArray[np.float64]:
     return q * np.sign(np.diag(r))
 
 
-def _blob(size: int, chance: Chance) -> Tensor:
-    radius = float(np.exp(chance.numbers.uniform(np.log(0.06), np.log(0.45))))
-    return _distance(size, chance) < radius
+def _blob(size: int, random: RandomGenerator) -> Tensor:
+    radius = float(np.exp(random.numbers.uniform(np.log(0.06), np.log(0.45))))
+    return _distance(size, random) < radius
 
 
-def _shell(size: int, chance: Chance) -> Tensor:
-    distance = _distance(size, chance)
-    radius, thickness = chance.numbers.uniform(0.15, 0.35), chance.numbers.uniform(0.02, 0.06)
+def _shell(size: int, random: RandomGenerator) -> Tensor:
+    distance = _distance(size, random)
+    radius, thickness = random.numbers.uniform(0.15, 0.35), random.numbers.uniform(0.02, 0.06)
     return (distance < float(radius)) & (distance > float(radius - thickness))
 
 
-def _tube(size: int, chance: Chance) -> Tensor:
+def _tube(size: int, random: RandomGenerator) -> Tensor:
     """Draw a bent tube: the distance to a smooth curve sampled densely.
 
     The distance is computed on a grid of half the size; it is smooth enough to be interpolated.
     """
-    rng = chance.numbers
+    rng = random.numbers
     knots = np.cumsum(rng.normal(0, 0.16, (5, 3)), axis=0) + rng.uniform(0.2, 0.8, 3)
     curve = np.asarray(ndimage.zoom(knots, (24, 1), order=3)) * size
     near = curve[((curve >= -8) & (curve < size + 8)).all(1)]
     radius = max(1.2, size * float(np.exp(rng.uniform(np.log(0.015), np.log(0.07)))))
     half = size // 2
-    least = torch.full((half,) * 3, torch.inf, device=chance.device)
+    least = torch.full((half,) * 3, torch.inf, device=random.device)
     for point in near:
-        x, y, z = (_line(half, a, float(point[a] - 0.5) / 2, chance.device) ** 2 for a in range(3))
+        x, y, z = (_line(half, a, float(point[a] - 0.5) / 2, random.device) ** 2 for a in range(3))
         torch.minimum(least, x + y + z, out=least)
     distance = 2 * least.sqrt_()
     fine = F.interpolate(distance[None, None], scale_factor=2, mode="trilinear")[0, 0]
     return fine <= radius
 
 
-def _lesions(size: int, chance: Chance) -> Tensor:
+def _lesions(size: int, random: RandomGenerator) -> Tensor:
     """Scatter small balls around a place, some of them touching."""
-    rng = chance.numbers
-    lesions = torch.zeros((size,) * 3, dtype=torch.bool, device=chance.device)
+    rng = random.numbers
+    lesions = torch.zeros((size,) * 3, dtype=torch.bool, device=random.device)
     centre, spread = rng.uniform(0.25, 0.75, 3) * size, size * rng.uniform(0.05, 0.3)
     for _ in range(int(rng.integers(1, 13))):
         place = np.clip(np.rint(rng.normal(centre, spread)), 0, size - 1).astype(int)
@@ -205,7 +207,7 @@ def _lesions(size: int, chance: Chance) -> Tensor:
         low = np.maximum(place - int(np.ceil(radius)), 0)
         high = np.minimum(place + int(np.ceil(radius)) + 1, size)
         x, y, z = (
-            _line(int(b - a), axis, float(p - a), chance.device) ** 2
+            _line(int(b - a), axis, float(p - a), random.device) ** 2
             for axis, (a, b, p) in enumerate(zip(low, high, place, strict=True))
         )
         here = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.normalisation import Inside
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.random_generator import RandomGenerator
 
 MOST = 6
 """Supervoxels that are merged at most."""
@@ -28,7 +28,7 @@ _WORKING_SIZE = 64
 
 
 def supervoxel_targets(
-    image: Tensor, inside: Inside, count: int, smallest: int, chance: Chance
+    image: Tensor, inside: Inside, count: int, smallest: int, random: RandomGenerator
 ) -> list[Tensor]:
     """Divide an image by watersheds of its gradient and draw targets from the basins.
 
@@ -42,7 +42,7 @@ def supervoxel_targets(
         Targets that are wanted.
     smallest : int
         Voxels that each needs.
-    chance : Chance
+    random : RandomGenerator
 
     Returns
     -------
@@ -56,11 +56,11 @@ def supervoxel_targets(
     if min(part.shape) < _THINNEST:
         return []
     basins = np.zeros(small.shape, np.int32)
-    basins[within], means = _basins(part, chance)
+    basins[within], means = _basins(part, random)
     neighbours = _neighbours(basins)
     found: list[Tensor] = []
     for _ in range(2 * count):
-        members = _merged(neighbours, means, chance)
+        members = _merged(neighbours, means, random)
         mask = np.isin(basins, members)
         if not smallest <= mask.sum() * step**3 <= 0.4 * image.numel():
             continue
@@ -80,12 +80,12 @@ def _ends(planes: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _basins(
-    image: NDArray[np.float32], chance: Chance
+    image: NDArray[np.float32], random: RandomGenerator
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Give the basins (D, H, W) of an image, numbered from 1, and their means; 0 for number 0."""
     from skimage.segmentation import watershed
 
-    rng = chance.numbers
+    rng = random.numbers
     low, high = np.percentile(image[::2, ::2, ::2], (1, 99))
     scaled = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1)
     smooth = ndimage.gaussian_filter(scaled, float(rng.uniform(0.7, 1.6)), truncate=2)
@@ -122,10 +122,10 @@ def _neighbours(basins: NDArray[np.int32]) -> dict[int, list[int]]:
 
 
 def _merged(
-    neighbours: dict[int, list[int]], means: NDArray[np.float64], chance: Chance
+    neighbours: dict[int, list[int]], means: NDArray[np.float64], random: RandomGenerator
 ) -> list[int]:
     """Draw a basin that is not background, and those of its neighbours that look most like it."""
-    rng = chance.numbers
+    rng = random.numbers
     tissue = 1 + np.flatnonzero(means[1:] > 0.6 * means[1:].mean())
     members = [int(rng.choice(tissue if len(tissue) else len(means) - 1))]
     for _ in range(int(rng.integers(0, MOST))):

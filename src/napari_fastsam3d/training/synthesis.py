@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.training.augmentation import blur, smooth_noise
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.tissues import ARM, TISSUES, Range, tissue_of
 
 Names = dict[int, str]
@@ -22,7 +22,7 @@ _RIM_MM = 2.5
 """Thickness of a bone's cortex and of a bowel's wall."""
 
 
-def reshaped(labels: Tensor, names: Names, spacing: float, chance: Chance) -> Tensor:
+def reshaped(labels: Tensor, names: Names, spacing: float, random: RandomGenerator) -> Tensor:
     """Change what differs between bodies: raise the arms out of a torso, thicken the fat.
 
     Parameters
@@ -33,7 +33,7 @@ def reshaped(labels: Tensor, names: Names, spacing: float, chance: Chance) -> Te
         What they are called; without a `body` nothing is changed.
     spacing : float
         Size of a voxel, mm.
-    chance : Chance
+    random : RandomGenerator
 
     Returns
     -------
@@ -44,11 +44,11 @@ def reshaped(labels: Tensor, names: Names, spacing: float, chance: Chance) -> Te
     if body is None:
         return labels
     arms = [value for value, name in names.items() if ARM.search(name)]
-    if chance.happens(0.6):
+    if random.happens(0.6):
         labels = _without(labels, arms, body)
-    if chance.happens(0.6):
-        reach = max(0.5, float(chance.numbers.uniform(4, 35)) / spacing)
-        fatter = blur((labels > 0).float(), reach) > float(chance.numbers.uniform(0.1, 0.4))
+    if random.happens(0.6):
+        reach = max(0.5, float(random.numbers.uniform(4, 35)) / spacing)
+        fatter = blur((labels > 0).float(), reach) > float(random.numbers.uniform(0.1, 0.4))
         labels = torch.where((labels == 0) & fatter, labels.new_tensor(body), labels)
     return labels
 
@@ -70,14 +70,14 @@ def _without(labels: Tensor, values: list[int], body: int) -> Tensor:
     return labels.masked_fill(gone[i, j, k], 0)
 
 
-def paint_anatomy(labels: Tensor, names: Names, spacing: float, chance: Chance) -> Tensor:
+def paint_anatomy(labels: Tensor, names: Names, spacing: float, random: RandomGenerator) -> Tensor:
     """Paint labels as CT, in Hounsfield units, or as MR, in arbitrary ones.
 
     Parameters
     ----------
     labels : Tensor
         (S, S, S) integer labels; those without a name are some soft tissue, 0 is air.
-    names, spacing, chance
+    names, spacing, random
         As in `reshaped`.
 
     Returns
@@ -88,13 +88,13 @@ def paint_anatomy(labels: Tensor, names: Names, spacing: float, chance: Chance) 
     count = int(labels.max()) + 1
     tissues = [tissue_of(names[v]) if v in names else "soft" for v in range(count)]
     tissues[0] = "air"
-    if chance.happens(CT_SHARE):
-        return _as_ct(labels.long(), tissues, spacing, chance)
-    return _as_mr(labels.long(), tissues, spacing, chance)
+    if random.happens(CT_SHARE):
+        return _as_ct(labels.long(), tissues, spacing, random)
+    return _as_mr(labels.long(), tissues, spacing, random)
 
 
-def _as_ct(labels: Tensor, tissues: list[str], spacing: float, chance: Chance) -> Tensor:
-    rng = chance.numbers
+def _as_ct(labels: Tensor, tissues: list[str], spacing: float, random: RandomGenerator) -> Tensor:
+    rng = random.numbers
     phase = ("plain", "arterial", "venous")[rng.choice(3, p=(0.35, 0.25, 0.4))]
     drawn: dict[str, float] = {}
     means, rims, spreads = (np.zeros(len(tissues)) for _ in range(3))
@@ -107,30 +107,30 @@ def _as_ct(labels: Tensor, tissues: list[str], spacing: float, chance: Chance) -
         rims[value] = means[value] if tissue.rim is None else rng.uniform(*tissue.rim)
         spreads[value] = tissue.texture * rng.uniform(0.5, 1.5)
     rim = _rim(labels, max(1, round(_RIM_MM / spacing)))
-    image = _textured(labels, rim, means, rims, spreads, chance)
+    image = _textured(labels, rim, means, rims, spreads, random)
     for value in _hollow(labels, tissues):
-        _fill(image, (labels == value) & ~rim, chance)
-    image = _with_table(image, labels, chance)
+        _fill(image, (labels == value) & ~rim, random)
+    image = _with_table(image, labels, random)
     image = blur(image, float(rng.uniform(0.3, 0.8)))
     noise = float(np.exp(rng.uniform(np.log(4), np.log(45))))
-    return image + noise * _grain(image, chance)
+    return image + noise * _grain(image, random)
 
 
-def _as_mr(labels: Tensor, tissues: list[str], spacing: float, chance: Chance) -> Tensor:
-    rng = chance.numbers
+def _as_mr(labels: Tensor, tissues: list[str], spacing: float, random: RandomGenerator) -> Tensor:
+    rng = random.numbers
     signal = {name: float(rng.uniform(0.1, 0.9)) for name in TISSUES}
     signal |= {name: float(rng.uniform(0, 0.08)) for name in ("air", "airway", "enamel")}
     signal["lung"] = float(rng.uniform(0, 0.15))
-    signal["fat"] = float(rng.uniform(0.65, 1) if chance.happens(0.6) else rng.uniform(0.05, 0.3))
+    signal["fat"] = float(rng.uniform(0.65, 1) if random.happens(0.6) else rng.uniform(0.05, 0.3))
     jitter = rng.normal(0, 0.04, len(tissues))
     means = np.array([signal[name] for name in tissues]) + jitter
     dark = rng.uniform(0, 0.15)
     rims = np.where([TISSUES[name].rim is not None for name in tissues], dark, means)
     spreads = rng.uniform(0, 0.05, len(tissues))
     rim = _rim(labels, max(1, round(_RIM_MM / spacing)))
-    image = _textured(labels, rim, means, rims, spreads, chance)
+    image = _textured(labels, rim, means, rims, spreads, random)
     image = blur(image, float(rng.uniform(0.3, 0.8)))
-    return image + float(rng.uniform(0.005, 0.05)) * _grain(image, chance)
+    return image + float(rng.uniform(0.005, 0.05)) * _grain(image, random)
 
 
 def _textured(
@@ -139,12 +139,12 @@ def _textured(
     means: NDArray[np.float64],
     rims: NDArray[np.float64],
     spreads: NDArray[np.float64],
-    chance: Chance,
+    random: RandomGenerator,
 ) -> Tensor:
     table = np.stack([means, rims, spreads]).astype(np.float32)
     mean, outer, spread = torch.from_numpy(table).to(labels.device)[:, labels]
-    coarse = smooth_noise((1, *labels.shape), int(chance.numbers.integers(6, 20)), chance)[0]
-    texture = 0.6 * chance.normal(*labels.shape) + coarse
+    coarse = smooth_noise((1, *labels.shape), int(random.numbers.integers(6, 20)), random)[0]
+    texture = 0.6 * random.normal(*labels.shape) + coarse
     return torch.where(rim, outer, mean) + spread * texture
 
 
@@ -167,9 +167,9 @@ def _hollow(labels: Tensor, tissues: list[str]) -> list[int]:
     return [v for v, name in enumerate(tissues) if present[v] and TISSUES[name].hollow]
 
 
-def _fill(image: Tensor, inside: Tensor, chance: Chance) -> None:
+def _fill(image: Tensor, inside: Tensor, random: RandomGenerator) -> None:
     """Fill the lumen of a hollow organ, in place: gas above fluid, stool, or contrast agent."""
-    rng = chance.numbers
+    rng = random.numbers
     if not inside.any():
         return
     kind = rng.choice(4, p=(0.35, 0.25, 0.25, 0.15))
@@ -177,8 +177,8 @@ def _fill(image: Tensor, inside: Tensor, chance: Chance) -> None:
     rough = (4.0, 60.0, 5.0, 15.0)[kind]
     if kind == 3:
         level = float(rng.uniform(120, 400))
-    content = level + rough * smooth_noise((1, *image.shape), int(rng.integers(8, 20)), chance)[0]
-    if kind in (0, 2) and chance.happens(0.6):
+    content = level + rough * smooth_noise((1, *image.shape), int(rng.integers(8, 20)), random)[0]
+    if kind in (0, 2) and random.happens(0.6):
         height = torch.arange(image.shape[1], device=image.device)
         planes = inside.any(2).any(0).nonzero()
         low, high = int(planes.min()), int(planes.max())
@@ -187,25 +187,25 @@ def _fill(image: Tensor, inside: Tensor, chance: Chance) -> None:
     image[inside] = content[inside]
 
 
-def _with_table(image: Tensor, labels: Tensor, chance: Chance) -> Tensor:
+def _with_table(image: Tensor, labels: Tensor, random: RandomGenerator) -> Tensor:
     """Lay a table under the body, behind it, now and then."""
-    if not chance.happens(0.5):
+    if not random.happens(0.5):
         return image
     behind = (labels > 0).any(2).any(0).nonzero()
     back = int(behind.min()) if len(behind) else 0
     if back < 3:
         return image
-    thickness = int(chance.numbers.integers(1, 3))
-    top = max(0, back - 1 - int(chance.numbers.integers(0, 3)))
+    thickness = int(random.numbers.integers(1, 3))
+    top = max(0, back - 1 - int(random.numbers.integers(0, 3)))
     plate = image[:, max(0, top - thickness) : top]
-    plate.fill_(float(chance.numbers.uniform(-700, 300)))
+    plate.fill_(float(random.numbers.uniform(-700, 300)))
     return image
 
 
-def _grain(image: Tensor, chance: Chance) -> Tensor:
+def _grain(image: Tensor, random: RandomGenerator) -> Tensor:
     """Draw noise of unit variance, white or, as smooth reconstruction kernels leave it, grainy."""
-    noise = chance.normal(*image.shape)
-    if chance.happens(0.5):
-        noise = blur(noise, float(chance.numbers.uniform(0.4, 0.9)))
+    noise = random.normal(*image.shape)
+    if random.happens(0.5):
+        noise = blur(noise, float(random.numbers.uniform(0.4, 0.9)))
         noise = noise / noise.std().clamp(min=1e-6)
     return noise

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fastsam3d.training import shapes
-from napari_fastsam3d.training.cases import LabelledVolume, Structure
-from napari_fastsam3d.training.chance import Chance
-from napari_fastsam3d.training.families import relatives
+from napari_fastsam3d.training.data import LabelledVolume, Structure
+from napari_fastsam3d.training.label_groups import group_members
+from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.rendering import Rendering
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 
@@ -41,13 +41,13 @@ def one_or_two(loaded: LabelledVolume, large: bool, rng: np.random.Generator) ->
 def family(loaded: LabelledVolume, names: dict[int, str], rng: np.random.Generator) -> Group:
     """Choose one structure, and those of its family that are in the scan."""
     first = loaded.structures[rng.integers(len(loaded.structures))]
-    return (first, *_relatives(first, loaded.structures, names, rng))
+    return (first, *_group_members(first, loaded.structures, names, rng))
 
 
-def _relatives(
+def _group_members(
     first: Structure, structures: Group, names: dict[int, str], rng: np.random.Generator
 ) -> Group:
-    values = relatives(first.value, names, sides=bool(rng.random() < 0.3))
+    values = group_members(first.value, names, sides=bool(rng.random() < 0.3))
     return tuple(s for s in structures if s.value in values)
 
 
@@ -58,7 +58,7 @@ def further_targets(
     first: Group,
     count: int,
     smallest: int,
-    chance: Chance,
+    random: RandomGenerator,
 ) -> list[Tensor]:
     """Choose more targets in a crop that has been drawn: its drawing and encoding are paid already.
 
@@ -75,14 +75,14 @@ def further_targets(
         How many are wanted.
     smallest : int
         Crop voxels that each needs.
-    chance : Chance
+    random : RandomGenerator
 
     Returns
     -------
     list of Tensor
         At most `count` masks (S, S, S) bool, none of them twice.
     """
-    rng = chance.numbers
+    rng = random.numbers
     sizes = torch.bincount(rendering.labels.flatten().long()).cpu().numpy()
     present = [s for s in loaded.structures if s.value < len(sizes) and sizes[s.value] >= smallest]
     groups = _groups(present, sizes, names, first, count, rng)
@@ -94,7 +94,7 @@ def further_targets(
     found = [mask for mask in found if int(mask.sum()) >= smallest]
     if loaded.image is not None and len(found) < count:
         found += supervoxel_targets(
-            rendering.image, rendering.inside, count - len(found), smallest, chance
+            rendering.image, rendering.inside, count - len(found), smallest, random
         )
     return found
 
@@ -118,7 +118,7 @@ def _groups(
     for structure in order:
         group: Group = (structure,)
         if structure is order[0] or rng.random() < FAMILIES:
-            group += _relatives(structure, tuple(present), names, rng)
+            group += _group_members(structure, tuple(present), names, rng)
         key = frozenset(s.value for s in group)
         if key not in used:
             used.add(key)
@@ -147,7 +147,7 @@ def nearest_voxel(target: Tensor, point: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def holds(target: Tensor, point: NDArray[np.float64]) -> bool:
-    """Tell whether a crop index lies in the target; bending may move it out."""
+    """Tell whether a crop index lies in the target; deformation may move it out."""
     if np.isnan(point).any():
         return False
     i, j, k = np.rint(point).astype(int)

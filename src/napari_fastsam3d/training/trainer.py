@@ -19,19 +19,19 @@ from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.model.default.prompt_maps import click_map
 from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.device import choose_precision
-from napari_fastsam3d.training.chance import Chance
-from napari_fastsam3d.training.interaction import (
+from napari_fastsam3d.training.log_plot import draw_log
+from napari_fastsam3d.training.loss import StepLoss, halved, step_loss
+from napari_fastsam3d.training.random_generator import RandomGenerator
+from napari_fastsam3d.training.ranks import Ranks
+from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
+from napari_fastsam3d.training.sample import Sampler
+from napari_fastsam3d.training.schedule import learning_rate
+from napari_fastsam3d.training.simulator import (
     first_prompts,
     next_prompts,
     shown_mask,
     used_points,
 )
-from napari_fastsam3d.training.log_picture import draw_log
-from napari_fastsam3d.training.loss import StepLoss, halved, step_loss
-from napari_fastsam3d.training.ranks import Ranks
-from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
-from napari_fastsam3d.training.sample import Sampler
-from napari_fastsam3d.training.schedule import learning_rate
 
 LOCAL_REACH = 8.0
 """Standard deviation, crop voxels, of the neighbourhood of a click that counts more in the loss."""
@@ -207,7 +207,7 @@ class Trainer:
         self, phase: Phase, images: Tensor, targets: Tensor, clicks: Tensor
     ) -> dict[str, Any]:
         number = self.step * self.ranks.world + self.ranks.rank
-        chance = Chance.seeded(self.recipe.seed * 1_000_003 + number, self.device)
+        random = RandomGenerator.seeded(self.recipe.seed * 1_000_003 + number, self.device)
         rate = learning_rate(self.recipe, self.step)
         if self.step and self.step == self.recipe.cycle_at(self.step).start:
             self._take(grown(self.average, self.recipe.network_at(self.step)))
@@ -216,7 +216,7 @@ class Trainer:
         self.network.decoder.cues = phase.cues
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.startswith(LEARNING[phase.learns]))
-        steps = self._interact(phase, images, targets, clicks, chance)
+        steps = self._interact(phase, images, targets, clicks, random)
         loss = torch.stack([step.loss for step in steps]).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -244,28 +244,28 @@ class Trainer:
         images: Tensor,
         targets: Tensor,
         clicks: Tensor,
-        chance: Chance,
+        random: RandomGenerator,
     ) -> list[StepLoss]:
         """Let a simulated user correct the masks of all targets; each crop is encoded once."""
         truth = halved(targets.flatten(0, 1)[:, None].float())
-        boxed, boxes = self._boxes(phase, chance)
+        boxed, boxes = self._boxes(phase, random)
         decoder = self.network.decoder_of(boxed)
         steps: list[StepLoss] = []
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
             pyramid = self.network.encoder(images)
             room = 1 + (phase.clicks - 1) * phase.most
-            prompts = first_prompts(truth, room, chance, clicks.flatten(0, 1), boxes)
+            prompts = first_prompts(truth, room, random, clicks.flatten(0, 1), boxes)
             told = decoder.read_box(pyramid, prompts.box)
             for click in range(phase.clicks):
                 masks = decoder(pyramid, used_points(prompts), told)
                 weight = _near_clicks(prompts, truth) if click else None
                 steps.append(step_loss(masks, truth, weight))
                 if click + 1 < phase.clicks:
-                    fed = shown_mask(masks, chance)
-                    prompts = next_prompts(prompts, truth, fed.fine, fed.low, chance, phase.most)
+                    fed = shown_mask(masks, random)
+                    prompts = next_prompts(prompts, truth, fed.fine, fed.low, random, phase.most)
         return steps
 
-    def _boxes(self, phase: Phase, chance: Chance) -> tuple[bool, float]:
+    def _boxes(self, phase: Phase, random: RandomGenerator) -> tuple[bool, float]:
         """Decide whether the decoder for boxes answers this step, and the share of boxes in it.
 
         Where there is such a decoder, the other one is never asked about a box.
@@ -274,7 +274,7 @@ class Trainer:
             return True, phase.boxes
         if self.network.box_decoder is None:
             return False, phase.boxes
-        boxed = chance.happens(phase.boxes)
+        boxed = random.happens(phase.boxes)
         return boxed, float(boxed)
 
     @torch.no_grad()

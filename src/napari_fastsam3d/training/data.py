@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_fastsam3d.evaluation.data_folder import Case
+from napari_fastsam3d.evaluation.dataset import Case
 from napari_fastsam3d.geometry import Box, Crop, Volume, read_labels, read_volume
 from napari_fastsam3d.training.axis_matrices import filter_axes, on_device
 

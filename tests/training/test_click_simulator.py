@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.default.mask_decoder import Masks
-from napari_fastsam3d.training.chance import Chance
-from napari_fastsam3d.training.interaction import (
-    first_prompts,
-    next_prompts,
-    shown_mask,
-    used_points,
-)
 from napari_fastsam3d.training.loss import (
     halved,
     intersection_over_union,
     soft_dice,
     step_loss,
+)
+from napari_fastsam3d.training.random_generator import RandomGenerator
+from napari_fastsam3d.training.simulator import (
+    first_prompts,
+    next_prompts,
+    shown_mask,
+    used_points,
 )
 
 SIZE = 16
@@ -47,7 +47,7 @@ def clicks(prompts, b=0):
 @given(SEEDS)
 def test_the_first_prompt_lies_in_the_structure_boxes_it_or_corrects_a_mask(seed):
     truth = block((3, 4, 5), (9, 12, 11))
-    prompts = first_prompts(truth, 3, Chance.seeded(seed))
+    prompts = first_prompts(truth, 3, RandomGenerator.seeded(seed))
     given_mask = bool(prompts.previous.any())
     boxed = not prompts.box.isnan().any()
     assert given_mask or boxed or clicks(prompts)
@@ -64,7 +64,7 @@ def test_the_first_prompt_lies_in_the_structure_boxes_it_or_corrects_a_mask(seed
 
 def test_every_kind_of_beginning_is_drawn():
     truth = block((3, 4, 5), (9, 12, 11)).expand(200, -1, -1, -1, -1)
-    prompts = first_prompts(truth, 1, Chance.seeded(0))
+    prompts = first_prompts(truth, 1, RandomGenerator.seeded(0))
     boxed = ~prompts.box.isnan().flatten(1).any(1)
     pointed = (prompts.labels >= 0).any(1)
     masked = prompts.previous.flatten(1).any(1)
@@ -76,7 +76,7 @@ def test_the_first_point_lies_where_the_crop_was_placed_for_it():
     truth = block((3, 4, 5), (9, 12, 11)).expand(60, -1, -1, -1, -1)
     aimed = torch.arange(60) % 2 == 0
     placed = torch.where(aimed[:, None], torch.tensor([9.0, 15, 13]), torch.nan)
-    prompts = first_prompts(truth, 1, Chance.seeded(0), placed, boxes=0.5)
+    prompts = first_prompts(truth, 1, RandomGenerator.seeded(0), placed, boxes=0.5)
     boxed = ~prompts.box.isnan().flatten(1).any(1)
     plain = aimed & (prompts.labels[:, 0] == 1) & ~prompts.previous.flatten(1).any(1)
     assert plain.sum() > 20
@@ -89,10 +89,10 @@ def test_the_first_point_lies_where_the_crop_was_placed_for_it():
 def test_further_clicks_correct_errors_and_lie_apart(seed, most):
     truth, got = block((2, 2, 2), (9, 9, 9)), block((5, 5, 5), (14, 14, 14))
     logits = got * 8 - 4
-    chance = Chance.seeded(seed)
-    first = first_prompts(truth, 1 + most, chance)
+    random = RandomGenerator.seeded(seed)
+    first = first_prompts(truth, 1 + most, random)
     low = F.avg_pool3d(logits, 2)
-    prompts = next_prompts(first, truth, logits, low, chance, most)
+    prompts = next_prompts(first, truth, logits, low, random, most)
     old, new = clicks(first), clicks(prompts)
     assert torch.equal(prompts.previous, low)
     assert len(new) <= len(old) + most
@@ -106,12 +106,12 @@ def test_further_clicks_correct_errors_and_lie_apart(seed, most):
 
 def test_the_user_takes_a_click_back_now_and_then():
     truth, got = block((2, 2, 2), (9, 9, 9)), block((5, 5, 5), (14, 14, 14))
-    chance = Chance.seeded(0)
-    prompts = first_prompts(truth, 4, chance)
+    random = RandomGenerator.seeded(0)
+    prompts = first_prompts(truth, 4, random)
     low = F.avg_pool3d(got, 2)
-    two = next_prompts(prompts, truth, got * 8 - 4, low, chance)
+    two = next_prompts(prompts, truth, got * 8 - 4, low, random)
     fewer = [
-        len(clicks(next_prompts(two, truth, got * 8 - 4, low, chance))) < len(clicks(two))
+        len(clicks(next_prompts(two, truth, got * 8 - 4, low, random))) < len(clicks(two))
         for _ in range(200)
     ]
     assert 2 <= sum(fewer) <= 40
@@ -119,25 +119,25 @@ def test_the_user_takes_a_click_back_now_and_then():
 
 def test_there_are_never_more_clicks_than_room():
     truth, got = block((2, 2, 2), (9, 9, 9)), block((5, 5, 5), (14, 14, 14))
-    chance = Chance.seeded(1)
-    prompts = first_prompts(truth, 2, chance)
+    random = RandomGenerator.seeded(1)
+    prompts = first_prompts(truth, 2, random)
     for _ in range(6):
-        prompts = next_prompts(prompts, truth, got * 8 - 4, F.avg_pool3d(got, 2), chance, 3)
+        prompts = next_prompts(prompts, truth, got * 8 - 4, F.avg_pool3d(got, 2), random, 3)
         assert prompts.points.shape[1] == 2
         assert len(clicks(prompts)) <= 2
 
 
 def test_a_perfect_mask_gets_no_click():
     truth = block((2, 2, 2), (9, 9, 9))
-    chance = Chance.seeded(0)
-    first = first_prompts(truth, 2, chance)
-    prompts = next_prompts(first, truth, truth * 8 - 4, F.avg_pool3d(truth, 2), chance)
+    random = RandomGenerator.seeded(0)
+    first = first_prompts(truth, 2, random)
+    prompts = next_prompts(first, truth, truth * 8 - 4, F.avg_pool3d(truth, 2), random)
     assert clicks(prompts) == clicks(first)
 
 
 def test_places_that_no_sample_uses_are_left_out():
     truth = block((3, 4, 5), (9, 12, 11))
-    prompts = first_prompts(truth, 5, Chance.seeded(3))
+    prompts = first_prompts(truth, 5, RandomGenerator.seeded(3))
     labels = torch.tensor([[1, -1, 0, -1, -1]])
     kept = used_points(replace(prompts, labels=labels))
     assert kept.labels.tolist() == [[1, 0]]
@@ -199,11 +199,11 @@ def test_the_user_corrects_the_main_mask_or_the_candidate_held_to_be_best():
         candidates=masks_of(two, three)._replace(quality=torch.tensor([[0.2, 0.9]]))
     )
     seen = {
-        int((shown_mask(masks, Chance.seeded(seed)).fine > 0).float().argmax())
+        int((shown_mask(masks, RandomGenerator.seeded(seed)).fine > 0).float().argmax())
         for seed in range(20)
     }
     assert seen == {int(shape.argmax()) for shape in (one, three)}
-    assert shown_mask(masks_of(one), Chance.seeded(0)).fine.equal(masks.fine)
+    assert shown_mask(masks_of(one), RandomGenerator.seeded(0)).fine.equal(masks.fine)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 6, 8, 10), (1, 3, 4, 4, 4)])

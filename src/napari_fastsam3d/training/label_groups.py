@@ -29,7 +29,7 @@ def family(name: str, sides: bool) -> str:
     return " ".join(text.lower().split())
 
 
-def relatives(value: int, names: dict[int, str], sides: bool) -> tuple[int, ...]:
+def group_members(value: int, names: dict[int, str], sides: bool) -> tuple[int, ...]:
     """Give the values, other than one, of the structures of its family; none where it has no name.
 
     Parameters

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 
-class Chance(NamedTuple):
+class RandomGenerator(NamedTuple):
     """Two generators of one seed, so that what is decided needs no answer from a GPU.
 
     Attributes
@@ -21,7 +21,9 @@ class Chance(NamedTuple):
     fields: torch.Generator
 
     @classmethod
-    def seeded(cls, seed: int | tuple[int, ...], device: torch.device | str = "cpu") -> "Chance":
+    def seeded(
+        cls, seed: int | tuple[int, ...], device: torch.device | str = "cpu"
+    ) -> "RandomGenerator":
         """Begin both from a seed."""
         numbers = np.random.default_rng(seed)
         fields = torch.Generator(device)

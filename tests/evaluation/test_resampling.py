@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_folder import SHAPE, block, bright
 
-from napari_fastsam3d.evaluation.regrid import Regrid, thick_slices
+from napari_fastsam3d.evaluation.resampling import Resampling, thick_slices
 from napari_fastsam3d.geometry import Volume
 
 
 def scaled(volume, zoom):
     i, j, k = (size * zoom for size in volume.spacing)
-    return Regrid.to_spacing(volume, (i, j, k))
+    return Resampling.to_spacing(volume, (i, j, k))
 
 
 def test_voxels_twice_as_large_hold_means():
@@ -24,7 +24,7 @@ def test_voxels_twice_as_large_hold_means():
 
 def test_a_short_axis_stays():
     volume = Volume.from_array(np.zeros((8, 8, 2)), spacing=(1, 1, 1))
-    assert Regrid.to_spacing(volume, (2, 2, 3)).volume(volume).shape == (4, 4, 2)
+    assert Resampling.to_spacing(volume, (2, 2, 3)).volume(volume).shape == (4, 4, 2)
 
 
 @settings(max_examples=30, deadline=None)
@@ -39,8 +39,8 @@ def test_a_structure_stays_where_it_is_in_the_patient(zoom, order, signs):
     affine[:3, 3] = (-40, 12, 7)
     truth = block((6, 8, 4), (20, 24, 18))
     volume = Volume.from_array(200 * truth.astype(np.int16), affine)
-    regrid = scaled(volume, zoom)
-    shown, mask = regrid.volume(volume), regrid.mask(truth)
+    resampling = scaled(volume, zoom)
+    shown, mask = resampling.volume(volume), resampling.mask(truth)
     centre = shown.to_world(np.argwhere(mask).mean(axis=0))
     assert centre == pytest.approx(
         volume.to_world(np.argwhere(truth).mean(axis=0)), abs=0.55 * max(shown.spacing)

@@ -5,9 +5,7 @@ from hypothesis import strategies as st
 from labelled_folder import SHAPE, ball, bright
 
 from napari_fastsam3d.evaluation import Protocol, Target, run_trial
-from napari_fastsam3d.evaluation.baseline import crop_around
-from napari_fastsam3d.evaluation.random_walker import random_walker
-from napari_fastsam3d.evaluation.region_growing import region_growing
+from napari_fastsam3d.evaluation.baselines import crop_around, random_walker, region_growing
 from napari_fastsam3d.evaluation.target import Key
 from napari_fastsam3d.session import Mask
 

@@ -15,7 +15,7 @@ _SAME = 1e-3
 
 
 @dataclass(frozen=True)
-class Regrid:
+class Resampling:
     """Brings a scan and its labels to another grid, which covers the same part of the patient.
 
     Larger voxels hold the mean of what they cover, as thick slices do; smaller ones are
@@ -33,7 +33,7 @@ class Regrid:
     affine: NDArray[np.float64]
 
     @classmethod
-    def to_spacing(cls, volume: Volume, spacing: Spacing) -> "Regrid":
+    def to_spacing(cls, volume: Volume, spacing: Spacing) -> "Resampling":
         """Plan the way to voxels of `spacing`, mm along the source axes.
 
         An axis that is shorter than one new voxel stays as it is.

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from napari_fastsam3d.model.default.mask_decoder import Masks
 from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.session.cues import SURE
-from napari_fastsam3d.training.chance import Chance
+from napari_fastsam3d.training.random_generator import RandomGenerator
 
 MASKED = 0.92
 """Draws above this begin with a mask of somebody else."""
@@ -24,7 +24,7 @@ AIMED_BOXES = 0.1
 def first_prompts(
     truth: Tensor,
     room: int,
-    chance: Chance,
+    random: RandomGenerator,
     clicks: Tensor | None = None,
     boxes: float = 0.25,
 ) -> Prompts:
@@ -39,7 +39,7 @@ def first_prompts(
         (B, 1, S/2, S/2, S/2) share of each cell that belongs to the structure.
     room : int
         Points that the prompts have room for.
-    chance : Chance
+    random : RandomGenerator
         Decides everything; its fields are drawn on the device of `truth`.
     clicks : Tensor or None
         (B, 3) crop indices where the first point lies, as the crop was placed for it; NaN, or
@@ -55,15 +55,15 @@ def first_prompts(
         none was given.
     """
     batch, device = truth.shape[0], truth.device
-    anywhere = _anywhere(truth, chance)
+    anywhere = _anywhere(truth, random)
     if clicks is None:
         clicks = torch.full((batch, 3), torch.nan)
     clicks = clicks.to(device)
     placed = ~clicks.isnan().any(1)
     share = torch.where(placed, boxes if boxes == 1 else min(boxes, AIMED_BOXES), boxes)
-    kinds = chance.numbers.random(batch, dtype="float32")
+    kinds = random.numbers.random(batch, dtype="float32")
     kind = torch.from_numpy(kinds).to(device)
-    loose = _loose_box(truth[:, 0] > 0.5, chance)
+    loose = _loose_box(truth[:, 0] > 0.5, random)
     box = torch.where((kind < share)[:, None, None], loose, torch.nan)
     masked = kind > MASKED
     pointed = ~masked & ((kind > 0.6 * share) | box.isnan().flatten(1).any(1))
@@ -76,10 +76,10 @@ def first_prompts(
     prompts = Prompts(points, labels, box, F.avg_pool3d(given, 2))
     if not (kinds > MASKED).any():
         return prompts
-    spoilt = SURE * (2 * _spoilt(truth, chance) - 1)
+    spoilt = SURE * (2 * _spoilt(truth, random) - 1)
     given = torch.where(masked[:, None, None, None, None], spoilt, given)
     prompts = replace(prompts, previous=F.avg_pool3d(given, 2))
-    return _corrected(prompts, truth, given, chance, masked.long(), 1)
+    return _corrected(prompts, truth, given, random, masked.long(), 1)
 
 
 def next_prompts(
@@ -87,7 +87,7 @@ def next_prompts(
     truth: Tensor,
     fine: Tensor,
     low: Tensor,
-    chance: Chance,
+    random: RandomGenerator,
     most: int = 1,
 ) -> Prompts:
     """Add clicks where the mask is most wrong, and feed the mask back.
@@ -104,33 +104,33 @@ def next_prompts(
         (B, 1, S/2, S/2, S/2) share of the structure, and predicted logits.
     low : Tensor
         (B, 1, S/4, S/4, S/4) predicted logits, fed back.
-    chance : Chance
+    random : RandomGenerator
         Decides everything; its fields are drawn on the device of `truth`.
     most : int
         Clicks that a sample may get at once.
     """
     batch, device = truth.shape[0], truth.device
-    many = chance.numbers.random(batch) < 0.4
-    counts = torch.from_numpy(many * chance.numbers.integers(0, most, batch) + 1).to(device)
-    back = torch.from_numpy(chance.numbers.random(batch) < 0.06).to(device)
+    many = random.numbers.random(batch) < 0.4
+    counts = torch.from_numpy(many * random.numbers.integers(0, most, batch) + 1).to(device)
+    back = torch.from_numpy(random.numbers.random(batch) < 0.06).to(device)
     used = prompts.labels >= 0
     back = back & (used.sum(1) > 1)
-    which = (used * (chance.uniform(*used.shape) + 0.01)).argmax(1)
+    which = (used * (random.uniform(*used.shape) + 0.01)).argmax(1)
     taken = F.one_hot(which, used.shape[1]).bool() & back[:, None]
     labels = prompts.labels.masked_fill(taken, -1)
     counts = counts.masked_fill(back, 0)
     left = replace(prompts, labels=labels, previous=low.detach().float())
-    return _corrected(left, truth, fine, chance, counts, most)
+    return _corrected(left, truth, fine, random, counts, most)
 
 
-def shown_mask(masks: Masks, chance: Chance) -> Masks:
+def shown_mask(masks: Masks, random: RandomGenerator) -> Masks:
     """Give the masks that the user sees and corrects, without gradients.
 
     Half of the time the main ones, half of the time of each sample the candidate that is held to
     be best.
     """
     others = masks.candidates
-    if others is None or not chance.happens(0.5):
+    if others is None or not random.happens(0.5):
         return Masks(masks.low.detach(), masks.fine.detach(), masks.quality.detach())
     best = others.quality.detach().argmax(1)
     rows = torch.arange(len(best), device=best.device)
@@ -148,13 +148,18 @@ def used_points(prompts: Prompts) -> Prompts:
 
 
 def _corrected(
-    prompts: Prompts, truth: Tensor, fine: Tensor, chance: Chance, counts: Tensor, most: int
+    prompts: Prompts,
+    truth: Tensor,
+    fine: Tensor,
+    random: RandomGenerator,
+    counts: Tensor,
+    most: int,
 ) -> Prompts:
     """Add clicks, each in an error of its own, while there is room: `counts` (B,) of them."""
     wanted, got = truth > 0.5, fine > 0
     depths = torch.maximum(_depth(wanted & ~got), _depth(got & ~wanted))
     size = truth.shape[-1]
-    choice = depths * (0.6 + 0.4 * chance.uniform(*depths.shape))
+    choice = depths * (0.6 + 0.4 * random.uniform(*depths.shape))
     points, labels = prompts.points.clone(), prompts.labels.clone()
     for number in range(most):
         depth, cell = choice.flatten(1).max(1)
@@ -162,7 +167,7 @@ def _corrected(
         due = (counts > number) & (depth > 0) & free.any(1)
         here = F.one_hot(free.int().argmax(1), free.shape[1]).bool() & due[:, None]
         told = wanted.flatten(1).gather(1, cell[:, None])
-        points = torch.where(here[..., None], _cell_centre(cell, size, chance)[:, None], points)
+        points = torch.where(here[..., None], _cell_centre(cell, size, random)[:, None], points)
         labels = torch.where(here, told.long(), labels)
         if number + 1 < most:
             choice = choice * ~_around(cell, size)
@@ -180,22 +185,22 @@ def _index(flat: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     return flat // size**2, flat // size % size, flat % size
 
 
-def _cell_centre(flat: Tensor, size: int, chance: Chance) -> Tensor:
+def _cell_centre(flat: Tensor, size: int, random: RandomGenerator) -> Tensor:
     """Give crop indices (B, 3) inside flat cell numbers (B,) on a grid of cells of two voxels."""
     corner = 2 * torch.stack(_index(flat, size), -1)
-    return corner.float() + (2 * chance.uniform(len(flat), 3)).floor()
+    return corner.float() + (2 * random.uniform(len(flat), 3)).floor()
 
 
-def _anywhere(truth: Tensor, chance: Chance) -> Tensor:
+def _anywhere(truth: Tensor, random: RandomGenerator) -> Tensor:
     """Draw points (B, 3) inside the structures, on the rim less often than in the middle."""
     weight = _box_mean(truth, 3) ** 2 * (truth > 0.5)
     flat = weight.flatten(1) + 1e-9 * truth.flatten(1) + 1e-20
     # The largest of exponential races: a draw in proportion to the weights.
-    race = -(chance.uniform(*flat.shape) + 1e-12).log() / flat
-    return _cell_centre(race.argmin(1), truth.shape[-1], chance)
+    race = -(random.uniform(*flat.shape) + 1e-12).log() / flat
+    return _cell_centre(race.argmin(1), truth.shape[-1], random)
 
 
-def _loose_box(mask: Tensor, chance: Chance) -> Tensor:
+def _loose_box(mask: Tensor, random: RandomGenerator) -> Tensor:
     """Give the boxes (B, 2, 3) of structures (B, D, H, W) in crop indices, tight or loose.
 
     Each face moves inwards by up to a twentieth of the side, or outwards by up to a fifth. NaN
@@ -209,16 +214,16 @@ def _loose_box(mask: Tensor, chance: Chance) -> Tensor:
         lows.append(torch.where(line, at, size).amin(1))
         highs.append(torch.where(line, at, -1).amax(1))
     low, high = 2.0 * torch.stack(lows, 1), 2.0 * torch.stack(highs, 1) + 1
-    side = (high - low + 1) * 0.2 * chance.uniform(batch, 1)
-    moved = low - side * (1.25 * chance.uniform(batch, 3) - 0.25)
-    high = high + side * (1.25 * chance.uniform(batch, 3) - 0.25)
+    side = (high - low + 1) * 0.2 * random.uniform(batch, 1)
+    moved = low - side * (1.25 * random.uniform(batch, 3) - 0.25)
+    high = high + side * (1.25 * random.uniform(batch, 3) - 0.25)
     box = torch.stack([torch.minimum(moved, high - 1), high], 1)
     return torch.where((low < size * 2)[:, None], box, torch.nan)
 
 
-def _spoilt(truth: Tensor, chance: Chance) -> Tensor:
+def _spoilt(truth: Tensor, random: RandomGenerator) -> Tensor:
     """Shift masks (B, 1, D, H, W) by a few cells, all alike, and grow or shrink some of them."""
-    rng = chance.numbers
+    rng = random.numbers
     moved = torch.roll(truth, [int(n) for n in rng.integers(-2, 3, 3)], (2, 3, 4))
     change = int(rng.integers(3))
     if change == 0:

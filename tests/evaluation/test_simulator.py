@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_folder import SHAPE, block
 
-from napari_fastsam3d.evaluation.clicks import click_anywhere, correcting_click, next_click
+from napari_fastsam3d.evaluation.simulator import click_anywhere, correcting_click, next_click
 from napari_fastsam3d.session import Mask
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from napari_fastsam3d.geometry import Crop, read_volume
-from napari_fastsam3d.training.families import family, relatives
+from napari_fastsam3d.training.label_groups import family, group_members
 from napari_fastsam3d.training.sample import Choice, Sampler
 
 
@@ -36,9 +36,9 @@ def test_sides_and_other_organs_are_kept_apart(one, other):
 
 
 def test_a_value_without_a_name_has_no_relatives():
-    assert relatives(3, {1: "kidney_left"}, sides=True) == ()
+    assert group_members(3, {1: "kidney_left"}, sides=True) == ()
     names = {1: "vertebrae_L1", 2: "vertebrae_L2", 3: "spleen"}
-    assert relatives(1, names, sides=False) == (2,)
+    assert group_members(1, names, sides=False) == (2,)
 
 
 def test_an_aimed_crop_lies_as_at_a_first_click(data):

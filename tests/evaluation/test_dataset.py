@@ -3,7 +3,7 @@ import json
 import pytest
 
 from napari_fastsam3d.errors import DataError
-from napari_fastsam3d.evaluation.data_folder import (
+from napari_fastsam3d.evaluation.dataset import (
     Case,
     evenly_spaced,
     label_names,
