@@ -115,6 +115,7 @@ def test_what_a_click_changed_out_of_sight_is_told_shown_and_taken_back(
     far = sorted(number(2, int(at)) for at in (max(lost[0], 10), lost[-1]))
     assert "Out of sight the mask changed by −" in told(widget)
     assert f"{far[0]}-{far[1]}" in told(widget)
+    assert f"out of sight, in slices {far[0]}-{far[1]} (Shift+J)" in widget.status.facts.text()
     press(scene, settle, "Show it")
     assert far[0] <= viewer.dims.current_step[axis] <= far[1]
     press(scene, settle, "Leave it as it was there")

@@ -85,13 +85,16 @@ def _amount(millilitres: float) -> str:
     return f"{millilitres:.3g}" if millilitres < 10 else f"{millilitres:,.0f}"
 
 
-def facts(model: str, last: Result | None, journal: JournalStatus | None = None) -> str:
+def facts(
+    model: str, last: Result | None, journal: JournalStatus | None = None, aside: str = ""
+) -> str:
     """Say what runs, what the last click cost and came to, and whether the work is safe."""
     parts = [model] if model else []
     if last is not None and model:
         parts.append(f"{last.milliseconds:.0f} ms")
         if last.change is not None:
             parts.append(changed(last.change))
+        parts += [aside] if aside else []
     if journal is not None and journal.state != "off":
         parts.append(_SAFETY[journal.state])
     return " · ".join(parts)

@@ -586,7 +586,7 @@ class FastSAM3DWidget(QWidget):
     def _show_status(self) -> None:
         last = self._last_of_current()
         journal = None if self.view is None else self.view.session.journal_status
-        self.status.tell(facts(self.loader.facts, last, journal))
+        self.status.tell(facts(self.loader.facts, last, journal, self.news.aside))
         self.status.warn(unsafe(None if self.view is None else self.view.trouble))
         self.model.offer(self.loader.known_models())
         if self.loader.loading:

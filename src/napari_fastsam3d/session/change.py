@@ -52,8 +52,7 @@ class Change:
     def far_from(self, place: Box, reach: float) -> "Change":
         """Return the part that lies farther than `reach` mm from a box, source index."""
         added, removed = (
-            Mask.of(mask.box, mask.voxels & (_squared_mm(mask.box, place, self.spacing) > reach**2))
-            for mask in (self.added, self.removed)
+            _far_part(mask, place, reach, self.spacing) for mask in (self.added, self.removed)
         )
         return Change(added, removed, self.spacing)
 
@@ -83,13 +82,17 @@ class Change:
         return box.start[axis], counts
 
 
-def _squared_mm(box: Box, place: Box, spacing: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Return squared distances in mm from the voxels of a box to the nearest of another box."""
-    lines = [
-        (np.maximum(np.maximum(a - np.arange(low, high), np.arange(low, high) - (b - 1)), 0) * mm)
-        ** 2
-        for low, high, a, b, mm in zip(
-            box.start, box.stop, place.start, place.stop, spacing, strict=True
-        )
-    ]
-    return lines[0][:, None, None] + lines[1][:, None] + lines[2]
+def _far_part(mask: Mask, place: Box, reach: float, spacing: tuple[float, float, float]) -> Mask:
+    """Return the voxels of a mask that lie farther than `reach` mm from the nearest of a box."""
+    # A change has few voxels in a wide box: only theirs are looked at.
+    at = np.nonzero(mask.voxels)
+    squared = np.zeros(len(at[0]))
+    for offsets, low, a, b, mm in zip(
+        at, mask.box.start, place.start, place.stop, spacing, strict=True
+    ):
+        away = np.maximum(a - (offsets + low), offsets + low - (b - 1)).clip(0)
+        squared += (away * mm) ** 2
+    near = squared <= reach**2
+    left = mask.voxels.copy(order="K")
+    left[tuple(offsets[near] for offsets in at)] = False
+    return Mask.of(mask.box, left)
