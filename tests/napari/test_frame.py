@@ -1,6 +1,7 @@
 """Where a volume lies in the viewer."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +118,25 @@ def test_a_layer_of_half_a_millimetre_is_one_in_any_unit(unit: str, mm: float) -
     assert np.allclose(frame.spacing, (0.5, 1, 2))
     assert np.allclose(frame.volume.spacing, (0.5, 1, 2))
     assert np.allclose(frame.volume.to_world((0, 0, 0)), (-9, -8, 7))
+
+
+@pytest.mark.parametrize(
+    ("units", "told"),
+    [
+        (None, True),
+        (("pixel",) * 3, True),
+        (("mm", "mm", "pixel"), True),
+        (("mm",) * 3, False),
+        (("um",) * 3, False),
+    ],
+)
+def test_a_layer_without_a_unit_of_length_is_told(units: Any, told: bool) -> None:
+    layer = Image(np.zeros((4, 5, 6)), scale=(0.5, 1, 2), units=units)
+    (note,) = frame_of_layer(layer).notes
+    assert ("no unit of length" in note) == told
+    assert not told or "0.5 × 1 × 2 mm" in note
+    ours = Image(np.zeros((4, 5, 6)), units=units, axis_labels=("I", "P", "L"))
+    assert len(frame_of_layer(ours).notes) == told
 
 
 def test_spacing_in_layer_order_is_that_of_the_file() -> None:

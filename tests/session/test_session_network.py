@@ -56,6 +56,24 @@ def test_a_network_answers_the_same_prompts_with_the_same_mask(torso, tiny_predi
     assert np.array_equal(*masks)
 
 
+@pytest.mark.parametrize("padding", [-2000, -8192, -32768])
+def test_padding_changes_no_mask(tiny_predictor, padding):
+    """Outside of its circle a scanner wrote the value of air, or that of padding."""
+    i, j, k = np.indices((60, 60, 24))
+    ball = (i - 30) ** 2 + (j - 30) ** 2 + (2 * k - 24) ** 2 <= 8**2
+    outside = (i - 29.5) ** 2 + (j - 29.5) ** 2 > 28**2
+    body = np.where(ball, 200, np.where((i - 30) ** 2 + (j - 30) ** 2 < 20**2, 40, -1000))
+    masks = []
+    for fill in (-1000, padding):
+        voxels = np.where(outside, fill, body).astype(np.int16)
+        scan = Volume.from_array(voxels, spacing=(1.5, 1.5, 3))
+        with Session(scan, model=tiny_predictor) as session:
+            session.add_point((30, 30, 12))
+            session.add_point((14, 30, 12), positive=False)
+            masks.append(session.mask())
+    assert np.array_equal(*masks)
+
+
 def test_a_click_in_an_end_slice_of_a_thin_scan_marks_the_organ_all_the_same():
     """Eleven slices through the liver, whose ends lie in the middle of what the model looks at."""
     volume, labels, names = torso_phantom()

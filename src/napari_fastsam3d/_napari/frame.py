@@ -197,7 +197,8 @@ def place_of_layer(
 
     It is said by the layer's own metadata, as the ITK readers leave them; or else by those of an
     image on the very same grid; or else by its place in the world, where this is the one in which
-    our reader shows scans. Otherwise the slices are taken to run from the feet to the head.
+    our reader shows scans. Otherwise the slices are taken to run from the feet to the head. Units
+    that are no length count as mm.
 
     Parameters
     ----------
@@ -223,11 +224,11 @@ def place_of_layer(
     if twin is not None and twins is not None:
         return twins, (_BESIDE.format(name=twin.name),)
     ours = next((each for each in images if scan_in(each.metadata) is not None), None)
+    unit = _unit_note(layer, world)
     if tuple(layer.axis_labels[-3:]) == AXIS_LABELS:
-        return _FROM_IPL @ world, ()
-    if ours is not None:
-        return _FROM_IPL @ world, (_BESIDE.format(name=ours.name),)
-    return _FROM_SPL @ world, (_UNKNOWN,)
+        return _FROM_IPL @ world, (unit,) if unit else ()
+    assumed = _UNKNOWN if ours is None else _BESIDE.format(name=ours.name)
+    return (_FROM_SPL if ours is None else _FROM_IPL) @ world, (f"{assumed} {unit}".strip(),)
 
 
 def scan_under(layer: Layer, beside: Iterable[Layer]) -> tuple[Volume, Orientation] | None:
@@ -326,10 +327,22 @@ def _same_grid(one: Layer, other: Layer) -> bool:
 
 
 def _millimetres(unit: Any) -> float:
+    return 1.0 if (length := _length(unit)) is None else length
+
+
+def _length(unit: Any) -> float | None:
+    """Return how many mm a unit is; None for one that is no length, as napari's default pixel."""
     try:
         return float((1 * unit).to("mm").magnitude)
-    except Exception:  # a unit that is no length, such as napari's default pixel
-        return 1.0
+    except Exception:  # pint raises errors of several families
+        return None
+
+
+def _unit_note(layer: Layer, world: NDArray[np.float64]) -> str:
+    if all(_length(unit) is not None for unit in layer.units[-3:]):
+        return ""
+    sizes = " × ".join(f"{size:.3g}" for size in np.linalg.norm(world[:3, :3], axis=0))
+    return f"It names no unit of length: mm are assumed, which makes voxels of {sizes} mm."
 
 
 def _told_affine(layer: Layer, world: NDArray[np.float64]) -> NDArray[np.float64] | None:
