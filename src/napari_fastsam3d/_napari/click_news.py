@@ -82,6 +82,34 @@ class ClickNews:
         key = action("show_change").shortcuts[0]
         return f"{changed(far)} of it out of sight{self._where(view, far)} ({key})"
 
+    def note(self, sentence: str) -> None:
+        """Tell what a session noted, with what can be done about it."""
+        view = self._view()
+        if view is None:
+            return
+        offers: list[Offer] = []
+        if view.session.outdated:
+            text = "The present model makes them of the same prompts; locked objects stay."
+            offers.append(Offer("Make them again", text, view.make_masks_again))
+        lost = view.session.overlapped_objects()
+        if lost:
+            name = view.session.state.object(lost[0].object).name
+            offers += [
+                Offer(f"Show {name}", "Turn to it.", lambda: self._turn_to(lost[0].object)),
+                Offer(
+                    "Newer objects win",
+                    "Let objects take voxels from those begun before; locked ones keep theirs.",
+                    lambda: view.run("set_overlap", "overwrite"),
+                ),
+            ]
+        self._notice.tell(sentence, offers)
+
+    def _turn_to(self, number: int) -> None:
+        view = self._view()
+        if view is not None and view.session.state.has(number):
+            view.turn_to(view.session.state.object(number).prompts[-1])
+            view.run("select_object", number)
+
     def forget(self) -> None:
         """Tell nothing more of what was clicked, as when another scan is chosen."""
         self._far = self._dismissed = None

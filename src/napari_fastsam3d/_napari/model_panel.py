@@ -29,6 +29,8 @@ class ModelPanel(QWidget):
         Called with whether the model's view is to be outlined.
     manage : callable
         Called when the user wants to fetch, import or remove models.
+    again : callable
+        Called when masks of another model are to be made again with this one.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ModelPanel(QWidget):
         changed: Callable[[str, str], None],
         show_crop: Callable[[bool], None],
         manage: Callable[[], None],
+        again: Callable[[], None],
     ) -> None:
         super().__init__()
         names = list(dict.fromkeys([*models, model]))
@@ -58,7 +61,18 @@ class ModelPanel(QWidget):
         self.manage_button = QPushButton("Models...")
         self.manage_button.setToolTip("Fetch, import or remove models.")
         self.manage_button.clicked.connect(lambda *_: manage())
+        self.again_button = QPushButton("Make masks again")
+        self.again_button.setToolTip(
+            "The masks were made with another model. Make them of the same prompts with this one; "
+            "locked objects stay as they are."
+        )
+        self.again_button.clicked.connect(lambda *_: again())
+        self.again_button.setVisible(False)
         self._lay_out()
+
+    def offer_again(self, offered: bool) -> None:
+        """Offer to make masks of another model again, or not."""
+        self.again_button.setVisible(offered)
 
     def offer(self, models: Sequence[str]) -> None:
         """Offer these models beside the chosen one, which stays even if it is not among them."""
@@ -77,6 +91,7 @@ class ModelPanel(QWidget):
         line.addWidget(self.manage_button)
         form.addRow("Model", line)
         form.addRow("Device", self.device.native)
+        form.addRow(self.again_button)
         form.addRow(self.crop.native)
         self.fold = QCollapsible("Model and device")
         self.fold.setContent(inner)

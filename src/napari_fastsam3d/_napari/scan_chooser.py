@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
+from napari.utils import progress
 from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
 
-from napari_fastsam3d._napari.bridge import notify
+from napari_fastsam3d._napari.bridge import Bridge, notify
 from napari_fastsam3d._napari.reader import image_layer_data, read_part
 from napari_fastsam3d._napari.scan_parts import Part, parts_of
 from napari_fastsam3d.geometry import Volume
@@ -28,7 +30,7 @@ class ScanChooser:
 
     Parameters
     ----------
-    parent : QWidget
+    parent : QWidget or None
         Over which the questions appear.
     run : callable
         Runs a job in a thread of files and hands its outcome to a function in the main thread.
@@ -36,14 +38,16 @@ class ScanChooser:
         Called with the volume.
     """
 
-    def __init__(self, parent: QWidget, run: Run, opened: Callable[[Volume], None]) -> None:
+    def __init__(self, parent: QWidget | None, run: Run, opened: Callable[[Volume], None]) -> None:
         self._parent, self._run, self._opened = parent, run, opened
-        self._menu = QMenu(parent)
-        self._menu.addAction("File (NIfTI, NRRD, MetaImage)...", self._from_file)
-        self._menu.addAction("DICOM folder...", self._from_folder)
+        self._menu: QMenu | None = None
 
     def offer(self, button: QWidget) -> None:
         """Show the two ways to a scan beneath a button."""
+        if self._menu is None:
+            self._menu = QMenu(self._parent)
+            self._menu.addAction("File (NIfTI, NRRD, MetaImage)...", self._from_file)
+            self._menu.addAction("DICOM folder...", self._from_folder)
         self._menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
 
     def open(self, path: Path) -> None:
@@ -67,17 +71,29 @@ class ScanChooser:
 
 
 def open_scan(viewer: napari.viewer.Viewer) -> None:
-    """Ask for a file and add its scan to the viewer; the command of the menu."""
+    """Ask for a file and add its scan to the viewer, read beside it; the command of the menu."""
     parent = QApplication.activeWindow()
     path = ask_file(parent)
     if path is None:
         return
-    try:
-        part = ask_part(parent, path, parts_of(path))
-        if part is not None:
-            viewer.add_layer(Layer.create(*image_layer_data(read_part(path, part))))
-    except Exception as error:  # a damaged file must not end in a traceback
-        notify(error)
+    bridge = Bridge()
+
+    def run(job: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        files = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-files")
+        read = files.submit(job)
+        files.shutdown(wait=False)
+        bar = progress(total=0, desc=f"Reading {path.name}")
+
+        def end(act: Callable[[Any], None], outcome: Any) -> None:
+            bar.close()
+            act(outcome)
+
+        bridge.watch(read, lambda found: end(done, found), lambda e: end(notify, e))
+
+    def add(volume: Volume) -> None:
+        viewer.add_layer(Layer.create(*image_layer_data(volume)))
+
+    ScanChooser(parent, run, add).open(path)
 
 
 def ask_file(parent: QWidget | None) -> Path | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
-from napari_fastsam3d._napari.bridge import Bridge, notify
+from napari_fastsam3d._napari.bridge import Bridge, notify, tell
 from napari_fastsam3d._napari.brush import Brush
 from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.mask_layer import MaskLayer
@@ -68,6 +68,7 @@ class SessionView:
     finished = Signal(object)
     failed = Signal(object)
     said = Signal(str)
+    noted = Signal(str)
     worked = Signal(str, int, int)
     found = Signal(object)
     journalled = Signal(object)
@@ -363,7 +364,7 @@ class SessionView:
             (self.session.predicted, self.bridge.to_main(self._on_predicted)),
             (self.session.progress, self.bridge.to_main(self.worked.emit)),
             (self.session.journalled, self.bridge.to_main(self._on_journalled)),
-            (self.session.noted, self.bridge.to_main(self.said.emit)),
+            (self.session.noted, self.bridge.to_main(self._on_noted)),
         ]
         for signal, slot in self._connected:
             signal.connect(slot)
@@ -434,6 +435,10 @@ class SessionView:
         if status.state != "saving":
             self.trouble = status.error
         self.journalled.emit(status)
+
+    def _on_noted(self, sentence: str) -> None:
+        tell(sentence)
+        self.noted.emit(sentence)
 
     def _on_changed(self, _state: SessionState) -> None:
         self._show()

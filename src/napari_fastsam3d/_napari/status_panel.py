@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QLabel, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 _LINES = 3
 # Qt's own moving bar repaints the whole window sixty times a second. Where the processor draws,
 # without a graphics card, that takes it from the model: a click took twice as long and more.
 _PATIENCE_MS = 400
 _STEPS = 8
+# What ends within a second or two needs no button, which would only jump about.
+_TICKS_BEFORE_CANCEL = 4
 # Red behind the theme's own letters reads well on dark and light alike.
 _WARNING = "QLabel { background: rgba(226, 66, 66, 110); border-radius: 3px; padding: 3px; }"
 
@@ -19,10 +23,19 @@ class StatusPanel(QWidget):
     """Lines and a bar: what happens now, any lasting trouble, what runs, how the last click went.
 
     What is done within a moment, as most clicks are, is not told: it would only flicker.
+
+    Parameters
+    ----------
+    cancelled : callable
+        Called when the user would rather not wait for what can be cancelled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cancelled: Callable[[], object] = lambda: None) -> None:
         super().__init__()
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Stop what is being computed, and take the step back that asked it.")
+        self.cancel.clicked.connect(lambda *_: cancelled())
+        self.cancel.setVisible(False)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
@@ -42,18 +55,26 @@ class StatusPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 2, 8, 6)
         layout.setSpacing(3)
-        for widget in (self.bar, self.now, self.warning, self.facts):
+        layout.addWidget(self.bar)
+        line = QHBoxLayout()
+        line.addWidget(self.now, 1)
+        line.addWidget(self.cancel, 0, Qt.AlignmentFlag.AlignBottom)
+        layout.addLayout(line)
+        for widget in (self.warning, self.facts):
             layout.addWidget(widget)
         self._doing = ""
+        self._ticks = 0
+        self._can_be_cancelled = False
         self._timer = QTimer(self)
         self._timer.setInterval(_PATIENCE_MS)
         self._timer.timeout.connect(self._move_on)
         self.rest("")
 
-    def busy(self, text: str) -> None:
-        """Say what is being done, unless it ends within a moment."""
-        self._doing = text
+    def busy(self, text: str, can_be_cancelled: bool = False) -> None:
+        """Say what is being done, unless it ends within a moment; what lasts may be cancelled."""
+        self._doing, self._can_be_cancelled = text, can_be_cancelled
         if not self._timer.isActive():
+            self._ticks = 0
             self._timer.start()
         elif self.bar.isVisible():
             self.now.setText(text)
@@ -63,6 +84,7 @@ class StatusPanel(QWidget):
         self._timer.stop()
         self.bar.setValue(0)
         self.bar.setVisible(False)
+        self.cancel.setVisible(False)
         self.now.setText(text)
 
     def tell(self, facts: str) -> None:
@@ -78,6 +100,8 @@ class StatusPanel(QWidget):
         self.now.setText(self._doing)
         self.bar.setValue(self.bar.value() % _STEPS + 1)
         self.bar.setVisible(True)
+        self._ticks += 1
+        self.cancel.setVisible(self._can_be_cancelled and self._ticks >= _TICKS_BEFORE_CANCEL)
 
 
 def _line(tooltip: str) -> QLabel:

@@ -283,9 +283,10 @@ class FastSAM3DWidget(QWidget):
             self._change_model,
             self._show_crop,
             self._manage_models,
+            self._make_masks_again,
         )
         self.model.crop.value = self.settings.show_crop
-        self.status = StatusPanel()
+        self.status = StatusPanel(self._cancel)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         lists = [("", fold) for fold in self.lists.folds]
@@ -444,6 +445,7 @@ class FastSAM3DWidget(QWidget):
             view.finished.connect(self._on_finished, unique=True)
             view.failed.connect(self._on_failed, unique=True)
             view.said.connect(self._say, unique=True)
+            view.noted.connect(self.news.note, unique=True)
             view.worked.connect(self._on_worked, unique=True)
             view.found.connect(self._on_found, unique=True)
             view.journalled.connect(self._on_journalled, unique=True)
@@ -502,6 +504,14 @@ class FastSAM3DWidget(QWidget):
         self._last = {}
         self.loader.load()
 
+    def _make_masks_again(self) -> None:
+        if self.view is not None:
+            self.view.make_masks_again()
+
+    def _cancel(self) -> None:
+        if self.view is not None:
+            self.view.session.cancel()
+
     def _manage_models(self) -> None:
         if self.models_dialog is None:
             jobs = ModelJobs()
@@ -534,7 +544,8 @@ class FastSAM3DWidget(QWidget):
             self.view.set_visible(number, visible)
 
     def _on_worked(self, what: str, done: int, of: int) -> None:
-        self._progress = what if done < of else ""
+        count = f", {done + 1} of {of}" if of > 1 else ""
+        self._progress = f"{what}{count}" if done < of else ""
         self._show_status()
 
     def _on_finished(self, result: Result) -> None:
@@ -589,10 +600,11 @@ class FastSAM3DWidget(QWidget):
         self.status.tell(facts(self.loader.facts, last, journal, self.news.aside))
         self.status.warn(unsafe(None if self.view is None else self.view.trouble))
         self.model.offer(self.loader.known_models())
+        self.model.offer_again(self.view is not None and bool(self.view.session.outdated))
         if self.loader.loading:
             self.status.busy(LOADING)
         elif self.view is not None and self.view.pending:
-            self.status.busy(f"{self._progress or 'Working'}...")
+            self.status.busy(f"{self._progress or 'Working'}...", can_be_cancelled=True)
         elif self.loader.trouble is not None:
             self.status.rest(str(self.loader.trouble))
         elif self.view is None:
