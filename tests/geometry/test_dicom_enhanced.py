@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dicom_writer import (
     AXIAL,
@@ -58,6 +60,39 @@ def test_positions_rounded_to_a_micrometre_give_the_spacing(tmp_path):
     np.testing.assert_allclose(volume.spacing, (0.7, 0.8, 2.5), atol=5e-4)
     np.testing.assert_allclose(volume.affine, affine_of(CORNER, UP), atol=2e-3)
     assert volume.notes == ()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    order=st.permutations(range(24)),
+    missing=st.tuples(*[st.integers(1, 6)] * 3),
+    directions=st.sampled_from([AXIAL, CORONAL, SAGITTAL, (0.6, 0.8, 0, 0, 0, -1)]),
+    gap=st.floats(0.02, 30),
+    seed=st.integers(0, 1000),
+)
+def test_any_order_gap_and_rounding_of_three_times(
+    tmp_path_factory, order, missing, directions, gap, seed
+):
+    """Each time is a volume of its own, whose missing frame is told, where the formula puts it."""
+    rng, rounding, pixels = np.random.default_rng(seed), min(1e-3, gap / 100), planes(24)
+    places = positions(gap * np.arange(8), directions) * 3
+    frames = [
+        frame(p + rng.uniform(-rounding, rounding, 3), TemporalPositionIndex=n // 8 + 1)
+        for n, p in enumerate(places)
+    ]
+    kept = [n for n in order if n % 8 != missing[n // 8]]
+    made = enhanced(pixels[kept], [frames[n] for n in kept], directions=directions)
+    folder = save(tmp_path_factory.mktemp("scan"), [made])
+    step = gap * np.cross(directions[:3], directions[3:])
+    for time, series in enumerate(list_series(folder)):
+        volume = read_volume(folder, series=series)
+        there = [n for n in range(8) if n != missing[time]]
+        expected = volume_of(pixels[8 * time : 8 * time + 8])
+        assert np.array_equal(volume.voxels[:, :, there], expected[:, :, there])
+        assert any(f"slice index {missing[time]})" in note for note in volume.notes)
+        ends = np.array([[0, 0, 0, 1], [6, 8, 7, 1]]).T
+        formula = affine_of(CORNER, step, directions) @ ends
+        np.testing.assert_allclose(volume.affine @ ends, formula, atol=4 * rounding)
 
 
 def test_a_missing_frame_is_told_and_many_are_refused(tmp_path):
@@ -178,6 +213,16 @@ def test_dimension_indices_tell_apart_what_has_no_other_mark(tmp_path):
     assert np.array_equal(read(tmp_path, made, series="2").voxels, volume_of(pixels[6:]))
 
 
+def test_dimension_indices_that_are_not_declared(tmp_path):
+    frames = [
+        frame(p, DimensionIndexValues=[n, turn])
+        for turn in (1, 2)
+        for n, p in enumerate(positions(2.5 * np.arange(6)), 1)
+    ]
+    listed = list_series(save(tmp_path / "scan", [enhanced(planes(12), frames)]))
+    assert [series.part for series in listed] == ["dimension 1", "dimension 2"]
+
+
 def test_what_nothing_tells_apart_is_refused(tmp_path):
     made = enhanced(planes(12), at(2.5 * np.tile(np.arange(6), 2)))
     with pytest.raises(VolumeError, match="same place"):
@@ -195,6 +240,13 @@ def test_two_echoes_between_each_other_are_not_one_volume(tmp_path):
     with pytest.raises(VolumeError, match=r"TE 20 ms.*TE 80 ms"):
         read(tmp_path, made)
     assert np.array_equal(read(tmp_path, made, series="2").voxels, volume_of(pixels[1::2]))
+
+
+def test_echo_times_that_hardly_differ_are_one_contrast(tmp_path):
+    frames = at(2.5 * np.arange(12))
+    for n, each in enumerate(frames):
+        each.MREchoSequence = [item(EffectiveEchoTime=100.0 + n % 3)]
+    assert read(tmp_path, enhanced(planes(12), frames, "enhanced MR")).shape == (7, 9, 12)
 
 
 def test_two_parallel_stacks_are_two_volumes(tmp_path):

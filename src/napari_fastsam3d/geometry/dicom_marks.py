@@ -139,7 +139,8 @@ def marks_of(
             marks[name] = mark
     content = None if groups is None else groups.find("FrameContentSequence")
     indices = values_of(content, "DimensionIndexValues")
-    for n, (index, words) in enumerate(zip(indices, dimensions, strict=False)):
+    for n, index in enumerate(indices):
+        words = dimensions[n] if n < len(dimensions) else DIMENSION
         marks[f"{DIMENSION} {n}"] = ((index,), f"{words} {index}")
     return marks
 

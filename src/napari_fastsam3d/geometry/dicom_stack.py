@@ -18,7 +18,8 @@ EXPORT = "Export the whole series again."
 # Images whose cosines or spacings differ by no more are meant to lie in one stack.
 _SAME_COSINE = 5e-3
 _SAME_SPACING = 2e-3  # of the spacing
-_SAME_PLACE = 0.05  # of the width of a pixel
+_SAME_PLACE = (0.005, 0.05)  # of the width of a pixel, and between these
+_SAME_PLACE_OF_GAP = 0.1  # of the largest distance between images
 _SILENT_UNEVENNESS = 0.02  # of the distance between slices
 _LARGEST_UNEVENNESS = 0.1
 _SILENT_MISFIT = 0.1  # of the width of a pixel, at the corner that is farthest off
@@ -26,6 +27,7 @@ _LARGEST_MISFIT = 1.0
 _MISSING_SHARE = 0.1
 
 # Images that differ in these are never one volume, wherever they lie.
+_SAME_CONTRAST = 0.05
 _STACK = "StackID"
 _CONTRASTS = (_STACK, "EffectiveEchoTime", "EchoTime", "DiffusionBValue")
 _FILE = "file"
@@ -228,7 +230,8 @@ def _parts(frames: list[Frame]) -> list[tuple[list[Frame], tuple[str, ...]]]:
         parts = _parted(frames, name)
         sizes = [len(part) for part, _ in parts]
         # A file may number its slices as stacks, and forget the echo time of one.
-        if len(parts) > 1 and (max(sizes) if name == _STACK else min(sizes)) > 1:
+        several = len(parts) > 1 and (max(sizes) if name == _STACK else min(sizes)) > 1
+        if several and not _is_jitter(frames, name):
             return _further(parts)
     fit = _Fit.of(frames)
     if fit.overlaps:
@@ -254,6 +257,14 @@ def _parts_at_one_place(
         if len(parts) > 1 and all(len({place_of[id(f)] for f in p}) > most for p, _ in parts):
             return _further(parts)
     return _parts_by_time(frames, places) or [(frames, ())]
+
+
+def _is_jitter(frames: list[Frame], name: str) -> bool:
+    """Whether an attribute differs by so little that it means no other contrast."""
+    values = [each.marks[name][0][0] for each in frames if name in each.marks]
+    if len(values) < len(frames) or not all(isinstance(each, float) for each in values):
+        return False
+    return max(values) - min(values) <= _SAME_CONTRAST * max(values)
 
 
 def _further(
@@ -364,7 +375,8 @@ class _Fit:
     @property
     def same_place(self) -> float:
         """The mm along the normal below which two images are meant to lie at one place."""
-        return _SAME_PLACE * self.pixel
+        low, high = (share * self.pixel for share in _SAME_PLACE)
+        return max(low, min(high, _SAME_PLACE_OF_GAP * float(self.gaps.max(initial=0.0))))
 
     @property
     def overlaps(self) -> bool:
