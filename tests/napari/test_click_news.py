@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from rod_and_ball import AIR, BALL, END, ROD, SHAPE, click, opened, scan, world_of
 
+from napari_fastsam3d._napari.notice import Notice
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import Freeze
@@ -151,6 +152,20 @@ def test_a_region_is_frozen_by_a_rectangle_in_all_slices(scene: Any, settle: Any
     hand.key("Shift+D")
     settle(widget)
     assert not widget.view.session.mask()[12, 18, 25]
+
+
+@pytest.mark.gl
+def test_the_notice_leaves_the_picture_with_the_panel(
+    make_widget: Callable[..., Any], settle: Any, qtbot: Any
+) -> None:
+    viewer, widget = make_widget(show=True)
+    settle(widget)
+    picture = viewer.window._qt_window.centralWidget()
+    assert widget.notice.parentWidget() is picture
+    viewer.window.remove_dock_widget(widget)
+    qtbot.waitUntil(lambda: not picture.findChildren(Notice))
+    viewer.window.add_dock_widget(widget, name="again")
+    qtbot.waitUntil(lambda: widget.notice.parentWidget() is picture)
 
 
 def test_a_frozen_region_is_moved_like_a_box(

@@ -18,6 +18,7 @@ from napari_fastsam3d.session import (
     Action,
     BoxPrompt,
     Edit,
+    Freeze,
     History,
     Mask,
     MaskPrompt,
@@ -56,6 +57,8 @@ WORDS: list[tuple[Action, str]] = [
     (actions.SelectObject(2), "Chose spleen"),
     (actions.ResetObject(3), "Reset rib"),
     (actions.RemoveObject(3), "Removed rib"),
+    (actions.AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
+    (actions.MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
     (actions.SetOverlap("share"), "Overlap: both hold it"),
 ]
 

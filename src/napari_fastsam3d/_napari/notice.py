@@ -51,7 +51,7 @@ class Notice(QFrame):
     Parameters
     ----------
     parent : QWidget
-        Owns it until it is docked.
+        Owns it while it is not docked.
 
     Attributes
     ----------
@@ -61,6 +61,7 @@ class Notice(QFrame):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
+        self._owner = parent
         self.setObjectName("notice")
         self.setStyleSheet(_STYLE)
         self.text = QLabel()
@@ -78,12 +79,16 @@ class Notice(QFrame):
         self.hide()
 
     def dock(self, window: QMainWindow | None) -> None:
-        """Move over the picture of a window."""
+        """Move over the picture of a window, or back to its owner where there is none."""
         picture = None if window is None else window.centralWidget()
-        if picture is not None and self.parentWidget() is not picture:
-            self.setParent(picture)
-            picture.installEventFilter(self)
-            self.hide()
+        before, after = self.parentWidget(), self._owner if picture is None else picture
+        if before is after:
+            return
+        if before is not None:
+            before.removeEventFilter(self)
+        self.setParent(after)
+        after.installEventFilter(self)
+        self.hide()
 
     def tell(self, text: str, offers: Sequence[Offer] = ()) -> None:
         """Show a sentence and its buttons in place of those before."""
