@@ -85,6 +85,7 @@ def test_another_model_keeps_every_step_and_makes_masks_again_on_request(
     assert view.session.history == history
     assert np.array_equal(shown(widget), before)
     assert widget.model.again_button.isVisibleTo(widget.model)
+    assert [button.text() for button in widget.notice.buttons] == ["Make them again"]
     widget.model.again_button.click()
     settle(widget)
     assert not widget.model.again_button.isVisibleTo(widget.model)

@@ -9,6 +9,7 @@ from napari_fastsam3d.session import Change, JournalStatus, Result
 
 _KEYS = {entry.key: entry.shortcuts[0] for entry in ACTIONS if entry.shortcuts}
 
+OUTDATED = "The masks are those of the model before. They stay until their prompts change."
 NO_SCAN = "Open a scan, or choose an image layer above."
 COVERED = "You see {seen}, but a click segments {name}."
 HIDDEN = "{name} is hidden, and a click would still segment it."

@@ -48,6 +48,7 @@ from napari_fastsam3d._napari.status_words import (
     HIDDEN,
     LOADING,
     NO_SCAN,
+    OUTDATED,
     OUTSIDE,
     SLICES_ONLY,
     facts,
@@ -503,6 +504,13 @@ class FastSAM3DWidget(QWidget):
         close_old()
         self._last = {}
         self.loader.load()
+        # What failed to load is told by the loader.
+        loaded = self.loader.thread.load()
+        self._bridge.watch(loaded, lambda _: self._tell_of_outdated(), lambda _error: None)
+
+    def _tell_of_outdated(self) -> None:
+        if self.view is not None and self.view.session.outdated:
+            self.news.note(OUTDATED)
 
     def _make_masks_again(self) -> None:
         if self.view is not None:
