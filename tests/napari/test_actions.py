@@ -12,6 +12,7 @@ from qtpy.QtGui import QAction, QKeySequence
 
 from napari_fastsam3d._napari.actions import ACTIONS, action, markdown_table
 from napari_fastsam3d._napari.click_news import ClickNews
+from napari_fastsam3d._napari.earlier_work import EarlierWork
 from napari_fastsam3d._napari.object_files import ObjectFiles
 from napari_fastsam3d._napari.object_verbs import ObjectVerbs
 from napari_fastsam3d._napari.shortcuts import SHARED
@@ -46,7 +47,7 @@ def test_each_shortcut_has_one_meaning() -> None:
 
 
 def test_the_widget_has_a_verb_for_each_action() -> None:
-    parts = (FastSAM3DWidget, ObjectVerbs, ObjectFiles, Windowing, ClickNews)
+    parts = (FastSAM3DWidget, ObjectVerbs, ObjectFiles, Windowing, ClickNews, EarlierWork)
     for entry in ACTIONS:
         assert sum(callable(getattr(part, entry.key, None)) for part in parts) == 1, entry.key
 

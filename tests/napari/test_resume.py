@@ -1,17 +1,20 @@
 """A scan that was worked on is opened again: the work is offered, and comes back."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
+from qtpy.QtGui import QImage
 
 from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.errors import JournalError
-from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import Session
+from napari_fastsam3d.geometry import Volume, read_volume
+from napari_fastsam3d.session import Session, earlier_sessions, sessions_folder
 from napari_fastsam3d.session.journal import Journal
 
 INSIDE = (20, 20, 20)
@@ -41,9 +44,9 @@ def open_scan(make_widget: Callable[..., Any], scan: Volume, settle: Any) -> Cal
     return reopen
 
 
-def click(widget: Any, settle: Any) -> np.ndarray:
+def click(widget: Any, settle: Any, index: tuple[int, ...] = INSIDE) -> np.ndarray:
     widget.toolbox.use("include")
-    widget.view.points.layer.add(widget.view.frame.to_layer(INSIDE)[0])
+    widget.view.points.layer.add(widget.view.frame.to_layer(index)[0])
     settle(widget)
     return widget.view.mask.layer.data.copy()
 
@@ -97,14 +100,103 @@ def test_an_offer_waits_while_another_scan_is_looked_at(
     assert offered(widget) is not declined
 
 
-def test_a_click_begins_afresh(open_scan: Any, settle: Any, qtbot: Any) -> None:
-    click(open_scan(), settle)
+def test_a_stray_click_throws_nothing_away(open_scan: Any, settle: Any, qtbot: Any) -> None:
+    before = click(open_scan(), settle)
     widget = open_scan()
     qtbot.waitUntil(lambda: offered(widget), timeout=5000)
-    click(widget, settle)
+    click(widget, settle, (3, 3, 3))
+    assert widget.view.prompts[0].index == (3, 3, 3)
+    assert offered(widget)
+    assert "so is what you do now" in widget.banner.found.text()
+    stray = widget.view
+    widget.banner.go_on.click()
+    qtbot.waitUntil(lambda: widget.view is not stray and widget.view.begun, timeout=10000)
+    settle(widget)
     assert not offered(widget)
-    assert len(widget.view.points.layer.data) == 1
-    assert widget.view.offer is None
+    assert [prompt.index for prompt in widget.view.prompts] == [INSIDE]
+    assert np.array_equal(widget.view.mask.layer.data, before)
+    assert len([layer for layer in widget.viewer.layers if layer.name == "Segmentation"]) == 1
+    listed = earlier_sessions(sessions_folder())
+    assert sorted(each.objects for each in listed) == [("object 1",), ("object 1",)]
+
+
+def test_a_session_without_prompts_is_not_offered(open_scan: Any, settle: Any, qtbot: Any) -> None:
+    widget = open_scan()
+    click(widget, settle)
+    widget.undo()
+    settle(widget)
+    widget = open_scan()
+    qtbot.wait(500)
+    assert not offered(widget)
+    assert earlier_sessions(sessions_folder()) == []
+
+
+def test_an_offer_declined_stays_in_the_list(open_scan: Any, settle: Any, qtbot: Any) -> None:
+    before = click(open_scan(), settle)
+    widget = open_scan()
+    qtbot.waitUntil(lambda: offered(widget), timeout=5000)
+    widget.banner.afresh.click()
+    assert not offered(widget)
+    click(widget, settle, (3, 3, 3))
+    (kept,) = listed(widget, qtbot)
+    assert kept.objects == ("object 1",)
+    stray = widget.view
+    widget.earlier.dialog.resume.click()
+    qtbot.waitUntil(lambda: widget.view is not stray and widget.view.begun, timeout=10000)
+    settle(widget)
+    assert np.array_equal(widget.view.mask.layer.data, before)
+
+
+def test_a_session_on_another_scan_opens_it_from_its_file(
+    open_scan: Any, settle: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    widget = open_scan()
+    other = np.zeros((30, 30, 30), np.int16)
+    other[8:20, 8:20, 8:20] = 200
+    path = tmp_path / "other.nii.gz"
+    nib.save(nib.Nifti1Image(other, np.diag([2.0, 2.0, 2.0, 1.0])), path)
+    widget._add_scan(read_volume(path))
+    settle(widget)
+    mask = click(widget, settle, (12, 12, 12))
+    qtbot.wait(1300)  # the picture is kept when the view has been still for a second
+    widget.viewer.layers.remove(widget.view.image)
+    qtbot.waitUntil(lambda: widget.view is not None and widget.view.image.name == "ball")
+    settle(widget)
+    (kept,) = listed(widget, qtbot)
+    assert (kept.scan, kept.source) == ("other", path)
+    picture = QImage.fromData(kept.picture)
+    assert max(picture.width(), picture.height()) == 96
+    widget.earlier.dialog.resume.click()
+    qtbot.waitUntil(lambda: widget.view.image.name == "other" and widget.view.begun, timeout=10000)
+    settle(widget)
+    assert np.array_equal(widget.view.mask.layer.data, mask)
+
+
+def test_a_file_that_changed_since_is_refused(
+    open_scan: Any, settle: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.nii.gz"
+    for value in (200, 300):
+        other = np.full((20, 20, 20), value, np.int16)
+        nib.save(nib.Nifti1Image(other, np.eye(4)), path)
+        if value == 200:
+            with Session(read_volume(path), model=open_scan().loader.thread, journal=True) as made:
+                made.add_point((10, 10, 10))
+    widget = open_scan()
+    (kept,) = listed(widget, qtbot)
+    notification_manager.records.clear()
+    widget.earlier.go_on(kept)
+    qtbot.waitUntil(lambda: bool(notification_manager.records), timeout=5000)
+    assert "is not the scan of that session" in notification_manager.records[0].message
+    assert listed(widget, qtbot) == [kept]
+
+
+def listed(widget: Any, qtbot: Any) -> list[Any]:
+    """The rows of the list of earlier sessions."""
+    widget.verbs["earlier_sessions"]()
+    qtbot.wait(100)
+    qtbot.waitUntil(lambda: widget.earlier.dialog.list.count() > 0, timeout=10000)
+    return list(widget.earlier.dialog._sessions)
 
 
 def test_a_journal_that_another_session_keeps_is_told_once(

@@ -132,6 +132,7 @@ def test_of_those_put_aside_the_newest_few_are_kept(volume, tmp_path):
         with Session(volume, model=BrightnessModel()) as session:
             session.keep_journal(tmp_path).result()
             session.new_object(f"work {number}")
+            session.add_point(SLAB)
     asides = sorted(tmp_path.glob("*.before-*.journal"))
     names = []
     for aside in asides:

@@ -53,6 +53,13 @@ ACTIONS = (
         "scan",
     ),
     Action(
+        "earlier_sessions",
+        "Earlier sessions...",
+        "List what was done before, on any scan, and go on with any of it.",
+        ("Shift+H",),
+        "scan",
+    ),
+    Action(
         "window_soft_tissue",
         "Soft tissue",
         "Soft tissue of CT: level 40, width 400.",

@@ -49,6 +49,20 @@ def push_button(key: str, pressed: Callable[[], None], icon: QIcon | None = None
     return button
 
 
+def icon_button(key: str, icon: QIcon, verbs: Mapping[str, Callable[[], None]]) -> QToolButton:
+    """Small button of an action: an icon alone, with its words in the tooltip."""
+    entry = action(key)
+    button = QToolButton()
+    button.setIcon(icon)
+    button.setIconSize(QSize(18, 18))
+    button.setCheckable(entry.checkable)
+    button.setToolTip(f"{entry.text.rstrip('.')}: {entry.hint}")
+    button.setObjectName(key)
+    button.setStyleSheet(_TOOL_STYLE.replace("padding: 4px 0px", "padding: 3px 5px"))
+    button.clicked.connect(lambda *_: verbs[key]())
+    return button
+
+
 def menu_of(keys: Sequence[str], verbs: Mapping[str, Callable[[], None]], parent: QWidget) -> QMenu:
     """Menu of actions: texts and tooltips come from the table, with the shortcuts beside."""
     menu = QMenu(parent)

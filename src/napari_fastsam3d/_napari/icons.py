@@ -54,6 +54,11 @@ def erase() -> QIcon:
     return _drawn(_rubber)
 
 
+def clock() -> QIcon:
+    """Draw a clock with an arrow that turns back."""
+    return _drawn(_turned_back_clock)
+
+
 def pan() -> QIcon:
     """Draw four arrows away from a middle."""
     return _drawn(_four_arrows)
@@ -186,6 +191,15 @@ def _rubber(painter: QPainter) -> None:
     ):
         painter.setBrush(QColor(colour))
         painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
+
+
+def _turned_back_clock(painter: QPainter) -> None:
+    painter.setPen(_pen(_NEUTRAL, 6))
+    painter.drawArc(QRectF(10, 10, 46, 46), -150 * 16, 300 * 16)
+    painter.drawPolyline(QPolygonF([QPointF(33, 20), QPointF(33, 34), QPointF(43, 40)]))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(_NEUTRAL))
+    painter.drawPolygon(QPolygonF([QPointF(2, 34), QPointF(24, 36), QPointF(9, 52)]))
 
 
 def _four_arrows(painter: QPainter) -> None:

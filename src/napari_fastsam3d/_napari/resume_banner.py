@@ -8,14 +8,17 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
-from napari_fastsam3d.session import Kept
+from napari_fastsam3d._napari.earlier_dialog import counted
+from napari_fastsam3d.session import Kept, worked_on
+
+_BOTH = "It is kept, and so is what you do now."
 
 
 class ResumeBanner(QFrame):
     """What was found, and two buttons; hidden while there is nothing to offer.
 
-    It waits without being in the way: the first click begins afresh as well, and what was found
-    is put aside then, not removed.
+    It waits without being in the way. A click begins afresh, and what was found is put aside then;
+    the offer stays until the user has answered it.
     """
 
     def __init__(self) -> None:
@@ -27,7 +30,7 @@ class ResumeBanner(QFrame):
         self.go_on = QPushButton("Go on")
         self.go_on.setToolTip("Bring back the objects, prompts and masks of that time.")
         self.afresh = QPushButton("Start afresh")
-        self.afresh.setToolTip("Begin with nothing; what was found is put aside, not removed.")
+        self.afresh.setToolTip("What was found stays in the list of earlier sessions (Shift+H).")
         buttons = QHBoxLayout()
         buttons.addWidget(self.go_on)
         buttons.addWidget(self.afresh)
@@ -40,10 +43,20 @@ class ResumeBanner(QFrame):
         self.afresh.clicked.connect(self._decline)
         self.withdraw()
 
-    def offer(self, kept: Kept, accepted: Callable[[], None], declined: Callable[[], None]) -> None:
-        """Tell what was found, and call `accepted` or `declined` when the user has chosen."""
+    def offer(
+        self,
+        kept: Kept,
+        accepted: Callable[[], None],
+        declined: Callable[[], None],
+        begun: bool = False,
+    ) -> None:
+        """Tell what was found, and call `accepted` or `declined` when the user has chosen.
+
+        `begun` tells that the user has begun something new meanwhile.
+        """
         self._accepted, self._declined = accepted, declined
-        self.found.setText(told(kept))
+        self.found.setText(f"{told(kept)} {_BOTH}" if begun else told(kept))
+        self.afresh.setText("Not now" if begun else "Start afresh")
         self.setVisible(True)
 
     def withdraw(self) -> None:
@@ -66,9 +79,6 @@ class ResumeBanner(QFrame):
 
 def told(kept: Kept) -> str:
     """Say in a sentence or two what a journal holds."""
-    names = [each.name for each in kept.history.state.objects]
     when = "" if kept.saved is None else f" of {kept.saved:%d %b %H:%M}"
-    what = f"{len(names)} object{'s' if len(names) != 1 else ''}"
-    listed = f" ({', '.join(names)})" if names else ""
-    sentence = f"Unfinished work{when} on this scan: {what}{listed}."
+    sentence = f"Unfinished work{when} on this scan: {counted(worked_on(kept.history.state))}."
     return f"{sentence} {kept.damage}" if kept.damage else sentence

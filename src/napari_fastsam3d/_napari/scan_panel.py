@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
-from napari_fastsam3d._napari.buttons import push_button
+from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.buttons import icon_button, push_button
 
 
 class ScanPanel(QWidget):
@@ -22,8 +23,8 @@ class ScanPanel(QWidget):
         Returns the image layers of the viewer.
     chosen : callable
         Called with the layer that the user chose.
-    open_scan : callable
-        Called when the button is pressed.
+    verbs : mapping of str to callable
+        What each action of the table does.
     window : QWidget
         Shows and changes the grey window.
     """
@@ -32,7 +33,7 @@ class ScanPanel(QWidget):
         self,
         images: Callable[[], Sequence[Any]],
         chosen: Callable[[Any], None],
-        open_scan: Callable[[], None],
+        verbs: Mapping[str, Callable[[], None]],
         window: QWidget,
     ) -> None:
         super().__init__()
@@ -44,7 +45,8 @@ class ScanPanel(QWidget):
         self.combo.changed.connect(lambda _: self._chosen(self.layer))
         # A long name of a layer must not widen the dock.
         self.combo.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.open_button = push_button("open_scan", open_scan)
+        self.open_button = push_button("open_scan", verbs["open_scan"])
+        self.earlier_button = icon_button("earlier_sessions", icons.clock(), verbs)
         self.facts = QLabel()
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.PlainText)
@@ -53,8 +55,9 @@ class ScanPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.combo.native, 0, 0)
         layout.addWidget(self.open_button, 0, 1)
-        layout.addWidget(self.facts, 1, 0, 1, 2)
-        layout.addWidget(window, 2, 0, 1, 2)
+        layout.addWidget(self.earlier_button, 0, 2)
+        layout.addWidget(self.facts, 1, 0, 1, 3)
+        layout.addWidget(window, 2, 0, 1, 3)
         layout.setColumnStretch(0, 1)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
@@ -22,9 +23,12 @@ from napari_fastsam3d._napari.frame import (
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.session import (
+    EarlierSession,
     ModelThread,
     Session,
+    sessions_folder,
 )
+from napari_fastsam3d.session.aside import journal_path
 
 _REPLACED = (
     "The voxels of {name} were replaced, so its segmentation begins anew. "
@@ -101,6 +105,20 @@ class ScanViews:
         """Go to the session of the frame that is shown now, where the image has several."""
         if layer is not None and layer.ndim > 3 and self._key(layer) != self._wanted:
             self.use(layer)
+
+    def go_on(self, view: SessionView, earlier: EarlierSession) -> None:
+        """Go on with an earlier session on the scan of a view; what was done since is kept too."""
+        key = next((key for key, each in self._views.items() if each is view), None)
+        if key is None:
+            return
+        view.close()
+        view.remove_layers(keep_mask=False)
+        session = Session(view.frame.volume, model=self._thread)
+        again = self._make(key, view.image, view.frame, session, earlier)
+        if view is self.current:
+            self._switch(again)
+        else:
+            again.show(False)
 
     def forget(self, layer: Any) -> None:
         """React to a layer that left the viewer: an image ends its session, a mask comes back."""
@@ -210,7 +228,25 @@ class ScanViews:
         session = Session(frame.volume, model=self._thread)
         self._switch(self._make(key, layer, frame, session))
 
-    def _make(self, key: Key, layer: Image, frame: Frame, session: Session) -> SessionView:
+    def journals(self) -> set[Path]:
+        """Return the journals that sessions of this window have open."""
+        folder = sessions_folder()
+        hashes = (view.frame.volume.content_hash for view in self._views.values() if view.begun)
+        return {journal_path(folder, each) for each in hashes}
+
+    def of_scan(self, content_hash: str) -> SessionView | None:
+        """Return the session of the scan with these voxels, if it is open; reads them all."""
+        views = self._views.values()
+        return next((v for v in views if v.frame.volume.content_hash == content_hash), None)
+
+    def _make(
+        self,
+        key: Key,
+        layer: Image,
+        frame: Frame,
+        session: Session,
+        earlier: EarlierSession | None = None,
+    ) -> SessionView:
         view = SessionView(self._viewer, layer, frame, session, self._opacity)
         # The closers hold the session and not the view, which would keep the viewer alive.
         view.closers = (
@@ -221,8 +257,8 @@ class ScanViews:
         layer.events.data.connect(self._on_data)
         for name in _PLACES:
             getattr(layer.events, name).connect(self._on_place)
-        if self._journals:
-            view.keep_journal()
+        if self._journals or earlier is not None:
+            view.keep_journal(earlier)
         return view
 
     def _switch(self, view: SessionView | None) -> None:

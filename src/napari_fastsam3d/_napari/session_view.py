@@ -20,10 +20,12 @@ from napari_fastsam3d._napari.mask_layer import MaskLayer
 from napari_fastsam3d._napari.outline import Plane
 from napari_fastsam3d._napari.points_layer import Mark, PointsLayer, Ray
 from napari_fastsam3d._napari.prompt_selection import PromptSelection
+from napari_fastsam3d._napari.session_picture import picture_of
 from napari_fastsam3d.errors import FastSAM3DError, JournalError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     BoxPrompt,
+    EarlierSession,
     Edit,
     Freeze,
     JournalStatus,
@@ -34,6 +36,7 @@ from napari_fastsam3d.session import (
     Result,
     Session,
     SessionState,
+    worked_on,
 )
 from napari_fastsam3d.session.prompt import place_of
 
@@ -234,7 +237,6 @@ class SessionView:
             notify(error)
             self.draw()
             return None
-        self.offer = None
         self.expect([future])
         self._show()
         return future
@@ -260,10 +262,18 @@ class SessionView:
         self.brush.follow()
         self.crop.show()
 
-    def keep_journal(self) -> None:
-        """Keep every change on disk from now on; `found` tells of earlier work on this scan."""
+    def keep_journal(self, earlier: EarlierSession | None = None) -> None:
+        """Keep every change on disk from now on; `found` tells of earlier work on this scan.
+
+        Parameters
+        ----------
+        earlier : EarlierSession, optional
+            A session on this scan that is gone on with at once.
+        """
+        found = self.session.keep_journal(earlier=earlier)
         # Where it fails, the status of the journal tells.
-        self.bridge.watch(self.session.keep_journal(), self._on_found, lambda _error: None)
+        then = self._on_found if earlier is None else self.resume
+        self.bridge.watch(found, then, lambda _error: None)
 
     def resume(self, kept: Kept) -> None:
         """Go on with the earlier work that was found, where the user looked then."""
@@ -275,13 +285,20 @@ class SessionView:
 
         self.bridge.watch(self.session.resume(), show, notify)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was done in this session yet."""
+        return bool(self.session.history.entries)
+
     def decline(self) -> None:
-        """Offer the earlier work no more; the first click puts it aside."""
+        """Offer the earlier work no more; it stays in the list of earlier sessions."""
         self.offer = None
 
     def keep_view(self) -> None:
-        """Note in the journal which slices the user looks at."""
+        """Note in the journal which slices the user looks at, and how that looks."""
         self.session.keep_view({"step": [int(n) for n in self.viewer.dims.current_step[-3:]]})
+        if worked_on(self.session.state):
+            self.session.keep_picture(picture_of(self))
 
     def _look_again(self, view: Any) -> None:
         try:
@@ -329,6 +346,8 @@ class SessionView:
 
         Nothing is waited for: the journal is written to its end in its own thread.
         """
+        if worked_on(self.session.state):
+            self.session.keep_picture(picture_of(self))
         self.brush.close()
         for close in self.closers:
             close()
@@ -422,7 +441,7 @@ class SessionView:
         self.bridge.soon(self.draw)
 
     def _on_found(self, kept: Kept) -> None:
-        if not kept.is_empty:
+        if worked_on(kept.history.state):
             # Kept, because the user may look at another scan now and come back later.
             self.offer = kept
             self.found.emit(kept)

@@ -20,6 +20,7 @@ from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
 from napari_fastsam3d._napari.click_news import ClickNews
 from napari_fastsam3d._napari.column import column
 from napari_fastsam3d._napari.drawing_area import DrawingArea
+from napari_fastsam3d._napari.earlier_work import EarlierWork
 from napari_fastsam3d._napari.frame import scan_in
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
@@ -115,7 +116,18 @@ class FastSAM3DWidget(QWidget):
         self.windowing = Windowing(self.viewer, self._say_for_now)
         self.notice = Notice(self)
         self.news = ClickNews(self.notice, lambda: self.view, self.undo)
-        parts = (self.object_verbs, self.object_files, self.windowing, self.news, self)
+        self.banner = ResumeBanner()
+        self.earlier = EarlierWork(
+            self, self.views, self.banner, self._work, self._add_scan, lambda x: self.scan.choose(x)
+        )
+        parts = (
+            self.object_verbs,
+            self.object_files,
+            self.windowing,
+            self.news,
+            self.earlier,
+            self,
+        )
         self.verbs: dict[str, Callable[[], None]] = {
             entry.key: next(getattr(p, entry.key) for p in parts if hasattr(p, entry.key))
             for entry in ACTIONS
@@ -267,7 +279,7 @@ class FastSAM3DWidget(QWidget):
     def _build_panels(self) -> None:
         known = getattr(self.loader.thread.predictor, "name", self.settings.model)
         self.window_row = WindowRow(self.verbs, self.windowing)
-        self.scan = ScanPanel(self._images, self._use, self.open_scan, self.window_row)
+        self.scan = ScanPanel(self._images, self._use, self.verbs, self.window_row)
         self.prompts = PromptPanel(self.verbs, self._set_depth)
         self.objects = ObjectsPanel(
             self.verbs,
@@ -294,7 +306,6 @@ class FastSAM3DWidget(QWidget):
         panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
         outer.addWidget(column((*panels, *lists, ("", self.model))), 1)
         self.sight_banner = Banner()
-        self.banner = ResumeBanner()
         outer.addWidget(self.sight_banner)
         outer.addWidget(self.banner)
         outer.addWidget(self.status)
@@ -439,7 +450,6 @@ class FastSAM3DWidget(QWidget):
     def _on_switched(self, view: SessionView | None) -> None:
         self._last = {}
         self.news.forget()
-        self.banner.withdraw()
         if view is not None:
             self.sight.bring(view.image)
             view.state_changed.connect(self._show_state, unique=True)
@@ -456,11 +466,11 @@ class FastSAM3DWidget(QWidget):
                 self.toolbox.tool = "include"
             self.scan.tell(scan_facts(view.frame))
             self.windowing.serve(view.image, view.frame.volume)
-            if view.offer is not None:
-                self._on_found(view.offer)
         else:
             self.scan.tell("")
             self.windowing.serve(None, None)
+        self.earlier.offer(view)
+        self._bridge.soon(lambda: self.earlier.settle(self.view))
         self._on_sight()
         self.lists.serve(view)
         self.toolbox.serve(view)
@@ -562,11 +572,10 @@ class FastSAM3DWidget(QWidget):
             self.loader.trouble = None
         self.news.about(result)
         self._status_timer.start()
+        self._view_timer.start()
 
     def _on_found(self, kept: Kept) -> None:
-        if self.view is not None and not self.view.session.state.objects:
-            view = self.view
-            self.banner.offer(kept, lambda: view.resume(kept), view.decline)
+        self.earlier.offer(self.view)
 
     def _on_journalled(self, status: JournalStatus) -> None:
         self._status_timer.start()
@@ -577,8 +586,7 @@ class FastSAM3DWidget(QWidget):
     def _show_state(self, state: Any = None) -> None:
         view = self.view
         objects = () if view is None else view.session.state.objects
-        if objects:
-            self.banner.withdraw()
+        self.earlier.offer(view)
         current = None if view is None else view.session.state.current
         self.objects.show_objects(objects, current, frozenset() if view is None else view.hidden)
         self.objects.show_rule(None if view is None else view.session.state.overlap)

@@ -7,6 +7,7 @@ from napari_fastsam3d.model.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.action import Action, OverlapRule
 from napari_fastsam3d.session.action_json import action_from_json, action_to_json
 from napari_fastsam3d.session.change import Change
+from napari_fastsam3d.session.earlier import EarlierSession, earlier_sessions, worked_on
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Kept
 from napari_fastsam3d.session.mask import Mask
@@ -16,7 +17,7 @@ from napari_fastsam3d.session.overlap import Overlapped
 from napari_fastsam3d.session.packed_mask import PackedMask
 from napari_fastsam3d.session.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
-from napari_fastsam3d.session.recorder import JournalStatus
+from napari_fastsam3d.session.recorder import JournalStatus, sessions_folder
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.session import Session
 from napari_fastsam3d.session.signals import Signals
@@ -26,6 +27,7 @@ __all__ = [
     "Action",
     "BoxPrompt",
     "Change",
+    "EarlierSession",
     "Edit",
     "Freeze",
     "History",
@@ -50,6 +52,9 @@ __all__ = [
     "Signals",
     "action_from_json",
     "action_to_json",
+    "earlier_sessions",
     "organs",
     "read_prompts",
+    "sessions_folder",
+    "worked_on",
 ]

@@ -6,7 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 SUFFIX = ".journal"
-KEPT = 5
+KEPT = 20
+
+
+def journal_path(folder: Path, content_hash: str) -> Path:
+    """Return where the journal of a volume is kept in a folder."""
+    return folder / f"{content_hash}{SUFFIX}"
 
 
 def parts_of(path: Path) -> list[Path]:

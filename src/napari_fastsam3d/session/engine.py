@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import count
+from pathlib import Path
 from time import perf_counter
 
 from psygnal import EmitLoopError, SignalInstance
@@ -219,11 +220,11 @@ class Engine:
         with self._lock:
             return [] if self._unanswered else self._board.behind(self._history.state)
 
-    def keep(self, recorder: Recorder) -> Future[Kept]:
+    def keep(self, recorder: Recorder, instead: Path | None = None) -> Future[Kept]:
         """Keep the log on disk from now on, with what was done so far; gives what was found."""
         with self._lock:
             self._check_open()
-            found = self.keeping.begin(recorder, self._history)
+            found = self.keeping.begin(recorder, self._history, instead)
             for each in self._history.state.objects:
                 shown = self._board.of_object(each.id)
                 if shown.prompts:

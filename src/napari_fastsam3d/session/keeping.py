@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.model.predictor import Predictor
@@ -27,8 +28,12 @@ class Keeping:
         # Not the model itself, which would not be freed once another takes its place.
         self._model: dict[str, str] = {}
 
-    def begin(self, recorder: Recorder, history: History) -> Future[Kept]:
+    def begin(
+        self, recorder: Recorder, history: History, instead: Path | None = None
+    ) -> Future[Kept]:
         """Open a recorder and keep from now on, with what was done so far.
+
+        `instead` is as in `Recorder.open`.
 
         Returns
         -------
@@ -43,7 +48,7 @@ class Keeping:
         if self.recorder is not None:
             raise SessionError("The session has a journal.", "Go on with that one.")
         self.recorder = recorder
-        found = recorder.open()
+        found = recorder.open(instead)
         self._keep_model()
         if history.entries:
             recorder.record(history)

@@ -13,7 +13,8 @@ from uuid import uuid4
 from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.aside import SUFFIX
+from napari_fastsam3d.session.aside import journal_path
+from napari_fastsam3d.session.earlier import bring_back, worked_on
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal import Journal, Kept, KeptMask
 from napari_fastsam3d.session.mask import Mask
@@ -74,6 +75,7 @@ class Recorder:
         self._facts = {
             "session": uuid4().hex,
             "scan": volume.name,
+            **_origin(volume),
             "program": f"napari-fastsam3d {__version__}",
         }
         self._facts_due = True
@@ -84,9 +86,21 @@ class Recorder:
         self._wanted = History()
         self._stopped = False
 
-    def open(self) -> "Future[Kept]":
-        """Find the journal of the volume and lock it; fails with JournalError."""
-        return self._worker.submit(self._open)
+    @property
+    def path(self) -> Path:
+        """Where the journal of the volume is; reads all voxels the first time."""
+        return journal_path(self._folder, self._volume.content_hash)
+
+    def open(self, instead: Path | None = None) -> "Future[Kept]":
+        """Find the journal of the volume and lock it; fails with JournalError.
+
+        Parameters
+        ----------
+        instead : Path, optional
+            Journal of an earlier session on the volume; it takes the place of the one that is
+            there, which is set aside.
+        """
+        return self._worker.submit(self._open, instead)
 
     def resume(self, take: Callable[[Kept], object]) -> "Future[None]":
         """Go on with what was found: give it to `take`, in the thread of the recorder."""
@@ -124,8 +138,10 @@ class Recorder:
             self._worker.submit(self._close)
         self._worker.close(wait)
 
-    def _open(self) -> Kept:
+    def _open(self, instead: Path | None) -> Kept:
         try:
+            if instead is not None:
+                bring_back(instead, self.path)
             kept = self._opened().kept
         except JournalError as error:
             # Were it tried again, the work of the other session might be taken for this one's.
@@ -176,13 +192,12 @@ class Recorder:
         if self._is_foreign:
             self._offer = None
             self._journal = None
-            journal.set_aside("before")
+            journal.set_aside("before" if worked_on(journal.kept.history.state) else "empty")
             journal = self._opened()
         return journal
 
     def _opened(self) -> Journal:
-        path = self._folder / f"{self._volume.content_hash}{SUFFIX}"
-        self._journal = journal = Journal(path)
+        self._journal = journal = Journal(self.path)
         self._written = journal.kept.history
         same = journal.kept.facts.get("session") == self._facts["session"]
         self._is_foreign = not (journal.kept.is_empty or same)
@@ -258,3 +273,16 @@ class Recorder:
         if self._written == History():
             self._journal.discard()
         self._let_go()
+
+
+def _origin(volume: Volume) -> dict[str, str]:
+    """Say where a volume was read from, so that it can be opened again."""
+    source = volume.source
+    if source.path is None:
+        return {}
+    told = {"source": str(source.path.absolute())}
+    if source.frame is not None:
+        told["frame"] = str(source.frame)
+    if source.series is not None:
+        told["series"] = source.series
+    return told

@@ -2,6 +2,7 @@
 
 # ruff: noqa: A002 - `object` is the word of the design's interface, session.mask(object=2)
 
+import base64
 import json
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.label_file import read_labels
 from napari_fastsam3d.geometry.mask_file import save_mask
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.earlier import PICTURE, EarlierSession
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Voxel, chosen_object
 from napari_fastsam3d.session.history import History
@@ -260,7 +262,12 @@ class Session(Verbs):
             future.result()
         return found
 
-    def keep_journal(self, folder: str | PathLike[str] | None = None) -> "Future[Kept]":
+    def keep_journal(
+        self,
+        folder: str | PathLike[str] | None = None,
+        *,
+        earlier: EarlierSession | None = None,
+    ) -> "Future[Kept]":
         """Keep every change on disk from now on; returns at once.
 
         From then on a verb's future is done only when its change is on disk, or `journalled` has
@@ -271,6 +278,9 @@ class Session(Verbs):
         ----------
         folder : path, optional
             Where journals are; by default in the user's data folder.
+        earlier : EarlierSession, optional
+            One of `earlier_sessions` on this volume, to be gone on with in place of the last,
+            which is set aside.
 
         Returns
         -------
@@ -281,7 +291,7 @@ class Session(Verbs):
         """
         chosen = sessions_folder() if folder is None else Path(folder).expanduser()
         recorder = Recorder(self.volume, chosen, self._engine.keeping.tell)
-        return self._engine.keep(recorder)
+        return self._engine.keep(recorder, None if earlier is None else earlier.path)
 
     def resume(self) -> "Future[None]":
         """Go on with what `keep_journal` found; returns at once.
@@ -311,6 +321,12 @@ class Session(Verbs):
         answers = self._engine.take(Kept(history, {}, {}))
         self._engine.keeping.written(history)
         return answers
+
+    def keep_picture(self, picture: bytes) -> None:
+        """Keep in the journal a small picture (PNG) by which `earlier_sessions` are told apart."""
+        recorder = self._engine.keeping.recorder
+        if recorder is not None:
+            recorder.keep_facts({PICTURE: base64.b64encode(picture).decode()})
 
     def keep_view(self, view: object) -> None:
         """Keep in the journal what `Kept.view` is to give back: anything `json.dumps` takes."""
