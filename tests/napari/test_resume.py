@@ -110,7 +110,7 @@ def test_a_stray_click_throws_nothing_away(open_scan: Any, settle: Any, qtbot: A
     assert "so is what you do now" in widget.banner.found.text()
     stray = widget.view
     widget.banner.go_on.click()
-    qtbot.waitUntil(lambda: widget.view is not stray and widget.view.begun, timeout=10000)
+    qtbot.waitUntil(lambda: widget.view is not stray and widget.view.begun, timeout=60_000)
     settle(widget)
     assert not offered(widget)
     assert [prompt.index for prompt in widget.view.prompts] == [INSIDE]
@@ -142,7 +142,7 @@ def test_an_offer_declined_stays_in_the_list(open_scan: Any, settle: Any, qtbot:
     assert kept.objects == ("object 1",)
     stray = widget.view
     widget.earlier.dialog.resume.click()
-    qtbot.waitUntil(lambda: widget.view is not stray and widget.view.begun, timeout=10000)
+    qtbot.waitUntil(lambda: widget.view is not stray and widget.view.begun, timeout=60_000)
     settle(widget)
     assert np.array_equal(widget.view.mask.layer.data, before)
 
@@ -167,7 +167,7 @@ def test_a_session_on_another_scan_opens_it_from_its_file(
     picture = QImage.fromData(kept.picture)
     assert max(picture.width(), picture.height()) == 96
     widget.earlier.dialog.resume.click()
-    qtbot.waitUntil(lambda: widget.view.image.name == "other" and widget.view.begun, timeout=10000)
+    qtbot.waitUntil(lambda: widget.view.image.name == "other" and widget.view.begun, timeout=60_000)
     settle(widget)
     assert np.array_equal(widget.view.mask.layer.data, mask)
 
@@ -195,7 +195,7 @@ def listed(widget: Any, qtbot: Any) -> list[Any]:
     """The rows of the list of earlier sessions."""
     widget.verbs["earlier_sessions"]()
     qtbot.wait(100)
-    qtbot.waitUntil(lambda: widget.earlier.dialog.list.count() > 0, timeout=10000)
+    qtbot.waitUntil(lambda: widget.earlier.dialog.list.count() > 0, timeout=60_000)
     return list(widget.earlier.dialog._sessions)
 
 

@@ -91,7 +91,7 @@ def test_an_opened_scan_is_what_the_canvas_shows(
     menu = widget._chooser._menu
     entry = menu.actions()[0]
     QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(entry).center())
-    qtbot.waitUntil(lambda: widget.view is not None and widget.view is not first, timeout=10000)
+    qtbot.waitUntil(lambda: widget.view is not None and widget.view is not first, timeout=60_000)
     settle(widget)
     assert widget.view.image.name == "far"
     assert "far" in widget.scan.combo.native.currentText()

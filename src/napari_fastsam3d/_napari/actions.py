@@ -355,6 +355,21 @@ ACTIONS = (
         "file",
     ),
     Action(
+        "compact",
+        "Compact",
+        "Make room for the picture: put napari's layer list and controls away, and make this panel "
+        "small; or bring them back. Small windows begin so.",
+        ("Shift+Q",),
+        "view",
+    ),
+    Action(
+        "next_plane",
+        "Next plane",
+        "Turn the slices: axial, then coronal, then sagittal.",
+        ("Shift+G",),
+        "view",
+    ),
+    Action(
         "toggle_mask",
         "Hide or show the mask",
         "Hide the mask to see the scan beneath it, or show it again.",

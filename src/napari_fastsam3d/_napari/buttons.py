@@ -37,6 +37,14 @@ def tool_button(key: str, icon: QIcon, pressed: Callable[[], None]) -> QToolButt
     return button
 
 
+def fit_tool(button: QToolButton, key: str, small: bool) -> None:
+    """Show a tool as its icon alone, or with its words and its key."""
+    words = Qt.ToolButtonStyle.ToolButtonIconOnly
+    button.setToolButtonStyle(words if small else Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+    entry = action(key)
+    button.setToolTip(f"{entry.text}: {entry.hint}" if small else entry.hint)
+
+
 def push_button(key: str, pressed: Callable[[], None], icon: QIcon | None = None) -> QPushButton:
     """Button of an action: its text, tooltip and shortcut come from the table."""
     entry = action(key)

@@ -15,6 +15,8 @@ BOX = "#4aa8ff"
 FROZEN = "#c9f1ff"
 _NEUTRAL = "#9aa4b2"
 _SIZE = 64
+_FRONT = ((8, 20), (42, 20), (42, 56), (8, 56))
+_CUT = ((8, 38), (42, 38), (56, 26), (22, 26))
 _CURSOR = 32
 _SHARPNESS = 2
 
@@ -57,6 +59,16 @@ def erase() -> QIcon:
 def clock() -> QIcon:
     """Draw a clock with an arrow that turns back."""
     return _drawn(_turned_back_clock)
+
+
+def compact() -> QIcon:
+    """Draw a window with a narrow panel at its side."""
+    return _drawn(_window_with_panel)
+
+
+def plane() -> QIcon:
+    """Draw a box with one of its planes."""
+    return _drawn(_cut_box)
 
 
 def pan() -> QIcon:
@@ -200,6 +212,25 @@ def _turned_back_clock(painter: QPainter) -> None:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(_NEUTRAL))
     painter.drawPolygon(QPolygonF([QPointF(2, 34), QPointF(24, 36), QPointF(9, 52)]))
+
+
+def _window_with_panel(painter: QPainter) -> None:
+    painter.setPen(_pen(_NEUTRAL, 5))
+    painter.drawRect(QRectF(7, 12, 50, 40))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(_NEUTRAL))
+    painter.drawRect(QRectF(44, 14, 12, 36))
+
+
+def _cut_box(painter: QPainter) -> None:
+    painter.setPen(_pen(_NEUTRAL, 4))
+    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in _FRONT]))
+    painter.drawPolyline(QPolygonF([QPointF(8, 20), QPointF(22, 8), QPointF(56, 8)]))
+    painter.drawPolyline(QPolygonF([QPointF(56, 8), QPointF(56, 44), QPointF(42, 56)]))
+    painter.drawLine(QPointF(42, 20), QPointF(56, 8))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(BOX))
+    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in _CUT]))
 
 
 def _four_arrows(painter: QPainter) -> None:

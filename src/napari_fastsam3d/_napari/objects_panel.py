@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QGridLayout,
+    QLineEdit,
     QListWidget,
     QListWidgetItem,
     QVBoxLayout,
@@ -27,7 +28,8 @@ from napari_fastsam3d._napari.step_words import RULE_WORDS
 from napari_fastsam3d.session import ObjectState
 
 _ID = int(Qt.ItemDataRole.UserRole)
-_HEIGHT = 104
+_LEAST_ROWS, _MOST_ROWS = 3, 12
+_FILTER_FROM = 7
 _ABOUT = (
     "name_object",
     "value_object",
@@ -67,7 +69,6 @@ class ObjectsPanel(QWidget):
         self._selected, self._renamed, self._shown = selected, renamed, shown
         self._objects: tuple[ObjectState, ...] = ()
         self.list = QListWidget()
-        self.list.setFixedHeight(_HEIGHT)
         self.list.setIconSize(QSize(16, 16))
         self.list.setEditTriggers(
             QAbstractItemView.EditTrigger.DoubleClicked
@@ -80,6 +81,11 @@ class ObjectsPanel(QWidget):
         )
         self.list.currentItemChanged.connect(self._on_current)
         self.list.itemChanged.connect(self._on_item)
+        self.filter = QLineEdit()
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setToolTip("Show the objects with this in their names, and the current one.")
+        self.filter.textChanged.connect(self._sift)
+        self.filter.setVisible(False)
         self.next = push_button("next_object", verbs["next_object"])
         self.remove = push_button("remove_object", verbs["remove_object"])
         self.lock = push_button("lock_object", verbs["lock_object"])
@@ -94,6 +100,7 @@ class ObjectsPanel(QWidget):
         self.list.customContextMenuRequested.connect(self._offer_more)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.filter)
         layout.addWidget(self.list)
         layout.addLayout(self._buttons())
         layout.addLayout(labelled("Overlap", self.overlap))
@@ -109,6 +116,7 @@ class ObjectsPanel(QWidget):
                 _fill(self.list.item(row), shown, shown.id not in hidden)
                 if shown.id == current:
                     self.list.setCurrentRow(row)
+        self._fit()
         chosen = next((shown for shown in objects if shown.id == current), None)
         neighbours = any(shown.locked is not None and shown is not chosen for shown in objects)
         self._enable(chosen, any(shown.prompts for shown in objects), neighbours)
@@ -121,6 +129,29 @@ class ObjectsPanel(QWidget):
         for entry in self.files.actions():
             if entry.objectName() in _OPENING:
                 entry.setEnabled(rule is not None)
+
+    def _fit(self) -> None:
+        """Let the list grow with its rows, and offer to sift them where they are many."""
+        count = self.list.count()
+        many = count >= _FILTER_FROM
+        if not many:
+            self.filter.clear()
+        self.filter.setVisible(many)
+        self.filter.setPlaceholderText(f"Find one of {count} objects")
+        self._sift()
+        row = self.list.sizeHintForRow(0) if count else self.list.fontMetrics().height() + 4
+        rows = min(max(count, _LEAST_ROWS), _MOST_ROWS)
+        self.list.setFixedHeight(rows * row + 2 * self.list.frameWidth() + 2)
+        item = self.list.currentItem()
+        if item is not None:
+            self.list.scrollToItem(item)
+
+    def _sift(self, _text: str = "") -> None:
+        wanted = self.filter.text().strip().casefold()
+        for row in range(self.list.count()):
+            item = self.list.item(row)
+            fits = wanted in item.text().casefold()
+            item.setHidden(not fits and row != self.list.currentRow())
 
     def _enable(self, chosen: ObjectState | None, begun: bool, neighbours: bool) -> None:
         locked = chosen is not None and chosen.locked is not None

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fastsam3d._napari import icons
-from napari_fastsam3d._napari.buttons import push_button, tool_button
+from napari_fastsam3d._napari.buttons import fit_tool, push_button, tool_button
 from napari_fastsam3d._napari.column import labelled
 
 TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase", "freeze", "pan")
@@ -47,12 +47,28 @@ class PromptPanel(QWidget):
         self.box_depth = _depth_box(depth_changed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._tool_grid())
-        layout.addLayout(labelled("Box depth", self.box_depth))
+        self._grid = self._tool_grid()
+        self._small, self._tool = False, None
+        self._depth_row = QWidget()
+        depth = labelled("Box depth", self.box_depth)
+        depth.setContentsMargins(0, 0, 0, 0)
+        self._depth_row.setLayout(depth)
+        layout.addLayout(self._grid)
+        layout.addWidget(self._depth_row)
         layout.addLayout(_row(self.undo, self.redo, self.flip, self.reset))
+
+    def arrange(self, small: bool) -> None:
+        """Show the tools as icons in one row, and the depth of boxes with their tool alone."""
+        self._small = small
+        for place, (key, button) in enumerate(self.tools.items()):
+            fit_tool(button, key, small)
+            self._grid.addWidget(button, *divmod(place, len(TOOLS) if small else _IN_A_ROW))
+        self.choose(self._tool)
 
     def choose(self, tool: str | None) -> None:
         """Show which tool is in hand."""
+        self._tool = tool
+        self._depth_row.setVisible(tool == "box" or not self._small)
         for key, button in self.tools.items():
             button.setChecked(key == (tool or "pan") and self.isEnabled())
 

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.actions import action
 from napari_fastsam3d._napari.buttons import icon_button, push_button
 
 
@@ -47,6 +48,7 @@ class ScanPanel(QWidget):
         self.combo.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open_button = push_button("open_scan", verbs["open_scan"])
         self.earlier_button = icon_button("earlier_sessions", icons.clock(), verbs)
+        self.compact_button = icon_button("compact", icons.compact(), verbs)
         self.facts = QLabel()
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.PlainText)
@@ -56,9 +58,14 @@ class ScanPanel(QWidget):
         layout.addWidget(self.combo.native, 0, 0)
         layout.addWidget(self.open_button, 0, 1)
         layout.addWidget(self.earlier_button, 0, 2)
-        layout.addWidget(self.facts, 1, 0, 1, 3)
-        layout.addWidget(window, 2, 0, 1, 3)
+        layout.addWidget(self.compact_button, 0, 3)
+        layout.addWidget(self.facts, 1, 0, 1, 4)
+        layout.addWidget(window, 2, 0, 1, 4)
         layout.setColumnStretch(0, 1)
+
+    def arrange(self, small: bool) -> None:
+        """Leave more room for the name of the scan, or write out what the button does."""
+        self.open_button.setText("Open..." if small else action("open_scan").text)
 
     @property
     def layer(self) -> Any:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_fastsam3d._napari.fold import Fold
 from napari_fastsam3d._napari.history_panel import HistoryPanel
 from napari_fastsam3d._napari.prompt_list import PromptList
-from napari_fastsam3d._napari.settings import Settings, keep_show_history, keep_show_prompts
+from napari_fastsam3d._napari.settings import Settings, keep_shown
 
 if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
@@ -30,8 +31,8 @@ class SessionLists:
         self.prompts = PromptList(verbs)
         self.history = HistoryPanel()
         self.folds = (
-            Fold("Prompts", self.prompts, settings.show_prompts, keep_show_prompts),
-            Fold("History", self.history, settings.show_history, keep_show_history),
+            Fold("Prompts", self.prompts, settings.show_prompts, partial(keep_shown, "prompts")),
+            Fold("History", self.history, settings.show_history, partial(keep_shown, "history")),
         )
 
     def serve(self, view: SessionView | None) -> None:

@@ -22,6 +22,10 @@ class Settings:
     journal: bool = True
     show_prompts: bool = True
     show_history: bool = False
+    show_scan: bool = True
+    show_tools: bool = True
+    show_objects: bool = True
+    layout: str = "auto"
 
 
 def load_settings() -> Settings:
@@ -39,6 +43,10 @@ def load_settings() -> Settings:
         journal,
         display.show_prompts,
         display.show_history,
+        display.show_scan,
+        display.show_tools,
+        display.show_objects,
+        display.layout,
     )
 
 
@@ -56,18 +64,18 @@ def keep_show_crop(shown: bool) -> None:
         kept.display.show_crop = shown
 
 
-def keep_show_prompts(shown: bool) -> None:
-    """Remember whether the list of prompts is open."""
+def keep_shown(part: str, shown: bool) -> None:
+    """Remember whether a part of the panel is open: scan, tools, objects, prompts or history."""
     kept = _kept()
     if kept is not None:
-        kept.display.show_prompts = shown
+        setattr(kept.display, f"show_{part}", shown)
 
 
-def keep_show_history(shown: bool) -> None:
-    """Remember whether the list of steps is open."""
+def keep_layout(layout: str) -> None:
+    """Remember which layout the user chose."""
     kept = _kept()
     if kept is not None:
-        kept.display.show_history = shown
+        kept.display.layout = layout
 
 
 def _kept() -> Any:

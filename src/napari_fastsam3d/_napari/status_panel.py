@@ -70,6 +70,11 @@ class StatusPanel(QWidget):
         self._timer.timeout.connect(self._move_on)
         self.rest("")
 
+    def arrange(self, small: bool) -> None:
+        """Keep room for two lines, or for three."""
+        lines = _LINES - 1 if small else _LINES
+        self.now.setMinimumHeight(lines * self.now.fontMetrics().lineSpacing())
+
     def busy(self, text: str, can_be_cancelled: bool = False) -> None:
         """Say what is being done, unless it ends within a moment; what lasts may be cancelled."""
         self._doing, self._can_be_cancelled = text, can_be_cancelled

@@ -6,6 +6,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Layer
@@ -19,8 +20,10 @@ from napari_fastsam3d._napari.banner import Banner, Choice
 from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
 from napari_fastsam3d._napari.click_news import ClickNews
 from napari_fastsam3d._napari.column import column
+from napari_fastsam3d._napari.compact import Compact
 from napari_fastsam3d._napari.drawing_area import DrawingArea
 from napari_fastsam3d._napari.earlier_work import EarlierWork
+from napari_fastsam3d._napari.fold import Fold
 from napari_fastsam3d._napari.frame import scan_in
 from napari_fastsam3d._napari.model_jobs import ModelJobs
 from napari_fastsam3d._napari.model_loader import ModelLoader
@@ -40,7 +43,13 @@ from napari_fastsam3d._napari.scan_sight import ScanSight, Sight
 from napari_fastsam3d._napari.scan_views import ScanViews
 from napari_fastsam3d._napari.session_lists import SessionLists
 from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d._napari.settings import keep_engine, keep_show_crop, load_settings
+from napari_fastsam3d._napari.settings import (
+    keep_engine,
+    keep_layout,
+    keep_show_crop,
+    keep_shown,
+    load_settings,
+)
 from napari_fastsam3d._napari.shortcuts import Shortcuts, main_window_of
 from napari_fastsam3d._napari.status_panel import StatusPanel
 from napari_fastsam3d._napari.status_words import (
@@ -67,6 +76,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
 _MIN_WIDTH = 300
+_NARROW = 250
 _AIMING_MS = 150
 _FRAME_MS = 300
 _VIEW_MS = 1000
@@ -257,6 +267,22 @@ class FastSAM3DWidget(QWidget):
         if self.toolbox.tool is None:
             self.toolbox.use("include")
 
+    def compact(self) -> None:
+        """Make room for the picture, or bring napari's panels back."""
+        keep_layout(self._compact.toggle())
+
+    def next_plane(self) -> None:
+        """Turn to the slices along the next axis, and frame the scan."""
+        dims, view = self.viewer.dims, self.view
+        if view is None:
+            return
+        first = dims.ndim - 3
+        dims.ndisplay = 2
+        axis = first + (dims.order[-3] - first + 1) % 3
+        others = (each for each in range(first, dims.ndim) if each != axis)
+        dims.order = (*range(first), axis, *others)
+        self.viewer.fit_to_view(layers=[view.image])
+
     def toggle_mask(self) -> None:
         """Hide the mask, or show it again."""
         if self.view is not None:
@@ -273,6 +299,7 @@ class FastSAM3DWidget(QWidget):
         if docked and hasattr(self, "_area"):
             self._shortcuts.dock()
             self._area.find(main_window_of(self))
+            self._compact.dock(main_window_of(self))
             self.notice.dock(main_window_of(self))
         return super().event(event)
 
@@ -303,13 +330,31 @@ class FastSAM3DWidget(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         lists = [("", fold) for fold in self.lists.folds]
-        panels = (("Scan", self.scan), ("Prompt", self.prompts), ("Objects", self.objects))
+        known = self.settings
+        shown = (
+            ("scan", self.scan, known.show_scan),
+            ("tools", self.prompts, known.show_tools),
+            ("objects", self.objects, known.show_objects),
+        )
+        panels = [
+            ("", Fold(part.capitalize(), panel, opened, partial(keep_shown, part)))
+            for part, panel, opened in shown
+        ]
         outer.addWidget(column((*panels, *lists, ("", self.model))), 1)
         self.sight_banner = Banner()
         outer.addWidget(self.sight_banner)
         outer.addWidget(self.banner)
         outer.addWidget(self.status)
         self.setMinimumWidth(_MIN_WIDTH)
+        self._compact = Compact(self, known.layout, self._arrange)
+        self._ending.add(self._compact.leave)
+
+    def _arrange(self, small: bool) -> None:
+        """Make the panel narrow and low, or as it was."""
+        self.setMinimumWidth(_NARROW if small else _MIN_WIDTH)
+        self.scan.arrange(small)
+        self.prompts.arrange(small)
+        self.status.arrange(small)
 
     def _connect(self) -> None:
         layers, dims = self.viewer.layers, self.viewer.dims

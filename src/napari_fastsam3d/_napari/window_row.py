@@ -9,8 +9,9 @@ from qtpy.QtCore import QLocale
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
+from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.actions import action
-from napari_fastsam3d._napari.buttons import menu_button, menu_of
+from napari_fastsam3d._napari.buttons import icon_button, menu_button, menu_of
 from napari_fastsam3d._napari.contrast import PRESETS, GreyWindow
 from napari_fastsam3d._napari.windowing import Windowing
 
@@ -47,6 +48,8 @@ class WindowRow(QWidget):
             label.setToolTip(field.toolTip())
             row.addWidget(label)
             row.addWidget(field, 3)
+        self.plane = icon_button("next_plane", icons.plane(), verbs)
+        row.addWidget(self.plane)
         for part in (self.button, self.level, self.breadth):
             # The row must not widen a narrow dock.
             part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
