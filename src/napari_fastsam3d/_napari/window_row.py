@@ -42,7 +42,7 @@ class WindowRow(QWidget):
         self.breadth = _number("Width: how many values lie from black to white.", self._on_typed)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.button, 5)
+        row.addWidget(self.button, 8)
         for letter, field in (("L", self.level), ("W", self.breadth)):
             label = QLabel(letter)
             label.setToolTip(field.toolTip())
