@@ -85,8 +85,7 @@ def test_settings_have_defaults_and_are_kept(kept: Any) -> None:
         Settings,
         keep_engine,
         keep_show_crop,
-        keep_show_history,
-        keep_show_prompts,
+        keep_shown,
         load_settings,
     )
 
@@ -94,8 +93,8 @@ def test_settings_have_defaults_and_are_kept(kept: Any) -> None:
     keep_engine("default", "cpu")
     keep_show_crop(True)
     assert load_settings() == Settings(device="cpu", show_crop=True)
-    keep_show_prompts(False)
-    keep_show_history(True)
+    keep_shown("prompts", False)
+    keep_shown("history", True)
     assert (load_settings().show_prompts, load_settings().show_history) == (False, True)
     assert "device: cpu" in Path(kept.config_path).read_text()
 

@@ -182,7 +182,7 @@ def test_a_stopped_download_goes_on_where_it_was(
     gate.set()  # the server was silent: only now is there a block before which to ask
     idle(qtbot, dialog)
     assert "stopped" in dialog.said.text()
-    part = next((ModelStore().folder / "downloads").glob("*.part"))
+    part = next((ModelStore().folder / "downloads").rglob("*.part"))
     arrived = part.stat().st_size
     assert 0 < arrived < turbo_file.stat().st_size
     dialog.fetch_button.click()
