@@ -79,7 +79,7 @@ class Window:
         """Open a scan, click in it, and close it with its mask."""
         from napari.layers import Layer
 
-        from napari_fastsam3d._napari.reader import image_layer_data
+        from napari_fastsam3d._napari.contributions.reader import image_layer_data
 
         self.viewer.add_layer(Layer.create(*image_layer_data(scan(number))))
         self.settle()

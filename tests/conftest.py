@@ -2,6 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says nothing about the code on a machine that others use too.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # As the model thread does it, before torch is imported: threads that wait for each other by
 # counting make the tests many times slower where the processors are shared.

@@ -14,6 +14,7 @@ HOUSE = (
     "geometry",
     "model",
     "memory",
+    "inference",
     "session",
     "evaluation",
     "training",

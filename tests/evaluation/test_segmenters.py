@@ -5,8 +5,8 @@ from labelled_folder import ball, bright
 from napari_fastsam3d.evaluation import Protocol, SessionSegmenter, ShiftedSegmenter, run_trial
 from napari_fastsam3d.evaluation.target import Key, Target
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.session import Mask, ModelThread
-from napari_fastsam3d.session.crop_policy import CropPolicy
 
 TRUTH = ball((12, 15, 10), 6)
 

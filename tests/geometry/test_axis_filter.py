@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_fastsam3d.geometry.axis_filter import AxisFilter, resample
+from napari_fastsam3d.geometry.resample import AxisFilter, resample
 
 relaxed = settings(deadline=None)
 
@@ -113,7 +113,7 @@ def test_three_filters_in_any_order_and_chunks(order, monkeypatch):
     expected = np.einsum("ai,bj,ck,ijk->abc", *dense, source)
     whole = resample(source, filters, order)
     np.testing.assert_allclose(whole, expected, atol=1e-5)
-    monkeypatch.setattr("napari_fastsam3d.geometry.axis_filter._CHUNK_VOXELS", 100)
+    monkeypatch.setattr("napari_fastsam3d.geometry.resample._CHUNK_VOXELS", 100)
     assert np.array_equal(resample(source, filters, order), whole)
 
 

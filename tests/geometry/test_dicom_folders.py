@@ -26,7 +26,8 @@ from dicom_writer import (
     volume_of,
 )
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry import Volume, dicom, list_series, read_volume
+from napari_fastsam3d.geometry import Volume, list_series, read_volume
+from napari_fastsam3d.geometry.io.dicom import reader as dicom
 
 HEIGHTS = 2.5 * np.arange(12)
 PIXELS = planes(12)

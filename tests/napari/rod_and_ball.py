@@ -8,7 +8,7 @@ from canvas import Hand
 from napari.layers import Layer
 from qtpy.QtTest import QTest
 
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 
 SHAPE = (40, 36, 50)

@@ -11,13 +11,13 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtGui import QAction, QKeySequence
 
 from napari_fastsam3d._napari.actions import ACTIONS, action, markdown_table
-from napari_fastsam3d._napari.click_news import ClickNews
-from napari_fastsam3d._napari.earlier_work import EarlierWork
+from napari_fastsam3d._napari.layers.windowing import Windowing
 from napari_fastsam3d._napari.object_files import ObjectFiles
 from napari_fastsam3d._napari.object_verbs import ObjectVerbs
+from napari_fastsam3d._napari.panels.click_feedback import ClickNews
+from napari_fastsam3d._napari.panels.earlier_work import EarlierWork
 from napari_fastsam3d._napari.shortcuts import SHARED
 from napari_fastsam3d._napari.widget import FastSAM3DWidget
-from napari_fastsam3d._napari.windowing import Windowing
 
 KEYS = [(entry.key, keys) for entry in ACTIONS for keys in entry.shortcuts]
 

@@ -15,8 +15,8 @@ from napari.utils.notifications import notification_manager
 from user import User
 from watchdog import Watchdog
 
-from napari_fastsam3d._napari.outline import outline
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.layers.outline import outline
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import BoxPrompt, Freeze, Point, Session
 

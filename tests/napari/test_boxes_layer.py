@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.layers import Image
 
-from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
 from napari_fastsam3d._napari.frame import Frame, frame_of_layer, frame_of_volume
-from napari_fastsam3d._napari.outline import Plane
+from napari_fastsam3d._napari.layers.boxes import BoxesLayer, BoxMark, CropLayer
+from napari_fastsam3d._napari.layers.outline import Plane
 from napari_fastsam3d.geometry import Box, Volume
 
 BOX = Box((2, 3, 4), (6, 9, 9))

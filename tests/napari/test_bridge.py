@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from napari.utils.notifications import notification_manager
 
-from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
+from napari_fastsam3d._napari.main_thread import Bridge, Ending, notify
 from napari_fastsam3d.errors import VolumeError
 
 
@@ -47,7 +47,7 @@ def test_a_call_that_fails_keeps_no_other_back(bridge: Bridge, qtbot: Any) -> No
 CROWD = """
 import threading, time
 from qtpy.QtCore import QCoreApplication
-from napari_fastsam3d._napari.bridge import Bridge
+from napari_fastsam3d._napari.main_thread import Bridge
 
 application, bridge, arrived = QCoreApplication([]), Bridge(), []
 send, done = bridge.to_main(arrived.append), bridge.to_main(application.quit)
@@ -141,7 +141,7 @@ def test_the_end_comes_when_the_owner_is_forgotten(qtbot: Any) -> None:
 
 QUITTING = """
 from qtpy.QtCore import QCoreApplication, QTimer
-from napari_fastsam3d._napari.bridge import Ending
+from napari_fastsam3d._napari.main_thread import Ending
 
 class Owner: pass
 

@@ -10,7 +10,7 @@ import pytest
 from napari.layers import Image, Layer, Points
 from painter import Painter
 
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Edit, Mask
 

@@ -10,8 +10,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from rod_and_ball import AIR, BALL, END, ROD, SHAPE, click, opened, scan, world_of
 
-from napari_fastsam3d._napari.notice import Notice
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.panels.notice import Notice
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import Freeze
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_fastsam3d._napari.contrast import (
+from napari_fastsam3d._napari.layers.contrast import (
     PRESETS,
     auto_window,
     is_ct,

@@ -10,7 +10,7 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 
 pytestmark = pytest.mark.gl

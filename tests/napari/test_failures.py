@@ -14,9 +14,9 @@ import pytest
 from napari.layers import Labels, Layer
 from napari.utils.notifications import notification_manager
 
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.descriptions import prompt_words
 from napari_fastsam3d._napari.frame import frame_of_layer
-from napari_fastsam3d._napari.reader import image_layer_data
-from napari_fastsam3d._napari.step_words import prompt_words
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image
 
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.frame import frame_of_layer, frame_of_volume, scan_in
-from napari_fastsam3d._napari.reader import image_layer_data
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry import Box, Volume
 

@@ -9,9 +9,9 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 
 from napari_fastsam3d._napari import session_view
-from napari_fastsam3d._napari.history_panel import Steps
-from napari_fastsam3d._napari.reader import image_layer_data
-from napari_fastsam3d._napari.step_words import step_words
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.descriptions import step_words
+from napari_fastsam3d._napari.panels.history import Steps
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import (
@@ -24,8 +24,8 @@ from napari_fastsam3d.session import (
     MaskPrompt,
     PackedMask,
     Point,
+    actions,
 )
-from napari_fastsam3d.session import action as actions
 from napari_fastsam3d.session.state import SessionState, apply
 
 SHAPE = (24, 28, 20)

@@ -81,7 +81,7 @@ def test_the_sample_is_a_torso(
 
 
 def test_settings_have_defaults_and_are_kept(kept: Any) -> None:
-    from napari_fastsam3d._napari.settings import (
+    from napari_fastsam3d._napari.contributions.settings import (
         Settings,
         keep_engine,
         keep_show_crop,
@@ -100,7 +100,7 @@ def test_settings_have_defaults_and_are_kept(kept: Any) -> None:
 
 
 def test_a_widget_without_the_plugin_has_the_defaults(plugin_settings: Any) -> None:
-    from napari_fastsam3d._napari.settings import Settings, keep_engine, load_settings
+    from napari_fastsam3d._napari.contributions.settings import Settings, keep_engine, load_settings
 
     keep_engine("default", "cuda")
     assert load_settings() == Settings()

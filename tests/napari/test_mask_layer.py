@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_fastsam3d._napari.frame import Frame, frame_of_volume
-from napari_fastsam3d._napari.mask_layer import MaskLayer
+from napari_fastsam3d._napari.layers.masks import MaskLayer
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import ObjectState
 from napari_fastsam3d.session.colour import free_colour

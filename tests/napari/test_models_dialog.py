@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from napari_fastsam3d._napari import models_dialog
+from napari_fastsam3d._napari.dialogs import models as models_dialog
 from napari_fastsam3d.model import MODELS, available_models
 from napari_fastsam3d.model.store import ModelStore
 

@@ -26,8 +26,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fastsam3d._napari.object_dialogs import NameDialog
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.dialogs.objects import NameDialog
 from napari_fastsam3d.geometry import read_volume
 from napari_fastsam3d.session import Mask, ObjectState, SessionState
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fastsam3d._napari.outline import Plane, drawn_box, outline, redrawn_box
+from napari_fastsam3d._napari.layers.outline import Plane, drawn_box, outline, redrawn_box
 from napari_fastsam3d.geometry import Box
 
 SHAPE = (40, 50, 60)

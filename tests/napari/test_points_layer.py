@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_fastsam3d._napari.frame import frame_of_volume
-from napari_fastsam3d._napari.points_layer import Mark, PointsLayer, Ray
+from napari_fastsam3d._napari.layers.points import Mark, PointsLayer, Ray
 from napari_fastsam3d.geometry import Volume
 
 MARKS = (Mark(4, (1.0, 2.0, 3.0), True), Mark(7, (2.0, 2.0, 4.0), False))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from napari_fastsam3d._napari.pyside_guard import needs_guard
+from napari_fastsam3d._napari.contributions.pyside_guard import needs_guard
 
 SCRIPT = """
 from qtpy.QtCore import QCoreApplication, QObject, Signal
@@ -42,7 +42,7 @@ def test_only_the_faulty_pair_is_guarded(
 def test_a_guarded_constant_outlives_more_losses_than_a_window_makes() -> None:
     script = """
 import ctypes, sys
-from napari_fastsam3d._napari import pyside_guard
+from napari_fastsam3d._napari.contributions import pyside_guard
 pyside_guard._installed = lambda: "6.12.0"
 pyside_guard.sys = type("", (), {"version_info": (3, 11)})
 assert pyside_guard.guard()

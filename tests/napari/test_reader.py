@@ -10,11 +10,11 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QInputDialog
 
-from napari_fastsam3d._napari import reader
+from napari_fastsam3d._napari.contributions import reader
+from napari_fastsam3d._napari.contributions.reader import get_reader, read_layers
+from napari_fastsam3d._napari.dialogs.scan_chooser import ask_part
+from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of
 from napari_fastsam3d._napari.frame import frame_of_layer
-from napari_fastsam3d._napari.reader import get_reader, read_layers
-from napari_fastsam3d._napari.scan_chooser import ask_part
-from napari_fastsam3d._napari.scan_parts import Part, parts_of
 from napari_fastsam3d.errors import VolumeError
 
 

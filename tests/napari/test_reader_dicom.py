@@ -14,9 +14,9 @@ from npe2 import PluginManifest
 from qtpy.QtWidgets import QInputDialog
 
 from dicom_writer import SAGITTAL, enhanced, frame, planes, positions, save, slice_file, slices
-from napari_fastsam3d._napari import reader
-from napari_fastsam3d._napari.reader_preference import folders_come_to_us, on_activate
-from napari_fastsam3d._napari.scan_parts import parts_of
+from napari_fastsam3d._napari.contributions import reader
+from napari_fastsam3d._napari.contributions.reader_preference import folders_come_to_us, on_activate
+from napari_fastsam3d._napari.dialogs.scan_parts import parts_of
 
 OURS = "napari-fastsam3d"
 HEIGHTS = 2.5 * np.arange(12)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from dicom_writer import planes, save, slices
-from napari_fastsam3d._napari import reader_preference
-from napari_fastsam3d._napari.reader_preference import on_activate
+from napari_fastsam3d._napari.contributions import reader_preference
+from napari_fastsam3d._napari.contributions.reader_preference import on_activate
 
 SCRIPT = """
 import json, sys

@@ -11,11 +11,11 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtGui import QImage
 
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.errors import JournalError
 from napari_fastsam3d.geometry import Volume, read_volume
 from napari_fastsam3d.session import Session, earlier_sessions, sessions_folder
-from napari_fastsam3d.session.journal import Journal
+from napari_fastsam3d.session.journal.store import Journal
 
 INSIDE = (20, 20, 20)
 

@@ -14,7 +14,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 
 pytestmark = pytest.mark.gl

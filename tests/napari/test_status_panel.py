@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from napari_fastsam3d._napari import status_panel
-from napari_fastsam3d._napari.status_panel import StatusPanel
+from napari_fastsam3d._napari.panels import status as status_panel
+from napari_fastsam3d._napari.panels.status import StatusPanel
 
 
 @pytest.fixture

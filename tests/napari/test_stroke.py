@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from napari.layers import Labels
 
 from napari_fastsam3d._napari.frame import frame_of_volume
-from napari_fastsam3d._napari.stroke import stroke_of
+from napari_fastsam3d._napari.layers.stroke import stroke_of
 from napari_fastsam3d.geometry import Volume
 
 SHAPE = (7, 8, 9)

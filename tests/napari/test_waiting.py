@@ -15,8 +15,8 @@ import pytest
 from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import notification_manager
 
-from napari_fastsam3d._napari import scan_chooser
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.dialogs import scan_chooser
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import ModelThread
 

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QInputDialog
 
 from napari_fastsam3d._napari import model_loader, object_files
 from napari_fastsam3d._napari import widget as widget_module
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Mask
@@ -511,7 +511,8 @@ def test_closing_the_window_ends_every_thread(
 
 def test_neither_widget_nor_reader_import_torch() -> None:
     code = (
-        "import sys, napari_fastsam3d._napari.widget, napari_fastsam3d._napari.reader;"
+        "import sys, napari_fastsam3d._napari.widget;"
+        "import napari_fastsam3d._napari.contributions.reader;"
         "print('torch' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

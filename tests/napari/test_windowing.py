@@ -11,8 +11,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from test_contrast import body
 
-from napari_fastsam3d._napari.contrast import PRESETS
-from napari_fastsam3d._napari.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.layers.contrast import PRESETS
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.source import Source
 

@@ -9,11 +9,11 @@ import pytest
 from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import notification_manager
 
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.writer import write_labels
+from napari_fastsam3d._napari.dialogs.mask_saver import suggested_path, with_suffix
 from napari_fastsam3d._napari.frame import frame_of_layer, frame_of_volume
-from napari_fastsam3d._napari.mask_layer import MaskLayer
-from napari_fastsam3d._napari.mask_saver import suggested_path, with_suffix
-from napari_fastsam3d._napari.reader import image_layer_data
-from napari_fastsam3d._napari.writer import write_labels
+from napari_fastsam3d._napari.layers.masks import MaskLayer
 from napari_fastsam3d.errors import SaveError
 from napari_fastsam3d.geometry import Box, Source, Volume, read_volume, save_mask
 from napari_fastsam3d.session import ObjectState

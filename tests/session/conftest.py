@@ -1,14 +1,9 @@
 import pytest
 from ball_and_slab import ball_and_slab
 from brightness_model import BrightnessModel
-from hypothesis import settings
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session
-
-# How long an example takes says nothing about the code on a machine that others use too.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from brightness_model import BrightnessModel
 from napari_fastsam3d.errors import JournalError
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session, earlier_sessions
-from napari_fastsam3d.session.earlier import remove
+from napari_fastsam3d.session.journal.earlier import remove
 
 
 def worked(volume: Volume, folder: Path, name: str, index: tuple[int, int, int]) -> np.ndarray:

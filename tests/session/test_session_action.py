@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.session import action as actions
-from napari_fastsam3d.session.action_json import action_from_json, action_to_json
-from napari_fastsam3d.session.prompt import BoxPrompt, Point
+from napari_fastsam3d.inference.prompt import BoxPrompt, Point
+from napari_fastsam3d.session import actions
+from napari_fastsam3d.session.codec import action_from_json, action_to_json
 
 ids = st.integers(1, 2**40)
 voxels = st.tuples(*[st.integers(0, 5000)] * 3)

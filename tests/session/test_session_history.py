@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
-from napari_fastsam3d.session.action import (
+from napari_fastsam3d.inference.prompt import Point
+from napari_fastsam3d.session.actions import (
     AddPrompt,
     DeletePrompt,
     FlipPrompt,
@@ -14,8 +15,7 @@ from napari_fastsam3d.session.action import (
     SetOverlap,
 )
 from napari_fastsam3d.session.history import History, replay
-from napari_fastsam3d.session.log_record import LogRecord, restored
-from napari_fastsam3d.session.prompt import Point
+from napari_fastsam3d.session.journal.record import LogRecord, restored
 from napari_fastsam3d.session.state import SessionState
 
 

@@ -12,8 +12,8 @@ from ball_and_slab import BALL, NOTHING, SLAB
 from brightness_model import BrightnessModel
 
 from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.session import ModelThread, Point, Session
-from napari_fastsam3d.session.replay import Replay
 
 TIMEOUT = 30
 BESIDE = (28, 25, 20)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Mask, PackedMask, Session
-from napari_fastsam3d.session.aside import KEPT
-from napari_fastsam3d.session.journal import Journal, KeptMask
-from napari_fastsam3d.session.log_record import records_in
+from napari_fastsam3d.session.journal.backup import KEPT
+from napari_fastsam3d.session.journal.record import records_in
+from napari_fastsam3d.session.journal.store import Journal, KeptMask
 
 BESIDE = (20, 25, 27)
 TIMEOUT = 30
@@ -200,7 +200,7 @@ def test_another_process_is_told_too(volume, tmp_path):
         code = (
             "import sys, pathlib\n"
             "from napari_fastsam3d.errors import JournalBusyError\n"
-            "from napari_fastsam3d.session.journal import Journal\n"
+            "from napari_fastsam3d.session.journal.store import Journal\n"
             "try: Journal(pathlib.Path(sys.argv[1]))\n"
             "except JournalBusyError: print('busy')"
         )
@@ -252,7 +252,7 @@ def test_on_a_full_disk_the_session_goes_on_and_catches_up(volume, tmp_path):
             return journal
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("napari_fastsam3d.session.recorder.Journal", full)
+            patch.setattr("napari_fastsam3d.session.journal.writer.Journal", full)
             recorder.wait()
             recorder._let_go()
             many = Mask.of_indices(np.argwhere(np.random.default_rng(0).random(SHAPE) < 0.5))

@@ -14,6 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.inference.prompt import locates
+from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.session import (
     BoxPrompt,
     Edit,
@@ -25,10 +27,8 @@ from napari_fastsam3d.session import (
     Prompt,
     Session,
 )
-from napari_fastsam3d.session.action_json import action_from_json, action_to_json
+from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.history import replay
-from napari_fastsam3d.session.prompt import locates
-from napari_fastsam3d.session.replay import Replay
 
 # 10 000 steps by default; SESSION_STEPS=200000 for once.
 STEPS_AT_A_TIME = 50

@@ -5,7 +5,8 @@ from skimage.color import rgb2lab
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.session.action import (
+from napari_fastsam3d.inference.prompt import BoxPrompt, Point
+from napari_fastsam3d.session.actions import (
     AddPrompt,
     DeletePrompt,
     FlipPrompt,
@@ -18,7 +19,6 @@ from napari_fastsam3d.session.action import (
 )
 from napari_fastsam3d.session.colour import COLOURS, free_colour
 from napari_fastsam3d.session.history import replay
-from napari_fastsam3d.session.prompt import BoxPrompt, Point
 from napari_fastsam3d.session.state import SessionState, apply
 
 POINT = Point(1, (1, 2, 3))

@@ -8,8 +8,8 @@ from ball_and_slab import BALL, SHAPE, SLAB, ball_and_slab
 from brightness_model import BrightnessModel
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
+from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.session import Session
-from napari_fastsam3d.session.replay import Replay
 
 TIMEOUT = 30
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.inference.air import Air
 from napari_fastsam3d.session import Freeze, Mask, Session
-from napari_fastsam3d.session.air import Air
 from napari_fastsam3d.session.change import Change
 
 voxels = st.tuples(*(st.integers(0, n - 1) for n in SHAPE))

@@ -10,7 +10,7 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 
-from napari_fastsam3d._napari.bridge import Bridge, Ending, notify
+from napari_fastsam3d._napari.main_thread import Bridge, Ending, notify
 from napari_fastsam3d.session import ModelThread
 
 _HOLD_MS = 50

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_fastsam3d._napari.bridge import tell
-from napari_fastsam3d._napari.mask_saver import (
+from napari_fastsam3d._napari.dialogs.mask_saver import (
     FILTER,
     ask_path,
     may_replace,
@@ -18,6 +17,7 @@ from napari_fastsam3d._napari.mask_saver import (
     unless_kept,
     with_suffix,
 )
+from napari_fastsam3d._napari.main_thread import tell
 from napari_fastsam3d.session.saving import paths_of_each
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
 
-from napari_fastsam3d._napari.bridge import tell
-from napari_fastsam3d._napari.object_dialogs import ask_colour, ask_name, ask_value
+from napari_fastsam3d._napari.dialogs.objects import ask_colour, ask_name, ask_value
+from napari_fastsam3d._napari.main_thread import tell
 from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.session import ObjectState
 

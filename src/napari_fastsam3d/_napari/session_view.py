@@ -12,17 +12,18 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_fastsam3d._napari.boxes_layer import BoxesLayer, BoxMark, CropLayer
-from napari_fastsam3d._napari.bridge import Bridge, notify, tell
-from napari_fastsam3d._napari.brush import Brush
 from napari_fastsam3d._napari.frame import Frame
-from napari_fastsam3d._napari.mask_layer import MaskLayer
-from napari_fastsam3d._napari.outline import Plane
-from napari_fastsam3d._napari.points_layer import Mark, PointsLayer, Ray
-from napari_fastsam3d._napari.prompt_selection import PromptSelection
+from napari_fastsam3d._napari.layers.boxes import BoxesLayer, BoxMark, CropLayer
+from napari_fastsam3d._napari.layers.brush import Brush
+from napari_fastsam3d._napari.layers.masks import MaskLayer
+from napari_fastsam3d._napari.layers.outline import Plane
+from napari_fastsam3d._napari.layers.points import Mark, PointsLayer, Ray
+from napari_fastsam3d._napari.layers.prompt_selection import PromptSelection
+from napari_fastsam3d._napari.main_thread import Bridge, notify, tell
 from napari_fastsam3d._napari.session_picture import picture_of
 from napari_fastsam3d.errors import FastSAM3DError, JournalError
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.inference.prompt import place_of
 from napari_fastsam3d.session import (
     BoxPrompt,
     EarlierSession,
@@ -38,7 +39,6 @@ from napari_fastsam3d.session import (
     SessionState,
     worked_on,
 )
-from napari_fastsam3d.session.prompt import place_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer

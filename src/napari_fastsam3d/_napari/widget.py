@@ -14,45 +14,44 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.actions import ACTIONS
-from napari_fastsam3d._napari.banner import Banner, Choice
-from napari_fastsam3d._napari.bridge import Bridge, Ending, notify, tell
-from napari_fastsam3d._napari.click_news import ClickNews
-from napari_fastsam3d._napari.column import column
 from napari_fastsam3d._napari.compact import Compact
-from napari_fastsam3d._napari.drawing_area import DrawingArea
-from napari_fastsam3d._napari.earlier_work import EarlierWork
-from napari_fastsam3d._napari.fold import Fold
-from napari_fastsam3d._napari.frame import scan_in
-from napari_fastsam3d._napari.model_jobs import ModelJobs
-from napari_fastsam3d._napari.model_loader import ModelLoader
-from napari_fastsam3d._napari.model_panel import ModelPanel
-from napari_fastsam3d._napari.models_dialog import ModelsDialog
-from napari_fastsam3d._napari.notice import Notice
-from napari_fastsam3d._napari.object_files import ObjectFiles
-from napari_fastsam3d._napari.object_verbs import ObjectVerbs
-from napari_fastsam3d._napari.objects_panel import ObjectsPanel
-from napari_fastsam3d._napari.prompt_panel import PromptPanel
-from napari_fastsam3d._napari.reader import image_layer_data
-from napari_fastsam3d._napari.resume_banner import ResumeBanner
-from napari_fastsam3d._napari.scan_chooser import ScanChooser
-from napari_fastsam3d._napari.scan_facts import scan_facts
-from napari_fastsam3d._napari.scan_panel import ScanPanel
-from napari_fastsam3d._napari.scan_sight import ScanSight, Sight
-from napari_fastsam3d._napari.scan_views import ScanViews
-from napari_fastsam3d._napari.session_lists import SessionLists
-from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d._napari.settings import (
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.settings import (
     keep_engine,
     keep_layout,
     keep_show_crop,
     keep_shown,
     load_settings,
 )
-from napari_fastsam3d._napari.shortcuts import Shortcuts, main_window_of
-from napari_fastsam3d._napari.status_panel import StatusPanel
-from napari_fastsam3d._napari.status_words import (
+from napari_fastsam3d._napari.dialogs.models import ModelsDialog
+from napari_fastsam3d._napari.dialogs.scan_chooser import ScanChooser
+from napari_fastsam3d._napari.frame import scan_in
+from napari_fastsam3d._napari.layers.canvas import DrawingArea
+from napari_fastsam3d._napari.layers.scan_views import ScanViews
+from napari_fastsam3d._napari.layers.visible_scan import ScanSight, Sight
+from napari_fastsam3d._napari.layers.windowing import Windowing
+from napari_fastsam3d._napari.main_thread import Bridge, Ending, notify, tell
+from napari_fastsam3d._napari.model_jobs import ModelJobs
+from napari_fastsam3d._napari.model_loader import ModelLoader
+from napari_fastsam3d._napari.object_files import ObjectFiles
+from napari_fastsam3d._napari.object_verbs import ObjectVerbs
+from napari_fastsam3d._napari.panels import icons
+from napari_fastsam3d._napari.panels.banner import Banner, Choice
+from napari_fastsam3d._napari.panels.click_feedback import ClickNews
+from napari_fastsam3d._napari.panels.column import column
+from napari_fastsam3d._napari.panels.earlier_work import EarlierWork
+from napari_fastsam3d._napari.panels.fold import Fold
+from napari_fastsam3d._napari.panels.model import ModelPanel
+from napari_fastsam3d._napari.panels.notice import Notice
+from napari_fastsam3d._napari.panels.objects import ObjectsPanel
+from napari_fastsam3d._napari.panels.prompts import PromptPanel
+from napari_fastsam3d._napari.panels.resume_banner import ResumeBanner
+from napari_fastsam3d._napari.panels.scan import ScanPanel
+from napari_fastsam3d._napari.panels.scan_facts import scan_facts
+from napari_fastsam3d._napari.panels.session_lists import SessionLists
+from napari_fastsam3d._napari.panels.status import StatusPanel
+from napari_fastsam3d._napari.panels.status_words import (
     COVERED,
     FOLLOWED,
     HIDDEN,
@@ -66,9 +65,10 @@ from napari_fastsam3d._napari.status_words import (
     locked_hint,
     unsafe,
 )
-from napari_fastsam3d._napari.toolbox import Toolbox
-from napari_fastsam3d._napari.window_row import WindowRow
-from napari_fastsam3d._napari.windowing import Windowing
+from napari_fastsam3d._napari.panels.toolbox import Toolbox
+from napari_fastsam3d._napari.panels.window_row import WindowRow
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d._napari.shortcuts import Shortcuts, main_window_of
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import JournalStatus, Kept, Point, Result
 

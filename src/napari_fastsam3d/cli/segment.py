@@ -39,7 +39,7 @@ def _prompt(
 def _report(session: "Session", volume: "Volume", results: list["Result"]) -> dict[str, Any]:
     import numpy as np
 
-    from napari_fastsam3d.session.action_json import prompt_to_json
+    from napari_fastsam3d.session.codec import prompt_to_json
 
     region = session.region()
     voxels = int(region.voxels.sum())

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.geometry.axis_filter import AxisFilter, resample
+from napari_fastsam3d.geometry.resample import AxisFilter, resample
 
 Spacing = tuple[float, float, float]
 

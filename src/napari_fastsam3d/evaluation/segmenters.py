@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session import BoxPrompt, Mask, ModelThread, Point, Session
-from napari_fastsam3d.session.replay import Replay
 
 
 class Attempt(Protocol):

@@ -6,11 +6,11 @@ world mm are the only frames; every function says which it takes.
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
-from napari_fastsam3d.geometry.dicom import Series, list_series
-from napari_fastsam3d.geometry.dicom_header import begins_as_dicom
-from napari_fastsam3d.geometry.files import list_frames, read_volume
-from napari_fastsam3d.geometry.label_file import LabelFile, read_labels
-from napari_fastsam3d.geometry.mask_file import save_mask
+from napari_fastsam3d.geometry.io.dicom.header import begins_as_dicom
+from napari_fastsam3d.geometry.io.dicom.reader import Series, list_series
+from napari_fastsam3d.geometry.io.formats import list_frames, read_volume
+from napari_fastsam3d.geometry.io.mask_reader import LabelFile, read_labels
+from napari_fastsam3d.geometry.io.mask_writer import save_mask
 from napari_fastsam3d.geometry.orientation import Orientation
 from napari_fastsam3d.geometry.phantom import torso_phantom
 from napari_fastsam3d.geometry.source import Source

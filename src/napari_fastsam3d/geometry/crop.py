@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_fastsam3d.geometry.axis_filter import AxisFilter, Floats, resample
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.orientation import Orientation
+from napari_fastsam3d.geometry.resample import AxisFilter, Floats, resample
 from napari_fastsam3d.geometry.volume import Spacing, Volume, finite_minimum
 
 _SLAB_VOXELS = 1 << 22

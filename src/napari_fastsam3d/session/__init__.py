@@ -3,24 +3,24 @@
 Neither torch nor Qt is imported here: the model comes in its own thread, when it is needed.
 """
 
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
-from napari_fastsam3d.session.action import Action, OverlapRule
-from napari_fastsam3d.session.action_json import action_from_json, action_to_json
+from napari_fastsam3d.session.actions import Action, OverlapRule
 from napari_fastsam3d.session.change import Change
-from napari_fastsam3d.session.earlier import EarlierSession, earlier_sessions, worked_on
+from napari_fastsam3d.session.codec import action_from_json, action_to_json
+from napari_fastsam3d.session.events import Signals
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal import Kept
-from napari_fastsam3d.session.mask import Mask
+from napari_fastsam3d.session.journal.earlier import EarlierSession, earlier_sessions, worked_on
+from napari_fastsam3d.session.journal.store import Kept
+from napari_fastsam3d.session.journal.writer import JournalStatus, sessions_folder
+from napari_fastsam3d.session.label_map import Overlapped
 from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.organs import Organ, organs
-from napari_fastsam3d.session.overlap import Overlapped
-from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.presets import Organ, organs
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
-from napari_fastsam3d.session.recorder import JournalStatus, sessions_folder
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.session import Session
-from napari_fastsam3d.session.signals import Signals
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 __all__ = [

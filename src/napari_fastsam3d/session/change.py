@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.mask import Mask
 
 Run = tuple[int, int]
 """The first and the last of some slices that follow each other."""

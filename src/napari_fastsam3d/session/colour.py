@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from functools import cache
+from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,3 +91,11 @@ def _lab(colours: NDArray[np.float64]) -> NDArray[np.float64]:
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = f.T
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+
+
+def parse_colour(value: Any) -> Colour:
+    """Return three finite numbers; TypeError or ValueError if they are none."""
+    red, green, blue = map(float, value)
+    if not (isfinite(red) and isfinite(green) and isfinite(blue)):
+        raise ValueError
+    return (red, green, blue)

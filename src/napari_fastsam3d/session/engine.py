@@ -12,18 +12,20 @@ from psygnal import EmitLoopError, SignalInstance
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import Edit, Point
+from napari_fastsam3d.inference.segmenter import Step
 from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.session.action import Action, AddPrompt
-from napari_fastsam3d.session.board import Board
+from napari_fastsam3d.session.actions import Action, AddPrompt
 from napari_fastsam3d.session.change import Change
+from napari_fastsam3d.session.events import Signals
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal import Kept
-from napari_fastsam3d.session.keeping import Keeping
-from napari_fastsam3d.session.mask import Mask
-from napari_fastsam3d.session.model_failure import explained
-from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.overlap import (
+from napari_fastsam3d.session.journal.autosave import Keeping
+from napari_fastsam3d.session.journal.store import Kept
+from napari_fastsam3d.session.journal.writer import JournalStatus, Recorder
+from napari_fastsam3d.session.label_map import (
     changed_box,
     contested,
     holder_of,
@@ -31,14 +33,12 @@ from napari_fastsam3d.session.overlap import (
     relabelled_box,
     shown_mask,
 )
-from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import Edit, Point
-from napari_fastsam3d.session.recorder import JournalStatus, Recorder
-from napari_fastsam3d.session.replay import Step
+from napari_fastsam3d.session.mask_cache import Board
+from napari_fastsam3d.session.model_failure import explained
+from napari_fastsam3d.session.model_runner import Resident
+from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.request import Prompts, Request, Shown
-from napari_fastsam3d.session.resident import Resident
 from napari_fastsam3d.session.result import Result
-from napari_fastsam3d.session.signals import Signals
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,19 @@ from typing import SupportsIndex, TypeVar, get_args
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box, Index
-from napari_fastsam3d.session.action import (
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import (
+    BoxPrompt,
+    Edit,
+    Freeze,
+    MaskPrompt,
+    Point,
+    box_between,
+    point_index,
+    positivity,
+)
+from napari_fastsam3d.session.actions import (
     AcceptObject,
     AddPrompt,
     DeletePrompt,
@@ -26,18 +38,6 @@ from napari_fastsam3d.session.action import (
 )
 from napari_fastsam3d.session.colour import Colour
 from napari_fastsam3d.session.engine import Engine
-from napari_fastsam3d.session.mask import Mask
-from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import (
-    BoxPrompt,
-    Edit,
-    Freeze,
-    MaskPrompt,
-    Point,
-    box_between,
-    point_index,
-    positivity,
-)
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.state import SessionState
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
-from napari_fastsam3d.session.action import Action, SelectObject
+from napari_fastsam3d.session.actions import Action, SelectObject
 from napari_fastsam3d.session.state import SessionState, apply
 
 

@@ -11,10 +11,13 @@ import numpy as np
 
 from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import FastSAM3DError, SaveError, SessionError
-from napari_fastsam3d.geometry.replacing import replacing
+from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.json_values import whole
+from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, Point, Prompt
 from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.session.action import (
+from napari_fastsam3d.session.actions import (
     AcceptObject,
     Action,
     AddPrompt,
@@ -23,11 +26,9 @@ from napari_fastsam3d.session.action import (
     RecolourObject,
     SetOverlap,
 )
-from napari_fastsam3d.session.action_json import action_from_json, prompt_from_json, prompt_to_json
+from napari_fastsam3d.session.codec import action_from_json, prompt_from_json, prompt_to_json
+from napari_fastsam3d.session.colour import parse_colour
 from napari_fastsam3d.session.history import replay
-from napari_fastsam3d.session.json_values import colour, whole
-from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import BoxPrompt, Freeze, Point, Prompt
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 _FORMAT = "napari-fastsam3d prompts"
@@ -172,7 +173,7 @@ def _actions(data: Mapping[str, Any]) -> Iterator[Action]:
     objects = data["objects"]
     for each in objects:
         yield NewObject(whole(each["id"]), str(each["name"]), whole(each["value"]))
-        yield RecolourObject(each["id"], colour(each["colour"]))
+        yield RecolourObject(each["id"], parse_colour(each["colour"]))
     prompts = [(prompt_from_json(p), each["id"]) for each in objects for p in each["prompts"]]
     for prompt, number in sorted(prompts, key=lambda pair: pair[0].id):
         yield AddPrompt(number, prompt)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.session.action_json import prompt_to_json
+from napari_fastsam3d.geometry.mask import NOWHERE
+from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.inference.segmenter import Step
 from napari_fastsam3d.session.change import Change
+from napari_fastsam3d.session.codec import prompt_to_json
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.mask import NOWHERE
-from napari_fastsam3d.session.prompt import BoxPrompt, Point, Prompt
-from napari_fastsam3d.session.replay import Step
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.state import ObjectState
 

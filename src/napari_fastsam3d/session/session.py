@@ -11,19 +11,19 @@ from pathlib import Path
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Index
-from napari_fastsam3d.geometry.label_file import read_labels
-from napari_fastsam3d.geometry.mask_file import save_mask
+from napari_fastsam3d.geometry.io.mask_reader import read_labels
+from napari_fastsam3d.geometry.io.mask_writer import save_mask
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.session.earlier import PICTURE, EarlierSession
+from napari_fastsam3d.inference.prompt import Point, point_index
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Voxel, chosen_object
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal import Kept
+from napari_fastsam3d.session.journal.earlier import PICTURE, EarlierSession
+from napari_fastsam3d.session.journal.store import Kept
+from napari_fastsam3d.session.journal.writer import JournalStatus, Recorder, sessions_folder
 from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.neighbours import intrusions
-from napari_fastsam3d.session.prompt import Point, point_index
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
-from napari_fastsam3d.session.recorder import JournalStatus, Recorder, sessions_folder
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.saving import left_out, masks_of, paths_of_each
 from napari_fastsam3d.session.state import ObjectState

@@ -7,7 +7,9 @@ from itertools import chain, count
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.session.action import (
+from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.actions import (
     AcceptObject,
     Action,
     AddPrompt,
@@ -27,8 +29,6 @@ from napari_fastsam3d.session.action import (
     UnlockObject,
 )
 from napari_fastsam3d.session.colour import Colour, free_colour
-from napari_fastsam3d.session.packed_mask import PackedMask
-from napari_fastsam3d.session.prompt import BoxPrompt, Freeze, MaskPrompt, Point, Prompt
 
 HIGHEST_VALUE = 65535
 

@@ -7,20 +7,20 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.segmenter import Step
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.mask import Mask
-from napari_fastsam3d.session.model_thread import ModelThread
-from napari_fastsam3d.session.overlap import (
+from napari_fastsam3d.session.label_map import (
     Overlapped,
     holder_of_click,
     label_map,
     overlapped,
     shown_mask,
 )
-from napari_fastsam3d.session.replay import Step
+from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry import Box, Crop
+from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
-from napari_fastsam3d.session.crop_policy import CropPolicy
 from napari_fastsam3d.training.data import LabelledVolume, Structure
 
 

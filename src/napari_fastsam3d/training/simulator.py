@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_fastsam3d.inference.model_input import SURE
 from napari_fastsam3d.model.default.mask_decoder import Masks
 from napari_fastsam3d.model.default.prompts import Prompts
-from napari_fastsam3d.session.cues import SURE
 from napari_fastsam3d.training.random_generator import RandomGenerator
 
 MASKED = 0.92

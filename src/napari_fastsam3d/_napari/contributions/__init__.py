@@ -1,0 +1,1 @@
+"""What the plugin contributes to napari itself: readers, the writer, sample data."""

@@ -1,0 +1,118 @@
+# pyright: basic
+"""Asking the user which scan to open, and which volume of one that holds several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Layer
+from napari.utils import progress
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
+
+from napari_fastsam3d._napari.contributions.reader import image_layer_data, read_part
+from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of
+from napari_fastsam3d._napari.main_thread import Bridge, notify
+from napari_fastsam3d.geometry import Volume
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+FILTER = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima);;All files (*)"
+
+Run = Callable[[Callable[[], Any], Callable[[Any], None]], None]
+
+
+class ScanChooser:
+    """Lets the user choose a file or a DICOM folder, and one volume of it.
+
+    Parameters
+    ----------
+    parent : QWidget or None
+        Over which the questions appear.
+    run : callable
+        Runs a job in a thread of files and hands its outcome to a function in the main thread.
+    opened : callable
+        Called with the volume.
+    """
+
+    def __init__(self, parent: QWidget | None, run: Run, opened: Callable[[Volume], None]) -> None:
+        self._parent, self._run, self._opened = parent, run, opened
+        self._menu: QMenu | None = None
+
+    def offer(self, button: QWidget) -> None:
+        """Show the two ways to a scan beneath a button."""
+        if self._menu is None:
+            self._menu = QMenu(self._parent)
+            self._menu.addAction("File (NIfTI, NRRD, MetaImage)...", self._from_file)
+            self._menu.addAction("DICOM folder...", self._from_folder)
+        self._menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+
+    def open(self, path: Path) -> None:
+        """Open a file or folder, asking which volume if it holds several."""
+        self._run(lambda: parts_of(path), lambda parts: self._read(path, parts))
+
+    def _from_file(self) -> None:
+        path = ask_file(self._parent)
+        if path is not None:
+            self.open(path)
+
+    def _from_folder(self) -> None:
+        path = ask_folder(self._parent)
+        if path is not None:
+            self.open(path)
+
+    def _read(self, path: Path, parts: list[Part]) -> None:
+        part = ask_part(self._parent, path, parts)
+        if part is not None:
+            self._run(lambda: read_part(path, part), self._opened)
+
+
+def open_scan(viewer: napari.viewer.Viewer) -> None:
+    """Ask for a file and add its scan to the viewer, read beside it; the command of the menu."""
+    parent = QApplication.activeWindow()
+    path = ask_file(parent)
+    if path is None:
+        return
+    bridge = Bridge()
+
+    def run(job: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        files = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-files")
+        read = files.submit(job)
+        files.shutdown(wait=False)
+        bar = progress(total=0, desc=f"Reading {path.name}")
+
+        def end(act: Callable[[Any], None], outcome: Any) -> None:
+            bar.close()
+            act(outcome)
+
+        bridge.watch(read, lambda found: end(done, found), lambda e: end(notify, e))
+
+    def add(volume: Volume) -> None:
+        viewer.add_layer(Layer.create(*image_layer_data(volume)))
+
+    ScanChooser(parent, run, add).open(path)
+
+
+def ask_file(parent: QWidget | None) -> Path | None:
+    """Let the user choose a file."""
+    chosen, _ = QFileDialog.getOpenFileName(parent, "Open scan", "", FILTER)
+    return Path(chosen) if chosen else None
+
+
+def ask_folder(parent: QWidget | None) -> Path | None:
+    """Let the user choose a folder."""
+    chosen = QFileDialog.getExistingDirectory(parent, "Open DICOM folder")
+    return Path(chosen) if chosen else None
+
+
+def ask_part(parent: QWidget | None, path: Path, parts: list[Part]) -> Part | None:
+    """Let the user choose one of several volumes; None if they would rather not."""
+    if len(parts) == 1:
+        return parts[0]
+    labels = [part.label for part in parts]
+    question = f"{path.name} holds {len(parts)} volumes. Which one?"
+    label, taken = QInputDialog.getItem(parent, "Open scan", question, labels, 0, False)
+    return parts[labels.index(label)] if taken else None

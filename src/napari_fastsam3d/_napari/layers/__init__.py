@@ -1,0 +1,1 @@
+"""Layers of the viewer: what they show, and what the mouse does in them."""

@@ -1,0 +1,280 @@
+# pyright: basic
+"""The sessions of the scans in one viewer: one for each, kept while the user works on another."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Image
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_fastsam3d._napari.frame import (
+    Frame,
+    frame_of_layer,
+    moved,
+    scan_in,
+    shows,
+)
+from napari_fastsam3d._napari.main_thread import Bridge, Ending, notify, tell
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.session import (
+    EarlierSession,
+    ModelThread,
+    Session,
+    sessions_folder,
+)
+from napari_fastsam3d.session.journal.backup import journal_path
+
+_REPLACED = (
+    "The voxels of {name} were replaced, so its segmentation begins anew. "
+    "The mask of the old ones is a hidden layer now."
+)
+
+_MOVED = (
+    "The voxel size or the place of {name} was changed: with the new one its objects are segmented "
+    "again."
+)
+_SHOWN_ELSEWHERE = (
+    "{name} is shown with another voxel size or place now. Its masks are made and saved with those "
+    "of its file all the same."
+)
+_PLACES = ("scale", "translate", "rotate", "shear", "affine", "units")
+_SETTLING_MS = 300
+
+Key = tuple[Hashable, tuple[int, ...]]
+
+
+class ScanViews:
+    """Begins a session for a scan when it is first chosen, and finds it again later.
+
+    Parameters
+    ----------
+    viewer : napari viewer, possibly behind its public proxy
+    thread : ModelThread
+        Shared by all sessions, so that the model is loaded once.
+    files : Executor
+        Where arrays of other readers are made ready.
+    bridge : Bridge
+    ending : Ending
+        Closes the sessions when the widget or the application ends.
+    opacity : float
+        Of a mask, in [0, 1].
+    journals : bool
+        Whether every change is kept on disk.
+    """
+
+    switched = Signal(object)
+    refused = Signal(object)
+
+    def __init__(
+        self,
+        viewer: Any,
+        thread: ModelThread,
+        files: Executor,
+        bridge: Bridge,
+        ending: Ending,
+        opacity: float,
+        journals: bool = True,
+    ) -> None:
+        self._viewer, self._thread, self._files = viewer, thread, files
+        self._journals = journals
+        self._bridge, self._ending, self._opacity = bridge, ending, opacity
+        self._views: dict[Key, SessionView] = {}
+        self._wanted: Key | None = None
+        self._moves: dict[Hashable, int] = {}
+        self.current: SessionView | None = None
+
+    def use(self, layer: Image | None) -> None:
+        """Work on an image layer, or on none."""
+        self._wanted = None if layer is None else self._key(layer)
+        if layer is None or self._wanted is None:
+            self._switch(None)
+        elif self._wanted in self._views:
+            self._switch(self._views[self._wanted])
+        elif scan_in(layer.metadata) is not None:
+            self._begin_at_once(self._wanted, layer)
+        else:
+            self._begin_later(self._wanted, layer)
+
+    def follow(self, layer: Image | None) -> None:
+        """Go to the session of the frame that is shown now, where the image has several."""
+        if layer is not None and layer.ndim > 3 and self._key(layer) != self._wanted:
+            self.use(layer)
+
+    def go_on(self, view: SessionView, earlier: EarlierSession) -> None:
+        """Go on with an earlier session on the scan of a view; what was done since is kept too."""
+        key = next((key for key, each in self._views.items() if each is view), None)
+        if key is None:
+            return
+        view.close()
+        view.remove_layers(keep_mask=False)
+        session = Session(view.frame.volume, model=self._thread)
+        again = self._make(key, view.image, view.frame, session, earlier)
+        if view is self.current:
+            self._switch(again)
+        else:
+            again.show(False)
+
+    def forget(self, layer: Any) -> None:
+        """React to a layer that left the viewer: an image ends its session, a mask comes back."""
+        gone = self._end(layer)
+        view = self.current
+        if view is not None and not gone and any(layer == own for own in view.layers):
+            self._bridge.soon(lambda: self._put_back(view))
+
+    def change_model(self, thread: ModelThread) -> None:
+        """Let another model make the masks of all sessions from now on; their logs stay."""
+        self._thread = thread
+        for view in self._views.values():
+            view.session.change_model(thread)
+
+    def _do_again(self, key: Key, old: SessionView, frame: Frame) -> None:
+        """Begin a session in place of another, in a frame, with the log of that."""
+        old.close()
+        old.remove_layers(keep_mask=False)
+        session = Session(frame.volume, model=self._thread)
+        view = self._make(key, old.image, frame, session)
+        view.expect(session.take_log(old.session.history))
+        if old is self.current:
+            self._switch(view)
+        else:
+            view.show(False)
+
+    def _end(self, layer: Any) -> list[SessionView]:
+        """End the sessions of an image."""
+        gone = [self._views.pop(key) for key in list(self._views) if key[0] == layer.unique_id]
+        for view in gone:
+            view.close()
+            self._bridge.soon(view.remove_layers)
+            if view is self.current:
+                self._switch(None)
+        return gone
+
+    def _on_data(self, event: Any) -> None:
+        # The layer is still in the middle of its own change.
+        layer = event.source
+        self._bridge.soon(lambda: self._begin_anew(layer))
+
+    def _begin_anew(self, layer: Image) -> None:
+        """Segment what an image shows now, where its array was replaced by another."""
+        own = [view for key, view in self._views.items() if key[0] == layer.unique_id]
+        if not own or all(shows(layer, view.frame.volume) for view in own):
+            return
+        used = any(view.session.state.objects for view in own)
+        chosen = self._wanted is not None and self._wanted[0] == layer.unique_id
+        layer.events.data.disconnect(self._on_data)
+        self._end(layer)
+        if used:
+            tell(_REPLACED.format(name=layer.name))
+        if chosen:
+            self.use(layer)
+
+    def _on_place(self, event: Any) -> None:
+        # Several of these come with one change, and many while a layer is dragged.
+        layer = event.source
+        move = self._moves[layer.unique_id] = self._moves.get(layer.unique_id, 0) + 1
+
+        def settle() -> None:
+            if self._moves.get(layer.unique_id) == move:
+                self._follow_place(layer)
+
+        QTimer.singleShot(_SETTLING_MS, lambda: self._bridge.soon(settle))
+
+    def _follow_place(self, layer: Image) -> None:
+        """Go along with an image whose voxel size or place was changed."""
+        self._moves.pop(layer.unique_id, None)
+        beside = tuple(self._viewer.layers)
+        for key, view in [each for each in self._views.items() if each[0][0] == layer.unique_id]:
+            try:
+                frame = moved(view.frame, layer, key[1], beside)
+            except VolumeError as error:
+                notify(error)
+                continue
+            if frame.volume is not view.frame.volume:
+                if view.session.state.objects:
+                    tell(_MOVED.format(name=layer.name))
+                self._do_again(key, view, frame)
+                continue
+            view.move(frame)
+            if scan_in(layer.metadata) is not None and view is self.current:
+                tell(_SHOWN_ELSEWHERE.format(name=layer.name))
+
+    def _key(self, layer: Image) -> Key:
+        leading = tuple(self._viewer.dims.current_step)[: max(0, layer.ndim - 3)]
+        return (layer.unique_id, tuple(int(step) for step in leading))
+
+    def _begin_at_once(self, key: Key, layer: Image) -> None:
+        try:
+            frame = frame_of_layer(layer)
+        except Exception as error:  # whatever a foreign layer holds, the widget goes on
+            self._refuse(error)
+        else:
+            self._begin(key, layer, frame)
+
+    def _begin_later(self, key: Key, layer: Image) -> None:
+        self._switch(None)
+        beside = tuple(self._viewer.layers)
+        made = self._files.submit(frame_of_layer, layer, key[1], beside)
+        self._bridge.watch(made, lambda frame: self._begin(key, layer, frame), self._refuse)
+
+    def _begin(self, key: Key, layer: Image, frame: Frame) -> None:
+        if key != self._wanted:
+            return
+        session = Session(frame.volume, model=self._thread)
+        self._switch(self._make(key, layer, frame, session))
+
+    def journals(self) -> set[Path]:
+        """Return the journals that sessions of this window have open."""
+        folder = sessions_folder()
+        hashes = (view.frame.volume.content_hash for view in self._views.values() if view.begun)
+        return {journal_path(folder, each) for each in hashes}
+
+    def of_scan(self, content_hash: str) -> SessionView | None:
+        """Return the session of the scan with these voxels, if it is open; reads them all."""
+        views = self._views.values()
+        return next((v for v in views if v.frame.volume.content_hash == content_hash), None)
+
+    def _make(
+        self,
+        key: Key,
+        layer: Image,
+        frame: Frame,
+        session: Session,
+        earlier: EarlierSession | None = None,
+    ) -> SessionView:
+        view = SessionView(self._viewer, layer, frame, session, self._opacity)
+        # The closers hold the session and not the view, which would keep the viewer alive.
+        view.closers = (
+            self._ending.add(view.bridge.close),
+            self._ending.add(lambda: session.close(wait=False)),
+        )
+        self._views[key] = view
+        layer.events.data.connect(self._on_data)
+        for name in _PLACES:
+            getattr(layer.events, name).connect(self._on_place)
+        if self._journals or earlier is not None:
+            view.keep_journal(earlier)
+        return view
+
+    def _switch(self, view: SessionView | None) -> None:
+        if self.current is not None and self.current is not view:
+            self.current.show(False)
+        self.current = view
+        if view is not None:
+            view.show(True)
+            view.attach()
+        self.switched.emit(view)
+
+    def _refuse(self, error: BaseException) -> None:
+        self._switch(None)
+        notify(error)
+        self.refused.emit(error)
+
+    def _put_back(self, view: SessionView) -> None:
+        if view is self.current and any(view.image == layer for layer in self._viewer.layers):
+            view.attach()

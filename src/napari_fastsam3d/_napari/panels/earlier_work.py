@@ -1,0 +1,167 @@
+# pyright: basic
+"""The ways back to earlier sessions: the offer on opening a scan, and the list of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_fastsam3d._napari.dialogs.earlier_sessions import EarlierDialog
+from napari_fastsam3d._napari.dialogs.scan_chooser import FILTER
+from napari_fastsam3d._napari.panels.resume_banner import ResumeBanner
+from napari_fastsam3d.errors import JournalError, VolumeError
+from napari_fastsam3d.geometry import Volume, read_volume
+from napari_fastsam3d.session import EarlierSession, Kept, earlier_sessions, sessions_folder
+from napari_fastsam3d.session.journal.earlier import remove
+
+if TYPE_CHECKING:
+    from napari_fastsam3d._napari.layers.scan_views import ScanViews
+    from napari_fastsam3d._napari.object_files import Work
+    from napari_fastsam3d._napari.session_view import SessionView
+
+_LOST = "The list of earlier sessions could not be read."
+_FAILED = "The earlier session could not be opened."
+
+
+class EarlierWork:
+    """Offers earlier sessions and goes on with them; none is thrown away by that.
+
+    Parameters
+    ----------
+    parent : QWidget
+        Over which the list appears.
+    views : ScanViews
+    banner : ResumeBanner
+    work : Work
+        Does what may take long.
+    show : callable
+        Adds a volume to the viewer.
+    choose : callable
+        Chooses an image layer.
+    """
+
+    def __init__(
+        self,
+        parent: QWidget,
+        views: ScanViews,
+        banner: ResumeBanner,
+        work: Work,
+        show: Callable[[Volume], None],
+        choose: Callable[[Any], None],
+    ) -> None:
+        self._parent, self._views, self._banner = parent, views, banner
+        self._work, self._show, self._choose = work, show, choose
+        self._awaited: EarlierSession | None = None
+        self.dialog: EarlierDialog | None = None
+
+    def earlier_sessions(self) -> None:
+        """Show the list of earlier sessions."""
+        if self.dialog is None:
+            self.dialog = EarlierDialog(self._parent, self.go_on, self._remove)
+        self._list()
+        self.dialog.show()
+        self.dialog.raise_()
+
+    def offer(self, view: SessionView | None) -> None:
+        """Offer what was found of earlier work on the scan in view, or nothing."""
+        kept = None if view is None else view.offer
+        if view is None or kept is None:
+            self._banner.withdraw()
+        else:
+            self._banner.offer(kept, lambda: self._back(view, kept), view.decline, view.begun)
+
+    def settle(self, view: SessionView | None) -> None:
+        """Go on with the session whose scan was just opened for that."""
+        awaited = self._awaited
+        if view is None or awaited is None:
+            return
+        if view.frame.volume.content_hash == awaited.content_hash:
+            self._awaited = None
+            self._views.go_on(view, awaited)
+
+    def go_on(self, session: EarlierSession) -> None:
+        """Go on with a session, on its scan where that is open, or else open it."""
+        view = self._views.of_scan(session.content_hash)
+        if view is not None:
+            self._choose(view.image)
+            self._views.go_on(view, session)
+            return
+        path = session.source
+        if path is None or not path.exists():
+            path = self._ask(session)
+        if path is not None:
+            self._work(
+                f"Opening {session.scan}...",
+                lambda: _scan_of(session, path),
+                lambda volume: self._open(session, volume),
+                _FAILED,
+            )
+
+    def _back(self, view: SessionView, kept: Kept) -> None:
+        """Go on with what was found on opening, whatever was done since."""
+        if not view.begun:
+            view.resume(kept)
+            return
+        view.offer = None
+        self._work(
+            "Looking for the earlier session...",
+            lambda: _same(view, kept),
+            lambda session: self._views.go_on(view, session),
+            _FAILED,
+        )
+
+    def _open(self, session: EarlierSession, volume: Volume) -> None:
+        self._awaited = session
+        self._show(volume)
+
+    def _ask(self, session: EarlierSession) -> Path | None:
+        asked = f"Where is the scan {session.scan}?"
+        chosen, _ = QFileDialog.getOpenFileName(self._parent, asked, "", FILTER)
+        return Path(chosen) if chosen else None
+
+    def _list(self) -> None:
+        used = self._views.journals()
+        self._work(
+            "Reading the list of earlier sessions...",
+            lambda: [each for each in earlier_sessions(sessions_folder()) if each.path not in used],
+            self._tell,
+            _LOST,
+        )
+
+    def _tell(self, sessions: list[EarlierSession]) -> None:
+        if self.dialog is not None:
+            self.dialog.show_sessions(sessions)
+
+    def _remove(self, session: EarlierSession) -> None:
+        self._work(
+            "Removing the session...",
+            lambda: remove(session),
+            lambda _: self._list(),
+            "The session could not be removed.",
+        )
+
+
+def _scan_of(session: EarlierSession, path: Path) -> Volume:
+    """Read the scan of a session; VolumeError where the file holds another one by now."""
+    volume = read_volume(path, frame=session.frame, series=session.series)
+    if volume.content_hash != session.content_hash:
+        raise VolumeError(
+            f"{path.name} is not the scan of that session: its voxels or its geometry differ.",
+            "Open the scan as it was then; the session stays in the list.",
+        )
+    return volume
+
+
+def _same(view: SessionView, kept: Kept) -> EarlierSession:
+    """Find the session that was found on opening where it lies by now."""
+    view.session.wait()
+    wanted = kept.facts.get("session")
+    for each in earlier_sessions(sessions_folder()):
+        if each.session == wanted:
+            return each
+    raise JournalError(
+        "That session is not there any more.", "Choose another in the list of earlier sessions."
+    )

@@ -1,0 +1,93 @@
+# pyright: basic
+"""The grey window in a row: a menu of presets, level and width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from qtpy.QtCore import QLocale
+from qtpy.QtGui import QDoubleValidator
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QWidget
+
+from napari_fastsam3d._napari.actions import action
+from napari_fastsam3d._napari.layers.contrast import PRESETS, GreyWindow
+from napari_fastsam3d._napari.layers.windowing import Windowing
+from napari_fastsam3d._napari.panels import icons
+from napari_fastsam3d._napari.panels.buttons import icon_button, menu_button, menu_of
+
+WINDOWS = (*(f"window_{name}" for name in PRESETS), "window_auto")
+_OTHER = "Window"
+_ABOUT = (
+    "Presets of the grey window.\n"
+    "Dragging with the right button on the picture sets it freely: up is brighter, right is softer."
+)
+
+
+class WindowRow(QWidget):
+    """Shows the window of the scan, and changes it.
+
+    Parameters
+    ----------
+    verbs : mapping of str to callable
+        What each action of the table does.
+    windowing : Windowing
+    """
+
+    def __init__(self, verbs: Mapping[str, Callable[[], None]], windowing: Windowing) -> None:
+        super().__init__()
+        self._windowing = windowing
+        self.presets = menu_of(WINDOWS, verbs, self)
+        self.button = menu_button(_OTHER, _ABOUT, self.presets)
+        self.level = _number("Level: the value shown as middle grey.", self._on_typed)
+        self.breadth = _number("Width: how many values lie from black to white.", self._on_typed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.button, 8)
+        for letter, field in (("L", self.level), ("W", self.breadth)):
+            label = QLabel(letter)
+            label.setToolTip(field.toolTip())
+            row.addWidget(label)
+            row.addWidget(field, 3)
+        self.plane = icon_button("next_plane", icons.plane(), verbs)
+        row.addWidget(self.plane)
+        for part in (self.button, self.level, self.breadth):
+            # The row must not widen a narrow dock.
+            part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        windowing.changed.connect(self._show)
+        self._show(windowing.window)
+
+    def _show(self, window: GreyWindow | None) -> None:
+        self.setEnabled(window is not None)
+        if window is None:
+            self.level.clear()
+            self.breadth.clear()
+            return
+        hounsfield = self._windowing.hounsfield
+        for entry in self.presets.actions():
+            entry.setEnabled(hounsfield or entry.objectName() == "window_auto")
+        preset = self._windowing.preset if hounsfield else None
+        self.button.setText(_OTHER if preset is None else action(f"window_{preset}").text)
+        for field, value in ((self.level, window.level), (self.breadth, window.width)):
+            field.setText(f"{value:.{self._windowing.decimals}f}")
+
+    def _on_typed(self) -> None:
+        if not (self.level.isModified() or self.breadth.isModified()):
+            return
+        try:
+            typed = GreyWindow(float(self.level.text()), float(self.breadth.text()))
+        except ValueError:
+            typed = None
+        if typed is not None and typed.width > 0:
+            self._windowing.set(typed)
+        self._show(self._windowing.window)
+
+
+def _number(tooltip: str, typed: Callable[[], None]) -> QLineEdit:
+    field = QLineEdit()
+    validator = QDoubleValidator(field)
+    # A decimal point everywhere, as in the facts of the scan.
+    validator.setLocale(QLocale.c())
+    field.setValidator(validator)
+    field.setToolTip(tooltip)
+    field.editingFinished.connect(typed)
+    return field

@@ -1,0 +1,1 @@
+"""DICOM: headers, images sorted into volumes, intensities."""

@@ -1,0 +1,1 @@
+"""From prompts to a mask: pure, without a log, a thread or a file."""

@@ -1,0 +1,251 @@
+"""What the user says about an object: a point, a box, a mask to begin with, strokes of a brush."""
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import starmap
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from napari_fastsam3d.errors import PromptError
+from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.inference.packed_mask import PackedMask
+
+PromptKey = (
+    tuple[str, Index, bool]
+    | tuple[str, Index, Index, int]
+    | tuple[str, Index, Index]
+    | tuple[str, PackedMask]
+    | tuple[str, PackedMask, PackedMask]
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A click on one voxel.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    index : tuple of int
+        The voxel, source index.
+    positive : bool
+        Whether the voxel belongs to the object.
+    """
+
+    id: int
+    index: Index
+    positive: bool = True
+
+    @property
+    def key(self) -> PromptKey:
+        """What the model is told; two prompts with one key have the same effect."""
+        return ("point", self.index, self.positive)
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """A box drawn around the object.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    box : Box
+        The voxels it holds, half-open, source index; not empty.
+    guessed : int or None
+        The source axis along which its extent is a guess, as of a rectangle drawn in one slice:
+        there the object may go on beyond it. None where all six sides are meant.
+    """
+
+    id: int
+    box: Box
+    guessed: int | None = None
+
+    @property
+    def key(self) -> PromptKey:
+        """What the model is told; two prompts with one key have the same effect."""
+        sides = ("box", self.box.start, self.box.stop)
+        return sides if self.guessed is None else (*sides, self.guessed)
+
+    def moved(self, box: Box) -> "BoxPrompt":
+        """Return the prompt with another box, whose depth is meant once it was changed."""
+        axis = self.guessed
+        sides = [] if axis is None else [(b.start[axis], b.stop[axis]) for b in (self.box, box)]
+        return BoxPrompt(self.id, box, axis if sides and sides[0] == sides[1] else None)
+
+
+@dataclass(frozen=True)
+class MaskPrompt:
+    """A mask to go on from, such as one read from a file; the model may change all of it.
+
+    It takes the place of what the prompts before it made.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    mask : PackedMask
+        Source index.
+    """
+
+    id: int
+    mask: PackedMask
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return ("mask", self.mask)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Voxels that the user painted and erased by hand; the model doesn't change them afterwards.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    added, removed : PackedMask
+        Voxels that belong to the object, and that don't; one in both doesn't. Source index.
+    """
+
+    id: int
+    added: PackedMask
+    removed: PackedMask
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return ("edit", self.added, self.removed)
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """A region in which the object stays as it is then, whatever later prompts change.
+
+    A later edit there counts, and so does the very voxel of a later click.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    box : Box
+        The voxels it holds, half-open, source index; not empty.
+    """
+
+    id: int
+    box: Box
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return ("freeze", self.box.start, self.box.stop)
+
+
+Prompt = Point | BoxPrompt | MaskPrompt | Edit | Freeze
+
+
+def locates(prompt: Prompt) -> bool:
+    """Whether a prompt says where the object is, not only where it isn't."""
+    match prompt:
+        case Point():
+            return prompt.positive
+        case BoxPrompt():
+            return True
+        case MaskPrompt():
+            return not prompt.mask.is_empty
+        case Edit():
+            return not prompt.added.is_empty
+        case Freeze():
+            return False
+
+
+def place_of(prompt: Prompt) -> Box:
+    """Return the source box of what a prompt is about; for an edit, of what it adds."""
+    match prompt:
+        case Point():
+            return Box.around_points([prompt.index])
+        case BoxPrompt() | Freeze():
+            return prompt.box
+        case MaskPrompt():
+            return prompt.mask.box
+        case Edit():
+            return prompt.added.box
+
+
+def point_index(index: Sequence[SupportsIndex], shape: Index) -> Index:
+    """Check the voxel of a click.
+
+    Parameters
+    ----------
+    index : sequence of three integers
+        Source index.
+    shape : tuple of int
+        Shape of the volume, source order.
+
+    Raises
+    ------
+    PromptError
+        If it isn't three integers, or lies outside the volume.
+    """
+    voxel = _integers(index, "The point")
+    if not Box.whole(shape).contains(voxel):
+        raise PromptError(
+            f"The point {voxel} lies outside the volume, whose shape is {shape}.",
+            "Give the index of a voxel of the volume, counted from 0.",
+        )
+    return voxel
+
+
+def positivity(positive: Any) -> bool:
+    """Check that what says whether a click belongs to the object is a truth value."""
+    if not isinstance(positive, bool | np.bool_):
+        raise PromptError(
+            f"A point is positive or negative; {positive!r} is neither.", "Give True or False."
+        )
+    return bool(positive)
+
+
+def box_between(start: Sequence[SupportsIndex], stop: Sequence[SupportsIndex], shape: Index) -> Box:
+    """Make a box of two opposite corners, in any order, and clip it to the volume.
+
+    Parameters
+    ----------
+    start, stop : sequence of three integers
+        Half-open source index along each axis: of the two, the smaller belongs to the box and
+        the larger is one past its end.
+    shape : tuple of int
+        Shape of the volume, source order.
+
+    Raises
+    ------
+    PromptError
+        If a corner isn't three integers, or nothing of the box lies in the volume.
+    """
+    first, second = _integers(start, "The box's start"), _integers(stop, "The box's stop")
+    low_i, low_j, low_k = starmap(min, zip(first, second, strict=True))
+    high_i, high_j, high_k = starmap(max, zip(first, second, strict=True))
+    box = Box((low_i, low_j, low_k), (high_i, high_j, high_k)).clipped(shape)
+    if box.is_empty:
+        raise PromptError(
+            f"The box from {first} to {second} holds no voxel of the volume, "
+            f"whose shape is {shape}.",
+            "Give two corners that differ along every axis; the larger one is not included.",
+        )
+    return box
+
+
+def _integers(values: Any, what: str) -> Index:
+    try:
+        numbers = list(values)
+        if any(isinstance(v, bool | np.bool_) for v in numbers):
+            raise TypeError
+        i, j, k = map(operator.index, numbers)
+    except (TypeError, ValueError):
+        raise PromptError(
+            f"{what} {values!r} is not a voxel.", "Give three whole numbers: i, j, k."
+        ) from None
+    return (i, j, k)
