@@ -109,6 +109,9 @@ class Session(Verbs):
     def save(self, path: str | PathLike[str], object: int | None = None) -> Path:
         """Write the masks to one file on the source grid, after predictions under way.
 
+        Which objects are empty, and so not in the file, is logged as a warning and told by `noted`;
+        see `empty_objects`.
+
         Parameters
         ----------
         path : path
@@ -116,9 +119,6 @@ class Session(Verbs):
         object : int, optional
             Id of one object, to be written as 0 and 1; by default all objects are written, as a
             map of their label values with a table of their names.
-
-        Which objects are empty, and so not in the file, is logged as a warning and told by `noted`;
-        see `empty_objects`.
 
         Returns
         -------
