@@ -64,7 +64,7 @@ class Toolbox:
         """Take no tool; what is being drawn in napari's own way is ended first, as napari does."""
         active: Any = self._viewer.layers.selection.active
         if isinstance(active, Labels):
-            overlays: Any = active._overlays
+            overlays: Any = _unproxied(active)._overlays
             polygon, stroke = overlays["polygon"], overlays["brush_stroke"]
             if stroke.active:
                 stroke.abort(active)
@@ -72,7 +72,7 @@ class Toolbox:
             if polygon.points:
                 polygon.points = []
                 return
-        elif isinstance(active, Shapes) and active._is_creating:
+        elif isinstance(active, Shapes) and _unproxied(active)._is_creating:
             active._finish_drawing()
             return
         self.use(None)
@@ -153,3 +153,8 @@ class Toolbox:
     def _tell(self, tool: str | None) -> None:
         self.tool = tool
         self._told(tool)
+
+
+def _unproxied(layer: Any) -> Any:
+    """Give a layer as it is: a viewer handed to a plugin shows its public side only."""
+    return getattr(layer, "__wrapped__", layer)
