@@ -40,8 +40,8 @@ SINGLE = 0.35
 EVERYWHERE = 0.3
 """Share of the lesions that lie in any structure of the scan."""
 
-CUT = 0.2
-"""Share of the crops of label maps that end somewhere, as the field of view of a scan does."""
+CUT, SHAPES_CUT = 0.08, 0.16
+"""Shares of the axes along which made crops end: of label maps, and of random shapes."""
 
 _NOWHERE = np.full(3, np.nan)
 
@@ -261,7 +261,7 @@ def _view_of_shapes(size: int, count: int, random: RandomGenerator) -> View:
     image, masks = shapes.random_shapes(size, random, count)
     everywhere = np.ones(size, bool)
     view = _of_masks(image, masks, (everywhere, everywhere, everywhere), _NOWHERE, count)
-    return _cut(view, 0.4, SMALLEST, random)
+    return _cut(view, SHAPES_CUT, SMALLEST, random)
 
 
 def _of_masks(
@@ -283,7 +283,7 @@ def _cut(view: View, share: float, smallest: int, random: RandomGenerator) -> Vi
     planes = [axis.copy() for axis in view.inside]
     first = view.targets[0]
     for axis in range(3):
-        if not random.happens(share / 2.5):
+        if not random.happens(share):
             continue
         low, high = sorted(int(n) for n in random.numbers.integers(0, size + 1, 2))
         clicked = view.clicks[0, axis]

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from napari_fastsam3d.inference.model_input import SURE
 from napari_fastsam3d.model.default.mask_decoder import Masks
 from napari_fastsam3d.model.default.prompts import Prompts
+from napari_fastsam3d.training.loss import halved
 from napari_fastsam3d.training.random_generator import RandomGenerator
 
 MASKED = 0.92
@@ -73,12 +74,12 @@ def first_prompts(
     points[:, 0] = torch.where(pointed[:, None], first, points[:, 0])
     labels[:, 0] = torch.where(pointed, 1, -1)
     given = torch.zeros_like(truth)
-    prompts = Prompts(points, labels, box, F.avg_pool3d(given, 2))
+    prompts = Prompts(points, labels, box, halved(given))
     if not (kinds > MASKED).any():
         return prompts
     spoilt = SURE * (2 * _spoilt(truth, random) - 1)
     given = torch.where(masked[:, None, None, None, None], spoilt, given)
-    prompts = replace(prompts, previous=F.avg_pool3d(given, 2))
+    prompts = replace(prompts, previous=halved(given))
     return _corrected(prompts, truth, given, random, masked.long(), 1)
 
 
