@@ -102,6 +102,12 @@ class Box:
         """Return the box grown by `margin` voxels on every side."""
         return Box(_index(a - margin for a in self.start), _index(b + margin for b in self.stop))
 
+    def stretched(self, axis: int, start: int, stop: int) -> "Box":
+        """Return the box with another extent along one axis."""
+        low, high = list(self.start), list(self.stop)
+        low[axis], high[axis] = start, stop
+        return Box(_index(low), _index(high))
+
     def clipped(self, shape: Sequence[int]) -> "Box":
         """Return the part of the box that lies in a grid of `shape`."""
         return self.intersection(Box.whole(shape))

@@ -176,6 +176,11 @@ def place_of(prompt: Prompt) -> Box:
             return prompt.added.box
 
 
+def clicks_of(prompts: Sequence[Prompt]) -> list[Point]:
+    """Return the points among prompts."""
+    return [prompt for prompt in prompts if isinstance(prompt, Point)]
+
+
 def point_index(index: Sequence[SupportsIndex], shape: Index) -> Index:
     """Check the voxel of a click.
 

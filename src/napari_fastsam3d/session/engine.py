@@ -16,7 +16,7 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Edit, Point
-from napari_fastsam3d.inference.segmenter import Step
+from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.actions import Action, AddPrompt
 from napari_fastsam3d.session.change import Change

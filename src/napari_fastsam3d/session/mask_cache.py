@@ -5,7 +5,7 @@ from functools import lru_cache
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.segmenter import Step
+from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.session.journal.store import Kept
 from napari_fastsam3d.session.label_map import holders
 from napari_fastsam3d.session.request import Shown, prompts_digest

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Point
-from napari_fastsam3d.inference.segmenter import Replay, Step
+from napari_fastsam3d.inference.segmenter import Replay
+from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.model.progress import GoOn, Progress, always
 from napari_fastsam3d.session.model_failure import card_is_full

@@ -9,7 +9,7 @@ from time import perf_counter
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import NOWHERE
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt
-from napari_fastsam3d.inference.segmenter import Step
+from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.codec import prompt_to_json
 from napari_fastsam3d.session.history import History

@@ -9,7 +9,7 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.inference.segmenter import Step
+from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.history import History

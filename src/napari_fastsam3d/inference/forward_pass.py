@@ -1,0 +1,110 @@
+"""One forward pass of the model: a crop is encoded once, and each prompt decoded from that."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.cache import Cache
+from napari_fastsam3d.inference.connected_components import Anchors, without_islands
+from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, steadied
+from napari_fastsam3d.inference.model_input import Cues, fed_back, last_box
+from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, clicks_of
+from napari_fastsam3d.inference.step import Prediction, Step
+from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.progress import GoOn, Progress, always
+
+_LOOKING = "Looking at the scan"
+_CROPS_KEPT = 6
+# Clicks that a box is worth where later ones correct it.
+_BOX_IN_CLICKS = 2
+
+
+class ForwardPass:
+    """Runs the model on crops of a volume. To be called from one thread.
+
+    Parameters
+    ----------
+    volume : Volume
+    predictor : Predictor
+    progress : callable
+        Told `(what, done, of)` while a crop is encoded.
+
+    Attributes
+    ----------
+    go_on : callable
+        Asked between the parts of the work, and ends it by raising; what was finished is kept.
+    encoding : Crop or None
+        The crop that is being encoded now.
+    """
+
+    def __init__(self, volume: Volume, predictor: Predictor, progress: Progress) -> None:
+        self.volume = volume
+        self.predictor = predictor
+        self.go_on: GoOn = always
+        self.encoding: Crop | None = None
+        self._progress = progress
+        self._encoded: Cache[Crop, Any] = Cache(_CROPS_KEPT)
+
+    def has_encoded(self, crop: Crop) -> bool:
+        """Whether a crop needs no encoding any more."""
+        return crop in self._encoded
+
+    def predict(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> Prediction:
+        """Answer the newest of the prompts, with what was known before it fed back."""
+        previous = before.low if crop == before.crop else fed_back(before.mask, crop)
+        cues = Cues.of(prompts, crop, previous, self.predictor)
+        seen = self.predictor.segment(
+            self.encode(crop), cues.points, cues.labels, cues.box, cues.previous
+        )
+        low, fine = seen.low, seen.fine
+        if previous is not None and self.predictor.steady and _corrects(prompts):
+            low, fine = steadied(seen, previous, cues.points[-1], bool(cues.labels[-1]), crop.size)
+        anchors = _anchors(crop, before.mask, prompts, len(fine))
+        logits = without_islands(fine, anchors)
+        guide = self.volume if self.predictor.edge_aware else None
+        return Prediction(crop, low, logits, float(seen.quality), guide)
+
+    def encode(self, crop: Crop) -> Any:
+        """Return what the image encoder makes of a crop, remembered for the crops in use."""
+        self.go_on()
+        encoded = self._encoded.get(crop)
+        if encoded is None:
+            self.encoding = crop
+            self._progress(_LOOKING, 0, 1)
+            volume = self.volume
+            try:
+                raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
+                self.go_on()
+                image = self.predictor.normalise(raw, crop.inside)
+                self.go_on()
+                encoded = self.predictor.encode(image)
+            finally:
+                self.encoding = None
+                self._progress(_LOOKING, 1, 1)
+            self._encoded.put(crop, encoded)
+        return encoded
+
+
+def _corrects(prompts: Sequence[Prompt]) -> bool:
+    """Whether the newest prompt is a click after others, or in a box that stands."""
+    boxed = 0 if last_box(prompts) is None else _BOX_IN_CLICKS
+    return isinstance(prompts[-1], Point) and len(clicks_of(prompts)) + boxed >= CORRECTIONS_FROM
+
+
+def _anchors(crop: Crop, known: Mask, prompts: Sequence[Prompt], side: int) -> Anchors:
+    """Return what holds pieces of a prediction on a grid of `side` cells over a crop."""
+    factor = crop.size / side
+    seen = [p.index for p in clicks_of(prompts) if p.positive and crop.contains(p.index)]
+    boxes = [p.box for p in prompts if isinstance(p, BoxPrompt)]
+    corners = [
+        np.sort(crop.to_crop(np.array([b.start, np.array(b.stop) - 1])), axis=0) for b in boxes
+    ]
+    return Anchors(
+        (crop.to_crop(np.reshape(seen, (-1, 3))) + 0.5) / factor - 0.5,
+        tuple((pair + 0.5) / factor - 0.5 for pair in corners),
+        faces=known.box.intersection(crop.box) != known.box and not known.is_empty,
+    )

@@ -1,0 +1,79 @@
+"""What is known of an object after some of its prompts, and what one forward pass says of it."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.crop import Crop
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.edge_refinement import edge_aware_mask
+from napari_fastsam3d.inference.partial_volume import averaged_over_voxels
+from napari_fastsam3d.model.predictor import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What is known of an object after some of its prompts.
+
+    Parameters
+    ----------
+    mask : Mask
+        Source index, clicks obeyed.
+    crop : Crop or None
+        What the model looked at; None while no prompt says where the object is.
+    low : ndarray of float32, shape (size / 4,) * 3, or None
+        Logits over the crop, to be fed back at the next step.
+    quality : float or None
+        The model's guess of the overlap (IoU) with the truth, 0 to 1.
+    notes : tuple of str
+        What the user should know, a sentence each.
+    frozen : tuple of Mask
+        For each frozen region of the prompts, in their order, what it held when it was frozen.
+    in_air : bool
+        Whether the newest prompt is a positive click in the air around the patient.
+    box : Box or None
+        What the newest box is taken for where its depth was a guess; None where none was.
+    """
+
+    mask: Mask = field(default_factory=Mask.empty)
+    crop: Crop | None = None
+    low: Floats | None = None
+    quality: float | None = None
+    notes: tuple[str, ...] = ()
+    frozen: tuple[Mask, ...] = ()
+    in_air: bool = False
+    box: Box | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the step holds."""
+        low = 0 if self.low is None else self.low.nbytes
+        return self.mask.nbytes + low + sum(mask.nbytes for mask in self.frozen)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model said to one look: logits (F, F, F) over the crop, its small islands gone.
+
+    `guide` is the scan where the mask is to be drawn to its edges, None where it is not.
+    """
+
+    crop: Crop
+    low: Floats
+    logits: Floats
+    quality: float
+    guide: Volume | None
+
+    @property
+    def cell(self) -> float:
+        """Size in mm of a cell of the logits."""
+        return self.crop.spacing * self.crop.size / len(self.logits)
+
+    @cached_property
+    def mask(self) -> Mask:
+        """The mask on the source grid, inside the crop's box."""
+        logits = averaged_over_voxels(self.crop, self.logits)
+        if (guide := self.guide) is None:
+            return Mask.of(*self.crop.paste_mask(logits))
+        return Mask.of(*edge_aware_mask(self.crop, logits, guide.voxels, guide.intensity_floor))
