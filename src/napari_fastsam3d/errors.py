@@ -63,3 +63,7 @@ class DataError(FastSAM3DError):
 
 class EvaluationError(FastSAM3DError):
     """An evaluation that cannot start or go on."""
+
+
+class MemoryBankError(FastSAM3DError):
+    """A bank of remembered cases that can't be read or written, or a case that it doesn't hold."""

@@ -1,0 +1,212 @@
+"""One remembered case: what is kept of an accepted mask, and how it lies in a file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
+
+Floats = NDArray[np.float32]
+Halves = NDArray[np.float16]
+
+_FORMAT = "napari-fastsam3d memory 1"
+_DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index of a bank says about a case.
+
+    Attributes
+    ----------
+    id : str
+        32 random hexadecimal digits.
+    name : str
+        Structure, as the user called it.
+    model : str
+        Fingerprint of the weights that its features are of.
+    spacing : float
+        Size in mm of a voxel of the crop that they were taken from.
+    quality : float or None
+        The IoU that the model predicted for the mask when it was accepted.
+    clicks : int
+        Prompts that the mask took.
+    date : str
+        Day on which it was remembered, ISO 8601.
+    salt, volume : str
+        The scan, told from others without saying which it is: see `scan_digest`. Hexadecimal.
+    recalled : int
+        How often it was recalled.
+    size : int
+        Bytes that it takes on the disk.
+    """
+
+    id: str
+    name: str
+    model: str
+    spacing: float
+    quality: float | None
+    clicks: int
+    date: str
+    salt: str
+    volume: str
+    recalled: int = 0
+    size: int = 0
+
+    def is_of(self, content_hash: str) -> bool:
+        """Whether it was remembered from the scan with that `Volume.content_hash`."""
+        return self.volume == scan_digest(content_hash, self.salt)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Features and mask of one resolution, in the box of the mask with a margin.
+
+    Attributes
+    ----------
+    features : ndarray of float16, shape (X, Y, Z, C)
+        Axes towards R, A, S.
+    mask : ndarray of float16, shape (X, Y, Z)
+        Part of each cell that the structure fills, 0 to 1.
+    origin : tuple of float
+        Centre of the first cell as seen from the structure's deepest voxel, mm towards R, A, S.
+    cell : float
+        Edge of a cell, mm.
+    """
+
+    features: Halves
+    mask: Halves
+    origin: tuple[float, float, float]
+    cell: float
+
+    def places(self) -> Floats:
+        """Return the centres of the cells, (X, Y, Z, 3), mm from the deepest voxel, R, A, S."""
+        steps = np.moveaxis(np.indices(self.mask.shape), 0, -1)
+        return (steps * self.cell + self.origin).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What is remembered of an accepted mask: no voxels, no file names, nothing of the patient.
+
+    Attributes
+    ----------
+    entry : Entry
+    descriptor : ndarray of float32, shape (D,)
+        Unit vector by which it is found.
+    tokens : tuple of Tokens
+        Fine to coarse.
+    foreground, background : ndarray of float16, shape (N, C)
+        Unit vectors that stand for the structure and for what lies around it, of features that
+        were upsampled before they were masked.
+    keys, values : ndarray of float16, shape (heads, T, c), or None
+        Of the encoder block that memory attention works in; None for a model without one.
+    """
+
+    entry: Entry
+    descriptor: Floats
+    tokens: tuple[Tokens, ...]
+    foreground: Halves
+    background: Halves
+    keys: Halves | None = None
+    values: Halves | None = None
+
+    def to_bytes(self) -> bytes:
+        """Return it as a safetensors file, whose header holds the entry but for its counters."""
+        arrays: dict[str, NDArray[Any]] = {
+            "descriptor": self.descriptor,
+            "foreground": self.foreground,
+            "background": self.background,
+        }
+        for number, tokens in enumerate(self.tokens):
+            arrays[f"tokens.{number}.features"] = tokens.features
+            arrays[f"tokens.{number}.mask"] = tokens.mask
+        if self.keys is not None and self.values is not None:
+            arrays |= {"keys": self.keys, "values": self.values}
+        layout = [{"origin": tokens.origin, "cell": tokens.cell} for tokens in self.tokens]
+        header = {
+            "format": _FORMAT,
+            "entry": json.dumps(asdict(replace(self.entry, recalled=0, size=0))),
+            "tokens": json.dumps(layout),
+        }
+        return save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, header)
+
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "Case":
+        """Read what `to_bytes` made.
+
+        Raises
+        ------
+        ValueError
+            If that is not what it is.
+        """
+        try:
+            return cls._read(data)
+        except (SafetensorError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a remembered case: {error}") from error
+
+    @classmethod
+    def _read(cls, data: bytes) -> "Case":
+        length = int.from_bytes(data[:8], "little")
+        header: Mapping[str, Any] = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        if header.get("format") != _FORMAT:
+            raise ValueError("it says nothing of a memory")
+        arrays = {name: _array(view) for name, view in deserialize(data)}
+        tokens = tuple(
+            Tokens(
+                arrays[f"tokens.{number}.features"],
+                arrays[f"tokens.{number}.mask"],
+                _three(each["origin"]),
+                float(each["cell"]),
+            )
+            for number, each in enumerate(json.loads(header["tokens"]))
+        )
+        entry = replace(Entry(**json.loads(header["entry"])), recalled=0, size=len(data))
+        return cls(
+            entry,
+            arrays["descriptor"],
+            tokens,
+            arrays["foreground"],
+            arrays["background"],
+            arrays.get("keys"),
+            arrays.get("values"),
+        )
+
+
+def scan_digest(content_hash: str, salt: str) -> str:
+    """Return what tells a scan from others, and nothing more of it.
+
+    With a salt of its own for each case, two entries don't show that they are of one patient, and
+    in eight bytes there is no room for anything but yes or no.
+
+    Parameters
+    ----------
+    content_hash : str
+        `Volume.content_hash`.
+    salt : str
+        Up to 16 bytes, hexadecimal.
+    """
+    digest = blake2b(content_hash.encode(), digest_size=_DIGEST_BYTES, salt=bytes.fromhex(salt))
+    return digest.hexdigest()
+
+
+def structure_of(name: str) -> str:
+    """Return a name as names are compared: without case, and with single spaces."""
+    return " ".join(name.casefold().split())
+
+
+_DTYPES = {"F32": np.float32, "F16": np.float16}
+
+
+def _array(view: Mapping[str, Any]) -> NDArray[Any]:
+    return np.frombuffer(view["data"], dtype=_DTYPES[view["dtype"]]).reshape(view["shape"])
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    x, y, z = values
+    return float(x), float(y), float(z)

@@ -1,0 +1,82 @@
+"""Which remembered cases are like something, and which of those may be used."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.memory.case import Entry, Floats, structure_of
+from napari_fastsam3d.memory.store import Index
+
+_CLOSEST = 1e-3
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A case that was recalled.
+
+    Attributes
+    ----------
+    entry : Entry
+    similarity : float
+        Cosine of the descriptors.
+    weight : float
+        Its share among those recalled together, which sum to one.
+    """
+
+    entry: Entry
+    similarity: float
+    weight: float
+
+
+def nearest(
+    index: Index,
+    descriptor: Floats,
+    model: str,
+    *,
+    name: str | None,
+    volume: str | None,
+    count: int,
+    least: float,
+) -> tuple[Neighbour, ...]:
+    """Return the cases of one structure that are most like a descriptor; see `MemoryBank.recall`.
+
+    Of an object without a name the structure is the one that most of the likest cases are of, by
+    weight, so that a part and the whole that it belongs to are not mixed.
+    """
+    part = index.of_model.get(model)
+    if part is None or count < 1:
+        return ()
+    similar = part.descriptors @ descriptor
+    order = np.argsort(-similar, kind="stable")
+    named = part.structures[order] == structure_of(name or "")
+    if named.any():
+        order = order[named]
+    order = order[similar[order] >= least]
+
+    def likest(places: NDArray[np.intp]) -> list[int]:
+        others = (int(n) for n in places if volume is None or not part.entries[n].is_of(volume))
+        return [*islice(others, count)]
+
+    chosen = likest(order)
+    if not chosen:
+        return ()
+    votes: Counter[str] = Counter()
+    for place, weight in zip(chosen, inverse_distances(similar[chosen]), strict=True):
+        votes[str(part.structures[place])] += weight  # pyright: ignore[reportArgumentType]
+    winner = max(votes, key=lambda structure: votes[structure])
+    kept = likest(order[part.structures[order] == winner])
+    weights = inverse_distances(similar[kept])
+    return tuple(
+        Neighbour(part.entries[place], float(similar[place]), weight)
+        for place, weight in zip(kept, weights, strict=True)
+    )
+
+
+def inverse_distances(similarities: Floats) -> list[float]:
+    """Return weights (1 / d) / sum(1 / d) for the distances d of unit vectors of these cosines."""
+    distances = np.sqrt(np.maximum(2 - 2 * similarities.astype(np.float64), _CLOSEST**2))
+    weights = 1 / distances
+    return [float(weight) for weight in weights / weights.sum()]
