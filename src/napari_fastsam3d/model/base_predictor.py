@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_fastsam3d.model.layers.attention import AttentionLayer
 from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.model.predictor import Floats, Segmentation
 
@@ -87,6 +88,14 @@ class BasePredictor(ABC):
     @before_block.setter
     def before_block(self, go_on: Callable[[], object]) -> None:
         self._blocks.go_on = go_on
+
+    @property
+    def memory_layer(self) -> AttentionLayer | None:
+        """The attention of the encoder that remembered cases are mixed into; None without one.
+
+        It lies two thirds of the way through the encoder's blocks, as in Memorizing SAM.
+        """
+        return None
 
     @abstractmethod
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:

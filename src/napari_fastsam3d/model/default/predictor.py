@@ -1,6 +1,6 @@
 """The default model as a resident predictor."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor
 from napari_fastsam3d.geometry.dice import dice
 from napari_fastsam3d.model.base_predictor import BasePredictor, volume_array
 from napari_fastsam3d.model.default.box_features import BoxCues
-from napari_fastsam3d.model.default.image_encoder import Pyramid
+from napari_fastsam3d.model.default.image_encoder import Pyramid, TransformerBlock
 from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
 from napari_fastsam3d.model.default.mixed_precision import round_products
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.prompts import Prompts
+from napari_fastsam3d.model.layers.attention import AttentionLayer
 from napari_fastsam3d.model.normalisation import (
     Inside,
     foreground_contrast,
@@ -67,6 +68,12 @@ class PyramidPredictor(BasePredictor):
             round_products(network, device)
         self._last_box: _ReadBox | None = None
         self._ask_before_blocks(self.network)
+
+    @property
+    def memory_layer(self) -> AttentionLayer:
+        """See `BasePredictor.memory_layer`."""
+        blocks = self.network.encoder.transformer
+        return cast(TransformerBlock, blocks[2 * len(blocks) // 3]).attn
 
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
         """Scale by the crop's own tissue; see `foreground_contrast`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,12 @@ from torch.nn import functional as F
 
 Attention = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """Queries, keys, values and bias to mixed values; see `attend`."""
+
+
+class AttentionLayer(Protocol):
+    """A layer whose way of mixing values may be replaced."""
+
+    attention: Attention
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -142,13 +149,14 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.attention: Attention = attend
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend among x (B, N, width); gives (B, N, width)."""
         q, k, v = (split_heads(part, self.heads) for part in self.qkv(x).chunk(3, dim=-1))
-        return self.proj(join_heads(attend(q, k, v)))
+        return self.proj(join_heads(self.attention(q, k, v, None)))
 
 
 def padding_bias(valid: Tensor, dtype: torch.dtype) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.layers.attention import attend, join_heads, split_heads
+from napari_fastsam3d.model.layers.attention import Attention, attend, join_heads, split_heads
 from napari_fastsam3d.model.layers.linear import gelu_of, offset_of, working_dtype
 from napari_fastsam3d.model.layers.relative_position import (
     RelativePosition,
@@ -123,10 +123,11 @@ class GlobalAttention(BlockAttention):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__(config, config.grid)
+        self.attention: Attention = attend
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Mix with the bias of relative positions."""
-        return attend(q, k, v, self.tables(q).bias().to(q.dtype))
+        return self.attention(q, k, v, self.tables(q).bias().to(q.dtype))
 
 
 class PaddedAttention(BlockAttention):

@@ -1,7 +1,7 @@
 """FastSAM3D and SAM-Med3D as resident predictors."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fastsam3d.model.base_predictor import BasePredictor
-from napari_fastsam3d.model.layers.attention import attention_choice
+from napari_fastsam3d.model.layers.attention import AttentionLayer, attention_choice
 from napari_fastsam3d.model.layers.linear import lower_linears, pack_linears
 from napari_fastsam3d.model.layers.token_attention import fold_few_tokens
 from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.model.pinned_buffers import Staging
 from napari_fastsam3d.model.predictor import Floats, Segmentation
 from napari_fastsam3d.model.sam_med3d.checkpoint import Provenance
+from napari_fastsam3d.model.sam_med3d.image_encoder import GlobalAttention, ViTBlock
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 from napari_fastsam3d.model.sam_med3d.runner import (
     EagerRunner,
@@ -101,6 +102,14 @@ class PublishedPredictor(BasePredictor):
         precision = str(self.dtype).removeprefix("torch.")
         graphs = ", CUDA graphs" if isinstance(self._runner, GraphRunner) else ""
         return f"{self.device}, {precision}{graphs}, {attention_choice(self.device)}"
+
+    @property
+    def memory_layer(self) -> AttentionLayer | None:
+        """See `BasePredictor.memory_layer`; a captured graph can't be given other keys."""
+        blocks = self.network.image_encoder.blocks
+        layer = cast(ViTBlock, blocks[2 * len(blocks) // 3]).attn
+        captured = isinstance(self._runner, GraphRunner)
+        return layer if isinstance(layer, GlobalAttention) and not captured else None
 
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
         """Normalise by mean and deviation of the positive voxels, zero padded; see `z_normalised`.
