@@ -1,7 +1,7 @@
 """The list of steps in the real widget: every step in words, and a way to each of them."""
 
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,71 +10,19 @@ from qtpy.QtCore import Qt
 
 from napari_fastsam3d._napari import session_view
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
-from napari_fastsam3d._napari.descriptions import step_words
 from napari_fastsam3d._napari.panels.history import Steps
 from napari_fastsam3d.errors import FastSAM3DError
-from napari_fastsam3d.geometry import Box, Volume
+from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import (
-    Action,
-    BoxPrompt,
-    Edit,
-    Freeze,
     History,
     Mask,
-    MaskPrompt,
     PackedMask,
-    Point,
     actions,
 )
-from napari_fastsam3d.session.state import SessionState, apply
 
 SHAPE = (24, 28, 20)
 FIRST, SECOND, THIRD = (5, 6, 7), (12, 14, 10), (18, 20, 12)
 SPOT = PackedMask.of(Mask.of_indices([FIRST]))
-
-WORDS: list[tuple[Action, str]] = [
-    (actions.AddPrompt(1, Point(1, FIRST)), "Point in object 1"),
-    (actions.AddPrompt(1, Point(2, FIRST, False)), "Excluding point for object 1"),
-    (actions.RenameObject(1, "liver"), "Renamed object 1 to liver"),
-    (actions.AddPrompt(1, BoxPrompt(3, Box(FIRST, SECOND))), "Box round liver"),
-    (actions.AddPrompt(1, Edit(4, SPOT, PackedMask())), "Painted liver"),
-    (actions.AddPrompt(1, Edit(5, PackedMask(), SPOT)), "Erased from liver"),
-    (actions.AddPrompt(1, Edit(6, SPOT, SPOT)), "Painted and erased liver"),
-    (actions.MovePrompt(1, 1, SECOND), "Moved point of liver"),
-    (actions.MovePrompt(1, 3, Box(SECOND, THIRD)), "Moved box of liver"),
-    (actions.FlipPrompt(1, 1), "Flipped point of liver to exclude"),
-    (actions.FlipPrompt(1, 1), "Flipped point of liver to include"),
-    (actions.DeletePrompt(1, 4), "Deleted stroke of liver"),
-    (actions.RecolourObject(1, (1, 0, 0)), "Another colour for liver"),
-    (actions.RevalueObject(1, 9), "Label value 9 for liver"),
-    (actions.LockObject(1, SPOT), "Locked liver"),
-    (actions.UnlockObject(1), "Unlocked liver"),
-    (actions.AcceptObject(1, SPOT), "Accepted liver"),
-    (actions.NewObject(2, "spleen"), "Begun spleen"),
-    (actions.AddPrompt(2, MaskPrompt(7, SPOT)), "Mask opened for spleen"),
-    (actions.DeletePrompt(2, 7), "Deleted mask of spleen"),
-    (actions.NewObject(3, "rib", None, MaskPrompt(8, SPOT)), "Mask opened as rib"),
-    (actions.SelectObject(2), "Chose spleen"),
-    (actions.ResetObject(3), "Reset rib"),
-    (actions.RemoveObject(3), "Removed rib"),
-    (actions.AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
-    (actions.MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
-    (actions.SetOverlap("share"), "Overlap: both hold it"),
-]
-
-
-def test_every_action_has_words() -> None:
-    state = SessionState()
-    for action, words in WORDS:
-        after = apply(action, state)
-        assert step_words(action, state, after) == words
-        state = after
-    assert {type(action) for action, _ in WORDS} == set(get_args(Action))
-
-
-def test_what_is_no_action_has_no_words() -> None:
-    with pytest.raises(TypeError, match="no words"):
-        step_words(None, SessionState(), SessionState())  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture

@@ -6,24 +6,47 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.inference.prompt import BoxPrompt, Point
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point
 from napari_fastsam3d.session import actions
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
+from napari_fastsam3d.session.state import Action, SessionState
 
 ids = st.integers(1, 2**40)
 voxels = st.tuples(*[st.integers(0, 5000)] * 3)
 boxes = st.builds(Box, voxels, voxels)
-prompts = st.builds(Point, ids, voxels, st.booleans()) | st.builds(BoxPrompt, ids, boxes)
+blocks = st.builds(
+    lambda at, n: Mask.of_indices([at, (at[0] + n, *at[1:])]), voxels, st.integers(0, 9)
+)
+masks = st.builds(PackedMask.of, blocks)
+mask_prompts = st.builds(MaskPrompt, ids, masks)
+prompts = st.one_of(
+    st.builds(Point, ids, voxels, st.booleans()),
+    st.builds(BoxPrompt, ids, boxes, st.sampled_from([None, 0, 1, 2])),
+    st.builds(Freeze, ids, boxes),
+    st.builds(Edit, ids, masks, masks),
+    mask_prompts,
+)
+colours = st.tuples(*[st.floats(0, 1)] * 3)
 any_action = st.one_of(
     st.builds(actions.AddPrompt, ids, prompts),
     st.builds(actions.MovePrompt, ids, ids, voxels | boxes),
     st.builds(actions.FlipPrompt, ids, ids),
     st.builds(actions.DeletePrompt, ids, ids),
-    st.builds(actions.NewObject, ids, st.none() | st.text()),
+    st.builds(
+        actions.NewObject, ids, st.none() | st.text(), st.none() | ids, st.none() | mask_prompts
+    ),
     st.builds(actions.SelectObject, ids),
     st.builds(actions.RenameObject, ids, st.text()),
     st.builds(actions.RemoveObject, ids),
     st.builds(actions.ResetObject, ids),
+    st.builds(actions.RecolourObject, ids, colours),
+    st.builds(actions.RevalueObject, ids, ids),
+    st.builds(actions.LockObject, ids, masks),
+    st.builds(actions.AcceptObject, ids, masks),
+    st.builds(actions.UnlockObject, ids),
+    st.builds(actions.SetOverlap, st.sampled_from(["keep", "overwrite", "share"])),
 )
 
 
@@ -55,3 +78,45 @@ def test_every_action_comes_back_from_json_as_it_was(action):
 def test_damaged_data_are_refused_in_words(data):
     with pytest.raises(SessionError, match="no action"):
         action_from_json(data)
+
+
+FIRST, SECOND, THIRD = (5, 6, 7), (12, 14, 10), (18, 20, 12)
+SPOT = PackedMask.of(Mask.of_indices([FIRST]))
+DESCRIBED: list[tuple[Action, str]] = [
+    (actions.AddPrompt(1, Point(1, FIRST)), "Point in object 1"),
+    (actions.AddPrompt(1, Point(2, FIRST, False)), "Excluding point for object 1"),
+    (actions.RenameObject(1, "liver"), "Renamed object 1 to liver"),
+    (actions.AddPrompt(1, BoxPrompt(3, Box(FIRST, SECOND))), "Box round liver"),
+    (actions.AddPrompt(1, Edit(4, SPOT, PackedMask())), "Painted liver"),
+    (actions.AddPrompt(1, Edit(5, PackedMask(), SPOT)), "Erased from liver"),
+    (actions.AddPrompt(1, Edit(6, SPOT, SPOT)), "Painted and erased liver"),
+    (actions.MovePrompt(1, 1, SECOND), "Moved point of liver"),
+    (actions.MovePrompt(1, 3, Box(SECOND, THIRD)), "Moved box of liver"),
+    (actions.FlipPrompt(1, 1), "Flipped point of liver to exclude"),
+    (actions.FlipPrompt(1, 1), "Flipped point of liver to include"),
+    (actions.DeletePrompt(1, 4), "Deleted stroke of liver"),
+    (actions.RecolourObject(1, (1, 0, 0)), "Another colour for liver"),
+    (actions.RevalueObject(1, 9), "Label value 9 for liver"),
+    (actions.LockObject(1, SPOT), "Locked liver"),
+    (actions.UnlockObject(1), "Unlocked liver"),
+    (actions.AcceptObject(1, SPOT), "Accepted liver"),
+    (actions.NewObject(2, "spleen"), "Begun spleen"),
+    (actions.AddPrompt(2, MaskPrompt(7, SPOT)), "Mask opened for spleen"),
+    (actions.DeletePrompt(2, 7), "Deleted mask of spleen"),
+    (actions.NewObject(3, "rib", None, MaskPrompt(8, SPOT)), "Mask opened as rib"),
+    (actions.SelectObject(2), "Chose spleen"),
+    (actions.ResetObject(3), "Reset rib"),
+    (actions.RemoveObject(3), "Removed rib"),
+    (actions.AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
+    (actions.MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
+    (actions.SetOverlap("share"), "Overlap: both hold it"),
+]
+
+
+def test_every_action_is_described():
+    state = SessionState()
+    for action, description in DESCRIBED:
+        after = action.apply(state)
+        assert action.describe(state, after) == description
+        state = after
+    assert {type(action) for action, _ in DESCRIBED} == set(Action.kinds.values())

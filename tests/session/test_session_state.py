@@ -19,7 +19,7 @@ from napari_fastsam3d.session.actions import (
 )
 from napari_fastsam3d.session.colour import COLOURS, free_colour
 from napari_fastsam3d.session.history import replay
-from napari_fastsam3d.session.state import SessionState, apply
+from napari_fastsam3d.session.state import SessionState
 
 POINT = Point(1, (1, 2, 3))
 BOX = BoxPrompt(2, Box((1, 1, 1), (3, 3, 3)))
@@ -35,19 +35,19 @@ def test_the_first_prompt_begins_the_first_object():
 
 def test_nothing_is_changed_in_place():
     before = replay([NewObject(1)])
-    apply(AddPrompt(1, POINT), before)
+    AddPrompt(1, POINT).apply(before)
     assert before == replay([NewObject(1)])
 
 
 def test_a_prompt_can_be_moved_flipped_and_deleted_in_its_place():
-    moved = apply(MovePrompt(1, 1, (4, 5, 6)), ONE)
+    moved = MovePrompt(1, 1, (4, 5, 6)).apply(ONE)
     assert moved.object(1).prompts == (Point(1, (4, 5, 6)), BOX)
-    flipped = apply(FlipPrompt(1, 1), moved)
+    flipped = FlipPrompt(1, 1).apply(moved)
     assert flipped.object(1).prompts == (Point(1, (4, 5, 6), positive=False), BOX)
-    assert apply(FlipPrompt(1, 1), flipped) == moved
+    assert FlipPrompt(1, 1).apply(flipped) == moved
     other = Box((0, 0, 0), (1, 1, 1))
-    assert apply(MovePrompt(1, 2, other), ONE).object(1).prompts == (POINT, BoxPrompt(2, other))
-    assert apply(DeletePrompt(1, 1), ONE).object(1).prompts == (BOX,)
+    assert MovePrompt(1, 2, other).apply(ONE).object(1).prompts == (POINT, BoxPrompt(2, other))
+    assert DeletePrompt(1, 1).apply(ONE).object(1).prompts == (BOX,)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_prompt_can_be_moved_flipped_and_deleted_in_its_place():
 )
 def test_prompts_that_do_not_fit_are_refused(action):
     with pytest.raises(PromptError):
-        apply(action, ONE)
+        action.apply(ONE)
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_prompts_that_do_not_fit_are_refused(action):
 )
 def test_objects_that_are_not_there_are_refused(action):
     with pytest.raises(SessionError):
-        apply(action, ONE)
+        action.apply(ONE)
 
 
 def test_values_and_colours_stay_when_other_objects_go():
     three = replay([NewObject(1, "liver"), NewObject(2), NewObject(3, " spleen ")])
-    left = apply(RemoveObject(2), three)
+    left = RemoveObject(2).apply(three)
     assert [(o.id, o.value, o.name) for o in left.objects] == [(1, 1, "liver"), (3, 3, "spleen")]
     assert [o.colour for o in left.objects] == [COLOURS[0], COLOURS[2]]
-    assert apply(NewObject(4), left).object(4).value == 4
+    assert NewObject(4).apply(left).object(4).value == 4
 
 
 @pytest.mark.parametrize(
@@ -98,22 +98,22 @@ def test_values_and_colours_stay_when_other_objects_go():
 )
 def test_removing_an_object_leaves_a_neighbour_or_the_current_one(current, gone, then):
     three = replay([NewObject(1), NewObject(2), NewObject(3), SelectObject(current)])
-    assert apply(RemoveObject(gone), three).current == then
+    assert RemoveObject(gone).apply(three).current == then
 
 
 def test_removing_the_last_object_leaves_none_and_its_number_is_not_used_again():
-    none = apply(RemoveObject(1), ONE)
+    none = RemoveObject(1).apply(ONE)
     assert none == SessionState(next_object=2, next_prompt=3)
 
 
 def test_reset_takes_the_prompts_only():
-    named = apply(RenameObject(1, "liver"), ONE)
-    empty = apply(ResetObject(1), named).object(1)
+    named = RenameObject(1, "liver").apply(ONE)
+    empty = ResetObject(1).apply(named).object(1)
     assert (empty.name, empty.value, empty.prompts) == ("liver", 1, ())
 
 
 def test_a_prompt_is_found_with_its_owner():
-    two = apply(AddPrompt(2, Point(3, (0, 0, 0))), ONE)
+    two = AddPrompt(2, Point(3, (0, 0, 0))).apply(ONE)
     assert two.owner(3).id == 2
     assert two.owner(1).id == 1
     with pytest.raises(PromptError):
@@ -141,5 +141,5 @@ def test_no_two_of_many_objects_look_alike():
 def test_two_objects_have_two_names_unless_an_older_log_says_otherwise():
     state = replay([NewObject(1, "Liver"), NewObject(2, "object 3")])
     assert state.free_name("liver") == "liver (2)"
-    assert apply(NewObject(3), state).object(3).name == "object 3 (2)"
-    assert apply(NewObject(3, "liver"), state).object(3).name == "liver"
+    assert NewObject(3).apply(state).object(3).name == "object 3 (2)"
+    assert NewObject(3, "liver").apply(state).object(3).name == "liver"

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import starmap
-from typing import Any, SupportsIndex
+from typing import Any, ClassVar, SupportsIndex
 
 import numpy as np
 
@@ -35,9 +35,16 @@ class Point:
         Whether the voxel belongs to the object.
     """
 
+    noun: ClassVar[str] = "point"
+
     id: int
     index: Index
     positive: bool = True
+
+    @property
+    def added_as(self) -> str:
+        """What adding it is called, to be followed by the name of the object."""
+        return "Point in" if self.positive else "Excluding point for"
 
     @property
     def key(self) -> PromptKey:
@@ -60,9 +67,16 @@ class BoxPrompt:
         there the object may go on beyond it. None where all six sides are meant.
     """
 
+    noun: ClassVar[str] = "box"
+
     id: int
     box: Box
     guessed: int | None = None
+
+    @property
+    def added_as(self) -> str:
+        """What adding it is called, to be followed by the name of the object."""
+        return "Box round"
 
     @property
     def key(self) -> PromptKey:
@@ -91,8 +105,15 @@ class MaskPrompt:
         Source index.
     """
 
+    noun: ClassVar[str] = "mask"
+
     id: int
     mask: PackedMask
+
+    @property
+    def added_as(self) -> str:
+        """What adding it is called, to be followed by the name of the object."""
+        return "Mask opened for"
 
     @property
     def key(self) -> PromptKey:
@@ -112,9 +133,18 @@ class Edit:
         Voxels that belong to the object, and that don't; one in both doesn't. Source index.
     """
 
+    noun: ClassVar[str] = "stroke"
+
     id: int
     added: PackedMask
     removed: PackedMask
+
+    @property
+    def added_as(self) -> str:
+        """What adding it is called, to be followed by the name of the object."""
+        if self.removed.is_empty:
+            return "Painted"
+        return "Erased from" if self.added.is_empty else "Painted and erased"
 
     @property
     def key(self) -> PromptKey:
@@ -136,8 +166,15 @@ class Freeze:
         The voxels it holds, half-open, source index; not empty.
     """
 
+    noun: ClassVar[str] = "frozen region"
+
     id: int
     box: Box
+
+    @property
+    def added_as(self) -> str:
+        """What adding it is called, to be followed by the name of the object."""
+        return "Froze a region of"
 
     @property
     def key(self) -> PromptKey:

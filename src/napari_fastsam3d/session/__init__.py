@@ -7,7 +7,6 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
-from napari_fastsam3d.session.actions import Action, OverlapRule
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.events import Signals
@@ -21,7 +20,7 @@ from napari_fastsam3d.session.presets import Organ, organs
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
 from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.session import Session
-from napari_fastsam3d.session.state import ObjectState, SessionState
+from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState
 
 __all__ = [
     "Action",

@@ -1,26 +1,51 @@
-"""What a user can do to a session, one frozen record for each."""
+"""What a user can do to a session: each action with its effect, its description and its JSON.
 
-from dataclasses import dataclass
-from typing import Literal
+All about an action stands in its class: what it does (`apply`), what the list of steps calls it
+(`describe`, or `done` before the name of the object), and what is stored of it, which is its fields
+under the name given as `kind`.
+"""
 
+from dataclasses import dataclass, field, replace
+
+from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import MaskPrompt, Prompt
-from napari_fastsam3d.session.colour import Colour
+from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, MaskPrompt, Point, Prompt
+from napari_fastsam3d.session.colour import Colour, free_colour
+from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState
 
-OverlapRule = Literal["keep", "overwrite", "share"]
+OVERLAP_DESCRIPTIONS: dict[OverlapRule, str] = {
+    "keep": "the object begun first keeps it",
+    "overwrite": "the one prompted last takes it",
+    "share": "both hold it",
+}
+"""Who has a voxel that several objects claim, by the name of the rule, in the order to offer."""
 
 
 @dataclass(frozen=True)
-class AddPrompt:
-    """Give object `object` one more prompt; where it is the session's next object, begin it."""
+class AddPrompt(Action, kind="add_prompt"):
+    """Give an object one more prompt; where it is the session's next object, begin it."""
 
     object: int
     prompt: Prompt
 
+    def apply(self, state: SessionState) -> SessionState:
+        if self.object == state.next_object:
+            state = NewObject(self.object).apply(state)
+        if self.prompt.id < state.next_prompt:
+            raise PromptError(f"There was a prompt number {self.prompt.id}.", "Number it anew.")
+        earlier = state.object(self.object).prompts
+        if isinstance(self.prompt, MaskPrompt) and earlier:
+            raise PromptError("A mask can only begin an object.", "Begin another object with it.")
+        grown = replace(state, next_prompt=self.prompt.id + 1, current=self.object)
+        return grown.with_prompts(self.object, (*earlier, self.prompt))
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        return f"{self.prompt.added_as} {after.object(self.object).name}"
+
 
 @dataclass(frozen=True)
-class MovePrompt:
+class MovePrompt(Action, kind="move_prompt"):
     """Put a prompt elsewhere: a point to a source index, a box to another box.
 
     It keeps its place in the order of the prompts.
@@ -30,25 +55,68 @@ class MovePrompt:
     prompt: int
     to: Index | Box
 
+    def apply(self, state: SessionState) -> SessionState:
+        prompt = state.object(self.object).prompt(self.prompt)
+        return state.with_prompt(self.object, self._moved(prompt))
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        own = after.object(self.object)
+        return f"Moved {own.prompt(self.prompt).noun} of {own.name}"
+
+    def _moved(self, prompt: Prompt) -> Prompt:
+        match prompt, self.to:
+            case Point(), (_, _, _):
+                return replace(prompt, index=self.to)
+            case BoxPrompt(), Box():
+                return prompt.moved(self.to)
+            case Freeze(), Box():
+                return replace(prompt, box=self.to)
+            case _:
+                raise PromptError(
+                    f"Prompt number {prompt.id} can't become another kind of prompt.",
+                    "Move a point to a voxel, and a box to a box.",
+                )
+
 
 @dataclass(frozen=True)
-class FlipPrompt:
+class FlipPrompt(Action, kind="flip_prompt"):
     """Make a positive point negative, or a negative one positive."""
 
     object: int
     prompt: int
 
+    def apply(self, state: SessionState) -> SessionState:
+        prompt = state.object(self.object).prompt(self.prompt)
+        if not isinstance(prompt, Point):
+            raise PromptError("Only a point is positive or negative.", "Flip a point.")
+        return state.with_prompt(self.object, replace(prompt, positive=not prompt.positive))
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        own = after.object(self.object)
+        point = own.prompt(self.prompt)
+        to = "include" if isinstance(point, Point) and point.positive else "exclude"
+        return f"Flipped point of {own.name} to {to}"
+
 
 @dataclass(frozen=True)
-class DeletePrompt:
+class DeletePrompt(Action, kind="delete_prompt"):
     """Take one prompt away, whichever it is."""
 
     object: int
     prompt: int
 
+    def apply(self, state: SessionState) -> SessionState:
+        own = state.object(self.object)
+        gone = own.prompt(self.prompt)
+        return state.with_prompts(own.id, tuple(p for p in own.prompts if p != gone))
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        own = before.object(self.object)
+        return f"Deleted {own.prompt(self.prompt).noun} of {own.name}"
+
 
 @dataclass(frozen=True)
-class NewObject:
+class NewObject(Action, kind="new_object"):
     """Begin an object and make it the current one.
 
     Without a name it gets a default one, without a value the next free one. With a mask it
@@ -60,54 +128,110 @@ class NewObject:
     value: int | None = None
     mask: MaskPrompt | None = None
 
+    def apply(self, state: SessionState) -> SessionState:
+        number = self.object
+        if number < state.next_object:
+            raise SessionError(f"There was an object number {number}.", "Number it anew.")
+        unnamed = state.free_name(f"object {number}")
+        name = unnamed if self.name is None else _legible(self.name)
+        value = state.free_value(number) if self.value is None else self.value
+        colour = free_colour(value, [each.colour for each in state.objects])
+        added = ObjectState(number, name, state.check_value(value), colour)
+        objects = (*state.objects, added)
+        begun = replace(state, objects=objects, current=number, next_object=number + 1)
+        return begun if self.mask is None else AddPrompt(number, self.mask).apply(begun)
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        name = after.object(self.object).name
+        return f"Begun {name}" if self.mask is None else f"Mask opened as {name}"
+
 
 @dataclass(frozen=True)
-class SelectObject:
+class SelectObject(Action, kind="select_object", done="Chose"):
     """Make an object the current one: the one that the next prompt belongs to."""
 
     object: int
 
+    def apply(self, state: SessionState) -> SessionState:
+        return replace(state, current=state.object(self.object).id)
+
 
 @dataclass(frozen=True)
-class RenameObject:
+class RenameObject(Action, kind="rename_object"):
     """Give an object another name."""
 
     object: int
     name: str
 
+    def apply(self, state: SessionState) -> SessionState:
+        name = _legible(self.name)
+        return state.with_object(replace(state.object(self.object), name=name))
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        return f"Renamed {before.object(self.object).name} to {after.object(self.object).name}"
+
 
 @dataclass(frozen=True)
-class RemoveObject:
+class RemoveObject(Action, kind="remove_object"):
     """Take an object away, with its prompts and its mask."""
 
     object: int
 
+    def apply(self, state: SessionState) -> SessionState:
+        gone = state.unlocked(self.object)
+        left = tuple(o for o in state.objects if o is not gone)
+        if state.current != gone.id:
+            return replace(state, objects=left)
+        place = min(state.objects.index(gone), len(left) - 1)
+        return replace(state, objects=left, current=left[place].id if left else None)
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        return f"Removed {before.object(self.object).name}"
+
 
 @dataclass(frozen=True)
-class ResetObject:
+class ResetObject(Action, kind="reset_object", done="Reset"):
     """Take all prompts of an object away; it keeps its name, value and colour."""
 
     object: int
 
+    def apply(self, state: SessionState) -> SessionState:
+        return state.with_prompts(self.object, ())
+
 
 @dataclass(frozen=True)
-class RecolourObject:
+class RecolourObject(Action, kind="recolour_object", done="Another colour for"):
     """Give an object another colour: red, green and blue in [0, 1]."""
 
     object: int
     colour: Colour
 
+    def apply(self, state: SessionState) -> SessionState:
+        if not all(0 <= part <= 1 for part in self.colour):
+            raise SessionError(
+                f"{self.colour} is no colour.", "Give red, green and blue between 0 and 1."
+            )
+        return state.with_object(replace(state.object(self.object), colour=self.colour))
+
 
 @dataclass(frozen=True)
-class RevalueObject:
+class RevalueObject(Action, kind="revalue_object"):
     """Give an object another value in label maps, 1 to 65535, that no other object has."""
 
     object: int
     value: int
 
+    def apply(self, state: SessionState) -> SessionState:
+        own = state.object(self.object)
+        value = own.value if self.value == own.value else state.check_value(self.value)
+        return state.with_object(replace(own, value=value))
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        return f"Label value {self.value} for {after.object(self.object).name}"
+
 
 @dataclass(frozen=True)
-class LockObject:
+class LockObject(Action, kind="lock_object", done="Locked"):
     """Keep the mask of an object as it is: neither its prompts nor other objects change it.
 
     The mask is that which is shown when the action is done.
@@ -116,52 +240,49 @@ class LockObject:
     object: int
     mask: PackedMask
 
+    def apply(self, state: SessionState) -> SessionState:
+        return state.with_object(replace(state.unlocked(self.object), locked=self.mask))
+
 
 @dataclass(frozen=True)
-class AcceptObject:
-    """Lock an object and call it finished."""
+class AcceptObject(Action, kind="accept_object", done="Accepted"):
+    """Lock an object and call it finished; one that is locked keeps that mask."""
 
     object: int
     mask: PackedMask
 
+    def apply(self, state: SessionState) -> SessionState:
+        own = state.object(self.object)
+        mask = self.mask if own.locked is None else own.locked
+        return state.with_object(replace(own, locked=mask, accepted=True))
+
 
 @dataclass(frozen=True)
-class UnlockObject:
+class UnlockObject(Action, kind="unlock_object", done="Unlocked"):
     """Let the mask of an object follow its prompts again; it is no longer finished."""
 
     object: int
 
+    def apply(self, state: SessionState) -> SessionState:
+        return state.with_object(replace(state.object(self.object), locked=None, accepted=False))
+
 
 @dataclass(frozen=True)
-class SetOverlap:
-    """Choose whose a voxel is that several objects claim.
+class SetOverlap(Action, kind="set_overlap"):
+    """Choose whose a voxel is that several objects claim; for the rules see `SessionState`."""
 
-    "keep": a locked object's, else the one's that was begun first; "overwrite": a locked
-    object's, else the one's that has the newest prompt; "share": all hold it.
-    """
-
+    object: None = field(default=None, init=False, repr=False)
     rule: OverlapRule
 
-    @property
-    def object(self) -> None:
-        """It is about no object."""
-        return None
+    def apply(self, state: SessionState) -> SessionState:
+        return replace(state, overlap=self.rule)
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        return f"Overlap: {OVERLAP_DESCRIPTIONS[self.rule]}"
 
 
-Action = (
-    AddPrompt
-    | MovePrompt
-    | FlipPrompt
-    | DeletePrompt
-    | NewObject
-    | SelectObject
-    | RenameObject
-    | RemoveObject
-    | ResetObject
-    | RecolourObject
-    | RevalueObject
-    | LockObject
-    | AcceptObject
-    | UnlockObject
-    | SetOverlap
-)
+def _legible(name: str) -> str:
+    name = name.strip()
+    if not name:
+        raise SessionError("The name of an object is empty.", "Give it a name.")
+    return name

@@ -1,8 +1,14 @@
-"""Actions and prompts as JSON, for the journal and for files of prompts."""
+"""Actions and prompts as JSON, for the journal and for files of prompts.
+
+What is stored of an action follows from the types of its fields, so that another action needs
+nothing here, unless it has a field of a type that is new to `_READERS`. Everything is read
+strictly: a damaged file must not pass.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any, get_args
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box, Index
@@ -10,32 +16,14 @@ from napari_fastsam3d.inference import json_values
 from napari_fastsam3d.inference.json_values import box_to_json, whole
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
-from napari_fastsam3d.session.actions import (
-    AcceptObject,
-    Action,
-    AddPrompt,
-    DeletePrompt,
-    FlipPrompt,
-    LockObject,
-    MovePrompt,
-    NewObject,
-    OverlapRule,
-    RecolourObject,
-    RemoveObject,
-    RenameObject,
-    ResetObject,
-    RevalueObject,
-    SelectObject,
-    SetOverlap,
-    UnlockObject,
-)
-from napari_fastsam3d.session.colour import parse_colour
+from napari_fastsam3d.session.colour import Colour, parse_colour
+from napari_fastsam3d.session.state import Action, OverlapRule
 
 
 def action_to_json(action: Action) -> dict[str, Any]:
     """Return an action as what `json.dumps` takes; `action_from_json` undoes it exactly."""
-    values = {field.name: _plain(getattr(action, field.name)) for field in fields(action)}
-    return {"do": _NAMES[type(action)], **values}
+    values = {name: _plain(getattr(action, name)) for name in _readers(type(action))}
+    return {"do": action.kind, **values}
 
 
 def action_from_json(data: Mapping[str, Any]) -> Action:
@@ -47,8 +35,8 @@ def action_from_json(data: Mapping[str, Any]) -> Action:
         If the data are no action, as in a damaged file.
     """
     try:
-        kind, readers = _KINDS[data["do"]]
-        return kind(**{name: read(data[name]) for name, read in readers.items()})
+        kind = Action.kinds[data["do"]]
+        return kind(**{name: read(data[name]) for name, read in _readers(kind).items()})
     except (KeyError, TypeError, ValueError):
         raise SessionError(
             f"{dict(data)!r} is no action of a session.", "Use a file that this program wrote."
@@ -84,7 +72,7 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
         return Edit(number, added, PackedMask.from_json(data["removed"]))
     if "freeze" in data:
         return Freeze(number, json_values.box(data["freeze"]))
-    return Point(number, json_values.index(data["point"]), _truth(data["positive"]))
+    return Point(number, json_values.index(data["point"]), _of(bool)(data["positive"]))
 
 
 def _plain(value: Any) -> Any:
@@ -97,39 +85,39 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+@cache
+def _readers(kind: type[Action]) -> dict[str, Callable[[Any], Any]]:
+    """Return what reads each field that is stored of an action."""
+    types = get_type_hints(kind)
+    return {each.name: _READERS[types[each.name]] for each in fields(kind) if each.init}
+
+
+def _of(kind: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError
+        return value
+
+    return read
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
 def _place(value: Any) -> Index | Box:
     return json_values.box(value) if len(value) == 2 else json_values.index(value)
-
-
-def _truth(value: Any) -> bool:
-    if type(value) is not bool:
-        raise TypeError
-    return value
-
-
-def _words(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _words_or_none(value: Any) -> str | None:
-    return None if value is None else _words(value)
-
-
-def _whole_or_none(value: Any) -> int | None:
-    return None if value is None else whole(value)
 
 
 def _axis_or_none(value: Any) -> int | None:
     if value not in (None, 0, 1, 2):
         raise ValueError
-    return _whole_or_none(value)
+    return _or_none(whole)(value)
 
 
-def _mask_or_none(value: Any) -> MaskPrompt | None:
-    prompt = None if value is None else prompt_from_json(value)
-    if not isinstance(prompt, MaskPrompt | None):
+def _mask_prompt(value: Any) -> MaskPrompt:
+    prompt = prompt_from_json(value)
+    if not isinstance(prompt, MaskPrompt):
         raise TypeError
     return prompt
 
@@ -140,33 +128,15 @@ def _rule(value: Any) -> OverlapRule:
     return value
 
 
-_Readers = dict[str, Callable[[Any], Any]]
-_PROMPT: _Readers = {"object": whole, "prompt": whole}
-_FROZEN: _Readers = {"object": whole, "mask": PackedMask.from_json}
-
-_KINDS: dict[str, tuple[type[Action], _Readers]] = {
-    "add_prompt": (AddPrompt, {"object": whole, "prompt": prompt_from_json}),
-    "move_prompt": (MovePrompt, {**_PROMPT, "to": _place}),
-    "flip_prompt": (FlipPrompt, _PROMPT),
-    "delete_prompt": (DeletePrompt, _PROMPT),
-    "new_object": (
-        NewObject,
-        {
-            "object": whole,
-            "name": _words_or_none,
-            "value": _whole_or_none,
-            "mask": _mask_or_none,
-        },
-    ),
-    "select_object": (SelectObject, {"object": whole}),
-    "rename_object": (RenameObject, {"object": whole, "name": _words}),
-    "remove_object": (RemoveObject, {"object": whole}),
-    "reset_object": (ResetObject, {"object": whole}),
-    "recolour_object": (RecolourObject, {"object": whole, "colour": parse_colour}),
-    "revalue_object": (RevalueObject, {"object": whole, "value": whole}),
-    "lock_object": (LockObject, _FROZEN),
-    "accept_object": (AcceptObject, _FROZEN),
-    "unlock_object": (UnlockObject, {"object": whole}),
-    "set_overlap": (SetOverlap, {"rule": _rule}),
+_READERS: dict[Any, Callable[[Any], Any]] = {
+    int: whole,
+    int | None: _or_none(whole),
+    str: _of(str),
+    str | None: _or_none(_of(str)),
+    Index | Box: _place,
+    Colour: parse_colour,
+    OverlapRule: _rule,
+    PackedMask: PackedMask.from_json,
+    Prompt: prompt_from_json,
+    MaskPrompt | None: _or_none(_mask_prompt),
 }
-_NAMES = {kind: name for name, (kind, _) in _KINDS.items()}

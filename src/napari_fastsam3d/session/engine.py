@@ -18,7 +18,7 @@ from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Edit, Point
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.session.actions import Action, AddPrompt
+from napari_fastsam3d.session.actions import AddPrompt
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.events import Signals
 from napari_fastsam3d.session.history import History
@@ -39,7 +39,7 @@ from napari_fastsam3d.session.model_runner import Resident
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.request import Prompts, Request, Shown
 from napari_fastsam3d.session.result import Result
-from napari_fastsam3d.session.state import ObjectState, SessionState
+from napari_fastsam3d.session.state import Action, ObjectState, SessionState
 
 _log = logging.getLogger(__name__)
 

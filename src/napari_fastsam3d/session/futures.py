@@ -27,7 +27,6 @@ from napari_fastsam3d.session.actions import (
     LockObject,
     MovePrompt,
     NewObject,
-    OverlapRule,
     RecolourObject,
     RemoveObject,
     RenameObject,
@@ -39,7 +38,7 @@ from napari_fastsam3d.session.actions import (
 from napari_fastsam3d.session.colour import Colour
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.result import Result
-from napari_fastsam3d.session.state import SessionState
+from napari_fastsam3d.session.state import OverlapRule, SessionState
 
 Voxel = Sequence[SupportsIndex]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
-from napari_fastsam3d.session.actions import Action, SelectObject
-from napari_fastsam3d.session.state import SessionState, apply
+from napari_fastsam3d.session.actions import SelectObject
+from napari_fastsam3d.session.state import Action, SessionState
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class History:
         state = self._replayed
         if self.looking_at is None or not state.has(self.looking_at):
             return state
-        return apply(SelectObject(self.looking_at), state)
+        return SelectObject(self.looking_at).apply(state)
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -90,8 +90,8 @@ class History:
         SessionError, PromptError
             If the action makes no sense in the present state.
         """
-        selected = apply(action, self.state).current
-        entry = Entry(self.next_serial, action, apply(action, self._replayed))
+        selected = action.apply(self.state).current
+        entry = Entry(self.next_serial, action, action.apply(self._replayed))
         return History(
             (*self.entries[: self.cursor], entry),
             self.cursor + 1,
@@ -139,7 +139,7 @@ class History:
     def _again(self, entry: Entry, done: bool) -> "History":
         before = self.entries[-1].state if self.entries else SessionState()
         try:
-            state = apply(entry.action, before)
+            state = entry.action.apply(before)
         except FastSAM3DError:
             return self
         entries = (*self.entries, replace(entry, state=state))
@@ -150,5 +150,5 @@ def replay(actions: Sequence[Action]) -> SessionState:
     """Return the state that actions make of an empty session."""
     state = SessionState()
     for action in actions:
-        state = apply(action, state)
+        state = action.apply(state)
     return state

@@ -19,7 +19,6 @@ from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, Point, Prompt
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.actions import (
     AcceptObject,
-    Action,
     AddPrompt,
     LockObject,
     NewObject,
@@ -29,7 +28,7 @@ from napari_fastsam3d.session.actions import (
 from napari_fastsam3d.session.codec import action_from_json, prompt_from_json, prompt_to_json
 from napari_fastsam3d.session.colour import parse_colour
 from napari_fastsam3d.session.history import replay
-from napari_fastsam3d.session.state import ObjectState, SessionState
+from napari_fastsam3d.session.state import Action, ObjectState, SessionState
 
 _FORMAT = "napari-fastsam3d prompts"
 _VERSION = 1

@@ -3,11 +3,11 @@
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.session.actions import OverlapRule
 from napari_fastsam3d.session.colour import Colour
 from napari_fastsam3d.session.engine import Engine
 from napari_fastsam3d.session.futures import Futures, Voxel
 from napari_fastsam3d.session.result import Result
+from napari_fastsam3d.session.state import OverlapRule
 from napari_fastsam3d.session.views import Views
 
 

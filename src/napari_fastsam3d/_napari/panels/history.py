@@ -9,7 +9,6 @@ from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt
 from qtpy.QtGui import QBrush, QColor, QFont
 from qtpy.QtWidgets import QAbstractItemView, QListView, QVBoxLayout, QWidget
 
-from napari_fastsam3d._napari.descriptions import step_words
 from napari_fastsam3d.session import History, SessionState
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Steps(QAbstractListModel):
             return _START
         entries = self._history.entries
         before = entries[row - 2].state if row > 1 else SessionState()
-        return step_words(entries[row - 1].action, before, entries[row - 1].state)
+        return entries[row - 1].action.describe(before, entries[row - 1].state)
 
 
 class HistoryPanel(QWidget):

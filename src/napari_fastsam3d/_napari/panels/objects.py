@@ -20,12 +20,12 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_fastsam3d._napari.actions import action
-from napari_fastsam3d._napari.descriptions import RULE_WORDS
 from napari_fastsam3d._napari.panels import icons
 from napari_fastsam3d._napari.panels.buttons import menu_button, menu_of, push_button
 from napari_fastsam3d._napari.panels.column import labelled
 from napari_fastsam3d._napari.panels.rows import fit_rows
 from napari_fastsam3d.session import ObjectState
+from napari_fastsam3d.session.actions import OVERLAP_DESCRIPTIONS
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _LEAST_ROWS, _MOST_ROWS = 3, 12
@@ -125,7 +125,7 @@ class ObjectsPanel(QWidget):
         """Show whose a voxel is that several objects claim; None where there is no scan."""
         with signals_blocked(self.overlap):
             self.overlap.setEnabled(rule is not None)
-            self.overlap.setCurrentIndex(list(RULE_WORDS).index(rule or "keep"))
+            self.overlap.setCurrentIndex(list(OVERLAP_DESCRIPTIONS).index(rule or "keep"))
         for entry in self.files.actions():
             if entry.objectName() in _OPENING:
                 entry.setEnabled(rule is not None)
@@ -229,7 +229,7 @@ def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
 
 def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
     box = QComboBox()
-    for rule, words in RULE_WORDS.items():
+    for rule, words in OVERLAP_DESCRIPTIONS.items():
         box.addItem(words, rule)
     # The words may be cut off in a narrow dock; the panel must not be wider for them.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

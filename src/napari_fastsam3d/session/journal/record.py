@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
-from napari_fastsam3d.session.actions import Action
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.history import Entry, History
-from napari_fastsam3d.session.state import SessionState, apply
+from napari_fastsam3d.session.state import Action, SessionState
 
 _START = re.compile(rb'[0-9a-f]{8} \{"number":[\x20-\x7e]*')
 _CHECKSUM = 9  # characters of it, with the blank after it
@@ -138,7 +137,7 @@ def _log(actions: Iterable[tuple[int, Action]], done: int) -> History:
     state, cursor, serial = SessionState(), 0, 0
     for serial, action in actions:
         try:
-            state = apply(action, state)
+            state = action.apply(state)
         except FastSAM3DError:
             continue
         entries.append(Entry(serial, action, state))
