@@ -13,7 +13,7 @@ import numpy as np
 from qtpy.QtTest import QTest
 
 import napari
-from napari_fastsam3d.geometry.depth import deepest_voxel
+from napari_fastsam3d.geometry.mask import deepest_voxel
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LIVER, RIGHT_KIDNEY = 5, 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_fastsam3d.geometry.depth import deepest_voxel
+from napari_fastsam3d.geometry.mask import deepest_voxel
 
 
 def test_the_middle_of_a_block_is_its_deepest_voxel():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from napari_fastsam3d.geometry.dice import dice
+from napari_fastsam3d.geometry.mask import dice
 
 NOTHING, ALL = np.zeros((9, 8, 7), bool), np.ones((9, 8, 7), bool)
 

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.geometry.dice import dice
-from napari_fastsam3d.geometry.mask import NOWHERE, Mask
+from napari_fastsam3d.geometry.mask import NOWHERE, Mask, dice
 
 SHAPE = (6, 5, 7)
 

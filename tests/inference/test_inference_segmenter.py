@@ -4,7 +4,7 @@ from ball_and_slab import BALL, NOTHING, SHAPE, SLAB, truth
 from brightness_model import BrightnessModel
 
 from napari_fastsam3d.geometry import Box, Volume
-from napari_fastsam3d.geometry.dice import dice
+from napari_fastsam3d.geometry.mask import dice
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point
 from napari_fastsam3d.inference.segmenter import Replay
 

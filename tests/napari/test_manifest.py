@@ -10,6 +10,7 @@ import pytest
 from npe2 import PluginManager, PluginManifest
 
 import napari_fastsam3d
+from napari_fastsam3d.geometry.source import MASK_SUFFIXES, SCAN_SUFFIXES
 
 NAME = "napari-fastsam3d"
 
@@ -38,6 +39,19 @@ def test_every_command_can_be_called(manifest: PluginManifest) -> None:
     for command in manifest.contributions.commands:
         module, _, name = command.python_name.partition(":")
         assert callable(getattr(import_module(module), name))
+
+
+def test_the_reader_is_asked_for_every_scan_and_the_writer_for_every_mask(
+    manifest: PluginManifest,
+) -> None:
+    (reader,) = manifest.contributions.readers
+    (writer,) = manifest.contributions.writers
+
+    named = {
+        pattern for pattern in reader.filename_patterns if pattern[2:].replace(".", "").isalpha()
+    }
+    assert named == {f"*{suffix}" for suffix in SCAN_SUFFIXES}
+    assert set(writer.filename_extensions) == set(MASK_SUFFIXES)
 
 
 def test_there_is_one_widget(manifest: PluginManifest) -> None:

@@ -6,7 +6,7 @@ import pytest
 from axis_order import ORDERS
 
 from napari_fastsam3d.geometry import Box, Volume, torso_phantom
-from napari_fastsam3d.geometry.dice import dice
+from napari_fastsam3d.geometry.mask import dice
 from napari_fastsam3d.session import Session
 
 CLICKS = [((60, 50, 40), True), ((80, 60, 40), True), ((60, 55, 44), False)]

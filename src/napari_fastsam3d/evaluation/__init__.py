@@ -11,7 +11,7 @@ from napari_fastsam3d.evaluation.segmenters import Segmenter, SessionSegmenter, 
 from napari_fastsam3d.evaluation.simulator import next_click
 from napari_fastsam3d.evaluation.target import Target, targets_of
 from napari_fastsam3d.evaluation.trial import Trial, run_trial
-from napari_fastsam3d.geometry.dice import dice
+from napari_fastsam3d.geometry.mask import dice
 
 __all__ = [
     "Protocol",

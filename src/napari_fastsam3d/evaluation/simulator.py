@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.geometry.depth import deepest_voxel
+from napari_fastsam3d.geometry.mask import deepest_voxel
 from napari_fastsam3d.session import Mask
 
 Click = tuple[tuple[int, int, int], bool]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
-from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.box import Box, Index
 
 NOWHERE = Box((0, 0, 0), (0, 0, 0))
 
@@ -147,12 +148,9 @@ class Mask:
 
     def agreement(self, other: "Mask") -> float:
         """Return the Dice coefficient of two masks, 0 to 1; 1 where both are empty."""
-        total = int(np.count_nonzero(self.voxels)) + int(np.count_nonzero(other.voxels))
         both = self.box.intersection(other.box)
-        if both.is_empty:
-            return float(total == 0)
-        shared = self.voxels[_slices(both, self.box)] & other.voxels[_slices(both, other.box)]
-        return 2 * int(np.count_nonzero(shared)) / total
+        shared = self.within(both) & other.within(both)
+        return _dice(shared, self.voxels, other.voxels)
 
     def changed_box(self, other: "Mask") -> Box:
         """Return the tightest source box around the voxels that only one of the two holds.
@@ -166,3 +164,43 @@ def _slices(part: Box, whole: Box) -> tuple[slice, slice, slice]:
     """Return what cuts `part` out of an array of the voxels of `whole`."""
     i, j, k = whole.start
     return part.shifted((-i, -j, -k)).slices
+
+
+def dice(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Give the Dice coefficient 2 |A and B| / (|A| + |B|); 1 when both are empty.
+
+    Parameters
+    ----------
+    mask, truth : ndarray of bool
+        Of one shape.
+    """
+    return _dice(mask & truth, mask, truth)
+
+
+def _dice(shared: NDArray[np.bool_], one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    total = int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return 2 * int(np.count_nonzero(shared)) / total if total else 1.0
+
+
+def deepest_voxel(
+    region: NDArray[np.bool_], spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+) -> Index:
+    """Return the voxel of a region that lies farthest from its rim; the first of several.
+
+    Parameters
+    ----------
+    region : ndarray of bool
+        (I, J, K), not empty. What lies beyond the array counts as outside.
+    spacing : tuple of float
+        Voxel sizes along the axes, mm.
+
+    Returns
+    -------
+    tuple of int
+        Index into the array.
+    """
+    depth = np.zeros(tuple(n + 2 for n in region.shape))
+    ndimage.distance_transform_edt(np.pad(region, 1), sampling=spacing, distances=depth)
+    where = np.unravel_index(int(depth[1:-1, 1:-1, 1:-1].argmax()), region.shape)
+    i, j, k = (int(at) for at in where)
+    return i, j, k

@@ -7,6 +7,19 @@ from typing import Any, Literal
 
 Format = Literal["array", "nifti", "nrrd", "metaimage", "dicom"]
 
+SUFFIXES: Mapping[Format, tuple[str, ...]] = {
+    "nifti": (".nii.gz", ".nii"),
+    "nrrd": (".nrrd", ".nhdr"),
+    "metaimage": (".mha", ".mhd"),
+    "dicom": (".dcm", ".dicom", ".ima"),
+}
+"""How the names of scans end, in lower case, by format; longer ones first."""
+
+SCAN_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+MASK_SUFFIXES = (*SUFFIXES["nifti"], ".nrrd", ".mha")
+"""How the names of masks may end that are written here."""
+
 
 @dataclass(frozen=True, eq=False)
 class Source:

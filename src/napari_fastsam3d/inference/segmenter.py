@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.geometry.depth import deepest_voxel
-from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.mask import Mask, deepest_voxel
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.air import Air
 from napari_fastsam3d.inference.cache import Cache

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from napari_fastsam3d.geometry.box import Index
-from napari_fastsam3d.geometry.depth import deepest_voxel
-from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.mask import Mask, deepest_voxel
 
 
 def intrusions(

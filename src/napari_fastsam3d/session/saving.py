@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.geometry.io.mask_writer import MASK_SUFFIXES
 from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.source import MASK_SUFFIXES
 from napari_fastsam3d.session.state import ObjectState
 
 _NAMED = 20

@@ -24,11 +24,11 @@ from napari_fastsam3d._napari.layers.contrast import opening_window
 from napari_fastsam3d._napari.layers.windowing import open_window
 from napari_fastsam3d.errors import FastSAM3DError, VolumeError
 from napari_fastsam3d.geometry import Volume, begins_as_dicom, read_volume
+from napari_fastsam3d.geometry.source import SCAN_SUFFIXES
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[Any], list[LayerData]]
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima")
 _FILES_LOOKED_AT = 200
 _NOTHING: tuple[Any, ...] = ((None,),)  # napari's word for: read, and no layer came of it
 
@@ -44,7 +44,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
         if _holds_dicom(first):
             return read_layers
         return napari_reads if folders_come_to_us() else None
-    ours = first.name.lower().endswith(SUFFIXES) or begins_as_dicom(first)
+    ours = first.name.lower().endswith(SCAN_SUFFIXES) or begins_as_dicom(first)
     return read_layers if ours else None
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.geometry.source import SUFFIXES
 
 FILTER = "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)"
-_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+_SUFFIXES = (*SUFFIXES["nifti"], *SUFFIXES["nrrd"], *SUFFIXES["metaimage"])
 
 
 def suggested_path(volume: Volume) -> Path:

@@ -10,13 +10,9 @@ from napari_fastsam3d.geometry.io.dicom.reader import Series, read_dicom
 from napari_fastsam3d.geometry.io.meta_image import count_meta_image_frames, read_meta_image
 from napari_fastsam3d.geometry.io.nifti import count_nifti_frames, is_nifti, read_nifti
 from napari_fastsam3d.geometry.io.nrrd import count_nrrd_frames, read_nrrd
-from napari_fastsam3d.geometry.source import Format
+from napari_fastsam3d.geometry.source import SUFFIXES, Format
 from napari_fastsam3d.geometry.volume import Volume
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
-NRRD_SUFFIXES = (".nrrd", ".nhdr")
-META_IMAGE_SUFFIXES = (".mha", ".mhd")
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _READING = {"nifti": read_nifti, "nrrd": read_nrrd, "metaimage": read_meta_image}
 _COUNTING = {
     "nifti": count_nifti_frames,
@@ -104,13 +100,12 @@ def _kind(path: Path) -> Format:
         start = stream.read(1024)
     _refuse_placeholder(path, start)
     name = path.name.lower()
-    if name.endswith(NIFTI_SUFFIXES) or is_nifti(_unpacked(start)):
+    if name.endswith(SUFFIXES["nifti"]) or is_nifti(_unpacked(start)):
         return "nifti"
-    if name.endswith(NRRD_SUFFIXES):
-        return "nrrd"
-    if name.endswith(META_IMAGE_SUFFIXES):
-        return "metaimage"
-    if name.endswith(DICOM_SUFFIXES) or is_dicom(start):
+    for kind, suffixes in SUFFIXES.items():
+        if name.endswith(suffixes):
+            return kind
+    if is_dicom(start):
         return "dicom"
     raise VolumeError(
         f"{path.name} is of no format that is read here.", f"Convert it to {_FORMATS}."

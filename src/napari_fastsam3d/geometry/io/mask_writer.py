@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import SaveError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.label_names import encoded_names
+from napari_fastsam3d.geometry.source import MASK_SUFFIXES
 from napari_fastsam3d.geometry.volume import Volume
 
-MASK_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _BACKSLASH = "\\"
 _FINE_ENOUGH = 0.25
 _COMPRESSION = 4

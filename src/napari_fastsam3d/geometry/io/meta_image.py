@@ -20,13 +20,13 @@ from napari_fastsam3d.geometry.io.label_names import names_in_texts
 from napari_fastsam3d.geometry.io.length_unit import doubt_unnamed_unit, in_millimetres, length_unit
 from napari_fastsam3d.geometry.io.refusals import (
     TURNED_ROUND,
+    choose_frame,
     colour_refused,
     damage_told,
     no_sizes,
     no_unit,
 )
 from napari_fastsam3d.geometry.io.stored_voxels import Encoding, StoredVoxels
-from napari_fastsam3d.geometry.io.time_points import choose_frame
 from napari_fastsam3d.geometry.orientation import axis_codes, axis_directions, ras_affine
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume, check_affine

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.io.label_names import names_in_texts
 from napari_fastsam3d.geometry.io.length_unit import doubt_unnamed_unit, in_millimetres
-from napari_fastsam3d.geometry.io.refusals import colour_refused, damage_told, no_sizes
+from napari_fastsam3d.geometry.io.refusals import (
+    choose_frame,
+    colour_refused,
+    damage_told,
+    no_sizes,
+)
 from napari_fastsam3d.geometry.io.stored_voxels import StoredVoxels
-from napari_fastsam3d.geometry.io.time_points import choose_frame
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume, check_affine
 

@@ -5,21 +5,26 @@ and takes 1 mm for a voxel size that isn't given; pynrrd loses letters of file n
 knows no list of data files and verifies no checksum.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.io.data_file import data_files, header_text
+from napari_fastsam3d.geometry.io.data_file import data_files
 from napari_fastsam3d.geometry.io.label_names import names_in_texts, names_of_segments
 from napari_fastsam3d.geometry.io.length_unit import doubt_unnamed_unit, in_millimetres, length_unit
+from napari_fastsam3d.geometry.io.nrrd_header import (
+    NrrdHeader,
+    parse_vector,
+    quoted_words,
+    read_nrrd_header,
+)
 from napari_fastsam3d.geometry.io.refusals import (
     TURNED_ROUND,
+    choose_frame,
     colour_refused,
     damage_told,
     no_sizes,
@@ -27,7 +32,6 @@ from napari_fastsam3d.geometry.io.refusals import (
     two_sizes,
 )
 from napari_fastsam3d.geometry.io.stored_voxels import Encoding, StoredVoxels
-from napari_fastsam3d.geometry.io.time_points import choose_frame
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume
 
@@ -72,57 +76,7 @@ _TO_RAS = {
 }
 _FRAME_KINDS = ("list", "time", "domain", "space", "point", "???", "none", "unknown", "")
 _SPATIAL_KINDS = ("domain", "space", "???", "none", "unknown", "")
-_VECTOR = re.compile(r"none|\([^()]*\)")
-_QUOTED = re.compile(r'"([^"]*)"|(\S+)')
-_ESCAPE = re.compile(r"\\([n\\])")
-_LONGEST_HEADER = 1 << 24
 _SAME = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class _Header:
-    """What an NRRD header says, nothing of it judged.
-
-    Parameters
-    ----------
-    fields : mapping
-        By name in lower case without blanks.
-    keys : mapping
-        Free pairs of key and value.
-    start : int
-        The byte after the header.
-    listed : tuple of str
-        The lines after ``data file: LIST``.
-    """
-
-    fields: Mapping[str, str]
-    keys: Mapping[str, str] = field(default_factory=dict)
-    start: int = 0
-    listed: tuple[str, ...] = ()
-
-    def numbers(self, name: str) -> list[float]:
-        """Return the numbers of a field; none where it is absent."""
-        return [_number(word, name) for word in self.fields.get(name, "").split()]
-
-    @property
-    def sizes(self) -> list[int]:
-        return [int(word) for word in self.fields["sizes"].split()]
-
-    @property
-    def kinds(self) -> list[str]:
-        told = self.fields.get("kinds", "").lower().split()
-        return told if len(told) == len(self.sizes) else [""] * len(self.sizes)
-
-    @property
-    def directions(self) -> list[NDArray[np.float64] | None] | None:
-        """One vector for each axis, in the file's space, None for one that has none; or None."""
-        if "spacedirections" not in self.fields:
-            return None
-        words = _VECTOR.findall(self.fields["spacedirections"].lower())
-        if len(words) != len(self.sizes):
-            raise ValueError("it has not one space direction for each axis")
-        found = [None if word == "none" else _vector(word, "space directions") for word in words]
-        return [None if v is None or np.isnan(v).all() else v for v in found]
 
 
 @dataclass(frozen=True)
@@ -136,7 +90,7 @@ class _Axes:
 def read_nrrd(path: Path, frame: int | None = None) -> Volume:
     """Read a .nrrd or .nhdr file; see `read_volume`."""
     with damage_told(path):
-        header = _read_header(path)
+        header = read_nrrd_header(path)
         axes = _axes(path, header)
         chosen = choose_frame(path.name, _frames(header, axes), frame)
         affine, notes = _affine(path, header, axes)
@@ -150,53 +104,11 @@ def read_nrrd(path: Path, frame: int | None = None) -> Volume:
 def count_nrrd_frames(path: Path) -> int:
     """Return how many volumes an NRRD file holds."""
     with damage_told(path):
-        header = _read_header(path)
+        header = read_nrrd_header(path)
         return _frames(header, _axes(path, header))
 
 
-def _read_header(path: Path) -> _Header:
-    with path.open("rb") as stream:
-        if not stream.readline(_LONGEST_HEADER).startswith(b"NRRD"):
-            raise ValueError("it doesn't begin with NRRD")
-        return _parse(stream)
-
-
-def _parse(stream: BinaryIO) -> _Header:
-    fields: dict[str, str] = {}
-    keys: dict[str, str] = {}
-    listed: list[str] = []
-    while line := stream.readline(_LONGEST_HEADER):
-        text = header_text(line).rstrip("\r\n")
-        if fields.get("datafile", "").split()[:1] == ["LIST"]:
-            listed.append(text)
-            continue
-        if not text.strip():
-            break
-        if stream.tell() > _LONGEST_HEADER:
-            raise ValueError("it doesn't end")
-        _take(text, fields, keys)
-    missing = [name for name in ("type", "sizes", "encoding") if name not in fields]
-    if missing:
-        raise ValueError(f"it doesn't say {', '.join(missing)}")
-    return _Header(fields, keys, stream.tell(), tuple(listed))
-
-
-def _take(text: str, fields: dict[str, str], keys: dict[str, str]) -> None:
-    if text.startswith("#"):
-        return
-    parts = re.match(r"([^:]*):(=?)(.*)", text, re.DOTALL)
-    if parts is None:
-        raise ValueError(f"a line of it is no field: {text[:40]!r}")
-    if parts[2]:
-        keys[parts[1].strip()] = _ESCAPE.sub(lambda c: "\n" if c[1] == "n" else "\\", parts[3])
-        return
-    name = parts[1].strip().lower().replace(" ", "")
-    value = parts[3].strip()
-    if fields.setdefault(name, value) != value:
-        raise ValueError(f"it says two things of {parts[1].strip()}")
-
-
-def _axes(path: Path, header: _Header) -> _Axes:
+def _axes(path: Path, header: NrrdHeader) -> _Axes:
     sizes, kinds = header.sizes, header.kinds
     if header.fields.get("dimension", str(len(sizes))) != str(len(sizes)) or min(sizes) < 1:
         raise ValueError(f"its sizes are {sizes}")
@@ -215,7 +127,7 @@ def _axes(path: Path, header: _Header) -> _Axes:
     return _Axes(tuple(spatial), others[0] if others else None)
 
 
-def _in_space(header: _Header, axis: int) -> bool:
+def _in_space(header: NrrdHeader, axis: int) -> bool:
     if header.kinds[axis] not in _SPATIAL_KINDS:
         return False
     if header.directions is not None:
@@ -226,11 +138,11 @@ def _in_space(header: _Header, axis: int) -> bool:
     return len(header.sizes) == 3 or not unmeasured
 
 
-def _frames(header: _Header, axes: _Axes) -> int:
+def _frames(header: NrrdHeader, axes: _Axes) -> int:
     return 1 if axes.frames is None else header.sizes[axes.frames]
 
 
-def _affine(path: Path, header: _Header, axes: _Axes) -> tuple[NDArray[np.float64], list[str]]:
+def _affine(path: Path, header: NrrdHeader, axes: _Axes) -> tuple[NDArray[np.float64], list[str]]:
     notes: list[str] = []
     steps = _steps(path, header, axes, notes)
     lengths = np.linalg.norm(steps, axis=0)
@@ -247,7 +159,7 @@ def _affine(path: Path, header: _Header, axes: _Axes) -> tuple[NDArray[np.float6
     return in_millimetres(affine, units, notes), notes
 
 
-def _steps(path: Path, header: _Header, axes: _Axes, notes: list[str]) -> NDArray[np.float64]:
+def _steps(path: Path, header: NrrdHeader, axes: _Axes, notes: list[str]) -> NDArray[np.float64]:
     """Return the steps (3, 3) along the axes, one a column, in the file's space and units."""
     directions = header.directions
     spacings = header.numbers("spacings")
@@ -273,9 +185,9 @@ def _steps(path: Path, header: _Header, axes: _Axes, notes: list[str]) -> NDArra
     return steps
 
 
-def _origin(header: _Header, axes: _Axes, notes: list[str]) -> NDArray[np.float64]:
+def _origin(header: NrrdHeader, axes: _Axes, notes: list[str]) -> NDArray[np.float64]:
     told = header.fields.get("spaceorigin", "")
-    origin = _vector(told, "space origin")[:3] if told else np.full(3, np.nan)
+    origin = parse_vector(told, "space origin")[:3] if told else np.full(3, np.nan)
     if len(origin) == 3 and np.isfinite(origin).all():
         return origin
     if header.directions is not None:
@@ -284,7 +196,7 @@ def _origin(header: _Header, axes: _Axes, notes: list[str]) -> NDArray[np.float6
     return _axis_minima(header, axes)
 
 
-def _axis_minima(header: _Header, axes: _Axes) -> NDArray[np.float64]:
+def _axis_minima(header: NrrdHeader, axes: _Axes) -> NDArray[np.float64]:
     """Return where the first voxel lies by the older way, as teem does; 0 without."""
     minima = header.numbers("axismins")
     if len(minima) != len(header.sizes) or np.isnan([minima[a] for a in axes.spatial]).any():
@@ -298,7 +210,7 @@ def _axis_minima(header: _Header, axes: _Axes) -> NDArray[np.float64]:
     return np.array([minima[a] for a in axes.spatial]) + half
 
 
-def _space(header: _Header, notes: list[str]) -> NDArray[np.float64]:
+def _space(header: NrrdHeader, notes: list[str]) -> NDArray[np.float64]:
     """Return the (4, 4) matrix from the file's space to RAS, in the file's units."""
     name = header.fields.get("space", "").lower().strip('"')
     signs = _TO_RAS.get(name.removesuffix("-time").removesuffix("t" if len(name) == 4 else ""))
@@ -312,10 +224,10 @@ def _space(header: _Header, notes: list[str]) -> NDArray[np.float64]:
     return np.diag([*(signs or (-1, -1, 1)), 1.0])
 
 
-def _units(path: Path, header: _Header, axes: _Axes) -> list[str]:
+def _units(path: Path, header: NrrdHeader, axes: _Axes) -> list[str]:
     """Return a unit for each axis of the space; none where none is named."""
-    in_space = _quoted(header.fields.get("spaceunits", ""))[:3]
-    of_axes = _quoted(header.fields.get("units", ""))
+    in_space = quoted_words(header.fields.get("spaceunits", ""))[:3]
+    of_axes = quoted_words(header.fields.get("units", ""))
     along = [of_axes[a] for a in axes.spatial] if len(of_axes) == len(header.sizes) else []
     told = in_space if any(in_space) else along
     if not any(told):
@@ -328,7 +240,7 @@ def _units(path: Path, header: _Header, axes: _Axes) -> list[str]:
     return [unit for unit in units if unit]
 
 
-def _read_voxels(path: Path, header: _Header, notes: list[str]) -> NDArray[Any]:
+def _read_voxels(path: Path, header: NrrdHeader, notes: list[str]) -> NDArray[Any]:
     encoding = _ENCODINGS.get(header.fields["encoding"].lower())
     lines, skip = (int(header.fields.get(key, "0")) for key in ("lineskip", "byteskip"))
     if encoding is None or (encoding != "raw" and skip < 0):
@@ -358,7 +270,7 @@ def _begin(file: Path, start: int, lines: int) -> int:
         return stream.tell()
 
 
-def _dtype(path: Path, header: _Header, encoding: Encoding) -> np.dtype[Any]:
+def _dtype(path: Path, header: NrrdHeader, encoding: Encoding) -> np.dtype[Any]:
     code = _DTYPES.get(" ".join(header.fields["type"].lower().split()))
     if code is None:
         raise VolumeError(
@@ -371,7 +283,7 @@ def _dtype(path: Path, header: _Header, encoding: Encoding) -> np.dtype[Any]:
     return np.dtype("=" + code if encoding == "text" else order + code)
 
 
-def _one_volume(voxels: NDArray[Any], header: _Header, axes: _Axes, frame: int) -> NDArray[Any]:
+def _one_volume(voxels: NDArray[Any], header: NrrdHeader, axes: _Axes, frame: int) -> NDArray[Any]:
     """Return one volume, (I, J, K), of an array with the axes of the file."""
     chosen: list[int | slice] = [0] * voxels.ndim
     for axis in axes.spatial:
@@ -381,18 +293,3 @@ def _one_volume(voxels: NDArray[Any], header: _Header, axes: _Axes, frame: int) 
     chosen[axes.frames] = frame
     part = voxels[tuple(chosen)]
     return part if axes.frames == voxels.ndim - 1 else np.asfortranarray(part)
-
-
-def _vector(text: str, name: str) -> NDArray[np.float64]:
-    return np.array([_number(word, name) for word in text.strip().strip("()").split(",")])
-
-
-def _number(word: str, name: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise ValueError(f"{word.strip()!r} is no number ({name})") from None
-
-
-def _quoted(text: str) -> list[str]:
-    return [quoted or bare for quoted, bare in _QUOTED.findall(text)]

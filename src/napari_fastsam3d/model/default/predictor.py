@@ -9,7 +9,7 @@ from scipy.ndimage import uniform_filter
 from scipy.special import expit
 from torch import Tensor
 
-from napari_fastsam3d.geometry.dice import dice
+from napari_fastsam3d.geometry.mask import dice
 from napari_fastsam3d.model.base_predictor import BasePredictor, volume_array
 from napari_fastsam3d.model.default.box_features import BoxCues
 from napari_fastsam3d.model.default.image_encoder import Pyramid, TransformerBlock

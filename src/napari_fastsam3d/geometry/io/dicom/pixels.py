@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.io.dicom.header import Frame, Header
-from napari_fastsam3d.geometry.io.dicom.stack import EXPORT, Grid
+from napari_fastsam3d.geometry.io.dicom.frame import Frame
+from napari_fastsam3d.geometry.io.dicom.grid import EXPORT, Grid
+from napari_fastsam3d.geometry.io.dicom.header import Header
 
 _LARGEST_WHOLE = 1 << 30  # times a stored value, it still fits into 64 bits
 _WHOLE = (np.int16, np.uint16, np.int32, np.uint32, np.int64)

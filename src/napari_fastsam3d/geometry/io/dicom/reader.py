@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.io.dicom.header import (
-    Frame,
-    LeftOutError,
-    begins_as_dicom,
-    read_frames,
-)
+from napari_fastsam3d.geometry.io.dicom.frame import Frame, read_frames
+from napari_fastsam3d.geometry.io.dicom.grid import arrange
+from napari_fastsam3d.geometry.io.dicom.grouping import Stack, sort_into_stacks
+from napari_fastsam3d.geometry.io.dicom.header import LeftOutError, begins_as_dicom
 from napari_fastsam3d.geometry.io.dicom.pixels import read_voxels, same_values
-from napari_fastsam3d.geometry.io.dicom.stack import Stack, arrange, sort_into_stacks
 from napari_fastsam3d.geometry.orientation import ras_affine
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume
