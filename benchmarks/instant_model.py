@@ -38,6 +38,7 @@ class InstantModel:
     edge_aware = False
     steady = False
     margin = 0
+    coarse_pass = None
     spacings = (1.5,)
     start_spacing = 1.5
     crop_size = 64

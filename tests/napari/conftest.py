@@ -73,6 +73,7 @@ class FloodPredictor:
     edge_aware = False
     steady = False
     margin = 0
+    coarse_pass = None
     spacings = (1.5, 3.0)
     start_spacing = 3.0
     crop_size = 64

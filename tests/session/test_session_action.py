@@ -8,7 +8,7 @@ from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point
+from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Edit, Freeze, MaskPrompt, Point
 from napari_fastsam3d.session import actions
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.state import Action, SessionState
@@ -25,6 +25,7 @@ prompts = st.one_of(
     st.builds(Point, ids, voxels, st.booleans()),
     st.builds(BoxPrompt, ids, boxes, st.sampled_from([None, 0, 1, 2])),
     st.builds(Freeze, ids, boxes),
+    st.builds(Choice, ids, st.integers(0, 3)),
     st.builds(Edit, ids, masks, masks),
     mask_prompts,
 )
@@ -120,3 +121,17 @@ def test_every_action_is_described():
         assert action.describe(state, after) == description
         state = after
     assert {type(action) for action, _ in DESCRIBED} == set(Action.kinds.values())
+
+
+def test_with_a_click_go_the_choices_among_its_candidates_and_no_others():
+    state = SessionState()
+    clicks = [Point(1, (1, 1, 1)), Choice(2, 0), Choice(3, 1), Point(4, (2, 2, 2)), Choice(5, 2)]
+    for prompt in clicks:
+        state = actions.AddPrompt(1, prompt).apply(state)
+
+    def left(gone: int) -> list[int]:
+        return [p.id for p in actions.DeletePrompt(1, gone).apply(state).object(1).prompts]
+
+    assert left(1) == [4, 5]
+    assert left(2) == [1, 3, 4, 5]
+    assert left(4) == [1, 2, 3]

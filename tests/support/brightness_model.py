@@ -17,6 +17,7 @@ class Answer:
     low: np.ndarray
     fine: np.ndarray
     quality: float
+    candidates: tuple = ()
 
 
 class BrightnessModel:
@@ -28,6 +29,7 @@ class BrightnessModel:
     edge_aware = False
     steady = False
     margin = 0
+    coarse_pass = None
 
     def __init__(
         self,

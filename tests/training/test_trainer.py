@@ -195,6 +195,29 @@ def test_a_cycle_with_candidates_and_several_targets_trains_both_decoders(data, 
     assert {"encoder", "decoder", "box_decoder"} <= moved
 
 
+@pytest.mark.parametrize(
+    ("learns", "sizes"),
+    [("coarse_decoder", {"coarse_candidates": 2}), ("candidates", {"candidates": 2})],
+)
+def test_what_learns_beside_the_network_leaves_it_as_it_was(data, recipe, tmp_path, learns, sizes):
+    config = replace(recipe.network, **sizes)
+    last = replace(recipe.phases[0], learns=learns, boxes=0.0, rate=1e-2, network=config)
+    run = Trainer(
+        replace(recipe, phases=(replace(recipe.phases[0], steps=1), last)),
+        Sampler.of_folder(data, recipe.sources, recipe.seed),
+        tmp_path / "run",
+    )
+    run.run(silent, until=time.monotonic())
+    before = {name: value.clone() for name, value in run.average.state_dict().items()}
+    run.run(silent)
+    after = run.average.state_dict()
+    begins = {"coarse_decoder": "coarse_decoder.", "candidates": "decoder.candidates."}[learns]
+    moved = [name for name in after if name not in before or not after[name].equal(before[name])]
+    assert moved
+    assert all(name.startswith(begins) for name in moved)
+    assert any("candidates.tokens" in name for name in moved)
+
+
 def test_the_average_is_at_hand_while_a_run_goes_on(trainer):
     run = trainer("run")
     run.run(silent, until=time.monotonic())

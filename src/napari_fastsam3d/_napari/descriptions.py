@@ -5,7 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 from napari_fastsam3d.geometry import Box, Volume
-from napari_fastsam3d.session import BoxPrompt, Edit, Freeze, MaskPrompt, PackedMask, Point, Prompt
+from napari_fastsam3d.session import (
+    BoxPrompt,
+    Choice,
+    Edit,
+    Freeze,
+    MaskPrompt,
+    PackedMask,
+    Point,
+    Prompt,
+)
 
 _AXES = (("R", "L"), ("A", "P"), ("S", "I"))
 
@@ -25,6 +34,8 @@ def prompt_words(prompt: Prompt, volume: Volume) -> str:
             return f"Mask opened, {_voxels(prompt.mask)}"
         case Edit():
             return edit_words(prompt)
+        case Choice():
+            return f"Candidate {prompt.rank + 1} by size"
 
 
 def edit_words(edit: Edit) -> str:

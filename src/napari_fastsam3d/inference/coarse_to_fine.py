@@ -1,8 +1,14 @@
 """At which crops an object is looked at: wider where it is cut off, closer where it is small."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
 
-from napari_fastsam3d.geometry.box import Box
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.crop_policy import CropPolicy
@@ -10,6 +16,7 @@ from napari_fastsam3d.inference.forward_pass import ForwardPass
 from napari_fastsam3d.inference.model_input import fence
 from napari_fastsam3d.inference.prompt import (
     BoxPrompt,
+    Choice,
     Freeze,
     Point,
     Prompt,
@@ -27,6 +34,14 @@ _ENOUGH_CLICKS = 3
 _BOX_AGREEMENT = 0.8
 
 
+class Comparison(NamedTuple):
+    """A first click from afar, with the features by which that is judged, and from near by."""
+
+    features: NDArray[np.float64]
+    far: Prediction
+    near: Prediction
+
+
 class CoarseToFine:
     """Chooses the crops of a step, and which prediction counts.
 
@@ -38,25 +53,103 @@ class CoarseToFine:
 
     def __init__(self, forward: ForwardPass, policy: CropPolicy) -> None:
         self._forward = forward
-        self._predictor = forward.predictor
+        self.predictor = forward.predictor
         self.policy = policy
+        coarse_pass = forward.predictor.coarse_pass
+        self._coarse = None if coarse_pass is None else policy.coarse(coarse_pass)
 
     def predict(self, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, given what the others made."""
         newest = prompts[-1]
-        found = self._forward.predict(self.crop(before, prompts), before, prompts)
-        while wider := self._wider(found, prompts):
-            # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
-            found = self._forward.predict(wider, before, prompts)
+        coarse = self._from_afar(before, prompts)
+        if coarse is not None and self._is_trusted(coarse, prompts):
+            return self._followed(coarse, prompts)
+        found = self._widened(self.crop(before, prompts), before, prompts)
         if isinstance(newest, BoxPrompt):
             return self._nearer(found, newest.box, prompts)
         return self._closer(found, before, prompts)
 
+    def candidates(self, before: Step, prompts: Sequence[Prompt]) -> list[Prediction]:
+        """Return all that the newest of the prompts may mean, what `predict` returns first.
+
+        That is what else the model proposes; of a first click also what it finds from afar, and
+        from near by.
+        """
+        found = [self.predict(before, prompts)]
+        coarse = self._from_afar(before, prompts)
+        if coarse is not None:
+            found.append(coarse)
+            if self._is_trusted(coarse, prompts):
+                found.append(self._widened(self.crop(before, prompts), before, prompts))
+            else:
+                found.append(self._followed(coarse, prompts))
+        others = (self._forward.alternatives(each, before, prompts) for each in found)
+        return [each for each in (*found, *chain(*others)) if (each.logits > 0).any()]
+
+    def compare(self, prompts: Sequence[Prompt]) -> "Comparison | None":
+        """Return what a first click gives from afar and from near by; None where both are one."""
+        coarse = self._from_afar(Step(), prompts)
+        if coarse is None:
+            return None
+        features = self._forward.describe(coarse, _last_click(prompts))
+        if features is None:
+            return None
+        near = self._widened(self.crop(Step(), prompts), Step(), prompts)
+        return Comparison(features, self._followed(coarse, prompts), near)
+
+    def crops_of(self, before: Step, prompts: Sequence[Prompt]) -> tuple[Crop, ...]:
+        """Return the crops that a step begins with, as far as they are known before it."""
+        coarse = self._coarse_crop(before, prompts)
+        return (*([] if coarse is None else [coarse]), self.crop(before, prompts))
+
+    def next_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
+        """Return the crop that a step will need encoded; a coarse pass is made to know it."""
+        coarse = self._from_afar(before, prompts)
+        if coarse is not None and self._is_trusted(coarse, prompts):
+            return self._fitting(coarse, prompts)
+        return self.crop(before, prompts)
+
+    def _coarse_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
+        newest = prompts[-1]
+        first = before.crop is None and before.mask.is_empty
+        if self._coarse is None or not first or not isinstance(newest, Point):
+            return None
+        if not newest.positive or self.policy.shows_all(self.policy.at_click(newest.index)):
+            return None
+        return self._coarse.at_click(newest.index)
+
+    def _from_afar(self, before: Step, prompts: Sequence[Prompt]) -> Prediction | None:
+        """Return what a coarse pass finds at a first click; None where there is none."""
+        crop = self._coarse_crop(before, prompts)
+        return None if crop is None else self._forward.predict(crop, before, prompts)
+
+    def _is_trusted(self, coarse: Prediction, prompts: Sequence[Prompt]) -> bool:
+        """Whether what was found from afar is likely to be better than what is seen near by."""
+        features = self._forward.describe(coarse, _last_click(prompts))
+        judge = self.predictor.coarse_pass
+        return features is not None and judge is not None and judge.gain(features) > 0
+
+    def _fitting(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Crop:
+        return self.policy.fitting(_plain(coarse).box, _last_click(prompts))
+
+    def _followed(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Prediction:
+        """Look again at what was found from afar, that fed back, in the crop that fits it."""
+        before = Step(_plain(coarse), coarse.crop)
+        found = self._forward.predict(self._fitting(coarse, prompts), before, prompts)
+        return found if (found.logits > 0).any() else coarse
+
+    def _widened(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> Prediction:
+        found = self._forward.predict(crop, before, prompts)
+        while wider := self._wider(found, prompts):
+            # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
+            found = self._forward.predict(wider, before, prompts)
+        return found
+
     def crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
-        """Return the crop to begin with."""
+        """Return the crop to begin with near by."""
         newest = prompts[-1]
         if not isinstance(newest, Point):
-            reads_boxes = self._predictor.accepts_boxes or not isinstance(newest, BoxPrompt)
+            reads_boxes = self.predictor.accepts_boxes or not isinstance(newest, BoxPrompt)
             return self.policy.around_box(place_of(newest), closely=reads_boxes)
         if before.crop is None and before.mask.is_empty:
             return self.policy.at_click(newest.index)
@@ -65,7 +158,7 @@ class CoarseToFine:
         return self.policy.holding(_content(before.mask, prompts), newest.index)
 
     def _wider(self, found: Prediction, prompts: Sequence[Prompt]) -> Crop | None:
-        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self._predictor):
+        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self.predictor):
             return None
         clicks = [click.index for click in clicks_of(prompts)]
         return self.policy.wider(found.crop, found.logits, clicks)
@@ -94,10 +187,19 @@ class CoarseToFine:
         The first crop shows half of the box's side around it, and so is a coarse one.
         """
         crop = self.policy.nearer_box(box, found.crop)
-        if crop is None or not self._predictor.accepts_boxes or found.mask.is_empty:
+        if crop is None or not self.predictor.accepts_boxes or found.mask.is_empty:
             return found
         near = self._forward.predict(crop, Step(found.mask, found.crop), prompts)
         return near if _agreement(found, near) >= _BOX_AGREEMENT else found
+
+
+def _last_click(prompts: Sequence[Prompt]) -> Index:
+    return clicks_of(prompts)[-1].index
+
+
+def _plain(found: Prediction) -> Mask:
+    """Return the mask of a prediction, not drawn to the edges of the scan."""
+    return replace(found, guide=None).mask
 
 
 def _agreement(far: Prediction, near: Prediction) -> float:
@@ -108,6 +210,6 @@ def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
     """Return the source box of a mask and of all prompts."""
     content = mask.box
     for prompt in prompts:
-        if not isinstance(prompt, Freeze):
+        if not isinstance(prompt, Freeze | Choice):
             content = content.union(place_of(prompt))
     return content

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.predictor import Floats, Predictor
 
 Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
@@ -28,6 +29,8 @@ _CUT_OFF = 0.005
 # finest crop voxel as a part of the smallest voxel size: anything closer is only a blur.
 _ROOM = 3.5
 _FINEST = 0.3
+# Sides of a crop as a multiple of what a coarse pass found.
+_AROUND = 2.0
 _DECIMALS = 6
 # Voxel sizes in mm, as the cube root of the voxel's volume, of the scans that models know: there a
 # structure is told by its size in mm. Of micro-CT, microscopy and simulations all that is known is
@@ -87,6 +90,11 @@ class CropPolicy:
                 spacings.append(wider)
         start = scale * predictor.start_spacing
         return cls(volume, tuple(spacings), start, predictor.crop_size, shift)
+
+    def coarse(self, coarse_pass: CoarsePass) -> "CropPolicy":
+        """Return the policy of a coarse first pass."""
+        spacing = scale_of(self.volume.spacing) * coarse_pass.spacing
+        return replace(self, spacings=(spacing,), start=spacing, size=coarse_pass.size)
 
     def at_click(self, index: Index) -> Crop:
         """Return the crop for a first click at a voxel, source index.
@@ -165,12 +173,35 @@ class CropPolicy:
                 return crop
         return self._crop(self.volume.canonical.to_target(click), self.spacings[-1])
 
+    def fitting(self, content: Box, click: Index) -> Crop:
+        """Return the crop that shows what a coarse pass found, source index, and as much around it.
+
+        It is the finest rung from `start` on whose side is twice the content's, centred on it; the
+        coarsest if none is. Where that doesn't hold the click it is centred on the click.
+        """
+        canonical = self.volume.canonical.box_to_target(content)
+        longest = max(
+            n * self.volume.spacing[axis]
+            for n, axis in zip(canonical.shape, self.volume.canonical.axes, strict=True)
+        )
+        rungs = [s for s in self.spacings if s >= self.start]
+        fit = [s for s in rungs if s * self.size >= _AROUND * longest] or rungs[-1:]
+        crop = self._crop(_centre(canonical), fit[0])
+        if self.keeps(crop, click):
+            return crop
+        return self._crop(self.volume.canonical.to_target(click), fit[0])
+
+    def shows_all(self, crop: Crop) -> bool:
+        """Whether the volume goes on nowhere beyond a crop."""
+        return not any(map(any, self.open_faces(crop)))
+
     def keeps(self, crop: Crop, index: Index) -> bool:
         """Whether a crop serves for a click at a voxel, source index.
 
-        It must lie inside, and not close to a face beyond which the volume goes on.
+        It must lie inside, and not close to a face beyond which the volume goes on. A crop of a
+        coarse pass serves for none.
         """
-        if not crop.contains(index):
+        if crop.size != self.size or not crop.contains(index):
             return False
         margin = self.size * _MARGIN
         lowest, highest = margin - 0.5, self.size - 0.5 - margin

@@ -1,26 +1,39 @@
 """One forward pass of the model: a crop is encoded once, and each prompt decoded from that."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.cache import Cache
+from napari_fastsam3d.inference.coarse_judge import describe
 from napari_fastsam3d.inference.connected_components import Anchors, without_islands
 from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, steadied
 from napari_fastsam3d.inference.model_input import Cues, fed_back, last_box
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, clicks_of
 from napari_fastsam3d.inference.step import Prediction, Step
-from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.predictor import Floats, Predictor
 from napari_fastsam3d.model.progress import GoOn, Progress, always
 
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
 # Clicks that a box is worth where later ones correct it.
 _BOX_IN_CLICKS = 2
+
+
+class _Encoded(NamedTuple):
+    """What the encoder made of a crop; of a coarse one the intensities too, for its judge."""
+
+    encoding: Any
+    intensities: Floats
+
+
+_NO_VOXELS = np.zeros((0, 0, 0), dtype=np.float32)
 
 
 class ForwardPass:
@@ -47,7 +60,7 @@ class ForwardPass:
         self.go_on: GoOn = always
         self.encoding: Crop | None = None
         self._progress = progress
-        self._encoded: Cache[Crop, Any] = Cache(_CROPS_KEPT)
+        self._encoded: Cache[Crop, _Encoded] = Cache(_CROPS_KEPT)
 
     def has_encoded(self, crop: Crop) -> bool:
         """Whether a crop needs no encoding any more."""
@@ -66,10 +79,35 @@ class ForwardPass:
         anchors = _anchors(crop, before.mask, prompts, len(fine))
         logits = without_islands(fine, anchors)
         guide = self.volume if self.predictor.edge_aware else None
-        return Prediction(crop, low, logits, float(seen.quality), guide)
+        return Prediction(crop, low, logits, float(seen.quality), guide, seen.candidates)
+
+    def alternatives(
+        self, found: Prediction, before: Step, prompts: Sequence[Prompt]
+    ) -> list[Prediction]:
+        """Return what else the model proposed beside a prediction."""
+        kept = []
+        for other in found.alternatives:
+            anchors = _anchors(found.crop, before.mask, prompts, len(other.fine))
+            logits = without_islands(other.fine, anchors)
+            kept.append(
+                Prediction(found.crop, other.low, logits, float(other.quality), found.guide)
+            )
+        return kept
+
+    def describe(self, found: Prediction, click: Index) -> NDArray[np.float64] | None:
+        """Describe a prediction for the judge of a coarse pass; see `coarse_judge.describe`."""
+        crop, cells = found.crop, len(found.logits)
+        factor = crop.size // cells
+        image = self._encoded_crop(crop).intensities
+        means = image.reshape((cells, factor) * 3).mean(axis=(1, 3, 5))
+        place = (crop.to_crop(click) + 0.5) / factor - 0.5
+        return describe(found.logits, means, place.tolist(), found.quality)
 
     def encode(self, crop: Crop) -> Any:
         """Return what the image encoder makes of a crop, remembered for the crops in use."""
+        return self._encoded_crop(crop).encoding
+
+    def _encoded_crop(self, crop: Crop) -> "_Encoded":
         self.go_on()
         encoded = self._encoded.get(crop)
         if encoded is None:
@@ -81,7 +119,8 @@ class ForwardPass:
                 self.go_on()
                 image = self.predictor.normalise(raw, crop.inside)
                 self.go_on()
-                encoded = self.predictor.encode(image)
+                coarse = crop.size != self.predictor.crop_size
+                encoded = _Encoded(self.predictor.encode(image), raw if coarse else _NO_VOXELS)
             finally:
                 self.encoding = None
                 self._progress(_LOOKING, 1, 1)

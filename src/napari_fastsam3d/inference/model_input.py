@@ -61,7 +61,8 @@ class Cues:
         seen = [(at, positive) for at, positive in clicks if crop.contains(at)]
         places = crop.to_crop(np.reshape([at for at, _ in seen], (-1, 3))).astype(np.float32)
         labels = np.array([positive for _, positive in seen], dtype=np.int64)
-        places = _farther_in(places, labels, crop, predictor.margin)
+        margin = predictor.margin * crop.size // predictor.crop_size
+        places = _farther_in(places, labels, crop, margin)
         box = last_box(prompts) if predictor.accepts_boxes else None
         return cls(places, labels, _corners(box, crop) if box else None, previous)
 

@@ -17,6 +17,7 @@ PromptKey = (
     | tuple[str, Index, Index, int]
     | tuple[str, Index, Index]
     | tuple[str, PackedMask]
+    | tuple[str, int]
     | tuple[str, PackedMask, PackedMask]
 )
 
@@ -182,7 +183,37 @@ class Freeze:
         return ("freeze", self.box.start, self.box.stop)
 
 
-Prompt = Point | BoxPrompt | MaskPrompt | Edit | Freeze
+@dataclass(frozen=True)
+class Choice:
+    """Another of the candidates that the prompt before it may mean.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    rank : int
+        Which: 0 for the smallest; past the largest it is that.
+    """
+
+    noun: ClassVar[str] = "choice"
+
+    id: int
+    rank: int
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return ("choice", self.rank)
+
+    @property
+    def added_as(self) -> str:
+        """What adding it is called, before the name of the object."""
+        return "Another candidate for"
+
+
+Prompt = Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice
+
+_NOWHERE = Box((0, 0, 0), (0, 0, 0))
 
 
 def locates(prompt: Prompt) -> bool:
@@ -196,12 +227,15 @@ def locates(prompt: Prompt) -> bool:
             return not prompt.mask.is_empty
         case Edit():
             return not prompt.added.is_empty
-        case Freeze():
+        case Freeze() | Choice():
             return False
 
 
 def place_of(prompt: Prompt) -> Box:
-    """Return the source box of what a prompt is about; for an edit, of what it adds."""
+    """Return the source box of what a prompt is about; for an edit, of what it adds.
+
+    It is empty for a choice.
+    """
     match prompt:
         case Point():
             return Box.around_points([prompt.index])
@@ -211,6 +245,8 @@ def place_of(prompt: Prompt) -> Box:
             return prompt.mask.box
         case Edit():
             return prompt.added.box
+        case Choice():
+            return _NOWHERE
 
 
 def clicks_of(prompts: Sequence[Prompt]) -> list[Point]:

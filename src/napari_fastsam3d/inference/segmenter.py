@@ -1,6 +1,6 @@
 """The mask of an object is the replay of its prompts: one more prompt a step, the mask fed back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,35 +8,35 @@ import numpy as np
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask, deepest_voxel
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.inference.air import Air
 from napari_fastsam3d.inference.cache import Cache
-from napari_fastsam3d.inference.click_constraints import honour_clicks, reach_mm
 from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
 from napari_fastsam3d.inference.crop_policy import CropPolicy
-from napari_fastsam3d.inference.edits import apply_edit, honour_edits
+from napari_fastsam3d.inference.edits import apply_edit
 from napari_fastsam3d.inference.forward_pass import ForwardPass
-from napari_fastsam3d.inference.model_input import fed_back, fence
+from napari_fastsam3d.inference.model_input import fed_back
+from napari_fastsam3d.inference.postprocessing import Postprocessing
 from napari_fastsam3d.inference.prompt import (
     BoxPrompt,
+    Choice,
     Edit,
     Freeze,
     MaskPrompt,
     Point,
     Prompt,
     PromptKey,
-    clicks_of,
     locates,
 )
-from napari_fastsam3d.inference.step import Prediction, Step
+from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.model.progress import GoOn, Progress, silent
 
-_IN_AIR = "The click lies in the air around the patient."
-_FROZEN = "The click lies in a frozen region, of which it changes no more than its own voxel."
 _REPLAYING = "Making the mask again"
 # Prompts to be gone through from which on that is told as long work.
 _MANY = 4
 _BYTES_KEPT = 256 << 20
+# Candidates that are offered, and the Dice of two from which on they are the same to a user.
+_CANDIDATES = 3
+_SAME = 0.9
 
 
 class Replay:
@@ -68,14 +68,15 @@ class Replay:
         shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
         self._volume = volume
-        self._air = Air(volume)
         self._making: tuple[PromptKey, ...] | None = None
         self._progress = progress
         self._forward = ForwardPass(volume, predictor, progress)
         self._search = CoarseToFine(self._forward, CropPolicy.of(volume, predictor, shift))
+        self._postprocessing = Postprocessing(volume, self._search)
         self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
         # By itself, for a pointer at rest here and there must not push real steps out.
         self._foreseen: Cache[tuple[PromptKey, ...], Step] = Cache(1)
+        self._candidates: Cache[tuple[PromptKey, ...], tuple[Step, ...]] = Cache(1)
 
     @property
     def predictor(self) -> Predictor:
@@ -109,6 +110,41 @@ class Replay:
                 self._progress(_REPLAYING, left, left)
         return step
 
+    def candidates(self, prompts: Sequence[Prompt]) -> tuple[Step, ...]:
+        """Return what the newest click or box may mean, the smallest first.
+
+        Returns
+        -------
+        tuple of Step
+            At most three that differ, among them what `step` makes of the prompts without the
+            choices at their end; empty where the newest other prompt is neither a click nor a box.
+        """
+        chosen = next((n for n in _from_the_end(prompts) if not isinstance(prompts[n], Choice)), -1)
+        asked = prompts[: chosen + 1]
+        if not asked or not isinstance(asked[-1], Point | BoxPrompt):
+            return ()
+        keys = tuple(prompt.key for prompt in asked)
+        found = self._candidates.get(keys)
+        if found is None:
+            shown = self.step(asked)
+            found = self._other_meanings(shown, asked) if any(map(locates, asked)) else (shown,)
+            self._candidates.put(keys, found)
+        return found
+
+    def _other_meanings(self, shown: Step, prompts: Sequence[Prompt]) -> tuple[Step, ...]:
+        before = self.step(prompts[:-1])
+        if isinstance(prompts[-1], BoxPrompt):
+            before = replace(before, box=None)
+        settled = _as_settled(prompts, shown.box)
+        kept = [shown]
+        for found in self._search.candidates(before, settled)[1:]:
+            step = self._postprocessing.step(before, found, settled)
+            if all(step.mask.agreement(other.mask) < _SAME for other in kept):
+                kept.append(replace(step, box=shown.box))
+            if len(kept) == _CANDIDATES:
+                break
+        return tuple(sorted(kept, key=lambda step: np.count_nonzero(step.mask.voxels)))
+
     def serves(self, prompts: Sequence[Prompt]) -> bool:
         """Whether what is being computed now is part of what these prompts need.
 
@@ -120,7 +156,7 @@ class Replay:
         before = self._steps.get(keys[:-1]) if keys[:-1] else Step()
         if self._forward.encoding is None or before is None or not any(map(locates, prompts)):
             return False
-        return self._forward.encoding == self._search.crop(before, prompts)
+        return self._forward.encoding in self._search.crops_of(before, prompts)
 
     def look_ahead(self, prompts: Sequence[Prompt], click: Point) -> bool:
         """Encode the crop that a click would use after these prompts.
@@ -133,11 +169,12 @@ class Replay:
         clicked = (*prompts, click)
         if not any(map(locates, clicked)):
             return False
-        crop = self._search.crop(self.step(prompts), clicked)
-        if self._forward.has_encoded(crop):
-            return False
+        before = self.step(prompts)
         self._making = tuple(prompt.key for prompt in clicked)
         try:
+            crop = self._search.next_crop(before, clicked)
+            if self._forward.has_encoded(crop):
+                return False
             self._forward.encode(crop)
         finally:
             self._making = None
@@ -175,6 +212,9 @@ class Replay:
 
     def _advanced(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         newest = prompts[-1]
+        if isinstance(newest, Choice):
+            choices = self.candidates(prompts)
+            return choices[min(newest.rank, len(choices) - 1)] if choices else before
         if isinstance(newest, Freeze):
             held = before.mask.inside(newest.box)
             return replace(before, notes=(), in_air=False, frozen=(*before.frozen, held))
@@ -190,7 +230,8 @@ class Replay:
         if isinstance(newest, MaskPrompt):
             return self._by_hand(before, newest.mask.unpack())
         found = self._search.predict(before, prompts)
-        return self._finished(before, found, prompts)
+        self._forward.go_on()
+        return self._postprocessing.step(before, found, prompts)
 
     def _guessed(
         self, before: Step, earlier: Sequence[Prompt], drawn: BoxPrompt, axis: int
@@ -233,49 +274,9 @@ class Replay:
         low = None if crop is None else fed_back(mask, crop)
         return Step(mask, crop, low, frozen=before.frozen, box=before.box)
 
-    def _finished(self, before: Step, found: Prediction, prompts: Sequence[Prompt]) -> Step:
-        """Bring what was seen to the source grid, and join it with what lies elsewhere."""
-        self._forward.go_on()
-        confined = fence(prompts, self.predictor)
-        region = found.crop.box.intersection(confined) if confined else found.crop.box
-        here = found.mask.inside(region)
-        mask = before.mask.outside(region).union(here)
-        reach = reach_mm(self._volume, found.cell)
-        obeyed = honour_clicks(mask, clicks_of(prompts), self._volume, reach)
-        honoured = honour_edits(obeyed, prompts, before.frozen)
-        in_air = self._is_in_air(prompts[-1])
-        notes = (_IN_AIR,) if in_air else tuple(self._notes(found, here, prompts[-1]))
-        if _is_frozen(prompts):
-            notes += (_FROZEN,)
-        return Step(
-            honoured,
-            found.crop,
-            found.low,
-            found.quality,
-            notes,
-            before.frozen,
-            in_air,
-            before.box,
-        )
 
-    def _is_in_air(self, newest: Prompt) -> bool:
-        return isinstance(newest, Point) and newest.positive and self._air.holds(newest.index)
-
-    def _notes(self, found: Prediction, here: Mask, newest: Prompt) -> Iterator[str]:
-        if here.is_empty:
-            yield "The model found nothing there; only the clicks themselves are marked."
-        elif self._search.policy.cuts_off(found.crop, found.logits):
-            seen = found.crop.size * found.crop.spacing
-            told = f"{seen:.0f}" if seen >= 10 else f"{seen:.2g}"
-            yield (
-                f"The structure goes on beyond the {told} mm that the model looks at; "
-                "click where it goes on."
-            )
-        if isinstance(newest, BoxPrompt) and not self.predictor.accepts_boxes:
-            yield (
-                f"{self.predictor.name} knows no boxes: it was given a point at the centre, "
-                "and the mask was kept to the box."
-            )
+def _from_the_end(prompts: Sequence[Prompt]) -> range:
+    return range(len(prompts) - 1, -1, -1)
 
 
 def _as_settled(prompts: Sequence[Prompt], box: Box | None) -> Sequence[Prompt]:
@@ -292,11 +293,3 @@ def _reaching(box: Box, axis: int, content: Box, through: Box) -> Box:
     low = min(box.start[axis], max(content.start[axis] - 1, through.start[axis]))
     high = max(box.stop[axis], min(content.stop[axis] + 1, through.stop[axis]))
     return box.stretched(axis, low, high)
-
-
-def _is_frozen(prompts: Sequence[Prompt]) -> bool:
-    """Whether the newest prompt is a click in a region that is frozen."""
-    newest = prompts[-1]
-    if not isinstance(newest, Point):
-        return False
-    return any(isinstance(p, Freeze) and p.box.contains(newest.index) for p in prompts)

@@ -9,7 +9,7 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.edge_refinement import edge_aware_mask
 from napari_fastsam3d.inference.partial_volume import averaged_over_voxels
-from napari_fastsam3d.model.predictor import Floats
+from napari_fastsam3d.model.predictor import Floats, Segmentation
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +57,7 @@ class Prediction:
     """What the model said to one look: logits (F, F, F) over the crop, its small islands gone.
 
     `guide` is the scan where the mask is to be drawn to its edges, None where it is not.
+    `alternatives` is what else the model proposed over the crop.
     """
 
     crop: Crop
@@ -64,6 +65,7 @@ class Prediction:
     logits: Floats
     quality: float
     guide: Volume | None
+    alternatives: tuple[Segmentation, ...] = ()
 
     @property
     def cell(self) -> float:

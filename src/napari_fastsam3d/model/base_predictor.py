@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.layers.attention import AttentionLayer
 from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.model.predictor import Floats, Segmentation
@@ -60,6 +61,8 @@ class BasePredictor(ABC):
     margin : int
         Crop voxels that positive points are kept from the ends of the scan and from the crop's
         faces, as the model is told of them.
+    coarse_pass : CoarsePass or None
+        How a first click is looked at from afar.
     """
 
     crop_size: int = 128
@@ -70,6 +73,7 @@ class BasePredictor(ABC):
     edge_aware: bool = False
     steady: bool = False
     margin: int = 0
+    coarse_pass: CoarsePass | None = None
 
     def __init__(
         self, name: str, device: torch.device, dtype: torch.dtype, fingerprint: str

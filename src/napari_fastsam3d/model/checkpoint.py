@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork
 
@@ -94,7 +95,10 @@ def save_pyramid(network: PyramidNetwork, path: Path) -> str:
     """Write a network's weights in half precision, with its sizes; gives the file's SHA-256."""
     tensors = {key: value.half().contiguous() for key, value in network.state_dict().items()}
     config = json.dumps(asdict(network.config))
-    save_file(tensors, path, metadata={"architecture": "pyramid", "config": config})
+    metadata = {"architecture": "pyramid", "config": config}
+    if network.coarse_pass is not None:
+        metadata["coarse_pass"] = network.coarse_pass.to_json()
+    save_file(tensors, path, metadata=metadata)
     return fingerprint(path)
 
 
@@ -126,4 +130,6 @@ def read_pyramid(path: Path) -> PyramidNetwork:
         network = PyramidNetwork(config)
     network = network.to_empty(device="cpu")
     load_strictly(network, tensors)
+    if (coarse_pass := metadata.get("coarse_pass")) is not None:
+        network.coarse_pass = CoarsePass.of_json(coarse_pass)
     return network

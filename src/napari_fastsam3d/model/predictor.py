@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.progress import GoOn
 
 Floats = NDArray[np.float32]
@@ -26,11 +27,14 @@ class Segmentation:
         (F, F, F) logits over the whole crop, at the finest resolution the model has.
     quality : float
         The model's own estimate of the mask's IoU with the truth, 0 to 1.
+    candidates : tuple of Segmentation
+        What else the prompts may mean, in no order; empty for a model that proposes nothing.
     """
 
     low: Floats
     fine: Floats
     quality: float
+    candidates: "tuple[Segmentation, ...]" = ()
 
 
 class Predictor(Protocol):
@@ -92,6 +96,11 @@ class Predictor(Protocol):
     @property
     def crop_size(self) -> int:
         """Crop voxels along each axis."""
+        ...
+
+    @property
+    def coarse_pass(self) -> CoarsePass | None:
+        """How it looks at a first click from afar; None if it doesn't."""
         ...
 
     @property

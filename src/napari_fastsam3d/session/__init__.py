@@ -5,7 +5,15 @@ Neither torch nor Qt is imported here: the model comes in its own thread, when i
 
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
+from napari_fastsam3d.inference.prompt import (
+    BoxPrompt,
+    Choice,
+    Edit,
+    Freeze,
+    MaskPrompt,
+    Point,
+    Prompt,
+)
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
@@ -26,6 +34,7 @@ __all__ = [
     "Action",
     "BoxPrompt",
     "Change",
+    "Choice",
     "EarlierSession",
     "Edit",
     "Freeze",

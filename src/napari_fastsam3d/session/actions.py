@@ -6,11 +6,12 @@ under the name given as `kind`.
 """
 
 from dataclasses import dataclass, field, replace
+from itertools import dropwhile
 
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, MaskPrompt, Point, Prompt
+from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState
 
@@ -100,7 +101,7 @@ class FlipPrompt(Action, kind="flip_prompt"):
 
 @dataclass(frozen=True)
 class DeletePrompt(Action, kind="delete_prompt"):
-    """Take one prompt away, whichever it is."""
+    """Take one prompt away, whichever it is, and the choices among its candidates."""
 
     object: int
     prompt: int
@@ -108,7 +109,11 @@ class DeletePrompt(Action, kind="delete_prompt"):
     def apply(self, state: SessionState) -> SessionState:
         own = state.object(self.object)
         gone = own.prompt(self.prompt)
-        return state.with_prompts(own.id, tuple(p for p in own.prompts if p != gone))
+        place = own.prompts.index(gone)
+        after = own.prompts[place + 1 :]
+        if not isinstance(gone, Choice):
+            after = tuple(dropwhile(lambda prompt: isinstance(prompt, Choice), after))
+        return state.with_prompts(own.id, (*own.prompts[:place], *after))
 
     def describe(self, before: SessionState, after: SessionState) -> str:
         own = before.object(self.object)

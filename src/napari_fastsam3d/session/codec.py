@@ -15,7 +15,15 @@ from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.inference import json_values
 from napari_fastsam3d.inference.json_values import box_to_json, whole
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point, Prompt
+from napari_fastsam3d.inference.prompt import (
+    BoxPrompt,
+    Choice,
+    Edit,
+    Freeze,
+    MaskPrompt,
+    Point,
+    Prompt,
+)
 from napari_fastsam3d.session.colour import Colour, parse_colour
 from napari_fastsam3d.session.state import Action, OverlapRule
 
@@ -58,6 +66,8 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
             return {"id": prompt.id, "added": added, "removed": removed}
         case Freeze():
             return {"id": prompt.id, "freeze": box_to_json(prompt.box)}
+        case Choice():
+            return {"id": prompt.id, "choice": prompt.rank}
 
 
 def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
@@ -72,11 +82,13 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
         return Edit(number, added, PackedMask.from_json(data["removed"]))
     if "freeze" in data:
         return Freeze(number, json_values.box(data["freeze"]))
+    if "choice" in data:
+        return Choice(number, _rank(data["choice"]))
     return Point(number, json_values.index(data["point"]), _of(bool)(data["positive"]))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Point | BoxPrompt | MaskPrompt | Edit | Freeze):
+    if isinstance(value, Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice):
         return prompt_to_json(value)
     if isinstance(value, PackedMask):
         return value.to_json()
@@ -113,6 +125,12 @@ def _axis_or_none(value: Any) -> int | None:
     if value not in (None, 0, 1, 2):
         raise ValueError
     return _or_none(whole)(value)
+
+
+def _rank(value: Any) -> int:
+    if whole(value) < 0:
+        raise ValueError
+    return value
 
 
 def _mask_prompt(value: Any) -> MaskPrompt:

@@ -13,6 +13,8 @@ LEARNING = {
     "network": "",
     "box_decoder": "box_decoder.",
     "box_cues": "box_decoder.box_cues.",
+    "coarse_decoder": "coarse_decoder.",
+    "candidates": "decoder.candidates.",
 }
 """What may learn, and how the names of its parameters begin."""
 
@@ -38,8 +40,8 @@ class Phase(Choice):
         three fifths of them with nothing else. Of a network that has a decoder for boxes, the share
         of the steps that are of boxes only, which that decoder answers.
     learns : str
-        What of the network learns, one of `LEARNING`. Where it isn't all of it, every sample begins
-        with a box, which the decoder for boxes answers.
+        What of the network learns, one of `LEARNING`. Where that is of the decoder for boxes,
+        every sample begins with a box; where it is that for coarse passes, or the candidates, none.
     ema : float or None
         As of the recipe, over this phase; None takes that of the recipe.
     network : PyramidConfig or None
@@ -66,6 +68,11 @@ class Phase(Choice):
     cues: bool = True
     decay: float | None = None
     rate: float | None = None
+
+    @property
+    def learns_boxes(self) -> bool:
+        """Whether what learns belongs to the decoder for boxes."""
+        return LEARNING[self.learns].startswith("box_decoder.")
 
 
 @dataclass(frozen=True)
@@ -208,11 +215,18 @@ def _check(recipe: Recipe) -> None:
     for phase in recipe.phases:
         if phase.learns not in LEARNING:
             raise TypeError(f"learns is one of {', '.join(LEARNING)}, not {phase.learns}")
-        if phase.learns != "network":
-            if not recipe.network_at(start).box_decoder:
+        network = recipe.network_at(start)
+        if phase.learns_boxes:
+            if not network.box_decoder:
                 raise TypeError(f"{phase.learns} learns where the network has a box_decoder only")
             if phase.boxes < 1 or phase.aimed > 0:
                 raise TypeError(f"{phase.learns} learns of boxes only: boxes = 1.0, aimed = 0.0")
+        elif phase.learns != "network":
+            needed = "coarse_candidates" if phase.learns == "coarse_decoder" else "candidates"
+            if not getattr(network, needed):
+                raise TypeError(f"{phase.learns} learns where the network has {needed} only")
+            if phase.boxes > 0:
+                raise TypeError(f"{phase.learns} never learns of boxes: boxes = 0.0")
         start += phase.steps
 
 

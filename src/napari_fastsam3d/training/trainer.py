@@ -213,7 +213,8 @@ class Trainer:
             self._take(grown(self.average, self.recipe.network_at(self.step)))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.network.decoder.cues = phase.cues
+        for decoder in self.network.decoders:
+            decoder.cues = phase.cues
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.startswith(LEARNING[phase.learns]))
         steps = self._interact(phase, images, targets, clicks, random)
@@ -249,7 +250,7 @@ class Trainer:
         """Let a simulated user correct the masks of all targets; each crop is encoded once."""
         truth = halved(targets.flatten(0, 1)[:, None].float())
         boxed, boxes = self._boxes(phase, random)
-        decoder = self.network.decoder_of(boxed)
+        decoder = self.network.decoder_of(boxed, coarse=phase.learns == "coarse_decoder")
         steps: list[StepLoss] = []
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
             pyramid = self.network.encoder(images)
@@ -270,7 +271,7 @@ class Trainer:
 
         Where there is such a decoder, the other one is never asked about a box.
         """
-        if phase.learns != "network":
+        if phase.learns_boxes:
             return True, phase.boxes
         if self.network.box_decoder is None:
             return False, phase.boxes

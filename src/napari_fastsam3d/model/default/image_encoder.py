@@ -38,6 +38,8 @@ class PyramidConfig:
         Whether what begins with a box is answered by a decoder of its own.
     candidates : int
         Masks that the decoder proposes beside its main one for what the prompts may mean.
+    coarse_candidates : int
+        The same of a decoder for coarse first passes; 0 where the network has none.
     """
 
     widths: tuple[int, int, int] = (16, 48, 96)
@@ -50,6 +52,7 @@ class PyramidConfig:
     affinity_width: int = 8
     box_decoder: bool = False
     candidates: int = 0
+    coarse_candidates: int = 0
 
     @classmethod
     def of_table(cls, table: Mapping[str, Any]) -> "PyramidConfig":

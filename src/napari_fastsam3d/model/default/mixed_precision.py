@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from napari_fastsam3d.model.default.judge import MaskJudge
 from napari_fastsam3d.model.default.mask_decoder import PyramidDecoder
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.layers.linear import LowPrecisionLinear
@@ -31,9 +32,8 @@ def round_products(network: PyramidNetwork, device: torch.device) -> None:
     handful of tokens stay in float32: there the casts of autocast cost more than the products.
     """
     if device.type == "cpu":
-        for decoder in (network.decoder, network.box_decoder):
-            if decoder is not None:
-                _spare_tokens(decoder)
+        for decoder in network.decoders:
+            _spare_tokens(decoder)
     _cast(network)
 
 
@@ -44,8 +44,14 @@ def _spare_tokens(decoder: PyramidDecoder) -> None:
         _round(block.cross_attn_token_to_image, "k_proj", "v_proj")
         _round(block.cross_attn_image_to_token, "q_proj", "out_proj")
     _round(transformer.final_attn_token_to_image, "k_proj", "v_proj")
-    for name in ("transformer", "hyper_middle", "hyper_fine", "quality"):
-        setattr(decoder, name, FullPrecision(decoder.get_submodule(name)))
+    _keep_full(decoder, "transformer", "hyper_middle", "hyper_fine", "quality")
+    if decoder.candidates is not None:
+        _keep_full(decoder.candidates, "hyper_middle", "hyper_fine")
+
+
+def _keep_full(owner: nn.Module, *names: str) -> None:
+    for name in names:
+        setattr(owner, name, FullPrecision(owner.get_submodule(name)))
 
 
 def _round(owner: nn.Module, *names: str) -> None:
@@ -59,5 +65,5 @@ def _cast(module: nn.Module) -> None:
     for child in module.children():
         if isinstance(child, nn.Linear | nn.Conv3d):
             child.to(torch.bfloat16)
-        elif not isinstance(child, FullPrecision):
+        elif not isinstance(child, FullPrecision | MaskJudge):
             _cast(child)

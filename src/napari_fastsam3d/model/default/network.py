@@ -1,8 +1,11 @@
 """The default network: pyramid encoder and pyramid decoder."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
+from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig, PyramidEncoder
 from napari_fastsam3d.model.default.mask_decoder import PyramidDecoder
 
@@ -18,6 +21,10 @@ class PyramidNetwork(nn.Module):
         Run once a prompt.
     box_decoder : PyramidDecoder or None
         Run in its place where there is a box, if the configuration has one.
+    coarse_decoder : PyramidDecoder or None
+        Run in its place on the crop of a coarse first pass, if the configuration has one.
+    coarse_pass : CoarsePass or None
+        Fitted to these very weights; None where that was not done.
     """
 
     def __init__(self, config: PyramidConfig | None = None) -> None:
@@ -29,9 +36,19 @@ class PyramidNetwork(nn.Module):
             PyramidDecoder(self.config, reads_boxes=True) if self.config.box_decoder else None
         )
 
-    def decoder_of(self, boxed: bool) -> PyramidDecoder:
-        """Give the decoder that answers prompts with a box, or those without."""
-        return (boxed and self.box_decoder) or self.decoder
+        coarse = replace(self.config, candidates=self.config.coarse_candidates)
+        self.coarse_decoder = PyramidDecoder(coarse) if coarse.candidates else None
+        self.coarse_pass: CoarsePass | None = None
+
+    @property
+    def decoders(self) -> tuple[PyramidDecoder, ...]:
+        """All decoders."""
+        each = (self.decoder, self.box_decoder, self.coarse_decoder)
+        return tuple(decoder for decoder in each if decoder is not None)
+
+    def decoder_of(self, boxed: bool, coarse: bool = False) -> PyramidDecoder:
+        """Give the decoder of prompts with a box, of a coarse first pass, or of other prompts."""
+        return (boxed and self.box_decoder) or (coarse and self.coarse_decoder) or self.decoder
 
 
 _LAST_OF_A_BRANCH = tuple(
@@ -41,13 +58,18 @@ _LAST_OF_A_BRANCH = tuple(
 )
 
 
+def _twin(key: str) -> str:
+    """Give the name that a parameter of a further decoder has in the first one."""
+    return key.removeprefix("box_").removeprefix("coarse_")
+
+
 @torch.no_grad()
 def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
     """Give a network with more parts that computes what a smaller one does.
 
-    Added blocks come last on their stage and begin as identities, a decoder for boxes begins as the
-    other one and candidates as variants of the main mask, so that training goes on where it was
-    (Chen et al. 2016, Net2Net).
+    Added blocks come last on their stage and begin as identities, decoders for boxes and for coarse
+    passes begin as the other one and candidates as variants of the main mask, so that training goes
+    on where it was (Chen et al. 2016, Net2Net).
 
     Raises
     ------
@@ -57,14 +79,14 @@ def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
     larger = PyramidNetwork(config).to(next(network.parameters()).device)
     old, new = network.state_dict(), larger.state_dict()
     if any(key not in new or new[key].shape != value.shape for key, value in old.items()):
-        raise ValueError("a network grows by blocks, candidates and a decoder for boxes only")
+        raise ValueError("a network grows by blocks, candidates and decoders only")
     for key, value in new.items():
         if key in old:
             value.copy_(old[key])
-        elif (twin := key.removeprefix("box_").replace(".candidates.", ".")) in old:
+        elif (twin := _twin(key).replace(".candidates.", ".")) in old:
             value.copy_(old[twin])
         elif key.endswith("candidates.tokens.weight"):
-            main = old[key.replace("candidates.tokens", "output_tokens")][:1]
+            main = old[_twin(key).replace("candidates.tokens", "output_tokens")][:1]
             value.mul_(main.std()).add_(main)
         elif key.endswith(_LAST_OF_A_BRANCH):
             value.zero_()

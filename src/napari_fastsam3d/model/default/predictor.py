@@ -1,5 +1,6 @@
 """The default model as a resident predictor."""
 
+from dataclasses import replace
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -66,6 +67,7 @@ class PyramidPredictor(BasePredictor):
         self.network = network.eval().requires_grad_(False).to(device)
         if dtype == torch.bfloat16:
             round_products(network, device)
+        self.coarse_pass = network.coarse_pass
         self._last_box: _ReadBox | None = None
         self._ask_before_blocks(self.network)
 
@@ -150,7 +152,14 @@ class PyramidPredictor(BasePredictor):
             None if previous is None else self._tensor(previous)[None, None],
             None if box is None else self._tensor(box)[None],
         )
-        return Segmentation(volume_array(masks.low), volume_array(masks.fine), masks.quality.item())
+        main = _one(masks, 0)
+        if masks.candidates is None:
+            return main
+        each = [_one(masks.candidates, number) for number in range(masks.candidates.low.shape[1])]
+        if encoded.middle.shape[1] != self.crop_size // 4:
+            # From afar it is the choice between meanings that counts.
+            main, *each = sorted((main, *each), key=lambda one: -one.quality)
+        return replace(main, candidates=tuple(each))
 
     def _masks(
         self,
@@ -166,7 +175,8 @@ class PyramidPredictor(BasePredictor):
             labels = torch.full((1, 1), -1)
         if previous is None:
             previous = torch.zeros(1, 1, size, size, size)
-        decoder = self.network.decoder_of(boxed=box is not None)
+        coarse = size != self.crop_size // 4
+        decoder = self.network.decoder_of(box is not None, coarse)
         if box is None:
             box = torch.full((1, 2, 3), torch.nan)
         prompts = Prompts(
@@ -192,6 +202,11 @@ class PyramidPredictor(BasePredictor):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
         )
+
+
+def _one(masks: Masks, number: int) -> Segmentation:
+    one = masks.select(number, number + 1)
+    return Segmentation(volume_array(one.low), volume_array(one.fine), one.quality.item())
 
 
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:

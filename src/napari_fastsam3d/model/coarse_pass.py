@@ -1,0 +1,80 @@
+"""How a model looks at a first click from afar, and when it trusts what it sees there."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_fastsam3d.errors import CheckpointError
+
+_FARTHEST = 3.0
+
+
+@dataclass(frozen=True)
+class CoarsePass:
+    """A first forward pass on a coarse crop, and a linear model of when its mask is the better one.
+
+    Attributes
+    ----------
+    size : int
+        Voxels of the coarse crop along each axis.
+    spacing : float
+        Size of a voxel of it, mm.
+    mean, scale : tuple of float
+        Of the features of a coarse mask, over the training targets that it was fitted on; see
+        `inference.coarse_judge.describe`.
+    weights : tuple of float
+        Of the standardised features, which are held within three deviations.
+    bias : float
+        The sum is by how much Dice of the coarse mask is expected to be above the other's.
+    """
+
+    size: int
+    spacing: float
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    def gain(self, features: ArrayLike) -> float:
+        """Estimate by how much the coarse mask is better, in Dice, of its features (N,)."""
+        standard = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
+        held = np.clip(standard, -_FARTHEST, _FARTHEST)
+        return float(held @ np.asarray(self.weights) + self.bias)
+
+    def to_json(self) -> str:
+        """Write it for the metadata of a weights file."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_json(cls, text: str) -> "CoarsePass":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            When it can't be read, or its numbers do not fit one another.
+        """
+        try:
+            table = json.loads(text)
+            found = cls(
+                int(table["size"]),
+                float(table["spacing"]),
+                *(_numbers(table[name]) for name in ("mean", "scale", "weights")),
+                bias=float(table["bias"]),
+            )
+            fits = len(found.mean) == len(found.scale) == len(found.weights)
+            if not fits or found.size <= 0 or found.spacing <= 0 or min(found.scale) <= 0:
+                raise ValueError
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                "What the weights file says of the coarse pass can't be read.",
+                "Download or install the model again.",
+            ) from error
+        return found
+
+
+def _numbers(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

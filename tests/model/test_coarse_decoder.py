@@ -1,0 +1,102 @@
+"""The decoder of coarse first passes, its candidates and its judge, in the default model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+from napari_fastsam3d.model.coarse_pass import CoarsePass
+from napari_fastsam3d.model.default.network import PyramidNetwork, grown
+from napari_fastsam3d.model.default.predictor import PyramidPredictor
+
+CLICK = np.array([[20, 30, 40]], dtype=np.float32)
+POSITIVE = np.ones(1, dtype=np.int64)
+
+
+def network_with(tiny_predictor, **more) -> PyramidNetwork:
+    network = tiny_predictor.network
+    torch.manual_seed(1)
+    return grown(network, replace(network.config, **more))
+
+
+def predictor_of(network: PyramidNetwork, dtype=torch.float32) -> PyramidPredictor:
+    return PyramidPredictor(network, "tiny", torch.device("cpu"), dtype, "0" * 64)
+
+
+def image(size: int) -> torch.Tensor:
+    return torch.randn(1, 1, size, size, size, generator=torch.Generator().manual_seed(3))
+
+
+def test_a_coarse_decoder_begins_as_the_other_and_leaves_it_as_it_was(tiny_predictor):
+    network = network_with(tiny_predictor, coarse_candidates=2)
+    for name, value in tiny_predictor.network.decoder.state_dict().items():
+        assert torch.equal(network.decoder.state_dict()[name], value)
+        assert torch.equal(network.coarse_decoder.state_dict()[name], value)
+    assert network.decoder.candidates is None
+    assert network.coarse_decoder.candidates.count == 2
+
+
+def test_only_a_coarse_crop_is_answered_by_the_coarse_decoder(tiny_predictor):
+    network = network_with(tiny_predictor, coarse_candidates=2)
+    with torch.no_grad():
+        network.coarse_decoder.hyper_middle[-1].bias.add_(1)
+    predictor = predictor_of(network)
+    for size, candidates in ((64, 2), (128, 0)):
+        plain, told = (
+            p.segment(p.encode(image(size)), CLICK, POSITIVE, None, None)
+            for p in (tiny_predictor, predictor)
+        )
+        assert len(told.candidates) == candidates
+        assert np.array_equal(told.fine, plain.fine) == (size == 128)
+
+
+def test_what_is_held_to_be_best_comes_first_from_afar(tiny_predictor):
+    predictor = predictor_of(network_with(tiny_predictor, coarse_candidates=3))
+    found = predictor.segment(predictor.encode(image(64)), CLICK, POSITIVE, None, None)
+    estimates = [found.quality, *(each.quality for each in found.candidates)]
+    assert estimates == sorted(estimates, reverse=True)
+    assert len(set(estimates)) == 4
+
+
+def test_candidates_in_mixed_precision_are_those_of_full(tiny_predictor):
+    more = {"candidates": 2, "coarse_candidates": 2}
+    for size in (64, 128):
+        full, mixed = (
+            predictor_of(network_with(tiny_predictor, **more), dtype)
+            for dtype in (torch.float32, torch.bfloat16)
+        )
+        wanted, got = (
+            p.segment(p.encode(image(size)), CLICK, POSITIVE, None, None) for p in (full, mixed)
+        )
+        assert len(got.candidates) == len(wanted.candidates) == 2
+        pairs = zip((got, *got.candidates), (wanted, *wanted.candidates), strict=True)
+        for one, other in pairs:
+            assert np.abs(one.fine - other.fine).max() < 0.1 * np.abs(other.fine).max() + 0.05
+            assert abs(one.quality - other.quality) < 0.05
+
+
+def test_weights_keep_what_was_fitted_to_them(tiny_predictor, tmp_path):
+    network = network_with(tiny_predictor, coarse_candidates=1)
+    path = tmp_path / "weights.safetensors"
+    save_pyramid(network, path)
+    assert read_pyramid(path).coarse_pass is None
+    network.coarse_pass = CoarsePass(64, 3.0, (0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1)
+    save_pyramid(network, path)
+    read = read_pyramid(path)
+    assert read.coarse_pass == network.coarse_pass
+    assert predictor_of(read).coarse_pass == network.coarse_pass
+    # It was fitted to these very weights.
+    assert grown(read, replace(read.config, candidates=1)).coarse_pass is None
+
+
+def test_what_learns_from_afar_alone_is_the_coarse_decoder(tiny_predictor):
+    network = network_with(tiny_predictor, coarse_candidates=1)
+    assert network.decoder_of(boxed=False) is network.decoder
+    assert network.decoder_of(boxed=False, coarse=True) is network.coarse_decoder
+    assert tiny_predictor.network.decoder_of(boxed=False, coarse=True) is (
+        tiny_predictor.network.decoder
+    )
+    with pytest.raises(ValueError, match="grows by"):
+        grown(network, replace(network.config, coarse_candidates=2))
