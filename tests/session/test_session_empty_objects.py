@@ -100,7 +100,7 @@ def test_overlapped_are_those_whose_clicks_are_all_in_others(clicks, rule):
         labels = session.label_map()
         for each in session.state.objects:
             own = {p.index for p in each.prompts if getattr(p, "positive", False)}
-            whole = session._engine.own(each)
+            whole = session._scheduler.masks.own(each)
             kept = [at for at in own if labels[at] not in (0, each.value)]
             found = [o for o in session.overlapped_objects() if o.object == each.id]
             wanted = bool(own) and len(kept) == len(own) and rule != "share"

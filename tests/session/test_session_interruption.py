@@ -230,7 +230,7 @@ def test_nothing_holds_a_closed_session_of_a_thread_that_lives_on(volume):
         session.add_point(BALL)
         session.prefetch(SLAB).result(TIMEOUT)
         session.close()
-        alive = weakref.ref(session._engine)
+        alive = weakref.ref(session._scheduler)
         del session
         thread.submit(lambda: None).result(TIMEOUT)
         gc.collect()

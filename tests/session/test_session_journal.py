@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Mask, PackedMask, Session
-from napari_fastsam3d.session.journal.backup import KEPT
 from napari_fastsam3d.session.journal.record import records_in
-from napari_fastsam3d.session.journal.store import Journal, KeptMask
+from napari_fastsam3d.session.journal.recovery import KEPT
+from napari_fastsam3d.session.journal.saved_session import SavedMask
+from napari_fastsam3d.session.journal.store import Journal
 
 BESIDE = (20, 25, 27)
 TIMEOUT = 30
@@ -94,7 +95,7 @@ def test_the_next_click_gives_what_it_would_have_given(volume, tmp_path):
         for index, positive in ((BALL, True), (BESIDE, False), ((22, 25, 20), True)):
             fresh.add_point(index, positive=positive)
         assert np.array_equal(
-            resumed._engine.own(resumed.state.object(1)).volume(SHAPE), fresh.mask()
+            resumed._scheduler.masks.own(resumed.state.object(1)).volume(SHAPE), fresh.mask()
         )
 
 
@@ -121,7 +122,7 @@ def test_an_offer_not_taken_is_put_aside_not_lost(volume, tmp_path):
             session.resume().result()
     (aside,) = tmp_path.glob("*.before-*.journal")
     journal = Journal(aside)
-    assert journal.kept.history.state == state
+    assert journal.saved.history.state == state
     journal.close()
     with opened(volume, tmp_path) as session:
         assert [o.name for o in session.state.objects] == ["object 1"]
@@ -137,7 +138,7 @@ def test_of_those_put_aside_the_newest_few_are_kept(volume, tmp_path):
     names = []
     for aside in asides:
         journal = Journal(aside)
-        names.append(journal.kept.history.state.objects[0].name)
+        names.append(journal.saved.history.state.objects[0].name)
         journal.close()
     assert names == [f"work {number}" for number in range(2, KEPT + 2)]
     with opened(volume, tmp_path) as session:
@@ -211,13 +212,13 @@ def test_another_process_is_told_too(volume, tmp_path):
 def test_a_verb_is_acknowledged_only_once_it_is_on_disk(volume, tmp_path):
     with opened(volume, tmp_path) as session:
         written = []
-        put = session._engine.keeping.recorder._put
+        put = session._scheduler.autosave.writer._put
 
         def slowly(history):
             put(history)
             written.append(history.next_serial)
 
-        session._engine.keeping.recorder._put = slowly
+        session._scheduler.autosave.writer._put = slowly
         for verb in (lambda: session.add_point(BALL), session.new_object, session.undo):
             count = len(written)
             verb()
@@ -244,7 +245,7 @@ def test_on_a_full_disk_the_session_goes_on_and_catches_up(volume, tmp_path):
     with opened(volume, tmp_path) as session:
         session.add_point(BALL)
         news = told(session)
-        recorder = session._engine.keeping.recorder
+        recorder = session._scheduler.autosave.writer
 
         def full(path):
             journal = Journal(path)
@@ -289,7 +290,7 @@ def test_another_model_shows_the_masks_and_says_that_replay_will_differ(volume, 
         notes = []
         session.noted.connect(notes.append)
         session.keep_journal(tmp_path).result()
-        session._engine.keeping.uses(other)
+        session._scheduler.autosave.uses(other)
         session.resume().result()
         assert session.replay_differs
         assert np.array_equal(session.label_map(), labels)
@@ -316,7 +317,7 @@ def test_of_a_damaged_journal_all_intact_entries_are_found(whole, volume, where,
         path = Path(name) / "x.journal"
         path.write_bytes(damaged)
         journal = Journal(path)
-        kept, again = journal.kept, set()
+        kept, again = journal.saved, set()
         for (line,) in journal._database.execute("select line from records"):
             again |= {record.number for record in records_in(line.encode())}
         journal.close()
@@ -350,7 +351,7 @@ def test_values_that_damage_made_other_than_text_are_left_out(whole, tmp_path):
         database.execute("insert or replace into facts values ('model', x'00ff')")
         database.execute("insert into facts values (x'00ff', 'model')")
     journal = Journal(path)
-    kept = journal.kept
+    kept = journal.saved
     assert "damaged" in (kept.damage or "")
     assert len(kept.history.entries) > 0
     assert all(isinstance(fact, str) for pair in kept.facts.items() for fact in pair)
@@ -365,7 +366,7 @@ def test_a_journal_whose_tables_have_damaged_names_opens(whole, tmp_path, place)
     at = whole.lower().index(b"create table") + place
     path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
     journal = Journal(path)
-    assert journal.kept.history.entries
+    assert journal.saved.history.entries
     journal.close()
 
 
@@ -374,7 +375,7 @@ def test_a_journal_cut_off_opens(whole, tmp_path, length):
     path = tmp_path / "x.journal"
     path.write_bytes(whole[:length])
     journal = Journal(path)
-    assert (journal.kept.damage is None) == (length == 0)
+    assert (journal.saved.damage is None) == (length == 0)
     journal.close()
 
 
@@ -411,7 +412,7 @@ def test_the_write_ahead_log_is_kept_short_by_masks(tmp_path):
     sizes = []
     for number in range(100):
         mask = PackedMask.of(Mask.of_indices(np.argwhere(rng.random(SHAPE) < 0.5)))
-        journal.put_masks({number: KeptMask("", mask, "")})
+        journal.put_masks({number: SavedMask("", mask, "")})
         sizes.append(log.stat().st_size)
     journal.close()
     assert sizes[-1] < 1.2 * sizes[40]
@@ -442,7 +443,7 @@ def test_a_refused_second_session_leaves_neither_threads_nor_files_open(volume, 
 def test_a_journal_that_is_just_being_closed_is_waited_for(volume, tmp_path):
     for _ in range(5):
         session = Session(volume, model=BrightnessModel(), journal=tmp_path)
-        held = session._engine.keeping.recorder._worker.submit(time.sleep, 0.1)
+        held = session._scheduler.autosave.writer._worker.submit(time.sleep, 0.1)
         session.add_point(BALL)
         session.close(wait=False)
         with Session(volume, model=BrightnessModel(), journal=tmp_path) as again:
@@ -453,7 +454,7 @@ def test_a_journal_that_is_just_being_closed_is_waited_for(volume, tmp_path):
 def test_closing_without_waiting_blocks_nobody_and_loses_nothing(volume, tmp_path):
     session = Session(volume, model=BrightnessModel(), journal=tmp_path)
     gate = threading.Event()
-    session._engine.keeping.recorder._worker.submit(gate.wait, TIMEOUT)
+    session._scheduler.autosave.writer._worker.submit(gate.wait, TIMEOUT)
     session.futures.add_point(BALL)
     session.close(wait=False)
     gate.set()

@@ -226,7 +226,7 @@ class Users(RuleBasedStateMachine):
         page.prompts[self.used_prompts] = MaskPrompt(self.used_prompts, PackedMask.of(mask))
         self.objects[self.used_objects] = page
         self.session.add_mask(mask, name)
-        assert self.session._engine.own(self.session.state.objects[-1]).equals(mask)
+        assert self.session._scheduler.masks.own(self.session.state.objects[-1]).equals(mask)
 
     @precondition(has_prompts)
     @rule(number=picks, index=voxels, waits=st.booleans())
@@ -401,10 +401,10 @@ class Users(RuleBasedStateMachine):
         fresh = Replay(VOLUME, new_model())
         for each in self.session.state.objects:
             if each.locked is None:
-                assert fresh.step(each.prompts).mask.equals(self.session._engine.own(each))
+                assert fresh.step(each.prompts).mask.equals(self.session._scheduler.masks.own(each))
 
     def the_state_is_the_replay_of_the_log(self):
-        log = self.session._engine.history.actions
+        log = self.session._scheduler.history.actions
         read = [action_from_json(action_to_json(action)) for action in log]
         replayed, state = replay(read), self.session.state
         assert (replayed.objects, replayed.overlap) == (state.objects, state.overlap)
@@ -430,7 +430,7 @@ class Users(RuleBasedStateMachine):
         for each in self.session.state.objects:
             if each.locked is not None:
                 continue
-            mask = self.session._engine.own(each).volume(SHAPE)
+            mask = self.session._scheduler.masks.own(each).volume(SHAPE)
             said = np.full(SHAPE, -1)
             for prompt in each.prompts:
                 if isinstance(prompt, Point):
@@ -460,7 +460,9 @@ class Users(RuleBasedStateMachine):
             loose.sort(key=lambda n: -newest[n])
         wanted = np.zeros(SHAPE, dtype=np.uint16)
         for number in [*(n for n in self.objects if n not in loose), *loose]:
-            held = self.session._engine.own(self.session.state.object(number)).volume(SHAPE)
+            held = self.session._scheduler.masks.own(self.session.state.object(number)).volume(
+                SHAPE
+            )
             wanted[held & (wanted == 0)] = self.objects[number].value
         assert np.array_equal(self.session.label_map(), wanted)
 

@@ -3,7 +3,7 @@ from brightness_model import BrightnessModel
 
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Mask, Session
-from napari_fastsam3d.session.neighbours import intrusions
+from napari_fastsam3d.session.label_map import deepest_overlaps
 
 
 def cube(start, side):
@@ -15,7 +15,7 @@ def cube(start, side):
 def test_the_deepest_voxel_of_each_overlap_is_given():
     own = cube((10, 10, 10), 11)
     inside, touching, apart = cube((16, 10, 10), 11), cube((21, 10, 10), 4), cube((40, 40, 40), 4)
-    ((i, j, k),) = intrusions(own, [inside, touching, apart], (1.0, 1.0, 1.0))
+    ((i, j, k),) = deepest_overlaps(own, [inside, touching, apart], (1.0, 1.0, 1.0))
     assert (i, j, k) == (18, 12, 12)  # 5 x 11 x 11 voxels: the first of those deepest
     assert own.contains((i, j, k))
     assert inside.contains((i, j, k))
@@ -23,7 +23,7 @@ def test_the_deepest_voxel_of_each_overlap_is_given():
 
 def test_depth_is_measured_in_millimetres():
     own, other = cube((0, 0, 0), 8), cube((2, 0, 0), 8)
-    thick = intrusions(own, [other], (10.0, 1.0, 1.0))[0]
+    thick = deepest_overlaps(own, [other], (10.0, 1.0, 1.0))[0]
     assert thick[1] in (3, 4)
     assert thick[2] in (3, 4)
 

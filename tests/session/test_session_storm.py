@@ -62,7 +62,7 @@ def test_log_and_masks_agree_after_the_storm(seed):
         assert all(future.done() for future in futures)
         fresh = Replay(volume, BrightnessModel(size=16))
         for each in session.state.objects:
-            assert fresh.step(each.prompts).mask.equals(session._engine.own(each))
+            assert fresh.step(each.prompts).mask.equals(session._scheduler.masks.own(each))
 
 
 def test_what_could_not_be_taken_back_is_not_saved_as_if_nothing_were(volume, model, tmp_path):

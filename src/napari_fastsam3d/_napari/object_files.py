@@ -18,7 +18,7 @@ from napari_fastsam3d._napari.dialogs.mask_saver import (
     with_suffix,
 )
 from napari_fastsam3d._napari.main_thread import tell
-from napari_fastsam3d.session.saving import paths_of_each
+from napari_fastsam3d.session.file_commands import paths_of_each
 
 if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView

@@ -30,11 +30,11 @@ from napari_fastsam3d.session import (
     Edit,
     Freeze,
     JournalStatus,
-    Kept,
     ObjectState,
     Point,
     Prompt,
     Result,
+    SavedSession,
     Session,
     SessionState,
     worked_on,
@@ -83,7 +83,7 @@ class SessionView:
         self.hidden: frozenset[int] = frozenset()
         self.bridge = Bridge()
         self.pending = 0
-        self.offer: Kept | None = None
+        self.offer: SavedSession | None = None
         self.trouble: JournalError | None = None
         self.mask = MaskLayer(frame, opacity)
         self.brush = Brush(self.mask, session, self.bridge, self.run, self.said.emit)
@@ -275,7 +275,7 @@ class SessionView:
         then = self._on_found if earlier is None else self.resume
         self.bridge.watch(found, then, lambda _error: None)
 
-    def resume(self, kept: Kept) -> None:
+    def resume(self, kept: SavedSession) -> None:
         """Go on with the earlier work that was found, where the user looked then."""
         self.offer = None
 
@@ -440,7 +440,7 @@ class SessionView:
         self.said.emit(message)
         self.bridge.soon(self.draw)
 
-    def _on_found(self, kept: Kept) -> None:
+    def _on_found(self, kept: SavedSession) -> None:
         if worked_on(kept.history.state):
             # Kept, because the user may look at another scan now and come back later.
             self.offer = kept

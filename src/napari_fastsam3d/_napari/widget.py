@@ -70,7 +70,7 @@ from napari_fastsam3d._napari.panels.window_row import WindowRow
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.shortcuts import Shortcuts, main_window_of
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import JournalStatus, Kept, Point, Result
+from napari_fastsam3d.session import JournalStatus, Point, Result, SavedSession
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -619,7 +619,7 @@ class FastSAM3DWidget(QWidget):
         self._status_timer.start()
         self._view_timer.start()
 
-    def _on_found(self, kept: Kept) -> None:
+    def _on_found(self, kept: SavedSession) -> None:
         self.earlier.offer(self.view)
 
     def _on_journalled(self, status: JournalStatus) -> None:

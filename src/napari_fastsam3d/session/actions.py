@@ -15,7 +15,7 @@ from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Freeze, MaskPro
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState
 
-OVERLAP_DESCRIPTIONS: dict[OverlapRule, str] = {
+OVERLAP_DESCRIPTIONS: dict[str, str] = {
     "keep": "the object begun first keeps it",
     "overwrite": "the one prompted last takes it",
     "share": "both hold it",

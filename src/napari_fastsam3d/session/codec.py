@@ -5,6 +5,8 @@ nothing here, unless it has a field of a type that is new to `_READERS`. Everyth
 strictly: a damaged file must not pass.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
@@ -85,6 +87,12 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
     if "choice" in data:
         return Choice(number, _rank(data["choice"]))
     return Point(number, json_values.index(data["point"]), _of(bool)(data["positive"]))
+
+
+def prompts_digest(prompts: tuple[Prompt, ...]) -> str:
+    """Return what tells these prompts, in this order, from others: SHA-256 in hexadecimal."""
+    unnumbered = [{**prompt_to_json(prompt), "id": 0} for prompt in prompts]
+    return hashlib.sha256(json.dumps(unnumbered).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

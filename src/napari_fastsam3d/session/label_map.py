@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.geometry.box import Box, Index
-from napari_fastsam3d.geometry.mask import NOWHERE, Mask
+from napari_fastsam3d.geometry.mask import NOWHERE, Mask, deepest_voxel
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
@@ -111,6 +111,40 @@ def overlapped(state: SessionState, masks: Masks) -> list[Overlapped]:
         holders = tuple(holder.id for holder in keep if holder is not None)
         if clicks and len(holders) == len(clicks):
             found.append(Overlapped(each.id, tuple(clicks), holders))
+    return found
+
+
+def deepest_overlaps(
+    own: Mask, locked: Iterable[Mask], spacing: tuple[float, float, float]
+) -> list[Index]:
+    """Return, for each locked mask that a mask runs into, the voxel deepest in what both claim.
+
+    A negative point there tells the model of a neighbour that it does not know.
+
+    Parameters
+    ----------
+    own : Mask
+        Of the object, as the model has it: voxels that it must cede to locked objects included.
+    locked : iterable of Mask
+        Those of the locked objects.
+    spacing : tuple of float
+        Voxel sizes, mm along the source axes.
+
+    Returns
+    -------
+    list of tuple of int
+        Source indices, in the order of the locked masks; none for those that it stays out of.
+    """
+    found: list[Index] = []
+    for other in locked:
+        both = own.box.intersection(other.box)
+        if both.is_empty:
+            continue
+        claimed = own.within(both) & other.within(both)
+        if claimed.any():
+            at = deepest_voxel(claimed, spacing)
+            i, j, k = (offset + low for offset, low in zip(at, both.start, strict=True))
+            found.append((i, j, k))
     return found
 
 

@@ -1,43 +1,74 @@
 """The last finished mask of each object, and which of them follow their prompts."""
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt
 from napari_fastsam3d.inference.step import Step
-from napari_fastsam3d.session.journal.store import Kept
-from napari_fastsam3d.session.label_map import holders
-from napari_fastsam3d.session.request import Shown, prompts_digest
+from napari_fastsam3d.session.codec import prompts_digest
+from napari_fastsam3d.session.journal.saved_session import SavedSession
+from napari_fastsam3d.session.label_map import changed_box, holders, relabelled_box
+from napari_fastsam3d.session.request import Request, Result
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
-_LOCKED_KEPT = 64
-_NOTHING = Shown()
+_LOCKED_UNPACKED = 64
 
 
-class Board:
+@dataclass(frozen=True, eq=False)
+class FinishedMask:
+    """The last finished mask of an object, the prompts that it answers, and who made it.
+
+    Parameters
+    ----------
+    prompts : tuple of Prompt
+    step : Step
+    model : str
+        Fingerprint of the model; empty before the first mask.
+    """
+
+    prompts: tuple[Prompt, ...] = ()
+    step: Step = field(default_factory=Step)
+    model: str = ""
+
+    def answers(self, prompts: tuple[Prompt, ...]) -> bool:
+        """Whether it is the mask of these prompts."""
+        return [p.key for p in self.prompts] == [p.key for p in prompts]
+
+    def is_of_another(self, model: str) -> bool:
+        """Whether another model made it, of prompts that a model is needed for."""
+        asked = any(isinstance(prompt, Point | BoxPrompt) for prompt in self.prompts)
+        return asked and bool(self.model) and self.model != model
+
+
+_NOTHING = FinishedMask()
+
+
+class MaskCache:
     """What is shown now; each method is one step that no other thread can come between."""
 
     def __init__(self) -> None:
-        self._shown: dict[int, Shown] = {}
-        self._unpacked = lru_cache(maxsize=_LOCKED_KEPT)(PackedMask.unpack)
+        self._finished: dict[int, FinishedMask] = {}
+        self._unpacked = lru_cache(maxsize=_LOCKED_UNPACKED)(PackedMask.unpack)
 
     @classmethod
-    def of(cls, kept: Kept) -> "Board":
+    def of(cls, saved: SavedSession) -> "MaskCache":
         """Return the masks of a journal; one of other prompts is shown until its own is there."""
-        board = cls()
-        for each in kept.history.state.objects:
-            found = kept.masks.get(each.id)
+        cache = cls()
+        for each in saved.history.state.objects:
+            found = saved.masks.get(each.id)
             if found is not None and each.prompts:
                 answers = found.prompts == prompts_digest(each.prompts)
                 step = Step(found.mask.unpack())
                 prompts = each.prompts if answers else ()
-                board._shown[each.id] = Shown(prompts, step, found.model)
-        return board
+                cache._finished[each.id] = FinishedMask(prompts, step, found.model)
+        return cache
 
-    def of_object(self, number: int) -> Shown:
+    def of_object(self, number: int) -> FinishedMask:
         """Return the last finished mask of an object, and its prompts."""
-        return self._shown.get(number, _NOTHING)
+        return self._finished.get(number, _NOTHING)
 
     def own(self, each: ObjectState) -> Mask:
         """Return the locked mask of an object, or else the last finished one of its prompts."""
@@ -45,13 +76,27 @@ class Board:
             return self._unpacked(each.locked)
         return self.of_object(each.id).step.mask
 
-    def put(self, number: int, shown: Shown) -> None:
+    def put(self, number: int, finished: FinishedMask) -> None:
         """Show another mask of an object."""
-        self._shown[number] = shown
+        self._finished[number] = finished
 
     def forget(self, number: int) -> Box:
         """Drop the mask of an object that is gone; return where it was."""
-        return self._shown.pop(number, _NOTHING).step.mask.box
+        return self._finished.pop(number, _NOTHING).step.mask.box
+
+    def answer(self, request: Request, before: SessionState, after: SessionState) -> Result | None:
+        """Answer a request between two states of the log; None where the model is needed."""
+        number = request.object
+        if before.has(number) and not after.has(number):
+            return request.result(self.forget(number))
+        prompts = prompts_of(after, number) or ()
+        if prompts == (prompts_of(before, number) or ()):
+            return request.result(relabelled_box(before, after, number, self.own))
+        finished = self.of_object(number)
+        if not finished.answers(prompts):
+            return None
+        mask = finished.step.mask
+        return request.result(changed_box(after, mask, mask), finished.step)
 
     def behind(self, state: SessionState) -> list[int]:
         """Return the ids of the objects whose mask doesn't follow their prompts."""
@@ -63,3 +108,16 @@ class Board:
             return []
         concerned = {number, *(each.id for each in holders(state, number))}
         return [each for each in self.behind(state) if each in concerned]
+
+    def of_another_model(self, state: SessionState, fingerprint: str) -> list[int]:
+        """Return the ids of the objects whose masks not this model made of their prompts."""
+        return [
+            each.id
+            for each in state.objects
+            if each.locked is None and self.of_object(each.id).is_of_another(fingerprint)
+        ]
+
+
+def prompts_of(state: SessionState, number: int) -> tuple[Prompt, ...] | None:
+    """Return the prompts of the object of that id; None if there is no such object."""
+    return state.object(number).prompts if state.has(number) else None

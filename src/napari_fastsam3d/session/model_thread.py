@@ -1,17 +1,21 @@
-"""The one thread in which a model is loaded and does all its work."""
+"""The one thread in which a model is loaded and does all its work, and that work."""
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.errors import DeviceError, FastSAM3DError, SessionError
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.prompt import Point, Prompt
+from napari_fastsam3d.inference.segmenter import Replay
+from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.model.progress import Progress, silent
+from napari_fastsam3d.model.progress import GoOn, Progress, always, silent
 from napari_fastsam3d.session.worker import Worker
 
 P = ParamSpec("P")
@@ -23,6 +27,10 @@ _LOADING = "Loading the model"
 _COUNTED = "3000"
 # Seconds that the end of the program waits for what the model computes.
 _PATIENCE = 5.0
+_ON_CPU = (
+    "The graphics card ran out of memory, so the model now computes on the CPU: slower, with "
+    "masks that may differ by a few voxels."
+)
 
 Model = str | PathLike[str] | Predictor
 
@@ -70,6 +78,14 @@ class ModelThread:
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
+
+    def check_may_wait(self) -> None:
+        """Raise SessionError where this is called in the thread, which would wait for itself."""
+        if self.is_current:
+            raise SessionError(
+                "A command that waits was called in the model thread, which would wait for itself.",
+                "Call it in another thread, or use the commands of session.futures.",
+            )
 
     def submit(self, job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run a job in the thread, after those before it.
@@ -138,6 +154,130 @@ class ModelThread:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing went wrong: what was computed is not wanted
+    """Ends a computation between two blocks of the model."""
+
+
+class ModelRunner:
+    """Makes masks of prompts with whatever model the thread has; to be used in that thread only.
+
+    Parameters
+    ----------
+    volume : Volume
+    thread : ModelThread
+    progress : callable
+        Told of long work.
+    note : callable
+        Told what the user should know.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        thread: ModelThread,
+        progress: Progress,
+        note: Callable[[str], object],
+    ) -> None:
+        self._volume = volume
+        self._thread = thread
+        self._progress = progress
+        self._note = note
+        self._replay: Replay | None = None
+        self._noted = 0
+
+    def ready(self) -> Replay:
+        """Return the replay, the model loaded."""
+        predictor = self._thread.obtain(self._progress)
+        if self._replay is None or self._replay.predictor is not predictor:
+            self._replay = Replay(self._volume, predictor, self._progress)
+            self._noted = 0
+        return self._replay
+
+    def step(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> Step:
+        """Return what prompts make of an object, on the CPU where the GPU has too little room.
+
+        `go_on` is asked between the parts of the work, and ends it by raising.
+        """
+        try:
+            with self._asking(go_on) as replay:
+                return replay.step(prompts)
+        except Exception as error:
+            if not (card_is_full(error) and self._thread.fall_back()):
+                raise
+        # Out of the handler, whose traceback would keep what fills the card.
+        self._replay = None
+        self._note(_ON_CPU)
+        with self._asking(go_on) as replay:
+            return replay.step(prompts)
+
+    def encode_ahead(self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always) -> bool:
+        """See `Replay.look_ahead`; for `go_on` see `step`."""
+        with self._asking(go_on) as replay:
+            return replay.look_ahead(prompts, click)
+
+    def predict_ahead(
+        self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
+    ) -> bool:
+        """See `Replay.foresee`; for `go_on` see `step`."""
+        with self._asking(go_on) as replay:
+            return replay.foresee(prompts, click)
+
+    def serves(self, prompts: tuple[Prompt, ...]) -> bool:
+        """Whether what is being computed is part of what these prompts need."""
+        return self._replay is not None and self._replay.serves(prompts)
+
+    @contextmanager
+    def _asking(self, go_on: GoOn) -> Generator[Replay]:
+        replay = self.ready()
+        replay.go_on = replay.predictor.before_block = go_on
+        try:
+            yield replay
+        finally:
+            replay.go_on = replay.predictor.before_block = always
+            self._pass_notes_on(replay.predictor)
+
+    def _pass_notes_on(self, predictor: Predictor) -> None:
+        """Pass on what a model says of itself, such as that it went on with the CPU, once."""
+        notes = tuple(getattr(predictor, "notes", ()))
+        for note in notes[self._noted :]:
+            self._note(f"{predictor.name}: {note}")
+        self._noted = len(notes)
+
+    def forget(self) -> None:
+        """Drop what is remembered; may be called from any thread."""
+        self._replay = None
+
+
+def card_is_full(error: BaseException) -> bool:
+    """Whether a graphics card had too little memory; torch's own error is known by its name."""
+    return type(error).__name__ == "OutOfMemoryError"
+
+
+def explained(error: Exception, remedy: str) -> FastSAM3DError:
+    """Return a failure of the model as an error of the one family.
+
+    Parameters
+    ----------
+    error : Exception
+    remedy : str
+        What to do about it, a clause that can be gone on with.
+    """
+    if isinstance(error, FastSAM3DError):
+        return error
+    if card_is_full(error):
+        return DeviceError(
+            "The model ran out of memory.", f"{remedy} with other programs closed, or on the CPU."
+        )
+    if isinstance(error, MemoryError):
+        return DeviceError(
+            "This machine ran out of memory.", f"{remedy} with other programs closed."
+        )
+    what = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
+    return SessionError(
+        f"The model failed ({what}).", f"{remedy}, or choose another model or device."
+    )
 
 
 def _wait_asleep() -> None:

@@ -1,28 +1,63 @@
-"""One object's mask, asked for; and the last one that was finished."""
+"""One object's mask, asked for, and what that came to."""
 
-import hashlib
-import json
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import NOWHERE
-from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.session.change import Change
-from napari_fastsam3d.session.codec import prompt_to_json
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.result import Result
 from napari_fastsam3d.session.state import ObjectState
 
-Prompts = tuple[Prompt, ...]
 
+@dataclass(frozen=True)
+class Result:
+    """What one command of a session changed.
 
-def prompts_digest(prompts: Prompts) -> str:
-    """Return what tells these prompts, in this order, from others: SHA-256 in hexadecimal."""
-    told = [{**prompt_to_json(prompt), "id": 0} for prompt in prompts]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    Parameters
+    ----------
+    object : int
+        Id of the object concerned.
+    box : Box
+        Smallest source box that holds every voxel whose membership changed; may be empty.
+    quality : float or None
+        The model's own guess of the overlap (IoU) of its mask with the truth, 0 to 1; None where
+        the model had nothing to do. That of the default model says next to nothing; see the model
+        card.
+    milliseconds : float
+        From the call to the mask, waiting included.
+    recalled : tuple
+        Remembered cases that took part; empty without a memory bank.
+    request : int
+        Number of the request; they count up through a session.
+    stale : bool
+        Whether a newer request for the object overtook it: then nothing was computed and
+        nothing changed, and the newer one's result holds what the user asked for.
+    notes : tuple of str
+        What the user should know about the mask, a sentence each.
+    holder : int or None
+        Id of the object that keeps the voxel of the newest click, which therefore lies outside
+        the mask; see `Session.take_over`.
+    in_air : bool
+        Whether the newest prompt is a positive click in the air around the patient.
+    change : Change or None
+        What the mask won and lost, as it is shown; None where the model had nothing to do.
+    """
+
+    object: int
+    box: Box
+    quality: float | None
+    milliseconds: float
+    recalled: tuple[Any, ...] = ()
+    request: int = 0
+    stale: bool = False
+    notes: tuple[str, ...] = ()
+    holder: int | None = None
+    in_air: bool = False
+    change: Change | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +69,15 @@ class Request:
     number : int
         They count up through a session.
     object : int
-        Id of the object; 0 where the verb is about none.
+        Id of the object; 0 where the command is about none.
     started : float
         When, by `time.perf_counter`.
     before, after : History or None
-        The log at either side of the verb that asked.
+        The log at either side of the command that asked.
     serial : int or None
-        The entry that the verb added to the log. All three are None when the engine asks by
-        itself.
+        The entry that the command added to the log. All three are None where no command asked.
     written : Future or None
-        Done once the log after the verb is on disk, or can't be; None without a journal.
+        Done once the log after the command is on disk, or can't be; None without a journal.
     """
 
     number: int
@@ -80,27 +114,11 @@ class Request:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """The last finished mask of an object, the prompts that it answers, and who made it.
-
-    Parameters
-    ----------
-    prompts : tuple of Prompt
-    step : Step
-    model : str
-        Fingerprint of the model; empty before the first mask.
-    """
-
-    prompts: Prompts = ()
-    step: Step = field(default_factory=Step)
-    model: str = ""
-
-    def answers(self, prompts: Prompts) -> bool:
-        """Whether it is the mask of these prompts."""
-        return [p.key for p in self.prompts] == [p.key for p in prompts]
-
-    def is_of_another(self, model: str) -> bool:
-        """Whether another model made it, of prompts that a model is needed for."""
-        asked = any(isinstance(prompt, Point | BoxPrompt) for prompt in self.prompts)
-        return asked and bool(self.model) and self.model != model
+def answered(result: Result, written: "Future[None] | None") -> Future[Result]:
+    """Return a future of a result that is known, done once the log is on disk."""
+    future: Future[Result] = Future()
+    if written is None:
+        future.set_result(result)
+    else:
+        written.add_done_callback(lambda _: future.set_result(result))
+    return future

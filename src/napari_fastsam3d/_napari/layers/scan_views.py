@@ -28,7 +28,7 @@ from napari_fastsam3d.session import (
     Session,
     sessions_folder,
 )
-from napari_fastsam3d.session.journal.backup import journal_path
+from napari_fastsam3d.session.journal.recovery import journal_path
 
 _REPLACED = (
     "The voxels of {name} were replaced, so its segmentation begins anew. "

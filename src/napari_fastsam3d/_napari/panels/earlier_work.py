@@ -14,7 +14,7 @@ from napari_fastsam3d._napari.dialogs.scan_chooser import FILTER
 from napari_fastsam3d._napari.panels.resume_banner import ResumeBanner
 from napari_fastsam3d.errors import JournalError, VolumeError
 from napari_fastsam3d.geometry import Volume, read_volume
-from napari_fastsam3d.session import EarlierSession, Kept, earlier_sessions, sessions_folder
+from napari_fastsam3d.session import EarlierSession, SavedSession, earlier_sessions, sessions_folder
 from napari_fastsam3d.session.journal.earlier import remove
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class EarlierWork:
                 _FAILED,
             )
 
-    def _back(self, view: SessionView, kept: Kept) -> None:
+    def _back(self, view: SessionView, kept: SavedSession) -> None:
         """Go on with what was found on opening, whatever was done since."""
         if not view.begun:
             view.resume(kept)
@@ -155,7 +155,7 @@ def _scan_of(session: EarlierSession, path: Path) -> Volume:
     return volume
 
 
-def _same(view: SessionView, kept: Kept) -> EarlierSession:
+def _same(view: SessionView, kept: SavedSession) -> EarlierSession:
     """Find the session that was found on opening where it lies by now."""
     view.session.wait()
     wanted = kept.facts.get("session")

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_fastsam3d._napari.dialogs.earlier_sessions import counted
-from napari_fastsam3d.session import Kept, worked_on
+from napari_fastsam3d.session import SavedSession, worked_on
 
 _BOTH = "It is kept, and so is what you do now."
 
@@ -45,7 +45,7 @@ class ResumeBanner(QFrame):
 
     def offer(
         self,
-        kept: Kept,
+        kept: SavedSession,
         accepted: Callable[[], None],
         declined: Callable[[], None],
         begun: bool = False,
@@ -77,7 +77,7 @@ class ResumeBanner(QFrame):
             declined()
 
 
-def told(kept: Kept) -> str:
+def told(kept: SavedSession) -> str:
     """Say in a sentence or two what a journal holds."""
     when = "" if kept.saved is None else f" of {kept.saved:%d %b %H:%M}"
     sentence = f"Unfinished work{when} on this scan: {counted(worked_on(kept.history.state))}."

@@ -7,66 +7,66 @@ from pathlib import Path
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal.store import Kept
-from napari_fastsam3d.session.journal.writer import JournalStatus, Recorder
-from napari_fastsam3d.session.request import Shown
+from napari_fastsam3d.session.journal.saved_session import SavedSession
+from napari_fastsam3d.session.journal.writer import JournalStatus, JournalWriter
+from napari_fastsam3d.session.mask_cache import FinishedMask
 
 
-class Keeping:
-    """Passes on to a recorder what is to be kept, and does nothing without one.
+class Autosave:
+    """Passes on to a journal writer what is to be kept, and does nothing without one.
 
     Parameters
     ----------
-    tell : callable
-        Told each `JournalStatus`.
+    report : callable
+        Given each `JournalStatus`.
     """
 
-    def __init__(self, tell: Callable[[JournalStatus], object]) -> None:
-        self.recorder: Recorder | None = None
+    def __init__(self, report: Callable[[JournalStatus], object]) -> None:
+        self.writer: JournalWriter | None = None
         self.status = JournalStatus()
-        self._tell = tell
+        self._on_status = report
         # Not the model itself, which would not be freed once another takes its place.
         self._model: dict[str, str] = {}
 
     def begin(
-        self, recorder: Recorder, history: History, instead: Path | None = None
-    ) -> Future[Kept]:
-        """Open a recorder and keep from now on, with what was done so far.
+        self, writer: JournalWriter, history: History, instead: Path | None = None
+    ) -> Future[SavedSession]:
+        """Open a writer and keep from now on, with what was done so far.
 
-        `instead` is as in `Recorder.open`.
+        `instead` is as in `JournalWriter.open`.
 
         Returns
         -------
-        Future of Kept
+        Future of SavedSession
             What was found.
 
         Raises
         ------
         SessionError
-            If there is a journal; then the recorder is left alone.
+            If there is a journal; then the writer is left alone.
         """
-        if self.recorder is not None:
+        if self.writer is not None:
             raise SessionError("The session has a journal.", "Go on with that one.")
-        self.recorder = recorder
-        found = recorder.open(instead)
+        self.writer = writer
+        found = writer.open(instead)
         self._keep_model()
         if history.entries:
-            recorder.record(history)
+            writer.record(history)
         return found
 
-    def tell(self, status: JournalStatus) -> None:
-        """Remember and tell how safe the session is."""
+    def report(self, status: JournalStatus) -> None:
+        """Remember and report how safe the session is."""
         self.status = status
-        self._tell(status)
+        self._on_status(status)
 
     def written(self, history: History) -> "Future[None] | None":
         """Have the log written; the future is done when it is, or can't be."""
-        return None if self.recorder is None else self.recorder.record(history)
+        return None if self.writer is None else self.writer.record(history)
 
-    def keep_mask(self, number: int, shown: Shown) -> None:
+    def keep_mask(self, number: int, finished: FinishedMask) -> None:
         """Have a finished mask written when there is time."""
-        if self.recorder is not None:
-            self.recorder.keep_mask(number, shown.prompts, shown.step.mask, shown.model)
+        if self.writer is not None:
+            self.writer.keep_mask(number, finished.prompts, finished.step.mask, finished.model)
 
     def uses(self, predictor: Predictor) -> bool:
         """Learn with which model masks are made from now on; gives whether it is another one."""
@@ -79,14 +79,14 @@ class Keeping:
 
     def wait(self) -> None:
         """Block until all is on disk."""
-        if self.recorder is not None:
-            self.recorder.wait()
+        if self.writer is not None:
+            self.writer.wait()
 
     def close(self, wait: bool = True) -> None:
         """Write what is left; wait for that by default."""
-        if self.recorder is not None:
-            self.recorder.close(wait)
+        if self.writer is not None:
+            self.writer.close(wait)
 
     def _keep_model(self) -> None:
-        if self.recorder is not None and self._model:
-            self.recorder.keep_facts(self._model)
+        if self.writer is not None and self._model:
+            self.writer.keep_facts(self._model)

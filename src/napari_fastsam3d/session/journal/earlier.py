@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 
 from napari_fastsam3d.errors import JournalError
-from napari_fastsam3d.session.journal.backup import SUFFIX, parts_of
-from napari_fastsam3d.session.journal.store import Journal, Kept
+from napari_fastsam3d.session.journal.recovery import SUFFIX, parts_of
+from napari_fastsam3d.session.journal.saved_session import SavedSession
+from napari_fastsam3d.session.journal.store import Journal
 from napari_fastsam3d.session.state import SessionState
 
 PICTURE = "picture"
@@ -76,7 +77,7 @@ def earlier_sessions(folder: Path) -> list[EarlierSession]:
 
 
 def bring_back(earlier: Path, own: Path) -> None:
-    """Put a journal in the place of a scan's own, which is set aside.
+    """Put a journal in the place of a scan's own, which becomes a backup.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def bring_back(earlier: Path, own: Path) -> None:
     Journal(earlier).close()
     if own.exists():
         present = Journal(own)
-        present.set_aside("before" if worked_on(present.kept.history.state) else "empty")
+        present.move_to_backup("before" if worked_on(present.saved.history.state) else "empty")
     try:
         for part in parts_of(own):
             part.unlink(missing_ok=True)
@@ -120,15 +121,17 @@ def _read(path: Path) -> Iterator[EarlierSession]:
             if part.exists():
                 shutil.copy2(part, copy.with_name(part.name))
         journal = Journal(copy)
-        kept = journal.kept
+        saved = journal.saved
         journal.close()
-        objects = worked_on(kept.history.state)
+        objects = worked_on(saved.history.state)
         if objects:
-            yield _session(path, stem, kept, objects)
+            yield _session(path, stem, saved, objects)
 
 
-def _session(path: Path, stem: str, kept: Kept, objects: tuple[str, ...]) -> EarlierSession:
-    facts = kept.facts
+def _session(
+    path: Path, stem: str, saved: SavedSession, objects: tuple[str, ...]
+) -> EarlierSession:
+    facts = saved.facts
     return EarlierSession(
         path,
         facts.get("session", ""),
@@ -138,7 +141,7 @@ def _session(path: Path, stem: str, kept: Kept, objects: tuple[str, ...]) -> Ear
         int(facts["frame"]) if facts.get("frame", "").isdecimal() else None,
         facts.get("series") or None,
         objects,
-        kept.saved,
+        saved.saved,
         _picture(facts.get(PICTURE, "")),
     )
 

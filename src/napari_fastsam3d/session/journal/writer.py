@@ -15,11 +15,13 @@ from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.prompt import Prompt
+from napari_fastsam3d.session.codec import prompts_digest
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal.backup import journal_path
 from napari_fastsam3d.session.journal.earlier import bring_back, worked_on
-from napari_fastsam3d.session.journal.store import Journal, Kept, KeptMask
-from napari_fastsam3d.session.request import Prompts, prompts_digest
+from napari_fastsam3d.session.journal.recovery import journal_path
+from napari_fastsam3d.session.journal.saved_session import SavedMask, SavedSession
+from napari_fastsam3d.session.journal.store import Journal
 from napari_fastsam3d.session.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -48,7 +50,7 @@ def sessions_folder() -> Path:
     return Path(platformdirs.user_data_dir("napari-fastsam3d", appauthor=False)) / "sessions"
 
 
-class Recorder:
+class JournalWriter:
     """Writes what a session does, one change after the other, and never in the caller's thread.
 
     The log in memory is the truth: what could not be written is written with the next change.
@@ -58,19 +60,19 @@ class Recorder:
     volume : Volume
         The journal is named after its content.
     folder : Path
-    tell : callable
-        Told each `JournalStatus`, in the thread of the recorder.
+    report : callable
+        Given each `JournalStatus`, in the thread of the writer.
     """
 
     def __init__(
-        self, volume: Volume, folder: Path, tell: Callable[[JournalStatus], object]
+        self, volume: Volume, folder: Path, report: Callable[[JournalStatus], object]
     ) -> None:
         self._volume = volume
         self._folder = folder
-        self._tell = tell
+        self._report = report
         self._worker = Worker("journal")
         self._lock = Lock()
-        self._masks: dict[int, tuple[Prompts, Mask, str]] = {}
+        self._masks: dict[int, tuple[tuple[Prompt, ...], Mask, str]] = {}
         self._masks_due: set[int] = set()
         self._facts = {
             "session": uuid4().hex,
@@ -81,7 +83,7 @@ class Recorder:
         self._facts_due = True
         self._journal: Journal | None = None
         self._is_foreign = False
-        self._offer: Kept | None = None
+        self._offer: SavedSession | None = None
         self._written = History()
         self._wanted = History()
         self._stopped = False
@@ -91,26 +93,26 @@ class Recorder:
         """Where the journal of the volume is; reads all voxels the first time."""
         return journal_path(self._folder, self._volume.content_hash)
 
-    def open(self, instead: Path | None = None) -> "Future[Kept]":
+    def open(self, instead: Path | None = None) -> "Future[SavedSession]":
         """Find the journal of the volume and lock it; fails with JournalError.
 
         Parameters
         ----------
         instead : Path, optional
             Journal of an earlier session on the volume; it takes the place of the one that is
-            there, which is set aside.
+            there, which becomes a backup.
         """
         return self._worker.submit(self._open, instead)
 
-    def resume(self, take: Callable[[Kept], object]) -> "Future[None]":
-        """Go on with what was found: give it to `take`, in the thread of the recorder."""
+    def resume(self, take: Callable[[SavedSession], object]) -> "Future[None]":
+        """Go on with what was found: give it to `take`, in the thread of the writer."""
         return self._worker.submit(self._resume, take)
 
     def record(self, history: History) -> "Future[None]":
         """Write the log as it is now; the future never fails."""
         return self._worker.submit(self._record, history)
 
-    def keep_mask(self, number: int, prompts: Prompts, mask: Mask, model: str) -> None:
+    def keep_mask(self, number: int, prompts: tuple[Prompt, ...], mask: Mask, model: str) -> None:
         """Write an object's own mask when there is nothing else to do; the newest only."""
         with self._lock:
             self._masks[number] = (prompts, mask, model)
@@ -138,21 +140,21 @@ class Recorder:
             self._worker.submit(self._close)
         self._worker.close(wait)
 
-    def _open(self, instead: Path | None) -> Kept:
+    def _open(self, instead: Path | None) -> SavedSession:
         try:
             if instead is not None:
                 bring_back(instead, self.path)
-            kept = self._opened().kept
+            saved = self._opened().saved
         except JournalError as error:
             # Were it tried again, the work of the other session might be taken for this one's.
             self._stopped = isinstance(error, JournalBusyError)
             self._fail(error)
             raise
-        self._offer = None if kept.is_empty else kept
-        self._tell(JournalStatus("saved"))
-        return kept
+        self._offer = None if saved.is_empty else saved
+        self._report(JournalStatus("saved"))
+        return saved
 
-    def _resume(self, take: Callable[[Kept], object]) -> None:
+    def _resume(self, take: Callable[[SavedSession], object]) -> None:
         if self._offer is None:
             raise JournalError("There is nothing to go on with.", "Begin with a click.")
         take(self._offer)
@@ -164,7 +166,7 @@ class Recorder:
         self._wanted = history
         if self._stopped:
             return
-        self._tell(JournalStatus("saving"))
+        self._report(JournalStatus("saving"))
         try:
             try:
                 self._put(history)
@@ -179,7 +181,7 @@ class Recorder:
             self._fail(JournalError(f"The journal failed: {error}.", "Save your masks."))
         else:
             self._written = history
-            self._tell(JournalStatus("saved"))
+            self._report(JournalStatus("saved"))
 
     def _put(self, history: History) -> None:
         journal = self._own_journal()
@@ -187,20 +189,20 @@ class Recorder:
         journal.put_record(self._written, history)
 
     def _own_journal(self) -> Journal:
-        """Return the journal to be written; another session's that was found is put aside."""
+        """Return the journal to be written; another session's that was found becomes a backup."""
         journal = self._journal or self._opened()
         if self._is_foreign:
             self._offer = None
             self._journal = None
-            journal.set_aside("before" if worked_on(journal.kept.history.state) else "empty")
+            journal.move_to_backup("before" if worked_on(journal.saved.history.state) else "empty")
             journal = self._opened()
         return journal
 
     def _opened(self) -> Journal:
         self._journal = journal = Journal(self.path)
-        self._written = journal.kept.history
-        same = journal.kept.facts.get("session") == self._facts["session"]
-        self._is_foreign = not (journal.kept.is_empty or same)
+        self._written = journal.saved.history
+        same = journal.saved.facts.get("session") == self._facts["session"]
+        self._is_foreign = not (journal.saved.is_empty or same)
         self._facts_due = True
         with self._lock:
             self._masks_due.update(self._masks)
@@ -212,7 +214,7 @@ class Recorder:
     def _fail(self, error: JournalError) -> None:
         _log.warning("%s", error)
         self._let_go()
-        self._tell(JournalStatus("failed", error))
+        self._report(JournalStatus("failed", error))
 
     def _let_go(self) -> None:
         if self._journal is not None:
@@ -230,7 +232,7 @@ class Recorder:
         self._write(
             lambda journal: journal.put_masks(
                 {
-                    number: KeptMask(prompts_digest(prompts), PackedMask.of(mask), model)
+                    number: SavedMask(prompts_digest(prompts), PackedMask.of(mask), model)
                     for number, (prompts, mask, model) in masks.items()
                 }
             )
@@ -262,7 +264,7 @@ class Recorder:
         if self._journal is not None:
             journal, self._journal = self._journal, None
             journal.discard()
-        self._tell(JournalStatus("off"))
+        self._report(JournalStatus("off"))
 
     def _close(self) -> None:
         if self._wanted is not self._written and self._wanted.next_serial > 1:
@@ -280,9 +282,9 @@ def _origin(volume: Volume) -> dict[str, str]:
     source = volume.source
     if source.path is None:
         return {}
-    told = {"source": str(source.path.absolute())}
+    origin = {"source": str(source.path.absolute())}
     if source.frame is not None:
-        told["frame"] = str(source.frame)
+        origin["frame"] = str(source.frame)
     if source.series is not None:
-        told["series"] = source.series
-    return told
+        origin["series"] = source.series
+    return origin

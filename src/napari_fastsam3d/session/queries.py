@@ -5,66 +5,78 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.session.engine import Engine
+from napari_fastsam3d.session.commands import Commands, chosen_object
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import (
     Overlapped,
+    deepest_overlaps,
     holder_of_click,
     label_map,
     overlapped,
     shown_mask,
 )
 from napari_fastsam3d.session.model_thread import ModelThread
+from napari_fastsam3d.session.scheduler import Scheduler
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 
-class Views:
-    """Reads a session; nothing here waits for the model.
+class Queries:
+    """Reads a session.
 
     Parameters
     ----------
-    engine : Engine
+    scheduler : Scheduler
+
+    Attributes
+    ----------
+    volume : Volume
+    futures : Commands
+        The commands without waiting.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.volume: Volume = engine.volume
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.volume: Volume = scheduler.volume
+        self.futures = Commands(scheduler)
 
     @property
     def thread(self) -> ModelThread:
         """Where the model lives."""
-        return self._engine.thread
+        return self._scheduler.thread
 
     @property
     def state(self) -> SessionState:
         """The objects and their prompts now; frozen."""
-        return self._engine.history.state
+        return self._scheduler.history.state
 
     @property
     def history(self) -> History:
         """The log of what was done and undone; frozen."""
-        return self._engine.history
+        return self._scheduler.history
 
     @property
     def can_undo(self) -> bool:
         """Whether there is a step to take back."""
-        return self._engine.history.can_undo
+        return self._scheduler.history.can_undo
 
     @property
     def can_redo(self) -> bool:
         """Whether there is a step that was taken back."""
-        return self._engine.history.can_redo
+        return self._scheduler.history.can_redo
 
     @property
     def predictor(self) -> Predictor | None:
         """The model; None until it is loaded."""
         return self.thread.predictor
+
+    def wait(self) -> None:
+        """Block until every mask asked for so far is there, or has failed, and all is on disk."""
+        self._scheduler.wait()
 
     def region(self, object: int | None = None) -> Mask:
         """Return the last finished mask of an object as the box that holds it.
@@ -80,7 +92,7 @@ class Views:
         chosen = self._object(object)
         if chosen is None:
             return Mask.empty()
-        return shown_mask(self.state, chosen.id, self._engine.own)
+        return shown_mask(self.state, chosen.id, self._scheduler.masks.own)
 
     def empty_objects(self) -> list[int]:
         """Return the ids of the objects that hold no voxel, as shown and saved."""
@@ -92,7 +104,29 @@ class Views:
         `take_over` at such a click gives the object its part, and `set_overlap("overwrite")` all of
         it, where nothing is locked.
         """
-        return overlapped(self.state, self._engine.own)
+        return overlapped(self.state, self._scheduler.masks.own)
+
+    def intrusions(self, number: int | None = None) -> list[Index]:
+        """Return where an object's mask overlaps locked ones, after predictions under way.
+
+        Negative points there give the locked neighbours to the model:
+        `for index in session.intrusions(): session.add_point(index, positive=False)`.
+
+        Parameters
+        ----------
+        number : int, optional
+            Id of the object; by default the current one.
+
+        Returns
+        -------
+        list of tuple of int
+            One source index for each locked neighbour, the deepest in what both claim.
+        """
+        self.wait()
+        each = self.state.object(chosen_object(self.state, number))
+        own = self._scheduler.masks.own
+        others = [o for o in self.state.objects if o.locked is not None and o.id != each.id]
+        return deepest_overlaps(own(each), map(own, others), self.volume.spacing)
 
     def mask(self, object: int | None = None) -> NDArray[np.bool_]:
         """Return the last finished mask of an object: bool (I, J, K), source order.
@@ -108,7 +142,8 @@ class Views:
 
     def crop(self, object: int | None = None) -> Crop | None:
         """Return what the model looked at for an object's last finished mask, if at anything."""
-        return self._step(object).crop
+        chosen = self._object(object)
+        return None if chosen is None else self._scheduler.masks.of_object(chosen.id).step.crop
 
     def label_map(self, box: Box | None = None) -> NDArray[np.uint8 | np.uint16]:
         """Return the last finished masks of all objects together.
@@ -125,7 +160,7 @@ class Views:
             of the box. For a voxel that several objects claim see `set_overlap`.
         """
         box = Box.whole(self.volume.shape) if box is None else box
-        return label_map(self.state, box, self._engine.own)
+        return label_map(self.state, box, self._scheduler.masks.own)
 
     def holder(self, object: int | None = None) -> ObjectState | None:
         """Return the object that keeps the voxel of another's newest click, if one does.
@@ -138,13 +173,10 @@ class Views:
         object : int, optional
             Id of the object that was clicked; by default the current one.
         """
-        chosen = self._object(object)
-        state = self.state
-        return None if chosen is None else holder_of_click(state, chosen.id, self._engine.own)
-
-    def _step(self, number: int | None) -> Step:
-        chosen = self._object(number)
-        return Step() if chosen is None else self._engine.shown(chosen.id)
+        chosen, state = self._object(object), self.state
+        if chosen is None:
+            return None
+        return holder_of_click(state, chosen.id, self._scheduler.masks.own)
 
     def _object(self, number: int | None) -> ObjectState | None:
         state = self.state

@@ -1,0 +1,257 @@
+"""What a session writes to files and reads from them: masks, label maps, prompts."""
+
+# ruff: noqa: A002 - `object` is the word of the design's interface, session.save(object=2)
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.io.mask_reader import read_labels
+from napari_fastsam3d.geometry.io.mask_writer import save_mask
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.source import MASK_SUFFIXES
+from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
+from napari_fastsam3d.session.queries import Queries
+from napari_fastsam3d.session.request import Result
+from napari_fastsam3d.session.state import ObjectState
+
+_NAMED = 20
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
+
+class FileCommands(Queries):
+    """The commands of a session about files."""
+
+    def save(self, path: str | PathLike[str], object: int | None = None) -> Path:
+        """Write the masks to one file on the source grid, after predictions under way.
+
+        Which objects are empty, and so not in the file, is logged as a warning and told by `noted`;
+        see `empty_objects`.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .nii.gz, .nii, .nrrd or .mha; replaced as a whole, or not at all.
+        object : int, optional
+            Id of one object, to be written as 0 and 1; by default all objects are written, as a
+            map of their label values with a table of their names.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        SessionError
+            If there is nothing to save, or a mask isn't what its prompts would make of it.
+        SaveError
+            If it can't be written.
+        """
+        self.wait()
+        drawn = self._drawn(self.state.objects if object is None else [self.state.object(object)])
+        if object is not None:
+            return save_mask(path, self.mask(object), self.volume)
+        names = {each.value: each.name for each in drawn}
+        saved = save_mask(path, self.label_map(), self.volume, label_names=names)
+        self._note_what_is_left_out()
+        return saved
+
+    def save_each(self, path: str | PathLike[str]) -> list[Path]:
+        """Write each object that has a mask to a file of its own, as 0 and 1.
+
+        Parameters
+        ----------
+        path : path
+            mask.nii.gz makes mask_liver.nii.gz, mask_spleen.nii.gz and so on; objects of one
+            name get their value too. Ends as for `save`, which says what is raised.
+
+        Returns
+        -------
+        list of Path
+            The files written, in the order of the objects.
+        """
+        self.wait()
+        drawn = self._drawn(self.state.objects)
+        saved = [
+            save_mask(target, self.mask(each.id), self.volume)
+            for each, target in zip(drawn, paths_of_each(Path(path), drawn), strict=True)
+        ]
+        self._note_what_is_left_out()
+        return saved
+
+    def open_mask(self, path: str | PathLike[str]) -> list[Result]:
+        """Begin an object with each label of a file, to be refined by clicks.
+
+        Names come from the file's table of labels. A label whose value an object has already
+        gets the next free one, and one whose name is taken gets that with a number. Each is one
+        step of undo.
+
+        Parameters
+        ----------
+        path : path
+            A mask or label map on the grid of the volume, as `save` writes it.
+
+        Raises
+        ------
+        VolumeError
+            If it can't be read, lies on another grid, or holds no labels.
+        SessionError
+            If it is empty.
+        """
+        self.thread.check_may_wait()
+        found = read_labels(path, self.volume)
+        futures = [
+            self.futures.add_mask(
+                mask, self._name_of(found.names.get(value)), self.state.free_value(value)
+            )
+            for value, mask in masks_of(found.labels)
+        ]
+        if not futures:
+            raise SessionError(f"{Path(path).name} holds no mask.", "Choose one that isn't empty.")
+        return [future.result() for future in futures]
+
+    def save_prompts(self, path: str | PathLike[str]) -> Path:
+        """Write what was done to a file of prompts, from which it can be replayed.
+
+        It holds the objects with their names, values, prompts (source index, and RAS mm), hand
+        edits and locks, the rule of overlap, and hashes of volume and model.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .json; replaced as a whole, or not at all.
+
+        Raises
+        ------
+        SaveError
+            If it can't be written.
+        """
+        return save_prompts(path, self.state, self.volume, self.predictor)
+
+    def load_prompts(self, path: str | PathLike[str]) -> PromptFile:
+        """Do again what a file of prompts says, in an untouched session.
+
+        With the same model on the same machine the masks are the same, voxel for voxel.
+
+        Returns
+        -------
+        PromptFile
+            What it says, such as the fingerprint of the model that was used.
+
+        Raises
+        ------
+        SessionError
+            If the file is damaged or was made on another scan, or the session isn't untouched.
+        """
+        found = read_prompts(path)
+        found.check_scan(self.volume)
+        if self.history.entries:
+            raise SessionError(
+                "Prompts can be loaded into an untouched session only.", "Open the scan anew."
+            )
+        self.thread.check_may_wait()
+        futures = [self._scheduler.do(lambda _, each=each: each) for each in found.actions]
+        self.wait()
+        for future in futures:
+            future.result()
+        return found
+
+    def _note_what_is_left_out(self) -> None:
+        lost = [each.object for each in self.overlapped_objects()]
+        message = left_out(self.state.objects, self.empty_objects(), lost)
+        if message is not None:
+            self._scheduler.signals.note(message)
+
+    def _drawn(self, objects: Sequence[ObjectState]) -> list[ObjectState]:
+        """Return those of the objects that have a mask; SessionError if none, or a wrong one."""
+        behind = self._scheduler.behind()
+        wrong = [each.name for each in objects if each.id in behind and each.locked is None]
+        if wrong:
+            raise SessionError(
+                f"The model failed, so the mask of {', '.join(wrong)} doesn't follow its prompts.",
+                "Undo the last step, or choose another model or device, and save again.",
+            )
+        drawn = [each for each in objects if not self.region(each.id).is_empty]
+        if not drawn:
+            raise SessionError(
+                "There is no mask to save.", "Click on a structure, or draw a box around it, first."
+            )
+        return drawn
+
+    def _name_of(self, label: str | None) -> str | None:
+        return self.state.free_name(label) if label and label.strip() else None
+
+
+def masks_of(labels: NDArray[np.unsignedinteger]) -> Iterator[tuple[int, Mask]]:
+    """Yield each value but 0 that a label map (I, J, K) holds, with its mask.
+
+    Nothing larger than the box of a label is made for it.
+    """
+    from scipy import ndimage
+
+    for value, slices in enumerate(ndimage.find_objects(labels), start=1):
+        if slices is not None:
+            start, stop = zip(*((part.start, part.stop) for part in slices), strict=True)
+            yield value, Mask.of(Box(start, stop), labels[slices] == value)
+
+
+def paths_of_each(path: Path, objects: Sequence[ObjectState]) -> list[Path]:
+    """Return a path beside `path` for each object, made of its name."""
+    suffix = next((end for end in MASK_SUFFIXES if path.name.lower().endswith(end)), path.suffix)
+    stem = path.name[: len(path.name) - len(suffix)]
+    names = [_NOT_IN_NAMES.sub("_", each.name).strip("_.") or str(each.value) for each in objects]
+    # Some systems take names for one that differ in nothing but capitals.
+    often = Counter(name.lower() for name in names)
+    unique = [
+        f"{name}_{each.value}" if often[name.lower()] > 1 else name
+        for name, each in zip(names, objects, strict=True)
+    ]
+    return [path.with_name(f"{stem}_{name}{path.name[len(stem) :]}") for name in unique]
+
+
+def left_out(
+    objects: Sequence[ObjectState], empty: Sequence[int], overlapped: Sequence[int]
+) -> str | None:
+    """Say which objects a saved mask lacks, or shows without what was clicked for them.
+
+    Parameters
+    ----------
+    objects : sequence of ObjectState
+        All that were to be saved.
+    empty, overlapped : sequence of int
+        Ids of those that hold no voxel, and of those whose clicks all lie in other objects.
+
+    Returns
+    -------
+    str or None
+        A few sentences; None where there is nothing to say.
+    """
+    nothing = [each.name for each in objects if each.id in empty]
+    elsewhere = [each.name for each in objects if each.id in overlapped]
+    parts = [
+        f"{_counted(nothing, 'is', 'are')} empty and not in what was saved: {_listed(nothing)}."
+        if nothing
+        else "",
+        f"All that was clicked for {_listed(elsewhere)} lies in other objects, which keep it. Take "
+        "those places over, or let newer objects overwrite older ones."
+        if elsewhere
+        else "",
+    ]
+    return " ".join(filter(None, parts)) or None
+
+
+def _counted(names: Sequence[str], one: str, several: str) -> str:
+    return f"1 object {one}" if len(names) == 1 else f"{len(names)} objects {several}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

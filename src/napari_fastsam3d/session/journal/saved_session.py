@@ -1,0 +1,71 @@
+"""What a journal holds of a session."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.session.history import History
+
+
+@dataclass(frozen=True)
+class SavedMask:
+    """A finished mask of an object, so that opening a journal needs no model.
+
+    Parameters
+    ----------
+    prompts : str
+        Digest of the prompts that it answers.
+    mask : PackedMask
+        Source index; not yet laid over other objects.
+    model : str
+        Fingerprint of the model that made it.
+    """
+
+    prompts: str
+    mask: PackedMask
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class SavedSession:
+    """What a journal holds.
+
+    Parameters
+    ----------
+    history : History
+        The log, with what can be redone.
+    masks : mapping of int to SavedMask
+        By the ids of their objects.
+    facts : mapping of str to str
+        What was noted beside the log: versions, names, the view.
+    damage : str or None
+        What was found damaged, a sentence; None where all is whole.
+    saved : datetime or None
+        When it was written last, local time.
+    """
+
+    history: History
+    masks: Mapping[int, SavedMask]
+    facts: Mapping[str, str]
+    damage: str | None = None
+    saved: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever done."""
+        return not self.history.entries
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of the model that was used last."""
+        return self.facts.get("fingerprint")
+
+    @property
+    def view(self) -> object:
+        """What the window wanted to find again; None where it said nothing."""
+        try:
+            return json.loads(self.facts.get("view", "null"))
+        except ValueError:
+            return None

@@ -1,0 +1,300 @@
+"""Keeps the log and the masks in step: the log changes at once, the masks in the model thread."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from itertools import count
+from time import perf_counter
+
+from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.prompt import Prompt
+from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.session.change import Change
+from napari_fastsam3d.session.events import Signals, emit
+from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.journal.autosave import Autosave
+from napari_fastsam3d.session.label_map import changed_box, holder_of_click, shown_mask
+from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
+from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner, ModelThread, explained
+from napari_fastsam3d.session.request import Request, Result, answered
+from napari_fastsam3d.session.state import Action, SessionState
+
+_OUTDATED = (
+    "The masks were made with another model. They stay as they are until their prompts change or "
+    "they are made again; then they will differ."
+)
+
+
+class Scheduler:
+    """The log of a session and the masks that follow it.
+
+    Commands change the log by `do` and `change`. Where that needs the model, a request waits in the
+    model thread; of those for one object only the newest is answered.
+
+    Parameters
+    ----------
+    volume : Volume
+    thread : ModelThread
+
+    Attributes
+    ----------
+    lock : RLock
+        Of the log and the masks. Held for moments only: never while the model works or a signal is
+        emitted. Reentrant, for a request may be answered before its future is watched.
+    history : History
+    masks : MaskCache
+    unanswered, postponed : int
+        How many requests wait for the model, and how many commands for those requests.
+    """
+
+    def __init__(self, volume: Volume, thread: ModelThread) -> None:
+        self.volume = volume
+        self.thread = thread
+        self.signals = Signals()
+        self.lock = threading.RLock()
+        self.answer_came = threading.Condition(self.lock)
+        self.history = History()
+        self.masks = MaskCache()
+        self.autosave = Autosave(lambda status: emit(self.signals.journalled, status))
+        self.closed = False
+        self.unanswered = 0
+        self.postponed = 0
+        self.runner = self.runner_in(thread)
+        self._numbers = count(1)
+        self._newest: dict[int, int] = {}
+        self._unsettled: dict[int, list[int]] = {}
+        self._cancelled = 0
+
+    def do(self, make: Callable[[SessionState], Action]) -> Future[Result]:
+        """Add to the log the action that `make` makes of the state, and ask for its mask."""
+        return self.change(lambda log: log.do(make(log.state)), logged=True)
+
+    def change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
+        """Change the log, and ask for the mask; `logged` where that adds an entry."""
+        started = perf_counter()
+        with self.lock:
+            self.check_open()
+            before, after = self.history, change(self.history)
+            self.history = after
+            request = Request(
+                number=next(self._numbers),
+                object=after.touched or 0,
+                started=started,
+                before=before,
+                after=after,
+                serial=after.entries[-1].serial if logged else None,
+                written=self.autosave.written(after),
+            )
+            try:
+                answer = self._ask(request, before, after)
+            except SessionError:  # the model thread was closed
+                self.history = before
+                self.autosave.written(before)
+                raise
+        emit(self.signals.changed, after.state)
+        if isinstance(answer, Future):
+            return answer
+        if not answer.box.is_empty:
+            emit(self.signals.predicted, answer)
+        return answered(answer, request.written)
+
+    def new_request(self, number: int, serial: int | None = None) -> Request:
+        """Return a request for the mask of an object that no command asked for."""
+        return Request(next(self._numbers), number, perf_counter(), serial=serial)
+
+    def ask_model(self, request: Request) -> Future[Result]:
+        """Let the model thread answer a request, after those before it."""
+        future = self.thread.submit(self._run, request, self.runner)
+        self._newest[request.object] = request.number
+        self.unanswered += 1
+        if request.serial is not None:
+            self._unsettled.setdefault(request.object, []).append(request.serial)
+        future.add_done_callback(self._count_answer)
+        return future
+
+    def cancel(self) -> bool:
+        """Take back the steps whose masks are being made; gives whether there are any."""
+        with self.lock:
+            self._cancelled = next(self._numbers)
+            return bool(self.unanswered)
+
+    def outdated(self) -> list[int]:
+        """Return the ids of the objects whose masks another model made of the same prompts."""
+        with self.lock:
+            predictor, state = self.thread.predictor, self.history.state
+            return self.masks.of_another_model(state, predictor.fingerprint) if predictor else []
+
+    def note_if_outdated(self) -> None:
+        """Say that masks were made with another model, where some were."""
+        if self.outdated():
+            self.signals.note(_OUTDATED)
+
+    def note_model(self, predictor: Predictor) -> None:
+        """Note with which model masks are made, and say where those shown are of another."""
+        if self.autosave.uses(predictor):
+            self.note_if_outdated()
+
+    def wait(self) -> None:
+        """Block until every mask asked for so far is there.
+
+        Where an undo failed and could not be taken back, for the log had gone on, the mask is
+        asked for once more.
+        """
+        self.thread.check_may_wait()
+        self._wait_for_answers()
+        if not self.closed:
+            with self.lock:
+                for number in self.behind():
+                    self.ask_model(self.new_request(number))
+            self._wait_for_answers()
+        self.autosave.wait()
+
+    def behind(self) -> list[int]:
+        """Return the ids of the objects whose mask doesn't follow their prompts, and won't.
+
+        Empty as long as any mask is still being made.
+        """
+        with self.lock:
+            return [] if self.unanswered else self.masks.behind(self.history.state)
+
+    def close(self, wait: bool = True) -> None:
+        """Answer no more; what waits comes out stale. Waits for the journal alone, if asked to."""
+        with self.lock:
+            was_closed, self.closed = self.closed, True
+            self.runner.forget()
+        if not was_closed:
+            self.autosave.close(wait)
+
+    def runner_in(self, thread: ModelThread) -> ModelRunner:
+        """Return what makes the masks of this session in a model thread."""
+        return ModelRunner(self.volume, thread, self.signals.report_progress, self.signals.note)
+
+    def check_open(self) -> None:
+        """Raise SessionError where the session is closed."""
+        if self.closed:
+            raise SessionError("The session is closed.", "Make a new one.")
+
+    def release(self, runner: ModelRunner) -> None:
+        """Drop what was remembered where it serves no more, also if a job has just made it anew."""
+        if self.closed or runner is not self.runner:
+            runner.forget()
+
+    def _ask(self, request: Request, before: History, after: History) -> Result | Future[Result]:
+        """Answer a request at once where no model is needed, else in the model thread."""
+        answer = self.masks.answer(request, before.state, after.state)
+        if answer is None:
+            return self.ask_model(request)
+        if prompts_of(before.state, request.object) != prompts_of(after.state, request.object):
+            self._settled(request)
+        return answer
+
+    def _settled(self, request: Request) -> None:
+        """Note that a request is answered, and those before it for the object are overtaken."""
+        self._newest[request.object] = request.number
+        self._unsettled.pop(request.object, None)
+
+    def _count_answer(self, _answer: Future[Result]) -> None:
+        with self.answer_came:
+            self.unanswered -= 1
+            self.answer_came.notify_all()
+
+    def _wait_for_answers(self) -> None:
+        with self.answer_came:
+            self.answer_came.wait_for(lambda: not (self.unanswered or self.postponed))
+
+    def _run(self, request: Request, runner: ModelRunner) -> Result:
+        """Answer one request; in the model thread."""
+        try:
+            with self.lock:
+                prompts = self._prompts_if_newest(request)
+            if prompts is None or runner is not self.runner:
+                return request.result(stale=True)
+            return self._predict(request, prompts, runner)
+        finally:
+            self.release(runner)
+
+    def _predict(
+        self, request: Request, prompts: tuple[Prompt, ...], runner: ModelRunner
+    ) -> Result:
+        try:
+            step = runner.step(prompts, lambda: self._check_wanted(request, runner))
+            old = self.masks.of_object(request.object).step.mask
+            box = changed_box(self.history.state, old, step.mask)
+            if request.written is not None:
+                request.written.result()
+        except Interrupted:
+            if request.number <= self._cancelled and self._take_back(request, all_of_it=True):
+                emit(self.signals.changed, self.history.state)
+            return request.result(stale=True)
+        except Exception as error:
+            if runner is not self.runner or not self._take_back(request):
+                return request.result(stale=True)
+            failure = explained(error, "The step was taken back: try again")
+            emit(self.signals.failed, failure)
+            emit(self.signals.changed, self.history.state)
+            raise failure from error
+        predictor = runner.ready().predictor
+        result = self._show(request, FinishedMask(prompts, step, predictor.fingerprint), box)
+        self.note_model(predictor)
+        if not result.stale:
+            emit(self.signals.predicted, result)
+        return result
+
+    def _check_wanted(self, request: Request, runner: ModelRunner) -> None:
+        """End the computation of a request that nobody waits for any more."""
+        with self.lock:
+            prompts = self._prompts_if_newest(request)
+            state = self.history.state
+        if self.closed or runner is not self.runner or request.number <= self._cancelled:
+            raise Interrupted
+        # What is computed may be the beginning of what is wanted now.
+        if prompts is None and not runner.serves(prompts_of(state, request.object) or ()):
+            raise Interrupted
+
+    def _show(self, request: Request, new: FinishedMask, box: Box) -> Result:
+        with self.lock:
+            if self._prompts_if_newest(request) is None:
+                return request.result(stale=True)
+            state = self.history.state
+            before = shown_mask(state, request.object, self.masks.own)
+            self.masks.put(request.object, new)
+            after = shown_mask(state, request.object, self.masks.own)
+            self._unsettled.pop(request.object, None)
+            self.autosave.keep_mask(request.object, new)
+            holder = holder_of_click(state, request.object, self.masks.own)
+        change = Change.between(before, after, self.volume)
+        return request.result(box, new.step, change=change, holder=holder)
+
+    def _prompts_if_newest(self, request: Request) -> tuple[Prompt, ...] | None:
+        if self.closed or self._newest.get(request.object) != request.number:
+            return None
+        return prompts_of(self.history.state, request.object)
+
+    def _take_back(self, request: Request, all_of_it: bool = False) -> bool:
+        """Bring the log back to what the masks show; False where a newer request is to decide that.
+
+        With `all_of_it`, steps before it that never got their mask, for it overtook them, go too.
+        """
+        with self.lock:
+            if self._prompts_if_newest(request) is None:
+                return False
+            unsettled = self._unsettled.get(request.object, [])
+            if request.serial in unsettled:
+                unsettled.remove(request.serial)
+            if self.history is request.after and request.before is not None:
+                self.history = request.before
+            elif request.serial is not None:
+                self.history = self.history.withdraw(request.serial)
+            while all_of_it and unsettled:
+                self.history = self.history.withdraw(unsettled.pop())
+            self.autosave.written(self.history)
+            self._settle(request.object)
+        return True
+
+    def _settle(self, number: int) -> None:
+        """Ask again for what is left, when steps that were overtaken never got their mask."""
+        left = self._unsettled.get(number)
+        if left and number in self.masks.behind(self.history.state):
+            self.ask_model(self.new_request(number, left.pop()))
