@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from napari_fastsam3d import cli
-from napari_fastsam3d.cli import engine, installation, window
+from napari_fastsam3d.cli import compute, installation, window
+from napari_fastsam3d.cli.check import Check
 from napari_fastsam3d.cli.doctor import examine
-from napari_fastsam3d.cli.finding import Finding
 
 
-def by_name(findings: list[Finding]) -> dict[str, Finding]:
-    return {finding.name: finding for finding in findings}
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def screen(monkeypatch: pytest.MonkeyPatch):
     return pretend
 
 
-def test_a_check_that_breaks_is_a_finding_and_stops_nothing():
+def test_a_check_that_breaks_counts_as_failed_and_stops_nothing():
     def broken_check():
         raise RuntimeError("no such thing")
 
     found = examine((broken_check, installation.python))
 
-    assert [finding.verdict for finding in found] == ["fail", "OK"]
+    assert [check.verdict for check in found] == ["fail", "OK"]
     assert found[0].name == "broken check"
     assert "no such thing" in found[0].text
 
@@ -46,15 +46,15 @@ def test_json_is_the_whole_output_and_tells_the_exit_code(capsys):
     code = cli.run(["doctor", "--json"])
 
     report = json.loads(capsys.readouterr().out)
-    verdicts = {finding["verdict"] for finding in report["findings"]}
+    verdicts = {check["verdict"] for check in report["findings"]}
     assert verdicts <= {"OK", "warning", "fail"}
     assert report["healthy"] is ("fail" not in verdicts)
     assert code == (0 if report["healthy"] else 1)
-    names = {finding["name"] for finding in report["findings"]}
+    names = {check["name"] for check in report["findings"]}
     assert {"Python", "torch", "device", "memory", "default model", "napari", "Qt"} <= names
 
 
-def test_the_table_names_every_finding_and_its_remedy(capsys, screen):
+def test_the_table_names_every_check_and_its_remedy(capsys, screen):
     screen(False)
 
     cli.run(["doctor"])
@@ -62,7 +62,7 @@ def test_the_table_names_every_finding_and_its_remedy(capsys, screen):
     said = capsys.readouterr().out
     assert "Python" in said
     assert "display" in said
-    assert "mend it: xvfb-run" in said
+    assert "fix it: xvfb-run" in said
 
 
 def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path: Path, monkeypatch):
@@ -107,9 +107,9 @@ def test_without_a_display_what_the_window_lacks_is_no_failure(monkeypatch, scre
     screen(False)
     monkeypatch.setattr(window, "_LIBRARIES", {"libfoo-of-nobody.so.1": "libfoo1"})
 
-    findings = [*window.qt_libraries(), *window.display(), *window.opengl()]
+    checks = [*window.qt_libraries(), *window.display(), *window.opengl()]
 
-    assert {finding.verdict for finding in findings} == {"warning"}
+    assert {check.verdict for check in checks} == {"warning"}
 
 
 @pytest.mark.parametrize("platform", ["offscreen", "minimal"])
@@ -154,14 +154,14 @@ def test_without_napari_the_window_is_a_warning_with_the_command(tmp_path: Path)
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     found = json.loads(answer.stdout)
-    assert [finding["verdict"] for finding in found] == ["warning", "warning"]
-    assert all("napari-fastsam3d[all]" in finding["remedy"] for finding in found)
+    assert [check["verdict"] for check in found] == ["warning", "warning"]
+    assert all("napari-fastsam3d[all]" in check["remedy"] for check in found)
 
 
 def test_little_memory_is_a_warning(monkeypatch):
-    monkeypatch.setattr(engine, "_ENOUGH_MEMORY", 1 << 60)
+    monkeypatch.setattr(compute, "_ENOUGH_MEMORY", 1 << 60)
 
-    (found,) = engine.memory()
+    (found,) = compute.memory()
 
     assert found.verdict == "warning"
 
@@ -176,7 +176,7 @@ def test_a_driver_that_torch_cannot_use_is_told(monkeypatch, tmp_path: Path):
     pretended.chmod(0o755)
     monkeypatch.setenv("PATH", os.fspath(tmp_path), prepend=os.pathsep)
 
-    (found,) = engine.cuda()
+    (found,) = compute.cuda()
 
     assert found.verdict == "warning"
     assert "torch" in (found.remedy or "")

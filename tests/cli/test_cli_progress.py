@@ -5,16 +5,16 @@ import io
 import pytest
 from rich.console import Console
 
-from napari_fastsam3d.cli.progress import Progress, telling
+from napari_fastsam3d.cli.progress import ProgressLine, progress_line
 
 
 def test_where_nobody_looks_each_step_is_one_line(capsys):
-    with telling() as tell:
-        tell("reading")
-        tell("reading")
-        tell.step("encoding", 0, 3)
-        tell.step("encoding", 1, 3)
-        tell("saving [1/2]")
+    with progress_line() as show:
+        show("reading")
+        show("reading")
+        show.step("encoding", 0, 3)
+        show.step("encoding", 1, 3)
+        show("saving [1/2]")
 
     said = capsys.readouterr()
     assert said.err == "reading ...\nencoding ...\nsaving [1/2] ...\n"
@@ -26,13 +26,13 @@ def test_on_a_terminal_the_spinner_says_it_and_is_gone_afterwards():
     console = Console(file=screen, force_terminal=True, width=60)
 
     with console.status("") as status:
-        tell = Progress(status)
-        tell.step("encoding [bold]", 2, 3)
+        show = ProgressLine(status)
+        show.step("encoding [bold]", 2, 3)
         assert "encoding \\[bold] 2/3" in str(status.status)
 
     assert screen.getvalue().endswith("\x1b[2K")
 
 
 def test_an_error_inside_comes_through():
-    with pytest.raises(ValueError, match="inside"), telling():
+    with pytest.raises(ValueError, match="inside"), progress_line():
         raise ValueError("inside")

@@ -74,10 +74,10 @@ def _common(
 
 
 def _explain(error: Exception) -> str:
-    told = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     if isinstance(error, FastSAM3DError):
-        return told
-    return f"{type(error).__name__}: {told} (--debug shows the traceback)"
+        return message
+    return f"{type(error).__name__}: {message} (--debug shows the traceback)"
 
 
 def _usage(error: Exception) -> str | None:

@@ -156,17 +156,17 @@ def bench(
     ] = False,
 ) -> None:
     """Measure what encoding a crop and a click cost on this machine, on a phantom."""
-    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.session import ModelThread
 
-    with telling() as tell:
-        tell("making the phantom")
+    with progress_line() as show:
+        show("making the phantom")
         volume, clicks = _clicks_in_the_liver()
-        tell(f"loading the model {model}")
+        show(f"loading the model {model}")
         with ModelThread(model, device) as thread:
             # There, as in the window: loading elsewhere leaves helpers of another thread behind.
             thread.load().result()
-            tell(f"measuring {runs} runs")
+            show(f"measuring {runs} runs")
             costs = [measure(thread, volume, clicks, runs)]
     if as_json:
         json.dump([asdict(cost) for cost in costs], sys.stdout, indent=2)

@@ -212,19 +212,19 @@ def _make_folder(out: Path) -> None:
 
 def _segment(out: Path, clicks: int, model: str, device: str) -> Performance:
     from napari_fastsam3d.cli.picture import draw, planes_of
-    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.geometry import torso_phantom
     from napari_fastsam3d.session import Session
 
-    with telling() as tell:
-        tell("making the phantom")
+    with progress_line() as show:
+        show("making the phantom")
         volume, labels, names = torso_phantom()
         truths = {name: labels == value for value, name in names.items()}
-        tell(f"loading the model {model}")
+        show(f"loading the model {model}")
         with Session(volume, model=model, device=device) as session:
-            tell("clicking")
+            show("clicking")
             steps = list(_perform(session, truths, clicks))
-            tell(f"writing to {out}")
+            show(f"writing to {out}")
             outlines = _outlines(session)
             written = _write(session, draw(volume, outlines, _SOFT_TISSUE), out)
             plane = planes_of(volume, outlines)[0]

@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from napari_fastsam3d.cli.finding import Finding
+from napari_fastsam3d.cli.check import Check
 
 
-def _checks() -> tuple[Callable[[], list[Finding]], ...]:
-    from napari_fastsam3d.cli import engine, installation, window
+def _checks() -> tuple[Callable[[], list[Check]], ...]:
+    from napari_fastsam3d.cli import compute, installation, window
 
     return (
         installation.python,
         installation.package,
-        engine.torch_build,
-        engine.cuda,
-        engine.memory,
-        engine.weights,
+        compute.torch_build,
+        compute.cuda,
+        compute.memory,
+        compute.weights,
         installation.folders,
         window.napari,
         window.qt_binding,
@@ -29,8 +29,8 @@ def _checks() -> tuple[Callable[[], list[Finding]], ...]:
     )
 
 
-def examine(checks: tuple[Callable[[], list[Finding]], ...]) -> list[Finding]:
-    """Run every check, in order; one that breaks is itself a finding and stops no other.
+def examine(checks: tuple[Callable[[], list[Check]], ...]) -> list[Check]:
+    """Run every check, in order; one that breaks counts as failed and stops no other.
 
     Parameters
     ----------
@@ -39,31 +39,31 @@ def examine(checks: tuple[Callable[[], list[Finding]], ...]) -> list[Finding]:
 
     Returns
     -------
-    list of Finding
+    list of Check
         In the order of the checks.
     """
-    found: list[Finding] = []
+    found: list[Check] = []
     for check in checks:
         try:
             found += check()
         except Exception as error:
             name = check.__name__.replace("_", " ")
-            found.append(Finding.fail(name, f"could not be examined: {error!r}"))
+            found.append(Check.fail(name, f"could not be examined: {error!r}"))
     return found
 
 
-def _print_table(findings: list[Finding]) -> None:
+def _print_table(checks: list[Check]) -> None:
     from rich.console import Console
     from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
-    width = max(len(finding.name) for finding in findings)
+    width = max(len(check.name) for check in checks)
     colours = {"OK": "green", "warning": "yellow", "fail": "red"}
-    for finding in findings:
-        verdict = f"[{colours[finding.verdict]}]{finding.verdict:<7}[/]"
-        console.print(f"{verdict}  {finding.name:<{width}}  {escape(finding.text)}")
-        if finding.remedy:
-            console.print(f"{'':<{width + 11}}mend it: [bold]{escape(finding.remedy)}[/]")
+    for check in checks:
+        verdict = f"[{colours[check.verdict]}]{check.verdict:<7}[/]"
+        console.print(f"{verdict}  {check.name:<{width}}  {escape(check.text)}")
+        if check.remedy:
+            console.print(f"{'':<{width + 11}}fix it: [bold]{escape(check.remedy)}[/]")
 
 
 def doctor(
@@ -71,16 +71,16 @@ def doctor(
         bool, typer.Option("--json", help="Print one JSON object instead of the table.")
     ] = False,
 ) -> None:
-    """Say what is wrong on this machine, and the command that mends it.
+    """Say what is wrong on this machine, and the command that fixes it.
 
     Exits with 1 when something that segmentation needs is missing.
     """
-    findings = examine(_checks())
-    healthy = all(finding.verdict != "fail" for finding in findings)
+    checks = examine(_checks())
+    healthy = all(check.verdict != "fail" for check in checks)
     if as_json:
-        report = {"healthy": healthy, "findings": [finding.as_dict() for finding in findings]}
+        report = {"healthy": healthy, "findings": [check.as_dict() for check in checks]}
         json.dump(report, sys.stdout, indent=2)
         print()
     else:
-        _print_table(findings)
+        _print_table(checks)
     raise typer.Exit(0 if healthy else 1)

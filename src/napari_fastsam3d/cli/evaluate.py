@@ -206,7 +206,7 @@ def evaluate(
     """
     if (data is None) == (images is None) or (images is None) != (labels is None):
         raise typer.BadParameter("Give either DATA, or --images and --labels.")
-    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.evaluation import Protocol, scores_of
     from napari_fastsam3d.evaluation.report import Results
 
@@ -219,7 +219,7 @@ def evaluate(
     protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom, shift)
     wanted = frozenset(structure or ())
     trials: list[Trial] = []
-    with telling() as tell, _segmenter(model, device, shift) as segmenter:
+    with progress_line() as show, _segmenter(model, device, shift) as segmenter:
         settings = {
             "model": segmenter.name,
             "fingerprint": segmenter.fingerprint,
@@ -231,7 +231,7 @@ def evaluate(
         for trial in _trials(chosen, segmenter, protocol, wanted, results):
             trials.append(trial)
             dice = f"{trial.dice[0]:.3f} -> {trial.dice[-1]:.3f}"
-            tell(f"{trial.set_name} {trial.case} {trial.structure}: {dice}")
+            show(f"{trial.set_name} {trial.case} {trial.structure}: {dice}")
     if not trials:
         raise DataError("No structure to evaluate was found.", "Check --structure and --smallest.")
     modalities = {name: chosen.modality(name) for name in {t.set_name for t in trials}}

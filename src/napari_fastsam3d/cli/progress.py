@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.status import Status
 
 
-class Progress:
-    """Tells one step after the other.
+class ProgressLine:
+    """Shows one step after the other.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Progress:
         self._last = ""
 
     def __call__(self, text: str) -> None:
-        """Tell that a step begins; saying the same again says nothing."""
+        """Show that a step begins; the same one again shows nothing."""
         if text == self._last:
             return
         self._last = text
@@ -33,7 +33,7 @@ class Progress:
             self._status.update(escape(text))
 
     def step(self, text: str, done: int, total: int) -> None:
-        """Tell how far a step has come, as the session's progress signal does."""
+        """Show how far a step has come, as the session's progress signal does."""
         if self._status is None or not total:
             self(text)
         else:
@@ -41,17 +41,17 @@ class Progress:
 
 
 @contextmanager
-def telling() -> Generator[Progress, None, None]:
+def progress_line() -> Generator[ProgressLine, None, None]:
     """Show progress on standard error until the block is left.
 
     Yields
     ------
-    Progress
+    ProgressLine
         Call it with what begins now.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Progress(None)
+        yield ProgressLine(None)
         return
     with console.status("") as status:
-        yield Progress(status)
+        yield ProgressLine(status)

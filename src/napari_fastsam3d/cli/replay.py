@@ -42,21 +42,21 @@ def replay(
     """Make the masks of a saved session again, voxel for voxel on the same machine."""
     check_output(output)
 
-    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.geometry import read_volume
     from napari_fastsam3d.session import Session, read_prompts
 
     found = read_prompts(prompts)
-    with telling() as tell:
-        tell(f"reading {scan}")
+    with progress_line() as show:
+        show(f"reading {scan}")
         volume = read_volume(scan, frame=frame, series=series)
         found.check_scan(volume)
         chosen = model or found.model or _DEFAULT
-        tell(f"loading the model {chosen}")
+        show(f"loading the model {chosen}")
         with Session(volume, model=chosen, device=device) as session:
-            session.progress.connect(tell.step)
+            session.progress.connect(show.step)
             session.load_prompts(prompts)
-            tell(f"saving {output}")
+            show(f"saving {output}")
             saved = [session.save(output), *(session.save_each(output) if each else [])]
             note = _difference(found, session)
     if note:

@@ -11,7 +11,7 @@ from napari_fastsam3d.cli.scan_arguments import Frame, Scan, Series
 from napari_fastsam3d.errors import PromptError, SaveError
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.cli.given import GivenBox, GivenPoint
+    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
     from napari_fastsam3d.geometry import Volume
     from napari_fastsam3d.session import Result, Session
 
@@ -25,8 +25,8 @@ def check_output(path: Path) -> None:
 def _prompt(
     session: "Session",
     volume: "Volume",
-    boxes: list["GivenBox"],
-    points: list["GivenPoint"],
+    boxes: list["ParsedBox"],
+    points: list["ParsedPoint"],
     world: bool,
 ) -> list["Result"]:
     """Give the session its prompts, boxes first, and wait for each mask."""
@@ -114,28 +114,28 @@ def segment(
 
     Boxes are given to the model first, then the points in the order they are written.
     """
-    from napari_fastsam3d.cli.given import GivenBox, GivenPoint
+    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
 
-    points = [GivenPoint.parse(text) for text in point or ()]
-    boxes = [GivenBox.parse(text) for text in box or ()]
+    points = [ParsedPoint.parse(text) for text in point or ()]
+    boxes = [ParsedBox.parse(text) for text in box or ()]
     if not boxes and not any(given.positive for given in points):
         raise PromptError(
             "Nothing says where the object is.", "Give a --box, or a --point without ',-'."
         )
     check_output(output)
 
-    from napari_fastsam3d.cli.progress import telling
+    from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.geometry import read_volume
     from napari_fastsam3d.session import Session
 
-    with telling() as tell:
-        tell(f"reading {scan}")
+    with progress_line() as show:
+        show(f"reading {scan}")
         volume = read_volume(scan, frame=frame, series=series)
-        tell(f"loading the model {model}")
+        show(f"loading the model {model}")
         with Session(volume, model=model, device=device) as session:
-            session.progress.connect(tell.step)
+            session.progress.connect(show.step)
             results = _prompt(session, volume, boxes, points, world)
-            tell(f"saving {output}")
+            show(f"saving {output}")
             saved = session.save(output)
             if prompts is not None:
                 session.save_prompts(prompts)

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 
-from napari_fastsam3d.cli.finding import Finding
+from napari_fastsam3d.cli.check import Check
 
 _INSTALL_WINDOW = f'{sys.executable} -m pip install "napari-fastsam3d[all]"'
 
@@ -75,38 +75,38 @@ def _binding() -> str | None:
     return next((name for name in names if importlib.util.find_spec(name)), None)
 
 
-def _wanting(name: str, text: str, remedy: str) -> Finding:
+def _wanting(name: str, text: str, remedy: str) -> Check:
     """Report what the window lacks: a failure where there is a display to show it on."""
-    make = Finding.fail if has_display() and has_napari() else Finding.warning
+    make = Check.fail if has_display() and has_napari() else Check.warning
     return make(name, text, remedy)
 
 
-def napari() -> list[Finding]:
+def napari() -> list[Check]:
     """Name napari's version and check that it will find this plugin."""
     if importlib.util.find_spec("napari") is None:
         text = "not installed: the command line works, the window does not"
-        return [Finding.warning("napari", text, _INSTALL_WINDOW)]
-    found = Finding.ok("napari", importlib.metadata.version("napari"))
+        return [Check.warning("napari", text, _INSTALL_WINDOW)]
+    found = Check.ok("napari", importlib.metadata.version("napari"))
     return [found, _manifest()]
 
 
-def _manifest() -> Finding:
+def _manifest() -> Check:
     registered = importlib.metadata.entry_points(group="napari.manifest", name="napari-fastsam3d")
     if not registered:
-        return Finding.fail("plugin", "napari has not been told of it", _INSTALL_WINDOW)
+        return Check.fail("plugin", "napari has not been told of it", _INSTALL_WINDOW)
     from npe2 import PluginManifest
 
     manifest = PluginManifest.from_distribution("napari-fastsam3d")
     widgets = [widget.display_name for widget in manifest.contributions.widgets or ()]
-    return Finding.ok("plugin", f"registered with napari, widget {', '.join(widgets)}")
+    return Check.ok("plugin", f"registered with napari, widget {', '.join(widgets)}")
 
 
-def qt_binding() -> list[Finding]:
+def qt_binding() -> list[Check]:
     """Name the Qt binding that napari will use."""
     name = _binding()
     if name is None:
         return [_wanting("Qt", "no PySide6 and no PyQt6", _INSTALL_WINDOW)]
-    return [Finding.ok("Qt", f"{name} {importlib.metadata.version(name)}")]
+    return [Check.ok("Qt", f"{name} {importlib.metadata.version(name)}")]
 
 
 def _loads(library: str) -> bool:
@@ -130,33 +130,33 @@ def missing_libraries() -> dict[str, str]:
     return {name: package for name, package in _LIBRARIES.items() if not _loads(name)}
 
 
-def qt_libraries() -> list[Finding]:
+def qt_libraries() -> list[Check]:
     """Say which of the libraries that Qt's X11 plugin needs are missing."""
     missing = missing_libraries()
     if not missing:
-        return [Finding.ok("Qt libraries", "all load")]
+        return [Check.ok("Qt libraries", "all load")]
     packages = " ".join(sorted(missing.values()))
     text = f"missing: {', '.join(missing)}"
     return [_wanting("Qt libraries", text, f"sudo apt-get install -y {packages}")]
 
 
-def display() -> list[Finding]:
+def display() -> list[Check]:
     """Say whether there is a screen."""
     if has_display():
-        return [Finding.ok("display", os.environ.get("DISPLAY") or "yes")]
+        return [Check.ok("display", os.environ.get("DISPLAY") or "yes")]
     text = "none: the command line works, the window needs one"
-    return [Finding.warning("display", text, "xvfb-run -a napari  # a virtual one")]
+    return [Check.warning("display", text, "xvfb-run -a napari  # a virtual one")]
 
 
-def opengl() -> list[Finding]:
+def opengl() -> list[Check]:
     """Open an OpenGL context with Qt, in another process, where there is a display."""
     if not (has_display() and has_napari()):
-        return [Finding.warning("OpenGL", "not tried: that needs a display and napari")]
+        return [Check.warning("OpenGL", "not tried: that needs a display and napari")]
     probe = subprocess.run(
         [sys.executable, "-c", _OPENGL_PROBE], capture_output=True, text=True, timeout=60
     )
     if probe.returncode == 0:
-        return [Finding.ok("OpenGL", probe.stdout.strip())]
-    told = (probe.stderr.strip().splitlines() or ["the process died"])[-1]
+        return [Check.ok("OpenGL", probe.stdout.strip())]
+    message = (probe.stderr.strip().splitlines() or ["the process died"])[-1]
     remedy = "sudo apt-get install -y libgl1-mesa-dri libegl1"
-    return [Finding.fail("OpenGL", told, remedy)]
+    return [Check.fail("OpenGL", message, remedy)]

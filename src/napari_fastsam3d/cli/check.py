@@ -1,4 +1,4 @@
-"""One line of the doctor's report."""
+"""One check of the doctor, a line of its report."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -7,7 +7,7 @@ Verdict = Literal["OK", "warning", "fail"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """What one check of the doctor found.
 
     Parameters
@@ -19,7 +19,7 @@ class Finding:
     text : str
         What was found.
     remedy : str, optional
-        The command, or the deed, that mends it.
+        The command, or the deed, that fixes it.
     """
 
     name: str
@@ -28,17 +28,17 @@ class Finding:
     remedy: str | None = None
 
     @classmethod
-    def ok(cls, name: str, text: str) -> "Finding":
+    def ok(cls, name: str, text: str) -> "Check":
         """Report something as it should be."""
         return cls(name, "OK", text)
 
     @classmethod
-    def warning(cls, name: str, text: str, remedy: str | None = None) -> "Finding":
+    def warning(cls, name: str, text: str, remedy: str | None = None) -> "Check":
         """Report something that is missing but not needed for everything."""
         return cls(name, "warning", text, remedy)
 
     @classmethod
-    def fail(cls, name: str, text: str, remedy: str | None = None) -> "Finding":
+    def fail(cls, name: str, text: str, remedy: str | None = None) -> "Check":
         """Report something without which nothing can be segmented."""
         return cls(name, "fail", text, remedy)
 

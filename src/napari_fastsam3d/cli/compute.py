@@ -4,13 +4,13 @@ import os
 import shutil
 import sys
 
-from napari_fastsam3d.cli.finding import Finding
+from napari_fastsam3d.cli.check import Check
 
 _ENOUGH_MEMORY = 4 << 30
 _INSTALL_CUDA = f"{sys.executable} -m pip install --force-reinstall torch==2.13.0"
 
 
-def torch_build() -> list[Finding]:
+def torch_build() -> list[Check]:
     """Name torch's version, its threads, and whether the CPU has bfloat16 instructions."""
     import torch
 
@@ -19,21 +19,21 @@ def torch_build() -> list[Finding]:
         f"{torch.__version__}, {torch.get_num_threads()} CPU threads, "
         f"{'fast' if bf16 else 'no fast'} bfloat16 on the CPU"
     )
-    return [Finding.ok("torch", text)]
+    return [Check.ok("torch", text)]
 
 
-def cuda() -> list[Finding]:
+def cuda() -> list[Check]:
     """Name the device that `--device auto` takes; tell of a GPU that this torch cannot use."""
     import torch
 
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         name = torch.cuda.get_device_name()
-        return [Finding.ok("device", f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")]
+        return [Check.ok("device", f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")]
     if shutil.which("nvidia-smi"):
         problem = "there is an NVIDIA driver, but this torch cannot use it; the CPU is used"
-        return [Finding.warning("device", problem, _INSTALL_CUDA)]
-    return [Finding.ok("device", "the CPU (no NVIDIA GPU here, none is needed)")]
+        return [Check.warning("device", problem, _INSTALL_CUDA)]
+    return [Check.ok("device", "the CPU (no NVIDIA GPU here, none is needed)")]
 
 
 def _total_memory() -> int | None:
@@ -43,19 +43,19 @@ def _total_memory() -> int | None:
         return None
 
 
-def memory() -> list[Finding]:
+def memory() -> list[Check]:
     """Say how much main memory there is, where the system tells."""
     total = _total_memory()
     if total is None:
-        return [Finding.ok("memory", "this system does not tell how much there is")]
+        return [Check.ok("memory", "this system does not tell how much there is")]
     text = f"{total / 2**30:.1f} GiB"
     if total < _ENOUGH_MEMORY:
         remedy = "close other programs, or segment a part of the volume"
-        return [Finding.warning("memory", f"{text}; large volumes may not fit", remedy)]
-    return [Finding.ok("memory", text)]
+        return [Check.warning("memory", f"{text}; large volumes may not fit", remedy)]
+    return [Check.ok("memory", text)]
 
 
-def weights() -> list[Finding]:
+def weights() -> list[Check]:
     """Load the default model, which checks that its weights are whole."""
     from napari_fastsam3d.errors import FastSAM3DError
     from napari_fastsam3d.model import load_model
@@ -63,5 +63,5 @@ def weights() -> list[Finding]:
     try:
         model = load_model("default", device="cpu")
     except FastSAM3DError as error:
-        return [Finding.fail("default model", error.problem, error.remedy)]
-    return [Finding.ok("default model", f"{model.name}, fingerprint {model.fingerprint[:12]}")]
+        return [Check.fail("default model", error.problem, error.remedy)]
+    return [Check.ok("default model", f"{model.name}, fingerprint {model.fingerprint[:12]}")]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fastsam3d.cli.given import GivenBox, GivenPoint
+from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
 from napari_fastsam3d.errors import PromptError
 from napari_fastsam3d.geometry import Volume
 
@@ -26,7 +26,7 @@ def text_of(numbers) -> str:
 
 @given(INDEX, st.sampled_from(["", ",+", ",-", ", -"]))
 def test_a_point_reads_as_it_is_written(index, sign):
-    point = GivenPoint.parse(text_of(index) + sign)
+    point = ParsedPoint.parse(text_of(index) + sign)
 
     assert point.place == index
     assert point.positive is ("-" not in sign)
@@ -37,19 +37,19 @@ def test_a_point_reads_as_it_is_written(index, sign):
 )
 def test_what_is_no_point_is_refused_with_an_example(text: str):
     with pytest.raises(PromptError, match=r"not 3 numbers.*120,88,40"):
-        GivenPoint.parse(text)
+        ParsedPoint.parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5,6,7", "1,2,3,4,5,x", "1,2,3,4,5,6,-"])
 def test_what_is_no_box_is_refused_with_an_example(text: str):
     with pytest.raises(PromptError, match=r"not 6 numbers.*90,60,30"):
-        GivenBox.parse(text)
+        ParsedBox.parse(text)
 
 
 def test_an_index_has_to_be_whole(oblique: Volume):
     with pytest.raises(PromptError, match="--world"):
-        GivenPoint.parse("1,2.5,3").index(oblique, world=False)
-    assert GivenPoint.parse("1,2.0,3").index(oblique, world=False) == (1, 2, 3)
+        ParsedPoint.parse("1,2.5,3").index(oblique, world=False)
+    assert ParsedPoint.parse("1,2.0,3").index(oblique, world=False) == (1, 2, 3)
 
 
 @given(INDEX)
@@ -57,7 +57,7 @@ def test_millimetres_find_the_voxel_they_came_from(index):
     volume = Volume.from_array(np.zeros((4, 4, 4), np.int16), OBLIQUE)
     millimetres = volume.to_world([index])[0]
 
-    assert GivenPoint.parse(text_of(millimetres)).index(volume, world=True) == index
+    assert ParsedPoint.parse(text_of(millimetres)).index(volume, world=True) == index
 
 
 @given(INDEX, INDEX)
@@ -65,7 +65,7 @@ def test_a_box_in_millimetres_holds_both_of_its_corners(first, second):
     volume = Volume.from_array(np.zeros((4, 4, 4), np.int16), OBLIQUE)
     corners = volume.to_world([first, second])
 
-    start, stop = GivenBox.parse(text_of(corners.ravel())).corners(volume, world=True)
+    start, stop = ParsedBox.parse(text_of(corners.ravel())).corners(volume, world=True)
 
     for index in (first, second):
         assert all(a <= n < b for a, n, b in zip(start, index, stop, strict=True))
@@ -74,10 +74,10 @@ def test_a_box_in_millimetres_holds_both_of_its_corners(first, second):
 def test_a_box_in_millimetres_is_no_larger_than_needed_where_axes_agree():
     volume = Volume.from_array(np.zeros((9, 9, 9), np.int16), np.diag([-2.0, 3.0, 1.0, 1.0]))
 
-    box = GivenBox.parse("-8,3,2,-2,9,5").corners(volume, world=True)
+    box = ParsedBox.parse("-8,3,2,-2,9,5").corners(volume, world=True)
 
     assert box == ((1, 1, 2), (5, 4, 6))
 
 
 def test_a_box_of_indices_is_taken_as_it_is(oblique: Volume):
-    assert GivenBox.parse("1,2,3,7,8,5").corners(oblique, world=False) == ((1, 2, 3), (7, 8, 5))
+    assert ParsedBox.parse("1,2,3,7,8,5").corners(oblique, world=False) == ((1, 2, 3), (7, 8, 5))

@@ -40,7 +40,7 @@ def _nearest(index: np.ndarray) -> Triple:
 
 
 @dataclass(frozen=True)
-class GivenPoint:
+class ParsedPoint:
     """A point of the command line, not yet in any volume.
 
     Parameters
@@ -55,7 +55,7 @@ class GivenPoint:
     positive: bool
 
     @classmethod
-    def parse(cls, text: str) -> "GivenPoint":
+    def parse(cls, text: str) -> "ParsedPoint":
         """Read `i,j,k`, `i,j,k,+` or `i,j,k,-`; raises PromptError for anything else."""
         body, _, sign = text.rpartition(",")
         if sign.strip() not in ("+", "-"):
@@ -71,7 +71,7 @@ class GivenPoint:
 
 
 @dataclass(frozen=True)
-class GivenBox:
+class ParsedBox:
     """A box of the command line, not yet in any volume.
 
     Parameters
@@ -84,7 +84,7 @@ class GivenBox:
     high: Place
 
     @classmethod
-    def parse(cls, text: str) -> "GivenBox":
+    def parse(cls, text: str) -> "ParsedBox":
         """Read `i0,j0,k0,i1,j1,k1`; raises PromptError for anything else."""
         a, b, c, d, e, f = _numbers(text, 6, "--box", "90,60,30,150,120,60")
         return cls((a, b, c), (d, e, f))
