@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from ball_and_slab import BALL, SHAPE, SLAB
-from brightness_model import BrightnessModel, pooled
+from brightness_model import BrightnessModel
 from hypothesis import given
 from hypothesis import strategies as st
+from proposing_model import Proposing, away
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
@@ -42,26 +43,6 @@ class Shortsighted(BrightnessModel):
         if len(image) == 16 or previous is not None or box is not None:
             return logits
         return np.where(away(points[-1], len(logits)) < 4, logits, -self.tolerance)
-
-
-class Proposing(BrightnessModel):
-    """Proposes what it finds, less of that, and more."""
-
-    def segment(self, encoded, points, labels, box, previous):
-        main = super().segment(encoded, points, labels, box, previous)
-        far = away(points[0], len(main.fine))
-        less = np.where(far < 3, main.fine, -5).astype(np.float32)
-        more = np.where(far < 7, 5, main.fine).astype(np.float32)
-        fines = (main.fine + 0.01, more, less)
-        return replace(
-            main, candidates=tuple(replace(main, fine=f, low=pooled(f, 2)) for f in fines)
-        )
-
-
-def away(point, cells: int) -> np.ndarray:
-    """How far the cells of a prediction lie from a point, in cells of two voxels."""
-    grid = np.indices((cells,) * 3).reshape(3, -1).T * 2 + 0.5
-    return (np.linalg.norm(grid - point, axis=1) / 2).reshape((cells,) * 3)
 
 
 def test_what_is_trusted_from_afar_is_looked_at_again_in_the_crop_that_fits_it(volume):

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from napari_fastsam3d.training.trainer import Trainer
 
 
+# Of the volumes that a coarse pass is judged on; the run drew others.
+_JUDGE_SEED = 7_001
+
+
 def _recipe(path: Path | None) -> "Recipe":
     from napari_fastsam3d.training.recipe import read_recipe
 
@@ -56,11 +60,18 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="Stop after so long; the same command goes on.")
     ] = None,
+    judge: Annotated[
+        int | None,
+        typer.Option(min=1, help="In place of training: fit the coarse pass on so many volumes."),
+    ] = None,
 ) -> None:
     """Train the default model; stops and goes on at any step.
 
     For several GPUs: `torchrun --nproc-per-node N --no-python napari-fastsam3d train ...`, each of
     which takes the recipe's batch of crops a step.
+
+    With `--judge` the run's weights, or those given, are told when to trust their coarse pass, and
+    written as `judged.safetensors`.
 
     Writes `weights.safetensors` and `weights.sha256` when the recipe is done, and draws the log
     as `log.png` where matplotlib is installed.
@@ -70,6 +81,9 @@ def train(
     from napari_fastsam3d.training.trainer import Trainer
 
     recipe = _recipe(config)
+    if judge is not None:
+        _fit_coarse_pass(data, recipe, weights or out / "weights.safetensors", out, judge)
+        return
     place, device = ranks.join(device)
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed, device, recipe.held_out)
     if workers is None:
@@ -86,6 +100,33 @@ def train(
     ranks.leave()
     if place.first:
         _report(trainer)
+
+
+def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> None:
+    from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+    from napari_fastsam3d.training import coarse_pass
+    from napari_fastsam3d.training.sample import Sampler
+
+    sampler = Sampler.of_folder(data, recipe.sources, _JUDGE_SEED, "cpu", recipe.held_out)
+    predictor = coarse_pass.without_judge(weights)
+    clicks: list[coarse_pass.FirstClick] = []
+    with _bar(True) as bar:
+        task = bar.add_task("clicking", total=volumes, iou=0.0)
+        rows = coarse_pass.first_clicks(predictor, sampler, out / "first_clicks.jsonl", volumes)
+        for done, so_far in rows:
+            clicks = so_far
+            bar.update(task, completed=done)
+    found = coarse_pass.fit(clicks)
+    typer.echo(
+        f"{found.clicks} first clicks, mean Dice: near by {found.near:.3f}, "
+        f"from afar {found.far:.3f}, judged {found.judged:.3f}, "
+        f"the better of both {found.better:.3f}"
+    )
+    network = read_pyramid(weights)
+    network.coarse_pass = found.coarse_pass
+    sha256 = save_pyramid(network, out / "judged.safetensors")
+    (out / "judged.sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
+    typer.echo(f"wrote {out / 'judged.safetensors'}")
 
 
 def _report(trainer: "Trainer") -> None:

@@ -249,6 +249,20 @@ def place_of(prompt: Prompt) -> Box:
             return _NOWHERE
 
 
+def asked_for(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+    """Return prompts without the choices at their end."""
+    length = len(prompts)
+    while length and isinstance(prompts[length - 1], Choice):
+        length -= 1
+    return prompts[:length]
+
+
+def has_candidates(prompts: Sequence[Prompt]) -> bool:
+    """Whether the newest prompt, choices left out, is one that may mean several things."""
+    asked = asked_for(prompts)
+    return bool(asked) and isinstance(asked[-1], Point | BoxPrompt)
+
+
 def clicks_of(prompts: Sequence[Prompt]) -> list[Point]:
     """Return the points among prompts."""
     return [prompt for prompt in prompts if isinstance(prompt, Point)]

@@ -24,6 +24,8 @@ from napari_fastsam3d.inference.prompt import (
     Point,
     Prompt,
     PromptKey,
+    asked_for,
+    has_candidates,
     locates,
 )
 from napari_fastsam3d.inference.step import Step
@@ -119,9 +121,8 @@ class Replay:
             At most three that differ, among them what `step` makes of the prompts without the
             choices at their end; empty where the newest other prompt is neither a click nor a box.
         """
-        chosen = next((n for n in _from_the_end(prompts) if not isinstance(prompts[n], Choice)), -1)
-        asked = prompts[: chosen + 1]
-        if not asked or not isinstance(asked[-1], Point | BoxPrompt):
+        asked = asked_for(prompts)
+        if not has_candidates(asked):
             return ()
         keys = tuple(prompt.key for prompt in asked)
         found = self._candidates.get(keys)
@@ -273,10 +274,6 @@ class Replay:
         crop = before.crop
         low = None if crop is None else fed_back(mask, crop)
         return Step(mask, crop, low, frozen=before.frozen, box=before.box)
-
-
-def _from_the_end(prompts: Sequence[Prompt]) -> range:
-    return range(len(prompts) - 1, -1, -1)
 
 
 def _as_settled(prompts: Sequence[Prompt], box: Box | None) -> Sequence[Prompt]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from napari_fastsam3d.errors import CheckpointError
 
@@ -40,9 +40,12 @@ class CoarsePass:
 
     def gain(self, features: ArrayLike) -> float:
         """Estimate by how much the coarse mask is better, in Dice, of its features (N,)."""
+        return float(self.standardised(features) @ np.asarray(self.weights) + self.bias)
+
+    def standardised(self, features: ArrayLike) -> NDArray[np.float64]:
+        """Return features (N,) in standard deviations from their mean, held within three."""
         standard = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
-        held = np.clip(standard, -_FARTHEST, _FARTHEST)
-        return float(held @ np.asarray(self.weights) + self.bias)
+        return np.clip(standard, -_FARTHEST, _FARTHEST)
 
     def to_json(self) -> str:
         """Write it for the metadata of a weights file."""

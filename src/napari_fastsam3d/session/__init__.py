@@ -15,6 +15,7 @@ from napari_fastsam3d.inference.prompt import (
     Prompt,
 )
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
+from napari_fastsam3d.session.candidates import Candidate
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.events import Signals
@@ -33,6 +34,7 @@ from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, Ses
 __all__ = [
     "Action",
     "BoxPrompt",
+    "Candidate",
     "Change",
     "Choice",
     "EarlierSession",

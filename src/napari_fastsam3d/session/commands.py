@@ -10,10 +10,12 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import (
     BoxPrompt,
+    Choice,
     Edit,
     Freeze,
     Point,
     box_between,
+    has_candidates,
     point_index,
     positivity,
 )
@@ -24,6 +26,7 @@ from napari_fastsam3d.session.actions import (
     MovePrompt,
     ResetObject,
 )
+from napari_fastsam3d.session.candidates import Candidate, ask_candidates
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import contested, holder_of
 from napari_fastsam3d.session.object_commands import ObjectCommands, chosen_object
@@ -82,6 +85,46 @@ class Commands(ObjectCommands):
         return self._scheduler.do(
             lambda state: AddPrompt(_target(state), BoxPrompt(state.next_prompt, box, guessed_axis))
         )
+
+    def candidates(self, number: int | None = None) -> Future[tuple[Candidate, ...]]:
+        """Find what the newest click or box of an object may mean: a part, the whole, a group.
+
+        Parameters
+        ----------
+        number : int, optional
+            Id of the object; by default the current one.
+
+        Returns
+        -------
+        tuple of Candidate
+            At most three, the smallest first; what is shown is among them, where the newest prompt
+            is a click or a box. Empty otherwise, and where a newer command came in between.
+        """
+        scheduler = self._scheduler
+        return ask_candidates(scheduler, chosen_object(scheduler.history.state, number))
+
+    def choose(self, rank: int, number: int | None = None) -> Future[Result]:
+        """Take another of the candidates; one step of undo.
+
+        Parameters
+        ----------
+        rank : int
+            Which, by size: 0 for the smallest. Past the largest it is that.
+        number : int, optional
+            Id of the object; by default the current one.
+        """
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 0:
+            raise PromptError(f"{rank!r} is no candidate.", "Count them from 0, by size.")
+
+        def chosen(state: SessionState) -> AddPrompt:
+            own = state.object(chosen_object(state, number))
+            if not has_candidates(own.prompts):
+                raise PromptError(
+                    "There is nothing to choose from.", "Click or draw a box, then choose."
+                )
+            return AddPrompt(own.id, Choice(state.next_prompt, rank))
+
+        return self._scheduler.do(chosen)
 
     def freeze_region(self, start: Voxel, stop: Voxel) -> Future[Result]:
         """Keep the current object as it is in a region, whatever later prompts change elsewhere.

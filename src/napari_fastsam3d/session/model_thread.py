@@ -212,6 +212,11 @@ class ModelRunner:
         with self._asking(go_on) as replay:
             return replay.step(prompts)
 
+    def candidates(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> tuple[Step, ...]:
+        """See `Replay.candidates`; for `go_on` see `step`."""
+        with self._asking(go_on) as replay:
+            return replay.candidates(prompts)
+
     def encode_ahead(self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always) -> bool:
         """See `Replay.look_ahead`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from functools import wraps
 from inspect import signature
 from os import PathLike
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, TypeVar, get_args
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.volume import Volume
@@ -15,23 +15,25 @@ from napari_fastsam3d.session.journal_commands import JournalCommands
 from napari_fastsam3d.session.model_commands import ModelCommands
 from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.queries import Queries
-from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scheduler import Scheduler
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _waiting(
-    command: Callable[Concatenate[Commands, P], Future[Result]],
-) -> Callable[Concatenate[Queries, P], Result]:
+    command: Callable[Concatenate[Commands, P], Future[R]],
+) -> Callable[Concatenate[Queries, P], R]:
     """Return a command that waits for its mask."""
 
     @wraps(command)
-    def wait(session: Queries, *args: P.args, **kwargs: P.kwargs) -> Result:
+    def wait(session: Queries, *args: P.args, **kwargs: P.kwargs) -> R:
         session.thread.check_may_wait()
         return command(session.futures, *args, **kwargs).result()
 
-    wait.__signature__ = signature(command).replace(return_annotation=Result)  # pyright: ignore
+    future = signature(command)
+    (result,) = get_args(future.return_annotation)
+    wait.__signature__ = future.replace(return_annotation=result)  # pyright: ignore
     return wait
 
 
@@ -106,6 +108,8 @@ class Session(ModelCommands, FileCommands, JournalCommands):
 
     add_point = _waiting(Commands.add_point)
     add_box = _waiting(Commands.add_box)
+    candidates = _waiting(Commands.candidates)
+    choose = _waiting(Commands.choose)
     freeze_region = _waiting(Commands.freeze_region)
     edit_mask = _waiting(Commands.edit_mask)
     move_prompt = _waiting(Commands.move_prompt)

@@ -1,0 +1,211 @@
+"""Fit when a coarse first pass is trusted: what both passes give on many training targets."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.evaluation.simulator import Click, click_anywhere, correcting_click
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.coarse_judge import FEATURES
+from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
+from napari_fastsam3d.inference.crop_policy import CropPolicy
+from napari_fastsam3d.inference.forward_pass import ForwardPass
+from napari_fastsam3d.inference.prompt import Point
+from napari_fastsam3d.model.checkpoint import fingerprint, read_pyramid
+from napari_fastsam3d.model.coarse_pass import CoarsePass
+from napari_fastsam3d.model.default.predictor import PyramidPredictor
+from napari_fastsam3d.model.device import choose_precision
+from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.progress import silent
+from napari_fastsam3d.training.sample import Choice, Sampler
+
+SIZE, SPACING = 64, 3.0
+"""Voxels of a coarse crop along each axis, and their size in mm."""
+
+VOLUME = 176
+"""Voxels of a drawn volume along each axis: it has to be larger than the coarse crop shows."""
+
+_FINEST, _COARSEST = 1.5, 1.9
+_TARGETS = 4
+_SMALLEST = 300
+# Weight of the squared weights, for standardised features: chosen by cross-validation.
+_RIDGE = 30.0
+_FOLDS = 10
+_FEWEST = 20
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class FirstClick:
+    """What a first click on a training target gives from afar and from near by.
+
+    Attributes
+    ----------
+    sample, target : int
+        Number of the drawn volume, and of the target in it.
+    features : tuple of float
+        Of the coarse mask; see `inference.coarse_judge`.
+    far, near : float
+        Dice of either way with the target.
+    """
+
+    sample: int
+    target: int
+    features: tuple[float, ...]
+    far: float
+    near: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A judge, and mean Dice of first clicks, each judged by a fit without its own volume."""
+
+    coarse_pass: CoarsePass
+    clicks: int
+    near: float
+    far: float
+    judged: float
+    better: float
+
+
+def without_judge(weights: Path) -> Predictor:
+    """Load a model whose coarse pass is made but never trusted."""
+    device = torch.device("cpu")
+    network = read_pyramid(weights)
+    nothing = (0.0,) * len(FEATURES)
+    network.coarse_pass = CoarsePass(SIZE, SPACING, nothing, (1.0,) * len(FEATURES), nothing, -1.0)
+    precision = choose_precision("auto", device)
+    return PyramidPredictor(network, weights.name, device, precision, fingerprint(weights))
+
+
+def first_clicks(
+    predictor: Predictor, sampler: Sampler, file: Path, volumes: int, size: int = VOLUME
+) -> Iterator[tuple[int, list[FirstClick]]]:
+    """Click once on targets of drawn volumes; what a file holds already is not done again.
+
+    Yields
+    ------
+    tuple
+        How many volumes are done, and all first clicks so far.
+    """
+    found = _read(file)
+    done = 1 + max((each.sample for each in found), default=-1)
+    for number in range(done, volumes):
+        new = list(_in_volume(predictor, sampler, number, size))
+        with file.open("a", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(asdict(each)) + "\n" for each in new)
+        found += new
+        yield number + 1, found
+    yield volumes, found
+
+
+def fit(clicks: Sequence[FirstClick]) -> Fit:
+    """Fit a linear model of by how much the coarse mask is better (ridge regression).
+
+    Raises
+    ------
+    TrainingError
+        When there are too few first clicks.
+    """
+    samples = np.array([each.sample for each in clicks])
+    if len(np.unique(samples)) < _FEWEST:
+        raise TrainingError(
+            f"A judge can't be fitted on {len(np.unique(samples))} volumes.", "Draw more of them."
+        )
+    features = np.array([each.features for each in clicks])
+    far, near = (np.array([getattr(each, way) for each in clicks]) for way in ("far", "near"))
+    judged = np.zeros(len(clicks))
+    for fold in range(_FOLDS):
+        held = samples % _FOLDS == fold
+        judge = _ridge(features[~held], (far - near)[~held])
+        judged[held] = [
+            f if judge.gain(x) > 0 else n
+            for f, n, x in zip(far[held], near[held], features[held], strict=True)
+        ]
+    means = (float(np.mean(x)) for x in (near, far, judged, np.maximum(near, far)))
+    return Fit(_ridge(features, far - near), len(clicks), *means)
+
+
+def _ridge(features: NDArray[np.float64], gain: NDArray[np.float64]) -> CoarsePass:
+    mean, scale = features.mean(0), features.std(0) + _TINY
+    plain = CoarsePass(
+        SIZE, SPACING, tuple(mean.tolist()), tuple(scale.tolist()), (0.0,) * len(mean), 0.0
+    )
+    standard = np.stack([plain.standardised(each) for each in features])
+    ones = np.concatenate([standard, np.ones((len(standard), 1))], axis=1)
+    penalty = _RIDGE * np.diag([1.0] * len(mean) + [0.0])
+    *weights, bias = np.linalg.solve(ones.T @ ones + penalty, ones.T @ gain).tolist()
+    return CoarsePass(SIZE, SPACING, plain.mean, plain.scale, tuple(weights), bias)
+
+
+def _in_volume(
+    predictor: Predictor, sampler: Sampler, number: int, size: int
+) -> Iterator[FirstClick]:
+    choice = Choice(
+        aimed=1.0,
+        regrouped=0.1,
+        large=0.7,
+        deformed=0.5,
+        targets=_TARGETS,
+        finest=_FINEST,
+        coarsest=_COARSEST,
+    )
+    sample = sampler.draw(number, size, choice)
+    middle = float(np.sqrt(_FINEST * _COARSEST))
+    volume = Volume.from_array(sample.image.cpu().numpy(), spacing=(middle,) * 3)
+    search = CoarseToFine(ForwardPass(volume, predictor, silent), CropPolicy.of(volume, predictor))
+    seen: set[bytes] = set()
+    for target, voxels in enumerate(sample.targets.cpu().numpy()):
+        packed = np.packbits(voxels).tobytes()
+        box = Box.of_mask(voxels)
+        if packed in seen or box is None or np.count_nonzero(voxels) < _SMALLEST:
+            continue
+        seen.add(packed)
+        truth = Mask.of(box, voxels[box.slices])
+        index, _ = _CLICKS[target % 2](truth, volume, number)
+        compared = search.compare([Point(0, index)])
+        if compared is not None:
+            yield FirstClick(
+                number,
+                target,
+                tuple(compared.features.tolist()),
+                compared.far.mask.agreement(truth),
+                compared.near.mask.agreement(truth),
+            )
+
+
+def _in_the_middle(truth: Mask, volume: Volume, number: int) -> Click:
+    return correcting_click(Mask.empty(), truth, volume.spacing)
+
+
+def _anywhere(truth: Mask, volume: Volume, number: int) -> Click:
+    return click_anywhere(truth, number)
+
+
+_CLICKS: tuple[Callable[[Mask, Volume, int], Click], ...] = (_in_the_middle, _anywhere)
+
+
+def _read(file: Path) -> list[FirstClick]:
+    if not file.exists():
+        return []
+    found: list[FirstClick] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            table: dict[str, Any] = json.loads(line)
+            table["features"] = tuple(table["features"])
+            found.append(FirstClick(**table))
+        except (ValueError, KeyError, TypeError):
+            continue  # a line that a stop tore
+    wrong = [each for each in found if len(each.features) != len(FEATURES)]
+    if wrong:
+        raise TrainingError(f"{file} is of another version.", "Remove it.")
+    return found
