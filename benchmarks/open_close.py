@@ -68,12 +68,10 @@ class Window:
 
     def settle(self) -> None:
         """Wait until nothing is being done."""
-        from qtpy.QtTest import QTest
-
-        QTest.qWait(30)
+        _wait(30)
         while self.widget is not None and self.widget.busy:
-            QTest.qWait(20)
-        QTest.qWait(30)
+            _wait(20)
+        _wait(30)
 
     def open_and_close(self, number: int) -> None:
         """Open a scan, click in it, and close it with its mask."""
@@ -98,6 +96,19 @@ class Window:
         if self.widget is not None:
             self.widget._change_model("default", "cpu")
             self.settle()
+
+
+def _wait(milliseconds: int) -> None:
+    """Let the window live for a while, as under `napari.run`.
+
+    `QTest.qWait` would not do: without an event loop Qt keeps what was to be deleted later, such
+    as napari's controls of a layer that was removed, and the layer with them.
+    """
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
 
 
 def measured(plugin: bool, scans: int, models: int) -> list[dict[str, float]]:
