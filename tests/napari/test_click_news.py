@@ -163,7 +163,7 @@ def test_the_notice_leaves_the_picture_with_the_panel(
     picture = viewer.window._qt_window.centralWidget()
     assert widget.notice.parentWidget() is picture
     viewer.window.remove_dock_widget(widget)
-    qtbot.waitUntil(lambda: not picture.findChildren(Notice))
+    assert not picture.findChildren(Notice)
     viewer.window.add_dock_widget(widget, name="again")
     qtbot.waitUntil(lambda: widget.notice.parentWidget() is picture)
 

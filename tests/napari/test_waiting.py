@@ -12,7 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from napari.layers import Image, Labels, Layer
+from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
@@ -113,35 +113,6 @@ def test_a_replaced_model_is_freed(
     gc.collect()
     assert first() is None
     assert len(widget._ending._closers) < 12
-
-
-def test_a_removed_scan_is_freed(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> None:
-    viewer, widget = make_widget()
-    settle(widget)
-    threads = closers = 0
-    for number in range(4):
-        volume = block(number)
-        alive = weakref.ref(volume)
-        viewer.add_layer(Layer.create(*image_layer_data(volume)))
-        del volume
-        settle(widget)
-        click(widget)
-        settle(widget)
-        session = weakref.ref(widget.view.session)
-        for layer in [each for each in viewer.layers if isinstance(each, Image)]:
-            viewer.layers.remove(layer)
-        settle(widget)
-        for layer in [each for each in viewer.layers if isinstance(each, Labels)]:
-            viewer.layers.remove(layer)
-        layer = None
-        settle(widget)
-        gc.collect()
-        if number == 0:
-            threads, closers = threading.active_count(), len(widget._ending._closers)
-    qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=30_000)
-    assert len(widget._ending._closers) == closers
-    assert session() is None
-    assert alive() is None
 
 
 def test_a_scan_that_was_closed_can_be_opened_at_once_again(

@@ -86,6 +86,10 @@ _LONGEST = 18
 class FastSAM3DWidget(QWidget):
     """Click a structure of the chosen scan and get its mask.
 
+    Taken out of its dock it ends, as napari's "close this panel" wants it: its sessions are kept in
+    their journals, masks with objects stay as ordinary layers, and it is deleted. A widget that is
+    docked anew in the same turn of the event loop goes on.
+
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
@@ -167,6 +171,7 @@ class FastSAM3DWidget(QWidget):
         # A way over many steps of the log has thousands of answers: they are told together.
         self._status_timer = self._timer(0, self._show_status)
         self._sight_timer = self._timer(0, self._look_round)
+        self._removal = self._timer(0, self._end_if_removed)
         self._opened: list[Image] = []
         self._sight = Sight()
         self._astray = False
@@ -297,10 +302,13 @@ class FastSAM3DWidget(QWidget):
         """Take the main window's keys and drawing area when napari docks the widget."""
         docked = event.type() in (QEvent.Type.Show, QEvent.Type.ParentChange)
         if docked and hasattr(self, "_area"):
+            window = main_window_of(self)
             self._shortcuts.dock()
-            self._area.find(main_window_of(self))
-            self._compact.dock(main_window_of(self))
-            self.notice.dock(main_window_of(self))
+            self._area.find(window)
+            self._compact.dock(window)
+            self.notice.dock(window)
+            if window is None and event.type() == QEvent.Type.ParentChange:
+                self._removal.start()
         return super().event(event)
 
     def _build_panels(self) -> None:
@@ -357,21 +365,41 @@ class FastSAM3DWidget(QWidget):
         self.status.arrange(small)
 
     def _connect(self) -> None:
-        layers, dims = self.viewer.layers, self.viewer.dims
-        for happened in (layers.events.inserted, layers.events.reordered):
-            happened.connect(self._on_layers)
-        layers.events.removed.connect(self._on_removed)
-        for layer in self._images():
-            self._watch(layer)
-        layers.selection.events.active.connect(self._on_active)
-        for happened in (dims.events.current_step, dims.events.order, dims.events.ndisplay):
-            happened.connect(self._on_dims)
+        for happened, slot in self._heard():
+            happened.connect(slot)
         self.views.switched.connect(self._on_switched)
         self.views.refused.connect(self._on_refused)
-        self.viewer.mouse_move_callbacks.append(_weakly(self._on_move))
+        self._moved = _weakly(self._on_move)
+        self.viewer.mouse_move_callbacks.append(self._moved)
         self._ending.add(self._bridge.close)
         self._ending.add(_closer(self._files))
         self.destroyed.connect(self._ending.slot())
+
+    def _heard(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Return what is listened to in the viewer, each with its slot."""
+        layers, dims = self.viewer.layers, self.viewer.dims
+        sights = [each for layer in self._images() for each in _sights(layer)]
+        turns = (dims.events.current_step, dims.events.order, dims.events.ndisplay)
+        return [
+            (layers.events.inserted, self._on_layers),
+            (layers.events.reordered, self._on_layers),
+            (layers.events.removed, self._on_removed),
+            (layers.selection.events.active, self._on_active),
+            *((each, self._on_sight) for each in sights),
+            *((each, self._on_dims) for each in turns),
+        ]
+
+    def _end_if_removed(self) -> None:
+        """End where napari has closed the panel; nobody owns the widget then."""
+        if self.parentWidget() is not None:
+            return
+        for happened, slot in self._heard():
+            happened.disconnect(slot)
+        self.viewer.mouse_move_callbacks.remove(self._moved)
+        self.views.close()
+        self.toolbox.close()
+        self._shortcuts.release()
+        self.deleteLater()
 
     def _timer(self, milliseconds: int, done: Callable[[], None]) -> QTimer:
         timer = QTimer(self)
@@ -389,15 +417,12 @@ class FastSAM3DWidget(QWidget):
     def _on_layers(self, event: Any = None) -> None:
         layer = getattr(event, "value", None)
         if isinstance(layer, Image):
-            self._watch(layer)
+            for happened in _sights(layer):
+                happened.connect(self._on_sight)
             if scan_in(layer.metadata) is not None:
                 self._opened.append(layer)
         # The viewer selects a new layer only after it has told of it.
         self._bridge.soon(self._take_layers)
-
-    def _watch(self, layer: Image) -> None:
-        for happened in (layer.events.visible, layer.events.opacity, layer.events.blending):
-            happened.connect(self._on_sight)
 
     def _take_layers(self) -> None:
         """Offer the images that there are, and choose a scan that was just opened."""
@@ -710,6 +735,11 @@ def _weakly(method: Callable[..., None]) -> Callable[..., None]:
             alive(event)
 
     return call
+
+
+def _sights(layer: Image) -> tuple[Any, ...]:
+    """Return the events after which an image may be seen or not."""
+    return layer.events.visible, layer.events.opacity, layer.events.blending
 
 
 def _short(name: str) -> str:

@@ -24,6 +24,7 @@ from napari_fastsam3d._napari.session_picture import SIDE
 from napari_fastsam3d.session import EarlierSession
 
 _NONE = "There is no earlier session. Every session with a prompt is kept, and listed here."
+_READING = "Reading the list of earlier sessions..."
 _PLACE = int(Qt.ItemDataRole.UserRole)
 _SURE = "Remove the session of {scan} for good, with its {objects}? This can't be undone."
 
@@ -82,12 +83,18 @@ class EarlierDialog(QDialog):
         layout.addLayout(row)
         self.show_sessions(())
 
+    def wait(self) -> None:
+        """List nothing until it is known what there is."""
+        self.show_sessions(())
+        self.about.setText(_READING)
+
     def show_sessions(self, sessions: Sequence[EarlierSession]) -> None:
         """List these sessions."""
         self._sessions = tuple(sessions)
         self.list.clear()
         for place, session in enumerate(self._sessions):
             self.list.addItem(_item(place, session))
+        self.about.setText(_NONE)
         self.about.setVisible(not self._sessions)
         self.list.setVisible(bool(self._sessions))
         self.filter.setVisible(len(self._sessions) > 1)

@@ -45,6 +45,7 @@ class DrawingArea(QObject):
         self._start: tuple[float, float] | None = None
         self._own: QCursor | None = None
         self._naparis = QCursor()
+        self._answering = False
 
     def find(self, window: QMainWindow | None) -> None:
         """Watch the drawing area of a window, once there is one."""
@@ -77,13 +78,16 @@ class DrawingArea(QObject):
 
     def _keep_cursor(self) -> None:
         """Remember the pointer that napari chose, and show our own if there is one."""
-        if self._area is None:
+        # Two panels in one window would answer each other without end.
+        if self._area is None or self._answering:
             return
         shown = self._area.cursor()
         if self._own is None or not _same(shown, self._own):
             self._naparis = QCursor(shown)
             if self._own is not None:
+                self._answering = True
                 self._area.setCursor(self._own)
+                self._answering = False
 
     def _press(self, event: Any) -> bool:
         if event.button() != Qt.MouseButton.RightButton or not self._free():

@@ -127,6 +127,14 @@ class ScanViews:
         if view is not None and not gone and any(layer == own for own in view.layers):
             self._bridge.soon(lambda: self._put_back(view))
 
+    def close(self) -> None:
+        """End every session; their images, and masks with objects, stay in the viewer."""
+        self.use(None)
+        while self._views:
+            _, view = self._views.popitem()
+            view.close()
+            view.remove_layers()
+
     def change_model(self, thread: ModelThread) -> None:
         """Let another model make the masks of all sessions from now on; their logs stay."""
         self._thread = thread

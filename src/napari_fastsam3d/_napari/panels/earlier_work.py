@@ -61,6 +61,8 @@ class EarlierWork:
         """Show the list of earlier sessions."""
         if self.dialog is None:
             self.dialog = EarlierDialog(self._parent, self.go_on, self._remove)
+        # What was listed before may have moved or gone since.
+        self.dialog.wait()
         self._list()
         self.dialog.show()
         self.dialog.raise_()
@@ -87,7 +89,7 @@ class EarlierWork:
         view = self._views.of_scan(session.content_hash)
         if view is not None:
             self._choose(view.image)
-            self._views.go_on(view, session)
+            self._find(view, session.session)
             return
         path = session.source
         if path is None or not path.exists():
@@ -106,9 +108,13 @@ class EarlierWork:
             view.resume(kept)
             return
         view.offer = None
+        self._find(view, kept.facts.get("session", ""))
+
+    def _find(self, view: SessionView, wanted: str) -> None:
+        """Go on with a session of an open scan, whose journal may have moved since it was seen."""
         self._work(
             "Looking for the earlier session...",
-            lambda: _same(view, kept),
+            lambda: _found(view, wanted),
             lambda session: self._views.go_on(view, session),
             _FAILED,
         )
@@ -155,10 +161,9 @@ def _scan_of(session: EarlierSession, path: Path) -> Volume:
     return volume
 
 
-def _same(view: SessionView, kept: SavedSession) -> EarlierSession:
-    """Find the session that was found on opening where it lies by now."""
+def _found(view: SessionView, wanted: str) -> EarlierSession:
+    """Find a session by its identity where it lies by now."""
     view.session.wait()
-    wanted = kept.facts.get("session")
     for each in earlier_sessions(sessions_folder()):
         if each.session == wanted:
             return each

@@ -48,6 +48,10 @@ class Toolbox:
                 layer.events.mode.connect(self._read)
         self.use(self.tool if view is not None else None)
 
+    def close(self) -> None:
+        """Listen to the viewer no more."""
+        self._viewer.layers.selection.events.active.disconnect(self._read)
+
     def use(self, tool: str | None) -> None:
         """Take a tool in hand; None only looks and pans."""
         if self._view is None:
