@@ -55,7 +55,6 @@ class Window:
 
     def __init__(self) -> None:
         import napari
-
         from napari_fastsam3d._napari.widget import FastSAM3DWidget
 
         self.viewer = napari.Viewer()

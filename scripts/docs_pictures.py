@@ -47,6 +47,17 @@ def show_both(viewer: napari.Viewer, labels: np.ndarray) -> None:
     viewer.dims.set_current_step(0, int(np.minimum(*areas).argmax()))
 
 
+def take_models(widget: Any) -> None:
+    """Open the dialog of the models, choose one that can be fetched, and write its picture."""
+    widget._manage_models()
+    dialog = widget.models_dialog
+    settle(widget)
+    dialog.list.setCurrentItem(dialog.list.topLevelItem(1))
+    settle(widget)
+    dialog.grab().save(str(PICTURES / "models.png"))
+    dialog.close()
+
+
 def main(scan: str, labels: str) -> None:
     """Open the scan, click the liver, exclude a leak, box a kidney: a picture after each."""
     truth = np.asarray(nib.load(labels).dataobj)
@@ -81,6 +92,7 @@ def main(scan: str, labels: str) -> None:
     show_both(viewer, np.asarray(widget.view.mask.layer.data))
     settle(widget)
     take(viewer, "window")
+    take_models(widget)
     viewer.close()
 
 

@@ -316,6 +316,36 @@ def test_a_series_of_several_volumes_asks(tmp_path, name, values):
     assert np.array_equal(read_volume(path).voxels, volume_of(pixels[1]))
 
 
+@pytest.mark.parametrize("unknown", [False, True], ids=["typed", "bytes"])
+@pytest.mark.parametrize(
+    ("creator", "group", "element", "kind", "stored"),
+    [
+        ("SIEMENS MR HEADER", 0x0019, 0x0C, "IS", [0, 800]),
+        ("GEMS_PARM_01", 0x0043, 0x39, "IS", [[0, 8, 0, 0], [1000000800, 8, 0, 0]]),
+        ("Philips Imaging DD 001", 0x2001, 0x03, "FL", [0.0, 800.0]),
+    ],
+)
+def test_b_values_of_the_makers_part_a_series(
+    tmp_path, creator, group, element, kind, stored, unknown
+):
+    pixels = planes(24).reshape(2, 12, 9, 7)
+    files = []
+    for value, part in zip(stored, pixels, strict=True):
+        for each in slices(part, HEIGHTS, kind="MR"):
+            each.private_block(group, "ANOTHER", create=True).add_new(element, "LO", "1")
+            block = each.private_block(group, creator, create=True)
+            said, text = value, "\\".join(map(str, np.atleast_1d(value)))
+            if unknown:
+                said = np.float32(value).tobytes() if kind == "FL" else text.encode()
+            block.add_new(element, "UN" if unknown else kind, said)
+            files.append(each)
+    turn = np.random.default_rng(0).permutation(len(files))
+    folder = save(tmp_path / "scan", [files[n] for n in turn])
+    assert [series.part for series in list_series(folder)] == ["b = 0", "b = 800"]
+    for n in range(2):
+        assert np.array_equal(read_volume(folder, series=f"{n + 1}").voxels, volume_of(pixels[n]))
+
+
 @pytest.mark.parametrize("name", ["TriggerTime", "AcquisitionTime", "ContentTime"])
 def test_times_that_differ_from_slice_to_slice_part_by_their_order(tmp_path, name):
     pixels = planes(36).reshape(3, 12, 9, 7)

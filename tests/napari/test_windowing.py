@@ -114,6 +114,32 @@ def test_the_right_button_stays_with_the_brush(opened: Any) -> None:
     start = middle(viewer)
     hand.drag_right(start, start + QPoint(40, 0))
     assert layer.contrast_limits == [-160, 240]
+    hand.key("Escape")
+
+
+def test_the_right_button_of_the_eraser_and_the_bucket_changes_no_mask(
+    opened: Any, settle: Any
+) -> None:
+    viewer, widget, layer, hand = opened()
+    widget.view.run("new_object")
+    masks = widget.view.mask.layer
+    hand.key("Shift+B")
+    start = middle(viewer)
+    hand.drag(
+        viewer.layers[0].extent.world.mean(axis=0), viewer.layers[0].extent.world.mean(axis=0) + 3
+    )
+    settle(widget)
+    before = masks.data.copy()
+    assert before.any()
+    hand.key("Shift+E")
+    assert masks.mode == "erase"
+    hand.drag_right(start, start + QPoint(64, 0))
+    assert layer.contrast_limits == pytest.approx([-210, 290], abs=1)
+    masks.mode = "fill"
+    hand.drag_right(start, start - QPoint(32, 0))
+    settle(widget)
+    assert layer.contrast_limits != pytest.approx([-210, 290], abs=1)
+    assert np.array_equal(masks.data, before)
 
 
 def test_typed_values_are_taken(opened: Any) -> None:

@@ -27,7 +27,8 @@ _PIXELS = 256.0
 """A drag this far to the right doubles the width, and up lowers the level by a width."""
 _LEAST_SHARE = 0.02
 _WHOLE = 0.8
-_PAINTING = ("paint", "erase", "polygon")
+_TAKING = ("paint", "polygon")
+"""Modes of a Labels layer in which napari gives the right button something of its own to do."""
 _NO_UNITS = "{name} is no CT: windows in Hounsfield units do not fit it. {auto} does."
 
 
@@ -127,8 +128,8 @@ class Windowing:
     def free(self) -> bool:
         """Whether the right button is not needed by the layer that is painted in."""
         active = self._viewer.layers.selection.active
-        painted = isinstance(active, Labels) and active.mode in _PAINTING
-        return self._layer is not None and not painted
+        taken = isinstance(active, Labels) and active.mode in _TAKING
+        return self._layer is not None and not taken
 
     def begin_drag(self) -> None:
         """Remember the window from which a drag starts."""

@@ -10,11 +10,13 @@ from napari_fastsam3d.geometry.io.dicom.element import (
     text_of,
     values_of,
 )
+from napari_fastsam3d.geometry.io.dicom.private_b_value import TAGS, private_b_value
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 Mark = tuple[tuple[Any, ...], str]  # a value to compare, and the words for it
+_B_VALUE = "DiffusionBValue"
 DIMENSION = "dimension"  # begins the names of marks that the file itself declares
 
 # Attributes by which images of one series at one place differ, the most telling first; those of
@@ -26,7 +28,7 @@ _MARKS: tuple[tuple[str, tuple[str, ...], str, int | None], ...] = (
     ("EffectiveEchoTime", ("MREchoSequence",), "TE {} ms", 2),
     ("EchoTime", ("MRTimingAndRelatedParametersSequence",), "TE {} ms", 2),
     ("EchoNumbers", (), "echo {}", None),
-    ("DiffusionBValue", ("MRDiffusionSequence",), "b = {}", 1),
+    (_B_VALUE, ("MRDiffusionSequence",), "b = {}", 1),
     (
         "DiffusionGradientOrientation",
         ("MRDiffusionSequence", "DiffusionGradientDirectionSequence"),
@@ -85,6 +87,7 @@ ATTRIBUTES = (
     *dict.fromkeys(sequences[0] for _, sequences, *_ in _MARKS if sequences),
     *_TIMES,
     *("AcquisitionDate", "ContentDate", "DimensionIndexSequence"),
+    *TAGS,
 )
 
 
@@ -141,6 +144,8 @@ def marks_of(
             for keyword in sequences[1:]:
                 holder = item_of(holder, keyword)
             mark = _mark(holder, name, words, digits) or mark
+        if mark is None and name == _B_VALUE:
+            mark = _private_b_value(found, words)
         if mark is not None:
             marks[name] = mark
     content = None if groups is None else groups.find("FrameContentSequence")
@@ -177,6 +182,11 @@ def _mark(holder: "Dataset | None", name: str, words: str, digits: int | None) -
     except (TypeError, ValueError, OverflowError):
         return None
     return tuple(values), words.format(" ".join(f"{each:g}" for each in values))
+
+
+def _private_b_value(found: "Dataset", words: str) -> Mark | None:
+    value = private_b_value(found)
+    return None if value is None else ((round(value, 1),), words.format(f"{value:g}"))
 
 
 def _time(holder: "Dataset", name: str) -> float | None:
