@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -101,6 +102,17 @@ def test_after_the_end_nothing_arrives(bridge: Bridge, qtbot: Any) -> None:
     send("late")
     qtbot.wait(20)
     assert told == []
+
+
+def test_a_closed_bridge_keeps_nothing_for_a_job_that_goes_on(qtbot: Any) -> None:
+    bridge, future, owner = Bridge(), Future(), _Owner()
+    alive = weakref.ref(owner)
+    bridge.watch(future, lambda _, owner=owner: None)
+    bridge.close()
+    del owner
+    gc.collect()
+    assert alive() is None
+    future.set_result(None)
 
 
 def test_our_errors_are_told_by_their_message(qtbot: Any) -> None:

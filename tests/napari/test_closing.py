@@ -88,7 +88,6 @@ def test_a_panel_that_is_closed_is_freed_with_its_threads_and_keys(
     window = viewer.window._qt_window
     parts = segmented(viewer, widget, settle)
     widget.earlier.earlier_sessions()
-    widget._manage_models()
     session = {name: part for name, part in parts.items() if "Session" in name}
     owners = {"widget": weakref.ref(widget), "thread": weakref.ref(widget.loader.thread)}
     assert [key for key in window.findChildren(QShortcut) if key.key().toString() == "Q"]

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from functools import partial
 from threading import get_ident
 from typing import Any
 
@@ -74,6 +75,8 @@ class Bridge:
 
     def __init__(self) -> None:
         self._open = True
+        # Kept here and not by the futures, one of which may run long after the widget is gone.
+        self._watched: dict[object, tuple[Callable[[Any], Any] | None, Callable[..., Any]]] = {}
         self._mailbox = Mailbox.of_application()
 
     def to_main(self, function: Callable[..., Any]) -> Callable[..., None]:
@@ -96,23 +99,21 @@ class Bridge:
         failed: Callable[[BaseException], Any] | None = None,
     ) -> None:
         """Hand the outcome of a future to `done` or `failed` (by default a notification)."""
-        settle = self.to_main(lambda: self._settle(future, done, failed or notify))
-        future.add_done_callback(lambda _: settle())
+        key = object()
+        self._watched[key] = done, failed or notify
+        future.add_done_callback(partial(self.to_main(self._settle), key))
 
     def close(self) -> None:
         """Deliver nothing any more."""
         self._open = False
+        self._watched.clear()
 
     def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         if self._open:
             function(*args)
 
-    def _settle(
-        self,
-        future: Future[Any],
-        done: Callable[[Any], Any] | None,
-        failed: Callable[[BaseException], Any],
-    ) -> None:
+    def _settle(self, key: object, future: Future[Any]) -> None:
+        done, failed = self._watched.pop(key)
         try:
             outcome = future.result()
         except CancelledError:
