@@ -7,8 +7,8 @@ from napari_fastsam3d.memory.attention import (
     memory_attention,
     recalling,
     recording,
-    summary,
 )
+from napari_fastsam3d.memory.case import key_summary
 from napari_fastsam3d.model.layers.attention import attend
 from napari_fastsam3d.model.sam_med3d.image_encoder import ViTConfig, ViTEncoder
 
@@ -89,7 +89,7 @@ def test_an_encoder_recalls_what_it_recorded(encoder: ViTEncoder):
         changed, same = encoder(other), encoder(one)
 
     assert keys.shape == values.shape == (2, 512, 8)
-    np.testing.assert_allclose(asked[1], summary(keys), atol=1e-3)
+    np.testing.assert_allclose(asked[1], key_summary(keys), atol=1e-3)
     torch.testing.assert_close(same, before, atol=1e-2, rtol=0)
     assert (changed - encoder(other)).abs().max() > 0.01
     assert torch.equal(encoder(one), before)

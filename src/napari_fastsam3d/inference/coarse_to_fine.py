@@ -61,6 +61,10 @@ class CoarseToFine:
     def predict(self, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, given what the others made."""
         newest = prompts[-1]
+        if before.crop is None and before.mask.is_empty:
+            crop = self._forward.remembered_crop(prompts)
+            if crop is not None:
+                return self._widened(crop, before, prompts)
         coarse = self._from_afar(before, prompts)
         if coarse is not None and self._is_trusted(coarse, prompts):
             return self._followed(coarse, prompts)

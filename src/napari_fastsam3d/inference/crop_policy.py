@@ -111,6 +111,21 @@ class CropPolicy:
             [floor(x / n + 0.5) * n + a for x, n, a in zip(point, nodes, aside, strict=True)]
         )
 
+    def at(self, index: Sequence[float], spacing: float) -> Crop:
+        """Return the crop of a spacing in mm with a voxel in its middle, source index."""
+        return self._crop(self.volume.canonical.to_target(index), spacing)
+
+    def spacing_for(self, box: Box) -> float:
+        """Return the spacing at which a structure in a box, source index, is seen best.
+
+        It is the finest rung that holds several times the structure, or else the coarsest.
+        """
+        content = self.volume.canonical.box_to_target(box)
+        sizes = self._template.voxel_size
+        longest = max(n * size for n, size in zip(content.shape, sizes, strict=True))
+        rungs = (s for s in self.spacings if s >= self._finest)
+        return next((s for s in rungs if _ROOM * longest <= self.size * s), self.spacings[-1])
+
     def around_box(self, box: Box, closely: bool = True) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.
 

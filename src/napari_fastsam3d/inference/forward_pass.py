@@ -14,6 +14,7 @@ from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.coarse_judge import describe
 from napari_fastsam3d.inference.connected_components import Anchors, without_islands
 from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, steadied
+from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
 from napari_fastsam3d.inference.model_input import Cues, fed_back, last_box
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, clicks_of
 from napari_fastsam3d.inference.step import Prediction, Step
@@ -52,6 +53,8 @@ class ForwardPass:
         Asked between the parts of the work, and ends it by raising; what was finished is kept.
     encoding : Crop or None
         The crop that is being encoded now.
+    memory : MemoryPrompt or None
+        What earlier cases say of objects; None where nothing is remembered.
     """
 
     def __init__(self, volume: Volume, predictor: Predictor, progress: Progress) -> None:
@@ -59,6 +62,7 @@ class ForwardPass:
         self.predictor = predictor
         self.go_on: GoOn = always
         self.encoding: Crop | None = None
+        self.memory: MemoryPrompt | None = None
         self._progress = progress
         self._encoded: Cache[Crop, _Encoded] = Cache(_CROPS_KEPT)
 
@@ -66,10 +70,15 @@ class ForwardPass:
         """Whether a crop needs no encoding any more."""
         return crop in self._encoded
 
+    def remembered_crop(self, prompts: Sequence[Prompt]) -> Crop | None:
+        """Return the crop that fits what is recalled for an object; None where nothing is."""
+        return None if self.memory is None else self.memory.crop(prompts)
+
     def predict(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, with what was known before it fed back."""
         previous = before.low if crop == before.crop else fed_back(before.mask, crop)
-        cues = Cues.of(prompts, crop, previous, self.predictor)
+        fed = self.memory.fed(crop, prompts, previous) if self.memory else previous
+        cues = Cues.of(prompts, crop, fed, self.predictor)
         seen = self.predictor.segment(
             self.encode(crop), cues.points, cues.labels, cues.box, cues.previous
         )
@@ -120,7 +129,8 @@ class ForwardPass:
                 image = self.predictor.normalise(raw, crop.inside)
                 self.go_on()
                 coarse = crop.size != self.predictor.crop_size
-                encoded = _Encoded(self.predictor.encode(image), raw if coarse else _NO_VOXELS)
+                encoding = (self.memory or self.predictor).encode(image)
+                encoded = _Encoded(encoding, raw if coarse else _NO_VOXELS)
             finally:
                 self.encoding = None
                 self._progress(_LOOKING, 1, 1)

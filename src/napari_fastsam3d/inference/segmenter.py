@@ -13,6 +13,7 @@ from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.edits import apply_edit
 from napari_fastsam3d.inference.forward_pass import ForwardPass
+from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
 from napari_fastsam3d.inference.model_input import fed_back
 from napari_fastsam3d.inference.postprocessing import Postprocessing
 from napari_fastsam3d.inference.prompt import (
@@ -29,6 +30,7 @@ from napari_fastsam3d.inference.prompt import (
     locates,
 )
 from napari_fastsam3d.inference.step import Step
+from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.model.progress import GoOn, Progress, silent
 
@@ -39,6 +41,8 @@ _BYTES_KEPT = 256 << 20
 # Candidates that are offered, and the Dice of two from which on they are the same to a user.
 _CANDIDATES = 3
 _SAME = 0.9
+
+_Keys = tuple[PromptKey | tuple[PromptKey, str], ...]
 
 
 class Replay:
@@ -59,6 +63,9 @@ class Replay:
         What the remembered steps may hold.
     shift : tuple of float
         See `CropPolicy`.
+    recall : Recall, optional
+        How earlier cases are recalled; without it masks are those of the model alone. With it the
+        name of an object, wherever one is given, tells which structure to recall.
     """
 
     def __init__(
@@ -68,17 +75,21 @@ class Replay:
         progress: Progress = silent,
         bytes_kept: int = _BYTES_KEPT,
         shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        recall: Recall | None = None,
     ) -> None:
         self._volume = volume
-        self._making: tuple[PromptKey, ...] | None = None
+        self._making: _Keys | None = None
         self._progress = progress
         self._forward = ForwardPass(volume, predictor, progress)
-        self._search = CoarseToFine(self._forward, CropPolicy.of(volume, predictor, shift))
+        policy = CropPolicy.of(volume, predictor, shift)
+        self._search = CoarseToFine(self._forward, policy)
+        if recall is not None:
+            self._forward.memory = MemoryPrompt(recall, policy, self._forward.encode)
         self._postprocessing = Postprocessing(volume, self._search)
-        self._steps: Cache[tuple[PromptKey, ...], Step] = Cache(bytes_kept, lambda s: s.nbytes)
+        self._steps: Cache[_Keys, Step] = Cache(bytes_kept, lambda s: s.nbytes)
         # By itself, for a pointer at rest here and there must not push real steps out.
-        self._foreseen: Cache[tuple[PromptKey, ...], Step] = Cache(1)
-        self._candidates: Cache[tuple[PromptKey, ...], tuple[Step, ...]] = Cache(1)
+        self._foreseen: Cache[_Keys, Step] = Cache(1)
+        self._candidates: Cache[_Keys, tuple[Step, ...]] = Cache(1)
 
     @property
     def predictor(self) -> Predictor:
@@ -94,9 +105,10 @@ class Replay:
     def go_on(self, ask: GoOn) -> None:
         self._forward.go_on = ask
 
-    def step(self, prompts: Sequence[Prompt]) -> Step:
+    def step(self, prompts: Sequence[Prompt], name: str | None = None) -> Step:
         """Return what the prompts, in their order, make of an object."""
-        keys = tuple(prompt.key for prompt in prompts)
+        self._recall_for(name)
+        keys = self._keys(prompts, name)
         if (foreseen := self._foreseen.get(keys)) is not None:
             self._steps.put(keys, foreseen)
         known, step = self._longest_known(keys)
@@ -112,7 +124,7 @@ class Replay:
                 self._progress(_REPLAYING, left, left)
         return step
 
-    def candidates(self, prompts: Sequence[Prompt]) -> tuple[Step, ...]:
+    def candidates(self, prompts: Sequence[Prompt], name: str | None = None) -> tuple[Step, ...]:
         """Return what the newest click or box may mean, the smallest first.
 
         Returns
@@ -124,16 +136,20 @@ class Replay:
         asked = asked_for(prompts)
         if not has_candidates(asked):
             return ()
-        keys = tuple(prompt.key for prompt in asked)
+        keys = self._keys(asked, name)
         found = self._candidates.get(keys)
         if found is None:
-            shown = self.step(asked)
-            found = self._other_meanings(shown, asked) if any(map(locates, asked)) else (shown,)
+            shown = self.step(asked, name)
+            found = (
+                self._other_meanings(shown, asked, name) if any(map(locates, asked)) else (shown,)
+            )
             self._candidates.put(keys, found)
         return found
 
-    def _other_meanings(self, shown: Step, prompts: Sequence[Prompt]) -> tuple[Step, ...]:
-        before = self.step(prompts[:-1])
+    def _other_meanings(
+        self, shown: Step, prompts: Sequence[Prompt], name: str | None
+    ) -> tuple[Step, ...]:
+        before = self.step(prompts[:-1], name)
         if isinstance(prompts[-1], BoxPrompt):
             before = replace(before, box=None)
         settled = _as_settled(prompts, shown.box)
@@ -146,12 +162,12 @@ class Replay:
                 break
         return tuple(sorted(kept, key=lambda step: np.count_nonzero(step.mask.voxels)))
 
-    def serves(self, prompts: Sequence[Prompt]) -> bool:
+    def serves(self, prompts: Sequence[Prompt], name: str | None = None) -> bool:
         """Whether what is being computed now is part of what these prompts need.
 
         So it is where it is the beginning of them, and where it looks at their crop.
         """
-        keys = tuple(prompt.key for prompt in prompts)
+        keys = self._keys(prompts, name)
         if self._making is not None and keys[: len(self._making)] == self._making:
             return True
         before = self._steps.get(keys[:-1]) if keys[:-1] else Step()
@@ -159,7 +175,7 @@ class Replay:
             return False
         return self._forward.encoding in self._search.crops_of(before, prompts)
 
-    def look_ahead(self, prompts: Sequence[Prompt], click: Point) -> bool:
+    def look_ahead(self, prompts: Sequence[Prompt], click: Point, name: str | None = None) -> bool:
         """Encode the crop that a click would use after these prompts.
 
         Returns
@@ -170,8 +186,8 @@ class Replay:
         clicked = (*prompts, click)
         if not any(map(locates, clicked)):
             return False
-        before = self.step(prompts)
-        self._making = tuple(prompt.key for prompt in clicked)
+        before = self.step(prompts, name)
+        self._making = self._keys(clicked, name)
         try:
             crop = self._search.next_crop(before, clicked)
             if self._forward.has_encoded(crop):
@@ -181,7 +197,7 @@ class Replay:
             self._making = None
         return True
 
-    def foresee(self, prompts: Sequence[Prompt], click: Point) -> bool:
+    def foresee(self, prompts: Sequence[Prompt], click: Point, name: str | None = None) -> bool:
         """Answer a click after these prompts that may be yet to come; the newest answer is kept.
 
         Returns
@@ -190,13 +206,25 @@ class Replay:
             Whether there was anything to do.
         """
         clicked = (*prompts, click)
-        keys = tuple(prompt.key for prompt in clicked)
+        keys = self._keys(clicked, name)
         if keys in self._steps or keys in self._foreseen:
             return False
-        self._foreseen.put(keys, self._advance(self.step(prompts), clicked))
+        before = self.step(prompts, name)
+        self._foreseen.put(keys, self._advance(before, clicked))
         return True
 
-    def _longest_known(self, keys: tuple[PromptKey, ...]) -> tuple[int, Step]:
+    def _recall_for(self, name: str | None) -> None:
+        if self._forward.memory is not None:
+            self._forward.memory.structure = name
+
+    def _keys(self, prompts: Sequence[Prompt], name: str | None) -> _Keys:
+        """Return what tells prompts from others; with a memory the object's name counts too."""
+        keys = tuple(prompt.key for prompt in prompts)
+        if name is None or self._forward.memory is None or not keys:
+            return keys
+        return ((keys[0], name), *keys[1:])
+
+    def _longest_known(self, keys: _Keys) -> tuple[int, Step]:
         for length in range(len(keys), 0, -1):
             step = self._steps.get(keys[:length])
             if step is not None:
@@ -205,7 +233,7 @@ class Replay:
 
     def _advance(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         """Add the last of the prompts to what the others made."""
-        self._making = tuple(prompt.key for prompt in prompts)
+        self._making = self._keys(prompts, self._name)
         try:
             return self._advanced(before, prompts)
         finally:
@@ -214,7 +242,7 @@ class Replay:
     def _advanced(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         newest = prompts[-1]
         if isinstance(newest, Choice):
-            choices = self.candidates(prompts)
+            choices = self.candidates(prompts, self._name)
             return choices[min(newest.rank, len(choices) - 1)] if choices else before
         if isinstance(newest, Freeze):
             held = before.mask.inside(newest.box)
@@ -232,7 +260,13 @@ class Replay:
             return self._by_hand(before, newest.mask.unpack())
         found = self._search.predict(before, prompts)
         self._forward.go_on()
-        return self._postprocessing.step(before, found, prompts)
+        step = self._postprocessing.step(before, found, prompts)
+        memory = self._forward.memory
+        return step if memory is None else replace(step, recalled=memory.neighbours(prompts))
+
+    @property
+    def _name(self) -> str | None:
+        return None if self._forward.memory is None else self._forward.memory.structure
 
     def _guessed(
         self, before: Step, earlier: Sequence[Prompt], drawn: BoxPrompt, axis: int

@@ -9,6 +9,7 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.edge_refinement import edge_aware_mask
 from napari_fastsam3d.inference.partial_volume import averaged_over_voxels
+from napari_fastsam3d.memory.search import Neighbour
 from napari_fastsam3d.model.predictor import Floats, Segmentation
 
 
@@ -34,6 +35,8 @@ class Step:
         Whether the newest prompt is a positive click in the air around the patient.
     box : Box or None
         What the newest box is taken for where its depth was a guess; None where none was.
+    recalled : tuple of Neighbour
+        Remembered cases that the model was told of, and that the clicks have not refuted.
     """
 
     mask: Mask = field(default_factory=Mask.empty)
@@ -44,6 +47,7 @@ class Step:
     frozen: tuple[Mask, ...] = ()
     in_air: bool = False
     box: Box | None = None
+    recalled: tuple[Neighbour, ...] = ()
 
     @property
     def nbytes(self) -> int:

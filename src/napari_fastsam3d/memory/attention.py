@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_fastsam3d.memory.case import key_summary
 from napari_fastsam3d.model.layers.attention import AttentionLayer, attend
 
 LOCAL = 0.3
@@ -33,7 +34,7 @@ class Recollection:
 
 
 Choose = Callable[[NDArray[np.float32]], Sequence[Recollection]]
-"""From the unit vector of a crop's keys, see `summary`, to the cases to be recalled."""
+"""From the unit vector of a crop's keys, see `key_summary`, to the cases to be recalled."""
 
 
 def memory_attention(
@@ -54,12 +55,12 @@ def memory_attention(
     q, k, v, bias
         As in `attend`.
     recalled : sequence of Recollection
-        None leaves what `attend` gives, to the last bit.
+        None leaves what `attend` gives, to the last bit, and so do cases of crops of another size.
     local : float
         r.
     """
     out = attend(q, k, v, bias)
-    if not recalled:
+    if not recalled or any(each.keys.shape[1] != k.shape[2] for each in recalled):
         return out
     out = local * out
     for each in recalled:
@@ -75,7 +76,7 @@ def recalling(layer: AttentionLayer, choose: Choose) -> Generator[None]:
     """Let a layer attend to what is chosen by its own keys, until the block is left."""
 
     def mix(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-        return memory_attention(q, k, v, bias, choose(summary(k)))
+        return memory_attention(q, k, v, bias, choose(key_summary(k[0].float().cpu().numpy())))
 
     with _replaced(layer, mix):
         yield
@@ -92,13 +93,6 @@ def recording(layer: AttentionLayer) -> Generator[list[NDArray[np.float16]]]:
 
     with _replaced(layer, mix):
         yield kept
-
-
-def summary(keys: Tensor | NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return the mean of keys (..., heads, T, c) over their tokens as a unit vector (heads c,)."""
-    k = torch.as_tensor(keys).float()
-    mean = k.reshape(-1, *k.shape[-3:])[0].mean(1).flatten()
-    return torch.nn.functional.normalize(mean, dim=0).cpu().numpy()
 
 
 @contextmanager

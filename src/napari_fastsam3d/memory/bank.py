@@ -13,7 +13,7 @@ from napari_fastsam3d.errors import MemoryBankError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.memory.case import Case, Entry, Floats, structure_of
 from napari_fastsam3d.memory.search import Neighbour, nearest
-from napari_fastsam3d.memory.store import Store
+from napari_fastsam3d.memory.store import Index, Store
 
 LIMIT = 2 << 30
 """Bytes that a bank holds unless it is told otherwise."""
@@ -146,14 +146,12 @@ class MemoryBank:
             Cosine under which a case is too unlike to be used.
         """
         return nearest(
-            self._store.index(),
-            descriptor,
-            model,
-            name=name,
-            volume=volume,
-            count=count,
-            least=least,
+            self.index(), descriptor, model, name=name, volume=volume, count=count, least=least
         )
+
+    def index(self) -> Index:
+        """Return all entries as they are now, with what they are found by."""
+        return self._store.index()
 
     def note_recalled(self, identities: Iterable[str]) -> None:
         """Count cases as recalled; written with the next change, or when the bank is closed."""

@@ -116,6 +116,14 @@ class Case:
     keys: Halves | None = None
     values: Halves | None = None
 
+    @property
+    def scene(self) -> Floats:
+        """Unit vector by which memory attention finds it, (heads c,); empty where it has no keys.
+
+        See `key_summary`.
+        """
+        return np.zeros(0, np.float32) if self.keys is None else key_summary(self.keys)
+
     def to_bytes(self) -> bytes:
         """Return it as a safetensors file, whose header holds the entry but for its counters."""
         arrays: dict[str, NDArray[Any]] = {
@@ -176,6 +184,12 @@ class Case:
             arrays.get("keys"),
             arrays.get("values"),
         )
+
+
+def key_summary(keys: NDArray[Any]) -> Floats:
+    """Return the mean of keys (heads, T, c) over their tokens as a unit vector (heads c,)."""
+    mean = keys.astype(np.float32).mean(axis=1).ravel()
+    return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
 def scan_digest(content_hash: str, salt: str) -> str:

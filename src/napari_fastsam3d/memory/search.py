@@ -40,6 +40,7 @@ def nearest(
     volume: str | None,
     count: int,
     least: float,
+    by_scene: bool = False,
 ) -> tuple[Neighbour, ...]:
     """Return the cases of one structure that are most like a descriptor; see `MemoryBank.recall`.
 
@@ -47,9 +48,9 @@ def nearest(
     weight, so that a part and the whole that it belongs to are not mixed.
     """
     part = index.of_model.get(model)
-    if part is None or count < 1:
+    if part is None or count < 1 or (by_scene and not part.scenes.size):
         return ()
-    similar = part.descriptors @ descriptor
+    similar = (part.scenes if by_scene else part.descriptors) @ descriptor
     order = np.argsort(-similar, kind="stable")
     named = part.structures[order] == structure_of(name or "")
     if named.any():

@@ -23,10 +23,12 @@ _SCHEMA = (
     " name text not null, model text not null, spacing real not null, quality real,"
     " clicks integer not null, date text not null, salt text not null, volume text not null,"
     " recalled integer not null, size integer not null, checksum integer not null,"
-    " descriptor blob not null)"
+    " descriptor blob not null, scene blob not null)"
 )
 _COLUMNS = ", ".join(f.name for f in fields(Entry))
-_INSERT = f"insert into entries ({_COLUMNS}, checksum, descriptor) values ({', '.join('?' * 13)})"
+_INSERT = (
+    f"insert into entries ({_COLUMNS}, checksum, descriptor, scene) values ({', '.join('?' * 14)})"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +41,14 @@ class Searchable:
         The oldest first.
     structures : ndarray of str, shape (N,)
         Their names as names are compared.
-    descriptors : ndarray of float32, shape (N, D)
-        Unit vectors.
+    descriptors, scenes : ndarray of float32, shapes (N, D) and (N, E)
+        `Case.descriptor` and `Case.scene`.
     """
 
     entries: tuple[Entry, ...]
     structures: NDArray[np.str_]
     descriptors: Floats
+    scenes: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +129,7 @@ class Store:
             with self.writing():
                 with replacing(path, _SUFFIX) as temporary:
                     temporary.write_bytes(data)
-                self._insert(entry, data, case.descriptor)
+                self._insert(replace(case, entry=entry), data)
                 gone = surplus(self._read_index().entries, entry)
                 self._delete(entry.id for entry in gone)
         except BaseException:
@@ -202,16 +205,16 @@ class Store:
             return False
         if self._shard(case.entry.id) != shard:
             return False
-        self._insert(case.entry, data, case.descriptor)
+        self._insert(case, data)
         return True
 
     def _delete(self, identities: Iterable[str]) -> None:
         rows = [(identity,) for identity in identities]
         self._database.executemany("delete from entries where id = ?", rows)
 
-    def _insert(self, entry: Entry, data: bytes, descriptor: Floats) -> None:
-        found_by = descriptor.astype("<f4").tobytes()
-        self._database.execute(_INSERT, (*astuple(entry), zlib.crc32(data), found_by))
+    def _insert(self, case: Case, data: bytes) -> None:
+        found_by = (case.descriptor.astype("<f4").tobytes(), case.scene.astype("<f4").tobytes())
+        self._database.execute(_INSERT, (*astuple(case.entry), zlib.crc32(data), *found_by))
 
     def _read(self, identity: str) -> tuple[bytes, int]:
         with self._lock, self._legibly():
@@ -230,9 +233,9 @@ class Store:
 
     def _read_index(self) -> Index:
         rows = self._database.execute(
-            f"select {_COLUMNS}, descriptor from entries order by number"
+            f"select {_COLUMNS}, descriptor, scene from entries order by number"
         ).fetchall()
-        entries = tuple(Entry(*row[:-1]) for row in rows)
+        entries = tuple(Entry(*row[:-2]) for row in rows)
         by_model: dict[str, list[int]] = {}
         for place, entry in enumerate(entries):
             by_model.setdefault(entry.model, []).append(place)
@@ -242,7 +245,8 @@ class Store:
                 model: Searchable(
                     tuple(entries[place] for place in places),
                     np.array([structure_of(entries[place].name) for place in places]),
-                    np.stack([np.frombuffer(rows[place][-1], "<f4") for place in places]),
+                    _stacked(rows[place][-2] for place in places),
+                    _stacked(rows[place][-1] for place in places),
                 )
                 for model, places in by_model.items()
             },
@@ -260,6 +264,10 @@ class Store:
                 f"The memory bank in {self.folder} can't be used: {error}.",
                 "Make room, or choose another folder; what was remembered before is still there.",
             ) from error
+
+
+def _stacked(blobs: Iterable[bytes]) -> Floats:
+    return np.stack([np.frombuffer(blob, "<f4") for blob in blobs])
 
 
 def _connected(path: Path) -> sqlite3.Connection:

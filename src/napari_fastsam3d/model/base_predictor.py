@@ -113,6 +113,21 @@ class BasePredictor(ABC):
         """Encode (1, 1, S, S, S) normalised; gives an object with `.embedding` (1, C, 8, 8, 8)."""
 
     @abstractmethod
+    def features(self, encoded: Any) -> tuple[Floats, Floats]:
+        """Return what was encoded as arrays that can be remembered and compared.
+
+        Parameters
+        ----------
+        encoded
+            What `encode` gave.
+
+        Returns
+        -------
+        tuple of ndarray of float32
+            (S/4, S/4, S/4, C) and (S/8, S/8, S/8, C), axes towards R, A, S.
+        """
+
+    @abstractmethod
     def decode(
         self,
         embedding: Any,

@@ -88,6 +88,11 @@ class PyramidPredictor(BasePredictor):
         with torch.inference_mode(), self._autocast():
             return self.network.encoder(image.to(self.device))
 
+    def features(self, encoded: Pyramid) -> tuple[Floats, Floats]:
+        """Give the features at S/4 and S/8; see `BasePredictor.features`."""
+        middle, coarse = (x[0].float().cpu().numpy() for x in (encoded.middle, encoded.coarse))
+        return middle, coarse
+
     def decode(
         self,
         embedding: Pyramid,

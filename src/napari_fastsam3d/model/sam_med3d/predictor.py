@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.layers.attention import AttentionLayer, attention_choice
@@ -121,6 +122,15 @@ class PublishedPredictor(BasePredictor):
     def encode(self, image: Tensor) -> Encoded:
         """Encode (1, 1, S, S, S) normalised intensities; gives `.embedding` (1, C, 8, 8, 8)."""
         return self._surely(lambda: self._runner.encode(image.to(self.device, torch.float32)))
+
+    def features(self, encoded: Encoded) -> tuple[Floats, Floats]:
+        """Interpolate the embedding to S/4 and S/8; see `BasePredictor.features`."""
+        quarter, eighth = (
+            F.interpolate(encoded.embedding, scale_factor=factor, mode="trilinear")
+            for factor in (4, 2)
+        )
+        fine, coarse = (x[0].movedim(0, -1).cpu().numpy() for x in (quarter, eighth))
+        return fine, coarse
 
     def decode(
         self,
