@@ -24,12 +24,11 @@ from napari_fastsam3d.evaluation.dataset import Case, label_names, labelled_case
 from napari_fastsam3d.evaluation.simulator import correcting_click
 from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.crop_policy import CropPolicy
+from napari_fastsam3d.inference.accepted import accepted_case
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.recall import Recall
-from napari_fastsam3d.memory.remember import middle_of, remembered_case
 from napari_fastsam3d.model import load_model
 
 SETS = ("msd_hippocampus", "openkbp_hn")
@@ -97,10 +96,7 @@ def remember(pool: MemoryBank, data: Path, cases: list[Case], predictor: Any, gi
             continue
         ids = {}
         for name, volume, mask in structures(data, case, set(given.structures)):
-            middle = tuple(int(x) for x in middle_of(mask, volume))
-            policy = CropPolicy.of(volume, predictor)
-            crops = policy.at_click(middle), policy.at(middle, policy.spacing_for(mask.box))
-            added = remembered_case(predictor, volume, crops, mask, name)
+            added = accepted_case(predictor, volume, mask, name)
             pool.add(added)
             ids[name] = added.entry.id
         known[case.name] = ids

@@ -19,6 +19,7 @@ from napari_fastsam3d.cli.bench import bench
 from napari_fastsam3d.cli.demo import demo
 from napari_fastsam3d.cli.doctor import doctor
 from napari_fastsam3d.cli.evaluate import evaluate
+from napari_fastsam3d.cli.memory import memory
 from napari_fastsam3d.cli.models import models
 from napari_fastsam3d.cli.replay import replay
 from napari_fastsam3d.cli.segment import segment
@@ -38,6 +39,7 @@ app = typer.Typer(
 for _command in (segment, replay, demo, doctor, bench, evaluate, train):
     app.command()(_command)
 app.add_typer(models)
+app.add_typer(memory)
 
 
 class _Notes(logging.Handler):

@@ -61,10 +61,9 @@ class CoarseToFine:
     def predict(self, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, given what the others made."""
         newest = prompts[-1]
-        if before.crop is None and before.mask.is_empty:
-            crop = self._forward.remembered_crop(prompts)
-            if crop is not None:
-                return self._widened(crop, before, prompts)
+        remembered = self._remembered(before, prompts)
+        if remembered is not None:
+            return self._widened(remembered, before, prompts)
         coarse = self._from_afar(before, prompts)
         if coarse is not None and self._is_trusted(coarse, prompts):
             return self._followed(coarse, prompts)
@@ -108,10 +107,18 @@ class CoarseToFine:
 
     def next_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
         """Return the crop that a step will need encoded; a coarse pass is made to know it."""
+        remembered = self._remembered(before, prompts)
+        if remembered is not None:
+            return remembered
         coarse = self._from_afar(before, prompts)
         if coarse is not None and self._is_trusted(coarse, prompts):
             return self._fitting(coarse, prompts)
         return self.crop(before, prompts)
+
+    def _remembered(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
+        """Return the crop that fits what is recalled at a first click; None where nothing is."""
+        first = before.crop is None and before.mask.is_empty
+        return self._forward.remembered_crop(prompts) if first else None
 
     def _coarse_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
         newest = prompts[-1]

@@ -10,12 +10,13 @@ from brightness_model import BrightnessModel, pooled
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.inference.accepted import accepted_case, refusal
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.recall import Recall
-from napari_fastsam3d.memory.remember import middle_of, remembered_case
+from napari_fastsam3d.memory.remember import remembered_case
 
 SHAPE = (60, 50, 40)
 LEVELS = (0, 100, 200)
@@ -55,10 +56,7 @@ def bank(tmp_path: Path):
 
 
 def remember(bank: MemoryBank, model: FeatureModel, volume: Volume, mask: Mask, name: str) -> str:
-    middle = tuple(int(x) for x in middle_of(mask, volume))
-    policy = CropPolicy.of(volume, model)
-    crops = policy.at_click(middle), policy.at(middle, policy.spacing_for(mask.box))
-    case = remembered_case(model, volume, crops, mask, name, quality=0.9, clicks=2)
+    case = accepted_case(model, volume, mask, name, quality=0.9, clicks=2)
     bank.add(case)
     return case.entry.id
 
@@ -128,13 +126,13 @@ def test_a_case_of_another_scan_is_recalled_and_fed(bank: MemoryBank, model: Fea
 
 
 def test_a_recalled_case_says_how_closely_to_look(bank: MemoryBank):
-    model = FeatureModel(size=64, spacings=(1.8, 2.0, 4.0))
+    model = FeatureModel(size=64, spacings=(1.9, 2.0, 4.0))
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, _ = scan()
     plain = Replay(volume, model).step([CLICK])
     told = Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK])
     assert plain.crop.spacing == 2.0
-    assert told.crop.spacing == 1.8
+    assert told.crop.spacing == 1.9
 
 
 def test_a_scan_never_recalls_itself(bank: MemoryBank, model: FeatureModel):
@@ -250,3 +248,10 @@ def test_the_default_model_remembers_and_recalls(bank: MemoryBank, tiny_predicto
     assert not np.array_equal(
         published.encode(image).embedding, tiny_predictor.encode(image).embedding
     )
+
+
+def test_only_good_masks_are_remembered_by_themselves():
+    assert refusal(0.9, 1) is None
+    assert refusal(None, 10) is None
+    assert "0.40" in (refusal(0.4, 1) or "")
+    assert "11" in (refusal(0.9, 11) or "")

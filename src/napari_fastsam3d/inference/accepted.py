@@ -1,0 +1,53 @@
+"""What is to be remembered of a mask that was accepted, and whether it is good enough."""
+
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.crop_policy import CropPolicy
+from napari_fastsam3d.memory.case import Case
+from napari_fastsam3d.memory.remember import Encoder, middle_of, remembered_case
+
+GOOD_ENOUGH = 0.6
+"""Predicted IoU from which on an accepted mask is remembered."""
+
+FEW_CLICKS = 10
+"""Prompts up to which it is: what took more was hard for the model, and its features say little."""
+
+
+def accepted_case(
+    predictor: Encoder,
+    volume: Volume,
+    mask: Mask,
+    name: str,
+    *,
+    quality: float | None = None,
+    clicks: int = 0,
+) -> Case:
+    """Look at a mask as a click in its middle would, and as closely as fits it.
+
+    Parameters
+    ----------
+    predictor : Encoder
+        The model that later cases will be segmented with.
+    volume : Volume
+    mask : Mask
+        Source index, not empty.
+    name : str
+        Structure.
+    quality : float, optional
+        The IoU that the model predicted.
+    clicks : int
+        Prompts that the mask took.
+    """
+    i, j, k = (int(x) for x in middle_of(mask, volume))
+    policy = CropPolicy.of(volume, predictor)
+    crops = policy.at_click((i, j, k)), policy.at((i, j, k), policy.spacing_for(mask.box))
+    return remembered_case(predictor, volume, crops, mask, name, quality=quality, clicks=clicks)
+
+
+def refusal(quality: float | None, clicks: int) -> str | None:
+    """Return why an accepted mask is not remembered unless it is asked for; None if it is."""
+    if quality is not None and quality < GOOD_ENOUGH:
+        return f"The model is not sure of it: it predicts an IoU of {quality:.2f}."
+    if clicks > FEW_CLICKS:
+        return f"It took {clicks} prompts; up to {FEW_CLICKS} are remembered by themselves."
+    return None
