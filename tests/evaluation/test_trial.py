@@ -25,6 +25,7 @@ class Fixed:
 
     def __init__(self, *masks):
         self.masks = list(masks)
+        self.meanings = []
         self.clicks = []
 
     @contextmanager
@@ -34,6 +35,9 @@ class Fixed:
     def click(self, index, positive):
         self.clicks.append((index, positive))
         return Mask.of_volume(self.masks[len(self.clicks) - 1])
+
+    def candidates(self):
+        return [Mask.of_volume(mask) for mask in self.meanings]
 
     def box(self, box):
         return None
@@ -60,6 +64,14 @@ def test_clicks_follow_the_masks_and_disobedience_is_seen(target):
     assert trial.dice[0] == trial.dice[1] < trial.dice[2] == trial.nsd[2] == 1
     assert trial.box_dice is None
     assert np.array_equal(mask.volume(TRUTH.shape), TRUTH)
+
+
+def test_the_best_meaning_of_the_first_click_is_measured(target):
+    spill = TRUTH | ball((12, 15, 20), 5)
+    several = Fixed(spill, TRUTH)
+    several.meanings = [spill, TRUTH, ball((3, 3, 3), 2)]
+    assert run_trial(target, several, Protocol(clicks=2))[0].best_candidate == 1
+    assert run_trial(target, Fixed(spill, TRUTH), Protocol(clicks=2))[0].best_candidate is None
 
 
 def test_a_random_first_click_depends_on_the_structure_only(target):

@@ -93,6 +93,10 @@ class BaselineAttempt:
         logits[part] = self.method(self._scene(crop, part))
         return Mask.of(*crop.paste_mask(logits))
 
+    def candidates(self) -> Sequence[Mask]:
+        """Return nothing: a baseline knows of one meaning only."""
+        return ()
+
     def box(self, box: Box) -> Mask | None:
         """Tell that boxes are not known."""
         del box

@@ -115,7 +115,7 @@ def columns(clicks: int) -> list[int]:
 
 
 def table_of_scores(scores: Sequence[Score]) -> str:
-    """Write scores as a table in Markdown.
+    """Write scores as a table in Markdown; "best of 1" is the best candidate of a first click.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def table_of_scores(scores: Sequence[Score]) -> str:
         At least one.
     """
     shown = columns(len(scores[0].dice))
-    head = ["set", "", "structures", *(f"Dice {n}" for n in shown), "box", "area"]
+    head = ["set", "", "structures", *(f"Dice {n}" for n in shown), "box", "best of 1", "area"]
     head += [*(f"NSD {n}" for n in shown), "box", "failed", "worse", "ms"]
     rows = [
         [
@@ -132,6 +132,7 @@ def table_of_scores(scores: Sequence[Score]) -> str:
             str(score.trials),
             *(f"{score.dice[n - 1]:.3f}" for n in shown),
             _number(score.box_dice),
+            _number(score.best_candidate),
             f"{score.area:.3f}",
             *(f"{score.nsd[n - 1]:.3f}" for n in shown),
             _number(score.box_nsd),

@@ -40,6 +40,8 @@ class Score:
         Clicks after which the mean Dice was lower than before them.
     milliseconds : float
         The mean of a click.
+    best_candidate : float or None
+        Mean of the best of what a first click may mean.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Score:
     worse: float
     falls: tuple[int, ...]
     milliseconds: float
+    best_candidate: float | None = None
 
 
 def score_of_trials(name: str, modality: str, trials: Sequence[Trial]) -> Score:
@@ -85,6 +88,7 @@ def score_of_trials(name: str, modality: str, trials: Sequence[Trial]) -> Score:
         worse=mean(step < -WORSE for step in steps) if steps else 0.0,
         falls=_falls(dice),
         milliseconds=mean(mean(trial.milliseconds) for trial in trials),
+        best_candidate=_mean_of_known([trial.best_candidate for trial in trials]),
     )
 
 
@@ -107,6 +111,7 @@ def mean_over_sets(name: str, scores: Sequence[Score]) -> Score:
         worse=mean(score.worse for score in scores),
         falls=_falls(dice),
         milliseconds=mean(score.milliseconds for score in scores),
+        best_candidate=_mean_of_known([score.best_candidate for score in scores]),
     )
 
 

@@ -1,7 +1,7 @@
 """What is evaluated: anything that answers clicks and boxes with masks."""
 
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,6 +19,10 @@ class Attempt(Protocol):
 
     def click(self, index: tuple[int, int, int], positive: bool) -> Mask:
         """Answer a click on a voxel, source index, and all before it."""
+        ...
+
+    def candidates(self) -> Sequence[Mask]:
+        """Return what the newest click may mean; empty from what knows of one meaning only."""
         ...
 
     def box(self, box: Box) -> Mask | None:
@@ -58,6 +62,10 @@ class SessionAttempt:
         """Add a point."""
         self.session.add_point(index, positive=positive)
         return self.session.region()
+
+    def candidates(self) -> Sequence[Mask]:
+        """Return the session's candidates."""
+        return [each.mask for each in self.session.candidates()]
 
     def box(self, box: Box) -> Mask | None:
         """Add a box."""
@@ -108,6 +116,10 @@ class ShiftedAttempt:
         if self.replay is None:
             self.replay = Replay(self.volume, self.predictor, shift=self._aside(index))
         return self.replay.step(self.prompts).mask
+
+    def candidates(self) -> Sequence[Mask]:
+        """Return what the newest click may mean."""
+        return [] if self.replay is None else [s.mask for s in self.replay.candidates(self.prompts)]
 
     def box(self, box: Box) -> Mask | None:
         """Answer as ever: the crop of a box has no place but around it."""

@@ -38,6 +38,8 @@ class Trial:
         Dice and normalised surface Dice after each click.
     box_dice, box_nsd : float or None
         The same after one box and nothing else.
+    best_candidate : float or None
+        Dice of the best of what the first click may mean; None where it was not measured.
     milliseconds : tuple of float
         What each click took.
     obeyed : tuple of bool
@@ -57,6 +59,7 @@ class Trial:
     box_nsd: float | None
     milliseconds: tuple[float, ...]
     obeyed: tuple[bool, ...]
+    best_candidate: float | None = None
 
     @property
     def key(self) -> Key:
@@ -93,6 +96,7 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
     mask = Mask.empty()
     clicks: list[Click] = []
     scores: list[tuple[float, float, float, bool]] = []
+    best: float | None = None
     with segmenter.begin(target.volume) as attempt:
         for _ in range(protocol.clicks):
             if protocol.random_first_click and not clicks:
@@ -104,6 +108,8 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
             milliseconds = 1000 * (time.perf_counter() - begun)
             clicks.append(click)
             obeyed = mask.contains(click[0]) == click[1]
+            if len(clicks) == 1:
+                best = max((m.agreement(truth) for m in attempt.candidates()), default=None)
             scores.append((mask.agreement(truth), surface.dice(mask), milliseconds, obeyed))
     box = _box_mask(target, segmenter)
     dices, surfaces, times, obeyed = zip(*scores, strict=True)
@@ -121,6 +127,7 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
         box_nsd=None if box is None else surface.dice(box),
         milliseconds=times,
         obeyed=obeyed,
+        best_candidate=best,
     ), mask
 
 
