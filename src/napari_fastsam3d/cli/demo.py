@@ -33,8 +33,8 @@ viewer.open(scan, plugin="napari-fastsam3d")
 _, widget = viewer.window.add_plugin_dock_widget("napari-fastsam3d")
 for name, calls in objects.items():
     widget.view.run("new_object", name)
-    for verb, arguments in calls:
-        widget.view.run(verb, *arguments)
+    for command, arguments in calls:
+        widget.view.run(command, *arguments)
 viewer.dims.set_current_step(0, plane)
 print("napari is open; close its window to end", flush=True)
 napari.run()
@@ -79,7 +79,7 @@ class Performance:
     plane : int
         The axial plane that shows most, counted from the head.
     objects : dict of str to list
-        For each object's name, verbs of a session with their arguments.
+        For each object's name, commands of a session with their arguments.
     """
 
     steps: list[Step]
@@ -170,7 +170,7 @@ def _write_scan(volume: "Volume", path: Path) -> None:
 
 
 def _calls(state: "SessionState") -> "dict[str, list[Call]]":
-    """Write down what was done to each object, as verbs of a session with their arguments."""
+    """Write down what was done to each object, as commands of a session with their arguments."""
     return {entry.name: [_call(prompt) for prompt in entry.prompts] for entry in state.objects}
 
 
@@ -196,7 +196,7 @@ def napari_command(scan: Path, plane: int, objects: "dict[str, list[Call]]") -> 
     plane : int
         The axial plane to show, counted from the head.
     objects : dict of str to list
-        For each object's name, verbs of a session with their arguments.
+        For each object's name, commands of a session with their arguments.
     """
     return [sys.executable, "-c", _WINDOW, str(scan), str(plane), json.dumps(objects)]
 

@@ -20,7 +20,7 @@ from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.events import Signals
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal.earlier import EarlierSession, earlier_sessions, worked_on
+from napari_fastsam3d.session.journal.earlier import EarlierSession, earlier_sessions
 from napari_fastsam3d.session.journal.saved_session import SavedSession
 from napari_fastsam3d.session.journal.writer import JournalStatus, sessions_folder
 from napari_fastsam3d.session.label_map import Overlapped
@@ -29,7 +29,7 @@ from napari_fastsam3d.session.presets import Organ, organs
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.session import Session
-from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState
+from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState, worked_on
 
 __all__ = [
     "Action",

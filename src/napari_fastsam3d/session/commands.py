@@ -29,7 +29,7 @@ from napari_fastsam3d.session.actions import (
 from napari_fastsam3d.session.candidates import Candidate, ask_candidates
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import contested, holder_of
-from napari_fastsam3d.session.object_commands import ObjectCommands, chosen_object
+from napari_fastsam3d.session.object_commands import ObjectCommands
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.state import SessionState
 
@@ -101,7 +101,7 @@ class Commands(ObjectCommands):
             is a click or a box. Empty otherwise, and where a newer command came in between.
         """
         scheduler = self._scheduler
-        return ask_candidates(scheduler, chosen_object(scheduler.history.state, number))
+        return ask_candidates(scheduler, scheduler.history.state.chosen(number).id)
 
     def choose(self, rank: int, number: int | None = None) -> Future[Result]:
         """Take another of the candidates; one step of undo.
@@ -117,7 +117,7 @@ class Commands(ObjectCommands):
             raise PromptError(f"{rank!r} is no candidate.", "Count them from 0, by size.")
 
         def chosen(state: SessionState) -> AddPrompt:
-            own = state.object(chosen_object(state, number))
+            own = state.chosen(number)
             if not has_candidates(own.prompts):
                 raise PromptError(
                     "There is nothing to choose from.", "Click or draw a box, then choose."
@@ -172,7 +172,7 @@ class Commands(ObjectCommands):
         Parameters
         ----------
         index : sequence of three integers
-            Source index, such as that of a click that `Result.holder` tells of.
+            Source index, such as that of a click for which `Result.holder` names another.
         number : int, optional
             Id of the object that wins; by default the current one, which it stays.
 
@@ -185,7 +185,7 @@ class Commands(ObjectCommands):
         scheduler = self._scheduler
         with scheduler.lock:
             state, own = scheduler.history.state, scheduler.masks.own
-            winner = state.object(chosen_object(state, number))
+            winner = state.chosen(number)
             holder = holder_of(state, winner.id, voxel, own)
             if holder is None:
                 raise SessionError(
@@ -209,7 +209,7 @@ class Commands(ObjectCommands):
 
     def reset_object(self, number: int | None = None) -> Future[Result]:
         """Take all prompts of an object away, by default of the current one."""
-        return self._scheduler.do(lambda state: ResetObject(chosen_object(state, number)))
+        return self._scheduler.do(lambda state: ResetObject(state.chosen(number).id))
 
     def edit_mask(
         self, added: Mask | None = None, removed: Mask | None = None, number: int | None = None

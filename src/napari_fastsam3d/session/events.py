@@ -1,4 +1,4 @@
-"""What a session tells whoever listens."""
+"""The signals of a session."""
 
 import logging
 

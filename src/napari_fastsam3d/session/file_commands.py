@@ -17,6 +17,7 @@ from napari_fastsam3d.geometry.io.mask_reader import read_labels
 from napari_fastsam3d.geometry.io.mask_writer import save_mask
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.source import MASK_SUFFIXES
+from napari_fastsam3d.session.commands import Commands
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
 from napari_fastsam3d.session.queries import Queries
 from napari_fastsam3d.session.request import Result
@@ -29,10 +30,12 @@ _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 class FileCommands(Queries):
     """The commands of a session about files."""
 
+    futures: Commands
+
     def save(self, path: str | PathLike[str], object: int | None = None) -> Path:
         """Write the masks to one file on the source grid, after predictions under way.
 
-        Which objects are empty, and so not in the file, is logged as a warning and told by `noted`;
+        Which objects are empty, and so not in the file, is logged as a warning and said by `noted`;
         see `empty_objects`.
 
         Parameters

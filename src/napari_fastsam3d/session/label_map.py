@@ -119,7 +119,7 @@ def deepest_overlaps(
 ) -> list[Index]:
     """Return, for each locked mask that a mask runs into, the voxel deepest in what both claim.
 
-    A negative point there tells the model of a neighbour that it does not know.
+    A negative point there makes a neighbour known to the model.
 
     Parameters
     ----------

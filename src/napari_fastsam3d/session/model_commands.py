@@ -3,7 +3,7 @@
 from concurrent.futures import Future
 
 from napari_fastsam3d.inference.prompt import Point, point_index
-from napari_fastsam3d.session.commands import Voxel
+from napari_fastsam3d.session.commands import Commands, Voxel
 from napari_fastsam3d.session.events import emit
 from napari_fastsam3d.session.model_thread import Model, ModelThread, explained
 from napari_fastsam3d.session.queries import Queries
@@ -20,16 +20,22 @@ class ModelCommands(Queries):
     scheduler : Scheduler
     owns_thread : bool
         Whether the session made the model thread itself, and so closes it.
+
+    Attributes
+    ----------
+    futures : Commands
+        The commands without waiting.
     """
 
     def __init__(self, scheduler: Scheduler, owns_thread: bool) -> None:
         super().__init__(scheduler)
+        self.futures = Commands(scheduler)
         self._owns_thread = owns_thread
         self._speculation = Speculation(scheduler)
 
     @property
     def replay_differs(self) -> bool:
-        """Whether masks were made with another model; `noted` tells of it."""
+        """Whether masks were made with another model; `noted` says so."""
         return bool(self._scheduler.outdated())
 
     @property

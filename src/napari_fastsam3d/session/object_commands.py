@@ -90,7 +90,7 @@ class ObjectCommands:
 
     def remove_object(self, number: int | None = None) -> Future[Result]:
         """Take an object away, by default the current one; the others keep their values."""
-        return self._scheduler.do(lambda state: RemoveObject(chosen_object(state, number)))
+        return self._scheduler.do(lambda state: RemoveObject(state.chosen(number).id))
 
     def recolour_object(self, number: int, colour: Colour) -> Future[Result]:
         """Give the object of that id another colour: red, green and blue in [0, 1]."""
@@ -115,7 +115,7 @@ class ObjectCommands:
 
     def unlock_object(self, number: int | None = None) -> Future[Result]:
         """Let an object's mask follow its prompts again, by default the current one's."""
-        return self._scheduler.do(lambda state: UnlockObject(chosen_object(state, number)))
+        return self._scheduler.do(lambda state: UnlockObject(state.chosen(number).id))
 
     def set_overlap(self, rule: OverlapRule) -> Future[Result]:
         """Choose whose a voxel is that several objects claim; one step of undo.
@@ -139,9 +139,7 @@ class ObjectCommands:
     ) -> Future[Result]:
         scheduler = self._scheduler
         with scheduler.lock:
-            number = scheduler.history.state.object(
-                chosen_object(scheduler.history.state, number)
-            ).id
+            number = scheduler.history.state.chosen(number).id
             scheduler.postponed += 1
         outcome: Future[Result] = Future()
         _lock_when_finished(scheduler, number, make, outcome)
@@ -219,11 +217,3 @@ def _unused(name: _Name, state: SessionState, number: int | None = None) -> _Nam
             f"Object {other.id} is called {other.name} already.", "Choose another name."
         )
     return name
-
-
-def chosen_object(state: SessionState, number: int | None) -> int:
-    """Return the id of an object, by default the current one; SessionError if there is none."""
-    number = state.current if number is None else number
-    if number is None:
-        raise SessionError("There is no object yet.", "Add a point or a box first.")
-    return number

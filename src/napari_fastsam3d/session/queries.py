@@ -10,7 +10,6 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.session.commands import Commands, chosen_object
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import (
     Overlapped,
@@ -35,14 +34,11 @@ class Queries:
     Attributes
     ----------
     volume : Volume
-    futures : Commands
-        The commands without waiting.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self.volume: Volume = scheduler.volume
-        self.futures = Commands(scheduler)
 
     @property
     def thread(self) -> ModelThread:
@@ -123,7 +119,7 @@ class Queries:
             One source index for each locked neighbour, the deepest in what both claim.
         """
         self.wait()
-        each = self.state.object(chosen_object(self.state, number))
+        each = self.state.chosen(number)
         own = self._scheduler.masks.own
         others = [o for o in self.state.objects if o.locked is not None and o.id != each.id]
         return deepest_overlaps(own(each), map(own, others), self.volume.spacing)

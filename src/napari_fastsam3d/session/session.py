@@ -14,7 +14,6 @@ from napari_fastsam3d.session.file_commands import FileCommands
 from napari_fastsam3d.session.journal_commands import JournalCommands
 from napari_fastsam3d.session.model_commands import ModelCommands
 from napari_fastsam3d.session.model_thread import Model, ModelThread
-from napari_fastsam3d.session.queries import Queries
 from napari_fastsam3d.session.scheduler import Scheduler
 
 P = ParamSpec("P")
@@ -23,11 +22,11 @@ R = TypeVar("R")
 
 def _waiting(
     command: Callable[Concatenate[Commands, P], Future[R]],
-) -> Callable[Concatenate[Queries, P], R]:
+) -> Callable[Concatenate[ModelCommands, P], R]:
     """Return a command that waits for its mask."""
 
     @wraps(command)
-    def wait(session: Queries, *args: P.args, **kwargs: P.kwargs) -> R:
+    def wait(session: ModelCommands, *args: P.args, **kwargs: P.kwargs) -> R:
         session.thread.check_may_wait()
         return command(session.futures, *args, **kwargs).result()
 

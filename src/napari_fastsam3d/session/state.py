@@ -90,6 +90,13 @@ class SessionState:
                 return candidate
         raise SessionError(f"There is no object number {number}.", "Name an object of the session.")
 
+    def chosen(self, number: int | None) -> ObjectState:
+        """Return the object of that id, by default the current one; SessionError if none."""
+        number = self.current if number is None else number
+        if number is None:
+            raise SessionError("There is no object yet.", "Add a point or a box first.")
+        return self.object(number)
+
     def free_value(self, wanted: int) -> int:
         """Return a label value that no object has: the wanted one, or the next."""
         used = {each.value for each in self.objects}
@@ -147,6 +154,11 @@ class SessionState:
             if each.value == value:
                 raise SessionError(f"{each.name} has the value {value}.", "Choose another value.")
         return value
+
+
+def worked_on(state: SessionState) -> tuple[str, ...]:
+    """Return the names of the objects that have prompts."""
+    return tuple(each.name for each in state.objects if each.prompts)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from napari_fastsam3d.errors import JournalError
 from napari_fastsam3d.session.journal.recovery import SUFFIX, parts_of
 from napari_fastsam3d.session.journal.saved_session import SavedSession
 from napari_fastsam3d.session.journal.store import Journal
-from napari_fastsam3d.session.state import SessionState
+from napari_fastsam3d.session.state import worked_on
 
 PICTURE = "picture"
 """Name of the fact that holds a small picture, PNG in base64."""
@@ -61,11 +61,6 @@ class EarlierSession:
     picture: bytes | None
 
 
-def worked_on(state: SessionState) -> tuple[str, ...]:
-    """Return the names of the objects that have prompts."""
-    return tuple(each.name for each in state.objects if each.prompts)
-
-
 def earlier_sessions(folder: Path) -> list[EarlierSession]:
     """List the sessions in a folder of journals, the newest first.
 
@@ -74,36 +69,6 @@ def earlier_sessions(folder: Path) -> list[EarlierSession]:
     """
     found = [each for path in sorted(folder.glob(f"*{SUFFIX}")) for each in _read(path)]
     return sorted(found, key=lambda each: each.saved or datetime.min, reverse=True)
-
-
-def bring_back(earlier: Path, own: Path) -> None:
-    """Put a journal in the place of a scan's own, which becomes a backup.
-
-    Raises
-    ------
-    JournalError
-        If either is in use or can't be written.
-    """
-    if earlier == own:
-        return
-    if not earlier.exists():
-        raise JournalError(
-            "That session is not there any more.", "Choose another in the list of earlier sessions."
-        )
-    # Opened and closed, all that was written lies in the one file.
-    Journal(earlier).close()
-    if own.exists():
-        present = Journal(own)
-        present.move_to_backup("before" if worked_on(present.saved.history.state) else "empty")
-    try:
-        for part in parts_of(own):
-            part.unlink(missing_ok=True)
-        earlier.replace(own)
-    except OSError as error:
-        raise JournalError(
-            f"The journal {earlier} can't be used: {error.strerror or error}.",
-            "Make room or give access there; what was kept before is still whole.",
-        ) from error
 
 
 def remove(earlier: EarlierSession) -> None:

@@ -27,6 +27,7 @@ from napari_fastsam3d.session.journal.recovery import (
     sorted_records,
 )
 from napari_fastsam3d.session.journal.saved_session import SavedMask, SavedSession
+from napari_fastsam3d.session.state import worked_on
 
 # Moving the write-ahead log into the database takes time, so it is done after masks, for which
 # nobody waits.
@@ -122,6 +123,36 @@ class Journal:
                 yield self._database
 
 
+def bring_back(earlier: Path, own: Path) -> None:
+    """Put a journal in the place of a scan's own, which becomes a backup.
+
+    Raises
+    ------
+    JournalError
+        If either is in use or can't be written.
+    """
+    if earlier == own:
+        return
+    if not earlier.exists():
+        raise JournalError(
+            "That session is not there any more.", "Choose another in the list of earlier sessions."
+        )
+    # Opened and closed, all that was written lies in the one file.
+    Journal(earlier).close()
+    if own.exists():
+        present = Journal(own)
+        present.move_to_backup("before" if worked_on(present.saved.history.state) else "empty")
+    try:
+        for part in parts_of(own):
+            part.unlink(missing_ok=True)
+        earlier.replace(own)
+    except OSError as error:
+        raise JournalError(
+            f"The journal {earlier} can't be used: {error.strerror or error}.",
+            "Make room or give access there; what was kept before is still whole.",
+        ) from error
+
+
 def _open(path: Path) -> tuple[sqlite3.Connection, SavedSession]:
     """Open a journal, or what can be saved of it; sqlite3.Error or OSError if it can't be."""
     database = None
@@ -129,17 +160,17 @@ def _open(path: Path) -> tuple[sqlite3.Connection, SavedSession]:
         database = opened(path)
         return database, _read(database, path)
     except _DAMAGED as error:
-        if not _tells_of_damage(error):
+        if not _is_damage(error):
             if database is not None:
                 database.close()
             raise
         return rescued(database, path)
 
 
-def _tells_of_damage(error: Exception) -> bool:
+def _is_damage(error: Exception) -> bool:
     """Whether a complaint is about what was read, such as a spoilt header.
 
-    Others tell of locks, space and access, with which the file may be whole.
+    Others are about locks, space and access, with which the file may be whole.
     """
     operational = isinstance(error, sqlite3.OperationalError)
     return not operational or error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR

@@ -18,10 +18,10 @@ from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Prompt
 from napari_fastsam3d.session.codec import prompts_digest
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.journal.earlier import bring_back, worked_on
 from napari_fastsam3d.session.journal.recovery import journal_path
 from napari_fastsam3d.session.journal.saved_session import SavedMask, SavedSession
-from napari_fastsam3d.session.journal.store import Journal
+from napari_fastsam3d.session.journal.store import Journal, bring_back
+from napari_fastsam3d.session.state import worked_on
 from napari_fastsam3d.session.worker import Worker
 
 _log = logging.getLogger(__name__)
