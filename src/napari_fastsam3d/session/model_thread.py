@@ -118,7 +118,8 @@ class ModelThread:
 
             progress(_LOADING, 0, 1)
             try:
-                self._predictor = load_model(_name_or_file(self._model), device=self._device)
+                model = self._model if isinstance(self._model, str) else Path(self._model)
+                self._predictor = load_model(model, device=self._device)
             finally:
                 progress(_LOADING, 1, 1)
         return self._predictor
@@ -296,7 +297,3 @@ def _wait_asleep() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
         os.environ.setdefault("GOMP_SPINCOUNT", _COUNTED)
-
-
-def _name_or_file(model: str | PathLike[str]) -> str | Path:
-    return model if isinstance(model, str) else Path(model)
