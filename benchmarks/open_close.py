@@ -89,7 +89,7 @@ class Window:
 
     def change_model(self) -> None:
         """Load the model once more in place of the one that is there."""
-        self.widget._change_model("default", "cpu")
+        self.widget.workspace.change_model("default", "cpu")
         self.settle()
 
 

@@ -14,6 +14,7 @@ from qtpy.QtTest import QTest
 
 import napari
 from napari_fastsam3d.geometry.mask import deepest_voxel
+from napari_fastsam3d.session.futures import Futures
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LIVER, RIGHT_KIDNEY = 5, 2
@@ -37,7 +38,7 @@ def click(viewer: napari.Viewer, widget: Any, place: tuple[int, ...], positive: 
     """Turn to the slice of a source index and click there."""
     layer = widget.view.frame.to_layer(place)[0]
     viewer.dims.set_current_step(0, round(float(layer[0])))
-    widget.view.run("add_point", place, positive=positive)
+    widget.view.run(lambda session: session.add_point(place, positive=positive))
     settle(widget)
 
 
@@ -50,7 +51,7 @@ def show_both(viewer: napari.Viewer, labels: np.ndarray) -> None:
 def take_models(widget: Any) -> None:
     """Open the dialog of the models, choose one that can be fetched, and write its picture."""
     widget._manage_models()
-    dialog = widget.models_dialog
+    dialog = widget.model.dialog
     settle(widget)
     dialog.list.setCurrentItem(dialog.list.topLevelItem(1))
     settle(widget)
@@ -77,14 +78,18 @@ def main(scan: str, labels: str) -> None:
     take(viewer, "first-click")
     click(viewer, widget, deepest_voxel(widget.view.session.mask() & ~liver), False)
     take(viewer, "negative-click")
-    widget.view.run("undo")
+    widget.view.run(Futures.undo)
     settle(widget)
     click(viewer, widget, deepest_voxel(liver & ~widget.view.session.mask()), True)
-    widget.view.run("rename_object", widget.view.session.state.current, "liver")
-    widget.view.run("new_object", "right kidney")
+    widget.view.run(
+        lambda session: session.rename_object(widget.view.session.state.current, "liver")
+    )
+    widget.view.run(lambda session: session.new_object("right kidney"))
     places = np.argwhere(truth == RIGHT_KIDNEY)
     low, high = places.min(axis=0) - 1, places.max(axis=0) + 2
-    widget.view.run("add_box", tuple(int(i) for i in low), tuple(int(i) for i in high))
+    widget.view.run(
+        lambda session: session.add_box(tuple(int(i) for i in low), tuple(int(i) for i in high))
+    )
     centre = tuple(int(i) for i in (low + high) // 2)
     viewer.dims.set_current_step(0, round(float(widget.view.frame.to_layer(centre)[0][0])))
     settle(widget)

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from napari_fastsam3d._napari.actions import markdown_table
+from napari_fastsam3d._napari.commands.table import markdown_table
 from napari_fastsam3d.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -75,7 +75,7 @@ def assert_shows_the_session(viewer: Any, widget: Any, user: User) -> None:
     assert widget.prompts.undo.isEnabled() == view.session.can_undo
     assert widget.prompts.redo.isEnabled() == view.session.can_redo
     held = [key for key, button in widget.prompts.tools.items() if button.isChecked()]
-    assert held == [widget.toolbox.tool or "pan"], told
+    assert held == [widget.workspace.toolbox.tool or "pan"], told
     if view.mask.layer.mode == "paint" and view.mask.layer.selected_label:
         own = view.current.value if view.current else state.free_value(state.next_object)
         assert view.mask.layer.selected_label == own, told
@@ -102,7 +102,7 @@ def assert_shows_the_boxes(view: Any, told: str) -> None:
         for prompt in view.prompts
         if isinstance(prompt, BoxPrompt | Freeze)
     ]
-    faces = [face for box in boxes for face in outline(box, view.plane())]
+    faces = [face for box in boxes for face in outline(box, view.navigation.plane())]
     assert len(view.boxes.layer.data) == len(faces), told
     assert all(map(np.array_equal, view.boxes.layer.data, faces)), told
 

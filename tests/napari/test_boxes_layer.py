@@ -41,7 +41,7 @@ def _extent(vertices: np.ndarray) -> tuple[list[float], list[float]]:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_box_is_cut_by_the_plane_that_is_looked_at(shown: BoxesLayer, axis: int) -> None:
     shown.show([BoxMark(1, BOX)])
-    shown.look_at(Plane(axis, 5))
+    shown.show_plane(Plane(axis, 5))
     low, high = _extent(shown.layer.data[0])
     assert low[axis] == high[axis] == 5
     others = [i for i in range(3) if i != axis]
@@ -53,7 +53,7 @@ def test_many_boxes_survive_every_change_of_view(shown: BoxesLayer, heard: list)
     boxes = [BoxMark(i, BOX.shifted((i, i, i))) for i in range(8)]
     shown.show(boxes)
     for plane in (Plane(1, 4), Plane(None), Plane(2, 7), Plane(0, 3)):
-        shown.look_at(plane)
+        shown.show_plane(plane)
         assert shown.layer.nshapes == (48 if plane.axis is None else 8)
     shown.show([])
     assert shown.layer.nshapes == 0
@@ -74,7 +74,7 @@ def test_the_depth_can_be_given(shown: BoxesLayer, heard: list) -> None:
 
 def test_a_rectangle_that_freezes_holds_all_slices_or_the_depth(shown: BoxesLayer) -> None:
     froze: list[Box] = []
-    shown.froze.connect(froze.append)
+    shown.frozen.connect(froze.append)
     shown.freezing = True
     for depth in (None, 3.0):
         shown.depth = depth
@@ -97,7 +97,7 @@ def test_a_single_click_makes_no_box(shown: BoxesLayer, heard: list) -> None:
 
 def test_dragging_a_side_keeps_the_depth(shown: BoxesLayer, heard: list) -> None:
     shown.show([BoxMark(5, BOX)])
-    shown.look_at(Plane(0, 4))
+    shown.show_plane(Plane(0, 4))
     bigger = shown.layer.data[0].copy()
     bigger[bigger[:, 2] > 8, 2] = 11.5
     with shown.layer.events.data.blocker():
@@ -117,7 +117,7 @@ def test_deleting_tells_which_box_is_gone(shown: BoxesLayer, heard: list) -> Non
 
 def test_the_crop_is_outlined_only_when_asked_for(frame: Frame) -> None:
     crop = CropLayer(frame, lambda: BOX)
-    crop.look_at(Plane(1, 4))
+    crop.show_plane(Plane(1, 4))
     assert crop.layer.nshapes == 0
     crop.shown = True
     crop.show()
@@ -133,7 +133,7 @@ def test_boxes_of_a_hidden_layer_are_drawn_when_it_is_seen_again(
     boxes.show([BoxMark(1, Box((1, 2, 3), (4, 6, 8)))])
     boxes.layer.visible = False
     viewer.dims.ndisplay = 3
-    boxes.look_at(Plane(None))
+    boxes.show_plane(Plane(None))
     boxes.layer.visible = True
     assert len(boxes.layer.data) == 6
 
@@ -142,7 +142,7 @@ def test_the_depth_of_a_box_is_in_mm_whatever_the_unit_of_the_layer() -> None:
     for unit, mm in (("mm", 1), ("um", 1e-3)):
         image = Image(np.zeros((40, 20, 20)), scale=np.divide((0.5, 1, 1), mm), units=(unit,) * 3)
         layer, found = BoxesLayer(frame_of_layer(image)), []
-        layer.look_at(Plane(0, 20))
+        layer.show_plane(Plane(0, 20))
         layer.depth = 5.0
         layer.added.connect(lambda box, _guessed, found=found: found.append(box))
         layer.layer.add(np.array([[20, 4, 4], [20, 4, 12], [20, 12, 12], [20, 12, 4]]))

@@ -41,7 +41,7 @@ class Scene:
         self._settle(self.widget)
 
     def click(self, index: tuple[int, int, int] = (6, 6, 5)) -> None:
-        self.view.run("add_point", index)
+        self.view.run(lambda session: session.add_point(index))
         self.settle()
 
     def stroke(self, *places: Any) -> np.ndarray:
@@ -78,9 +78,9 @@ def _set(indices: np.ndarray) -> set[tuple[int, ...]]:
 
 @pytest.mark.parametrize("scene", AFFINES, indirect=True)
 def test_a_line_is_these_voxels_in_every_order(scene: Scene) -> None:
-    scene.widget.brush()
+    scene.widget.run("brush")
     for number, order in enumerate(ORDERS, 1):
-        scene.widget.next_object()
+        scene.widget.run("next_object")
         scene.viewer.dims.order = order
         start = np.array([4 + number, 7, 9])
         end = start.copy()
@@ -106,7 +106,7 @@ def test_strokes_of_any_kind_are_what_napari_drew(scene: Scene, seed: int) -> No
         scene.layer.brush_size = int(rng.integers(1, 9))
         scene.layer.n_edit_dimensions = int(rng.integers(2, 4))
         rubs = bool(rng.random() < 0.4)
-        scene.widget.toolbox.use("erase" if rubs else "brush")
+        scene.widget.workspace.toolbox.use("erase" if rubs else "brush")
         places = rng.integers(0, scene.layer.data.shape, (3, 3))
         places[:, scene.viewer.dims.order[0]] = places[0, scene.viewer.dims.order[0]]
         changed = _set(scene.stroke(*places))
@@ -117,7 +117,7 @@ def test_strokes_of_any_kind_are_what_napari_drew(scene: Scene, seed: int) -> No
 
 def test_an_eraser_takes_voxels_of_the_object_away(scene: Scene) -> None:
     scene.click()
-    scene.widget.erase()
+    scene.widget.run("erase")
     assert scene.layer.mode == "erase"
     before = scene.session.mask()
     place = scene.view.frame.to_layer((6, 6, 5))[0]
@@ -133,19 +133,19 @@ def test_an_eraser_takes_voxels_of_the_object_away(scene: Scene) -> None:
 def test_undo_and_redo_are_the_sessions(scene: Scene) -> None:
     scene.click()
     clicked = scene.session.mask()
-    scene.widget.brush()
+    scene.widget.run("brush")
     scene.stroke((2, 3, 3), (2, 3, 9))
     painted = scene.session.mask()
     assert painted.sum() > clicked.sum()
     scene.layer.undo()
     scene.settle()
     assert scene.shows_the_session()
-    scene.widget.undo()
+    scene.widget.run("undo")
     scene.settle()
     assert np.array_equal(scene.session.mask(), clicked)
     assert scene.shows_the_session()
     scene.layer.redo()
-    scene.widget.redo()
+    scene.widget.run("redo")
     scene.settle()
     assert np.array_equal(scene.session.mask(), painted)
     assert scene.shows_the_session()
@@ -153,9 +153,9 @@ def test_undo_and_redo_are_the_sessions(scene: Scene) -> None:
 
 def test_a_later_click_keeps_the_strokes(scene: Scene) -> None:
     scene.click()
-    scene.widget.brush()
+    scene.widget.run("brush")
     added = _set(scene.stroke((1, 2, 2), (1, 2, 9)))
-    scene.widget.erase()
+    scene.widget.run("erase")
     place = scene.view.frame.to_layer((4, 4, 4))[0]
     erased = _set(scene.stroke(place))
     scene.click((8, 8, 7))
@@ -166,13 +166,13 @@ def test_a_later_click_keeps_the_strokes(scene: Scene) -> None:
 
 def test_other_objects_keep_their_voxels(scene: Scene) -> None:
     scene.click()
-    scene.widget.next_object()
+    scene.widget.run("next_object")
     scene.settle()
     scene.layer.brush_size = 9
     place = scene.view.frame.to_layer((6, 6, 5))[0]
     other = scene.session.mask(1)
     for tool in ("brush", "erase"):
-        scene.widget.toolbox.use(tool)
+        scene.widget.workspace.toolbox.use(tool)
         scene.stroke(place, np.add(place, (0, 4, 4)))
         assert np.array_equal(scene.session.mask(1), other)
         assert scene.shows_the_session()
@@ -180,16 +180,16 @@ def test_other_objects_keep_their_voxels(scene: Scene) -> None:
 
 
 def test_by_the_rule_overwrite_the_brush_takes_voxels_but_not_locked_ones(scene: Scene) -> None:
-    scene.view.run("set_overlap", "overwrite")
+    scene.view.run(lambda session: session.set_overlap("overwrite"))
     scene.click()
-    scene.widget.next_object()
+    scene.widget.run("next_object")
     place = scene.view.frame.to_layer((6, 6, 5))[0]
-    scene.widget.brush()
+    scene.widget.run("brush")
     scene.stroke(place)
     assert scene.session.label_map()[6, 6, 5] == 2
-    scene.view.run("select_object", 1)
-    scene.widget.verbs["lock_object"]()
-    scene.view.run("select_object", 2)
+    scene.view.run(lambda session: session.select_object(1))
+    scene.widget.run("lock_object")
+    scene.view.run(lambda session: session.select_object(2))
     scene.settle()
     scene.layer.brush_size = 5
     scene.stroke(place)
@@ -200,10 +200,10 @@ def test_by_the_rule_overwrite_the_brush_takes_voxels_but_not_locked_ones(scene:
 
 def test_a_locked_object_is_not_painted(scene: Scene) -> None:
     scene.click()
-    scene.widget.verbs["lock_object"]()
+    scene.widget.run("lock_object")
     scene.settle()
     before, entries = scene.session.label_map(), len(scene.session.history.entries)
-    scene.widget.brush()
+    scene.widget.run("brush")
     scene.stroke((2, 3, 3), (2, 3, 9))
     assert "locked" in scene.widget.status.now.text()
     assert np.array_equal(scene.session.label_map(), before)
@@ -212,7 +212,7 @@ def test_a_locked_object_is_not_painted(scene: Scene) -> None:
 
 
 def test_a_first_stroke_begins_an_object_in_its_colour(scene: Scene) -> None:
-    scene.widget.brush()
+    scene.widget.run("brush")
     assert scene.layer.selected_label == 1
     assert scene.layer.get_color(1)[3] == 1
     changed = scene.stroke((2, 3, 3), (2, 3, 9))
@@ -238,7 +238,7 @@ def test_fill_and_polygon_are_strokes_too(scene: Scene) -> None:
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_napari_s_encircling_is_one_stroke_or_none(scene: Scene, ends: bool) -> None:
-    scene.widget.brush()
+    scene.widget.run("brush")
     scene.viewer.dims.set_current_step(0, 2)
     corners = [(2, 3, 3), (2, 3, 12), (2, 12, 12), (2, 12, 3)]
     scene.painter.press(corners[0], button=2)
@@ -261,9 +261,9 @@ def test_napari_s_encircling_is_one_stroke_or_none(scene: Scene, ends: bool) -> 
 
 def test_the_label_follows_the_object_and_the_object_the_label(scene: Scene) -> None:
     scene.click()
-    scene.view.run("new_object", None, 300)
+    scene.view.run(lambda session: session.new_object(None, 300))
     scene.settle()
-    scene.widget.brush()
+    scene.widget.run("brush")
     assert scene.layer.selected_label == 300
     scene.stroke((2, 3, 3))
     assert scene.session.mask(2).sum() == 1
@@ -273,7 +273,7 @@ def test_the_label_follows_the_object_and_the_object_the_label(scene: Scene) -> 
     scene.layer.selected_label = 77
     scene.settle()
     assert scene.layer.selected_label == 1
-    scene.view.run("revalue_object", 1, 9)
+    scene.view.run(lambda session: session.revalue_object(1, 9))
     scene.settle()
     assert scene.layer.selected_label == 9
 
@@ -282,7 +282,7 @@ def test_nothing_is_painted_in_the_3d_view(scene: Scene) -> None:
     scene.click()
     before = scene.session.label_map()
     scene.viewer.dims.ndisplay = 3
-    scene.widget.brush()
+    scene.widget.run("brush")
     assert "3D view" in scene.widget.status.now.text()
     assert not scene.layer.editable
     scene.layer.mode = "paint"
@@ -293,7 +293,7 @@ def test_nothing_is_painted_in_the_3d_view(scene: Scene) -> None:
 
 
 def test_deleted_renamed_hidden_or_converted_the_layer_serves_on(scene: Scene) -> None:
-    scene.widget.brush()
+    scene.widget.run("brush")
     first = scene.stroke((2, 3, 3), (2, 3, 9))
     scene.layer.name = "mine"
     scene.layer.visible = False
@@ -301,7 +301,7 @@ def test_deleted_renamed_hidden_or_converted_the_layer_serves_on(scene: Scene) -
     scene.settle()
     assert scene.layer in scene.viewer.layers
     scene.layer.data = scene.layer.data.astype(np.int32)
-    scene.widget.brush()
+    scene.widget.run("brush")
     assert scene.layer.visible
     second = scene.stroke((3, 3, 3), (3, 3, 9))
     assert _set(np.argwhere(scene.session.mask())) == _set(first) | _set(second)
@@ -309,7 +309,7 @@ def test_deleted_renamed_hidden_or_converted_the_layer_serves_on(scene: Scene) -
 
 
 def test_a_mask_that_comes_while_the_user_paints_does_not_wipe_the_stroke(scene: Scene) -> None:
-    scene.widget.brush()
+    scene.widget.run("brush")
     scene.painter.press((2, 3, 3))
     scene.painter.move((2, 3, 9))
     scene.session.add_mask(Mask.of_volume(np.ones(SHAPE, np.bool_)))
@@ -323,14 +323,14 @@ def test_a_mask_that_comes_while_the_user_paints_does_not_wipe_the_stroke(scene:
 def test_strokes_stay_in_sight_while_the_model_is_busy(scene: Scene, qtbot: Any) -> None:
     gate = Event()
     scene.session.thread.submit(gate.wait, 60)
-    scene.widget.brush()
+    scene.widget.run("brush")
     scene.viewer.dims.set_current_step(0, 2)
     painted = [scene.painter.stroke((2, y, 3), (2, y, 9)) for y in (3, 6)]
     qtbot.wait(30)
     scene.view.brush.redraw(Box.whole(SHAPE))
     expected = _set(np.concatenate(painted))
     assert _set(np.argwhere(scene.layer.data)) == expected
-    scene.widget.undo()
+    scene.widget.run("undo")
     assert _set(np.argwhere(scene.layer.data)) == _set(painted[0])
     gate.set()
     scene.settle()
@@ -344,7 +344,7 @@ def test_strokes_come_back_from_the_journal(make_widget: Callable[..., Any], set
     settle(widget)
     scene = Scene(viewer, widget, settle)
     scene.click()
-    widget.brush()
+    widget.run("brush")
     scene.stroke((2, 3, 3), (2, 3, 9))
     expected = scene.session.mask()
     viewer.layers.remove(next(each for each in viewer.layers if isinstance(each, Image)))
@@ -353,7 +353,7 @@ def test_strokes_come_back_from_the_journal(make_widget: Callable[..., Any], set
     viewer.add_layer(Layer.create(*image_layer_data(Volume.from_array(_block(), np.eye(4)))))
     settle(widget)
     again = Scene(viewer, widget, settle)
-    again.view.resume(again.view.offer)
+    again.view.resume(again.view.journal.offer)
     settle(widget)
     assert np.array_equal(again.session.mask(), expected)
     assert again.shows_the_session()

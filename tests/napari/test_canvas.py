@@ -78,7 +78,7 @@ def test_where_the_pointer_rests_a_click_was_answered_before_it_came(
     monkeypatch.setattr(flood, "segment", lambda *given: (asked.append(given), segment(*given))[1])
     turn_to(viewer, widget, 0, CENTRE)
     for tool, place in (("include", CENTRE), ("exclude", (36, 24, 14))):
-        widget.toolbox.use(tool)
+        widget.workspace.toolbox.use(tool)
         before = len(asked)
         hand.rest(world_of(widget, place))
         qtbot.waitUntil(lambda before=before: len(asked) > before)
@@ -150,7 +150,7 @@ def test_a_box_can_be_dragged_too(scene: tuple[Any, Any, Hand], settle: Any) -> 
     viewer, widget, hand = scene
     view = widget.view
     turn_to(viewer, widget, 0, CENTRE)
-    view.run("add_box", (12, 18, 10), (25, 31, 19))
+    view.run(lambda session: session.add_box((12, 18, 10), (25, 31, 19)))
     settle(widget)
     hand.key("K")
     start, end = world_of(widget, (16, 24, 12)), world_of(widget, (20, 24, 12))
@@ -194,9 +194,9 @@ def test_keys_work_whichever_layer_is_active(
     for layer in list(viewer.layers):
         viewer.layers.selection.active = layer
         hand.key("W")
-        assert widget.toolbox.tool == "exclude"
+        assert widget.workspace.toolbox.tool == "exclude"
         hand.key("Q")
-        assert widget.toolbox.tool == "include"
+        assert widget.workspace.toolbox.tool == "include"
     hand.key("H")
     assert not widget.view.mask.layer.visible
     hand.key("H")
@@ -237,7 +237,7 @@ def test_letters_go_into_a_name_that_is_being_typed(
     QTest.keyClick(editor, "\r")
     settle(widget)
     assert widget.view.current.name == "wquk"
-    assert widget.toolbox.tool == "include"
+    assert widget.workspace.toolbox.tool == "include"
 
 
 def test_nothing_is_cut_off_in_a_narrow_dock(scene: tuple[Any, Any, Hand], qtbot: Any) -> None:

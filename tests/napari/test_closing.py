@@ -74,9 +74,9 @@ def test_a_removed_scan_is_freed_with_all_its_layers(
         settle(widget)
         gone(qtbot, parts)
         if number == 0:
-            threads, closers = threading.active_count(), len(widget._ending._closers)
+            threads, closers = threading.active_count(), len(widget.workspace.cleanup._callbacks)
     qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=30_000)
-    assert len(widget._ending._closers) == closers
+    assert len(widget.workspace.cleanup._callbacks) == closers
 
 
 def test_a_panel_that_is_closed_is_freed_with_its_threads_and_keys(
@@ -87,9 +87,10 @@ def test_a_panel_that_is_closed_is_freed_with_its_threads_and_keys(
     settle(widget)
     window = viewer.window._qt_window
     parts = segmented(viewer, widget, settle)
-    widget.earlier.earlier_sessions()
+    widget.run("earlier_sessions")
+    widget.model.manage_button.click()
     session = {name: part for name, part in parts.items() if "Session" in name}
-    owners = {"widget": weakref.ref(widget), "thread": weakref.ref(widget.loader.thread)}
+    owners = {"widget": weakref.ref(widget), "thread": weakref.ref(widget.workspace.loader.thread)}
     assert [key for key in window.findChildren(QShortcut) if key.key().toString() == "Q"]
     viewer.window.remove_dock_widget(widget)
     del widget
@@ -124,11 +125,11 @@ def test_two_panels_in_one_window_do_not_fight_for_the_pointer(
 ) -> None:
     viewer, first = make_widget(show=True)
     settle(first)
-    second = type(first)(viewer, model=first.loader.thread.predictor)
+    second = type(first)(viewer, model=first.workspace.loader.thread.predictor)
     viewer.window.add_dock_widget(second, name="second")
     settle(second)
     area = viewer.window._qt_window.centralWidget().findChild(QOpenGLWidget)
-    first._area.point_with(first._cursors["include"])
-    second._area.point_with(second._cursors["exclude"])
+    first._pointer._canvas.set_cursor(first._pointer._cursors["include"])
+    second._pointer._canvas.set_cursor(second._pointer._cursors["exclude"])
     area.setCursor(Qt.CursorShape.CrossCursor)
     assert area.cursor().shape() == Qt.CursorShape.BitmapCursor

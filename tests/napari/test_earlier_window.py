@@ -66,7 +66,7 @@ def test_a_stray_click_is_undone_by_the_offer_and_by_the_list(
     assert [prompt.index for prompt in widget.view.prompts] == [CENTRE]
 
     hand.key("Shift+H")
-    dialog = widget.earlier.dialog
+    dialog = widget.workspace.earlier.dialog
     qtbot.waitUntil(lambda: dialog.list.count() == 1, timeout=60_000)
     item = dialog.list.item(0)
     assert item.text().startswith("ball\n")

@@ -15,7 +15,7 @@ from napari.layers import Labels, Layer
 from napari.utils.notifications import notification_manager
 
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
-from napari_fastsam3d._napari.descriptions import prompt_words
+from napari_fastsam3d._napari.descriptions import describe_prompt
 from napari_fastsam3d._napari.frame import frame_of_layer
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session
@@ -206,8 +206,8 @@ def test_a_place_changed_after_the_first_click_is_told_and_taken(
     assert widget.view.session.mask()[INSIDE]
     assert shows_the_session(widget)
     fresh = frame_of_layer(image)
-    listed = widget.lists.prompts.list.item(0).text()
-    assert listed == prompt_words(widget.view.prompts[0], fresh.volume)
+    listed = widget.prompt_list.list.item(0).text()
+    assert listed == describe_prompt(widget.view.prompts[0], fresh.volume)
     assert np.allclose(widget.view.frame.volume.affine, fresh.volume.affine)
     assert np.allclose(widget.view.frame.spacing, fresh.spacing)
     saved = nib.load(widget.view.session.save(tmp_path / "m.nii.gz"))
@@ -323,7 +323,7 @@ def test_another_model_puts_few_journals_aside(
     expected = widget.view.session.label_map()
     monkeypatch.setattr(model_loader, "ModelThread", lambda *_: ModelThread(flood))
     for _ in range(8):
-        widget._change_model("flood", "cpu")
+        widget.workspace.change_model("flood", "cpu")
         settle(widget)
     assert np.array_equal(widget.view.session.label_map(), expected)
     assert len(list(_journals().glob("*.journal"))) <= 6

@@ -10,8 +10,8 @@ import pytest
 from canvas import Hand
 from scipy import ndimage
 
-from napari_fastsam3d._napari import object_files
 from napari_fastsam3d._napari import widget as widget_module
+from napari_fastsam3d._napari.commands import files
 from napari_fastsam3d.errors import CheckpointError
 
 LIVER, RIGHT_KIDNEY = 5, 2
@@ -84,7 +84,7 @@ def scene(
     viewer.window._qt_window.activateWindow()
     viewer.reset_view()
     qtbot.waitActive(viewer.window._qt_window)
-    if isinstance(widget.loader.trouble, CheckpointError):
+    if isinstance(widget.workspace.loader.trouble, CheckpointError):
         pytest.skip("the default model is not in this installation")
     labels = np.asarray(nib.load(folder / "example_ct_3mm_seg.nii.gz").dataobj)
     return Scene(viewer, widget, labels, tmp_path)
@@ -95,7 +95,7 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     liver = scene.labels == LIVER
     inside = deepest(liver)
     scene.turn_to(inside)
-    assert widget.toolbox.tool == "include"
+    assert widget.workspace.toolbox.tool == "include"
     hand.click(scene.world(inside))
     settle(widget)
     scene.picture("1 positive click")
@@ -103,7 +103,7 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert np.allclose(widget.view.frame.to_layer(prompt.index)[0], inside, atol=1)
     first = scene.shown == 1
     assert first[inside]
-    least_liver, least_kidney = LEAST_DICE[widget.loader.thread.predictor.name]
+    least_liver, least_kidney = LEAST_DICE[widget.workspace.loader.thread.predictor.name]
     assert dice(first, liver) >= least_liver
 
     wrong = first & ~liver
@@ -139,14 +139,14 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert np.array_equal(scene.shown == 1, second & ~(third & ~second))
 
     target = tmp_path / "mask.nii.gz"
-    monkeypatch.setattr(object_files, "ask_path", lambda *_: target)
+    monkeypatch.setattr(files, "ask_path", lambda *_: target)
     hand.key("Shift+S")
-    widget._files.submit(lambda: None).result()
+    widget.workspace.tasks.executor.submit(lambda: None).result()
     saved, scan = nib.load(target), nib.load(widget.view.frame.volume.source.path)
     assert np.array_equal(saved.affine, scan.affine)
     assert np.array_equal(widget.view.frame.view(np.asarray(saved.dataobj)), scene.shown)
     print(
-        f"{widget.loader.thread.predictor.name}: liver {dice(first, liver):.2f},"
+        f"{widget.workspace.loader.thread.predictor.name}: liver {dice(first, liver):.2f},"
         f" after a negative click {dice(second, liver):.2f}, kidney {dice(third, kidney):.2f}"
     )
 

@@ -78,7 +78,7 @@ def test_a_foreign_image_is_not_turned_and_says_that_its_orientation_is_unknown(
     assert frame.to_layer((1, 2, 3)).tolist() == [[1, 2, 3]]
     assert np.allclose(frame.volume.spacing, (3, 1, 1))
     assert "does not tell how the patient lies" in frame.notes[0]
-    assert np.allclose(frame.spatial["translate"], (2, 0, 1))
+    assert np.allclose(frame.placement["translate"], (2, 0, 1))
 
 
 def test_an_itk_reader_is_believed() -> None:
@@ -141,7 +141,7 @@ def test_a_layer_without_a_unit_of_length_is_told(units: Any, told: bool) -> Non
 
 def test_spacing_in_layer_order_is_that_of_the_file() -> None:
     frame = frame_of_volume(_volume((2, 0, 1), (1, -1, 1)))
-    assert np.allclose(frame.spacing, np.abs(frame.spatial["scale"]))
+    assert np.allclose(frame.spacing, np.abs(frame.placement["scale"]))
     assert sorted(frame.spacing) == [1, 2, 3]
 
 

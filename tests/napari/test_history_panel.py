@@ -54,21 +54,21 @@ def worked(widget: Any, settle: Any) -> tuple[Any, list[np.ndarray]]:
 
 
 def rows(widget: Any) -> list[str]:
-    steps = widget.lists.history.steps
+    steps = widget.history.steps
     return [steps.data(steps.index(row)) for row in range(steps.rowCount())]
 
 
 def greyed(widget: Any) -> list[bool]:
-    steps, role = widget.lists.history.steps, Qt.ItemDataRole.ForegroundRole
+    steps, role = widget.history.steps, Qt.ItemDataRole.ForegroundRole
     return [steps.data(steps.index(row), role) is not None for row in range(steps.rowCount())]
 
 
 def current(widget: Any) -> int:
-    return int(widget.lists.history.list.currentIndex().row())
+    return int(widget.history.list.currentIndex().row())
 
 
 def click(widget: Any, row: int) -> None:
-    widget.lists.history.list.clicked.emit(widget.lists.history.steps.index(row))
+    widget.history.list.clicked.emit(widget.history.steps.index(row))
 
 
 def test_each_step_is_listed_in_words(worked: Any) -> None:
@@ -129,7 +129,7 @@ def test_what_the_user_does_meanwhile_ends_a_long_way(
     widget, _ = worked
     monkeypatch.setattr(session_view, "_STRIDE", 1)
     click(widget, 0)
-    widget.redo()
+    widget.run("redo")
     settle(widget)
     assert widget.view.session.history.cursor == 5
 
@@ -137,7 +137,7 @@ def test_what_the_user_does_meanwhile_ends_a_long_way(
 def test_a_step_after_an_undo_takes_the_undone_ones_away(worked: Any, settle: Any) -> None:
     widget, _ = worked
     click(widget, 1)
-    widget.view.run("add_point", THIRD)
+    widget.view.run(lambda session: session.add_point(THIRD))
     settle(widget)
     assert rows(widget) == ["The scan as it was opened", "Point in object 1", "Point in object 1"]
     assert greyed(widget) == [False] * 3
@@ -145,9 +145,9 @@ def test_a_step_after_an_undo_takes_the_undone_ones_away(worked: Any, settle: An
 
 def test_the_list_follows_undo_redo_and_the_scan(worked: Any, settle: Any) -> None:
     widget, _ = worked
-    widget.undo()
+    widget.run("undo")
     assert (current(widget), greyed(widget)[-1]) == (4, True)
-    widget.redo()
+    widget.run("redo")
     assert (current(widget), greyed(widget)[-1]) == (5, False)
     widget.viewer.layers.remove(widget.view.image)
     settle(widget)

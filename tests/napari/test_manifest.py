@@ -97,24 +97,24 @@ def test_the_sample_is_a_torso(
 def test_settings_have_defaults_and_are_kept(kept: Any) -> None:
     from napari_fastsam3d._napari.contributions.settings import (
         Settings,
-        keep_engine,
-        keep_show_crop,
-        keep_shown,
         load_settings,
+        save_model,
+        save_show_crop,
+        save_shown,
     )
 
     assert load_settings() == Settings()
-    keep_engine("default", "cpu")
-    keep_show_crop(True)
+    save_model("default", "cpu")
+    save_show_crop(True)
     assert load_settings() == Settings(device="cpu", show_crop=True)
-    keep_shown("prompts", False)
-    keep_shown("history", True)
+    save_shown("prompts", False)
+    save_shown("history", True)
     assert (load_settings().show_prompts, load_settings().show_history) == (False, True)
     assert "device: cpu" in Path(kept.config_path).read_text()
 
 
 def test_a_widget_without_the_plugin_has_the_defaults(plugin_settings: Any) -> None:
-    from napari_fastsam3d._napari.contributions.settings import Settings, keep_engine, load_settings
+    from napari_fastsam3d._napari.contributions.settings import Settings, load_settings, save_model
 
-    keep_engine("default", "cuda")
+    save_model("default", "cuda")
     assert load_settings() == Settings()

@@ -96,7 +96,7 @@ def opened(make_widget: Callable[..., Any], qtbot: Any, answers: Any) -> tuple[A
     _, widget = make_widget()
     qtbot.waitUntil(lambda: not widget.busy)
     widget.model.manage_button.click()
-    dialog = widget.models_dialog
+    dialog = widget.model.dialog
     idle(qtbot, dialog)
     return widget, dialog
 
@@ -144,8 +144,8 @@ def test_a_fetched_model_can_be_chosen_and_removed(
     assert NAME in widget.model.model.choices
     widget.model.model.value = NAME
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
-    assert widget.loader.trouble is None
-    assert widget.loader.thread.predictor.name == NAME
+    assert widget.workspace.loader.trouble is None
+    assert widget.workspace.loader.thread.predictor.name == NAME
 
     widget.model.model.value = "default"
     choose(dialog, NAME)

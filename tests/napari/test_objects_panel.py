@@ -30,6 +30,7 @@ from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.dialogs.objects import NameDialog
 from napari_fastsam3d.geometry import read_volume
 from napari_fastsam3d.session import Mask, ObjectState, SessionState
+from napari_fastsam3d.session.futures import Futures
 
 EXACTLY = Qt.MatchFlag.MatchExactly
 SHAPE = (40, 48, 30)
@@ -70,14 +71,14 @@ def two(widget: Any, settle: Any) -> Any:
 
 
 def click(widget: Any, settle: Any, index: tuple, tool: str = "include") -> None:
-    widget.toolbox.use(tool)
+    widget.workspace.toolbox.use(tool)
     widget.view.points.layer.add(widget.view.frame.to_layer(index)[0])
     settle(widget)
 
 
 def press(widget: Any, settle: Any, key: str) -> None:
-    widget.verbs[key]()
-    widget._files.submit(lambda: None).result()
+    widget.run(key)
+    widget.workspace.tasks.executor.submit(lambda: None).result()
     settle(widget)
 
 
@@ -130,7 +131,7 @@ def test_a_locked_object_can_be_accepted_but_an_empty_one_cannot(two: Any, settl
 def test_an_empty_object_that_is_locked_all_the_same_can_be_unlocked(two: Any, settle: Any) -> None:
     two.objects.next.click()
     settle(two)
-    two.view.run("accept_object")
+    two.view.run(Futures.accept_object)
     settle(two)
     assert two.objects.lock.isEnabled()
     two.objects.lock.click()
@@ -173,8 +174,8 @@ def test_an_organ_brings_its_value_where_that_is_free(
     name(monkeypatch, lambda d: d.line.setText("spleen"), accepted=False)
     press(two, settle, "name_object")
     assert objects(two)[0].name == "my lesion"
-    two.view.run("revalue_object", 1, 9)
-    two.view.run("revalue_object", 2, 1)
+    two.view.run(lambda session: session.revalue_object(1, 9))
+    two.view.run(lambda session: session.revalue_object(2, 1))
     told: list[str] = []
     name(monkeypatch, lambda d: (d.line.setText("Spleen"), told.append(d.hint.text())))
     press(two, settle, "name_object")
@@ -284,7 +285,7 @@ def test_without_objects_only_what_makes_sense_is_offered(widget: Any) -> None:
     assert entry(panel.files, "open_mask").isEnabled()
     assert not entry(panel.files, "save_each").isEnabled()
     for key in ("name_object", "value_object", "colour_object", "accept_object", "remove_object"):
-        widget.verbs[key]()
+        widget.run(key)
     assert not widget.view.session.history.entries
 
 
@@ -394,13 +395,13 @@ def test_locked_neighbours_are_excluded_where_the_mask_runs_into_them(
     press(two, settle, "exclude_neighbours")
     assert len(objects(two)[0].prompts) == 1
     assert "no locked one" in str(notification_manager.records[-1].message)
-    two.view.run("edit_mask", Mask.of_volume(ball(OTHER, 3)), None, 1)
+    two.view.run(lambda session: session.edit_mask(Mask.of_volume(ball(OTHER, 3)), None, 1))
     settle(two)
     assert menu.isEnabled()
     before = len(objects(two)[0].prompts)
     press(two, settle, "exclude_neighbours")
-    two.verbs["exclude_neighbours"]()
-    two.view.run("select_object", 2)
+    two.run("exclude_neighbours")
+    two.view.run(lambda session: session.select_object(2))
     settle(two)
     assert "changed meanwhile" in str(notification_manager.records[-1].message)
     *_, told = objects(two)[0].prompts

@@ -12,6 +12,7 @@ from qtpy.QtCore import Qt
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Mask
+from napari_fastsam3d.session.futures import Futures
 
 SHAPE = (40, 48, 30)
 BALL, OTHER, LOW = (14, 20, 12), (30, 36, 20), (12, 22, 9)
@@ -42,21 +43,21 @@ def widget(make_widget: Callable[..., Any], settle: Any) -> Any:
 def prompted(widget: Any, settle: Any) -> Any:
     """The widget with two points, a box and a stroke."""
     view = widget.view
-    view.run("add_point", BALL)
-    view.run("add_point", OTHER, positive=False)
-    view.run("add_box", (8, 14, 6), (22, 28, 20))
-    view.run("edit_mask", Mask.of_indices(PAINTED), None)
+    view.run(lambda session: session.add_point(BALL))
+    view.run(lambda session: session.add_point(OTHER, positive=False))
+    view.run(lambda session: session.add_box((8, 14, 6), (22, 28, 20)))
+    view.run(lambda session: session.edit_mask(Mask.of_indices(PAINTED), None))
     settle(widget)
     return widget
 
 
 def rows(widget: Any) -> list[str]:
-    shown = widget.lists.prompts.list
+    shown = widget.prompt_list.list
     return [shown.item(row).text() for row in range(shown.count())]
 
 
 def chosen(widget: Any) -> list[int]:
-    return [index.row() for index in widget.lists.prompts.list.selectedIndexes()]
+    return [index.row() for index in widget.prompt_list.list.selectedIndexes()]
 
 
 def ids(widget: Any) -> list[int]:
@@ -82,10 +83,10 @@ def test_prompts_are_listed_in_order_and_in_words(prompted: Any) -> None:
 
 def test_erased_and_opened_masks_have_words_too(prompted: Any, settle: Any) -> None:
     gone = Mask.of_indices([BALL])
-    prompted.view.run("edit_mask", None, gone)
-    prompted.view.run("edit_mask", Mask.of_indices(PAINTED), gone)
+    prompted.view.run(lambda session: session.edit_mask(None, gone))
+    prompted.view.run(lambda session: session.edit_mask(Mask.of_indices(PAINTED), gone))
     assert rows(prompted)[-2:] == ["Erased 1 voxel", "Painted 3 voxels, erased 1"]
-    prompted.view.run("add_mask", Mask.of_indices(PAINTED), "liver")
+    prompted.view.run(lambda session: session.add_mask(Mask.of_indices(PAINTED), "liver"))
     settle(prompted)
     assert rows(prompted) == ["Mask opened, 3 voxels"]
 
@@ -106,7 +107,7 @@ def test_selecting_selects_in_the_layers_and_turns_the_slices(prompted: Any) -> 
 
 
 def test_a_stroke_that_only_erases_is_turned_to(prompted: Any, settle: Any) -> None:
-    prompted.view.run("edit_mask", None, Mask.of_indices([LOW]))
+    prompted.view.run(lambda session: session.edit_mask(None, Mask.of_indices([LOW])))
     settle(prompted)
     prompted.lists.prompts.list.setCurrentRow(4)
     assert slice_of(prompted, LOW)
@@ -185,8 +186,8 @@ def test_the_next_prompt_and_the_one_before(prompted: Any) -> None:
 def test_of_a_locked_object_nothing_is_flipped_or_deleted(
     prompted: Any, settle: Any, qtbot: Any
 ) -> None:
-    prompted.view.run("rename_object", 1, "liver")
-    prompted.verbs["lock_object"]()
+    prompted.view.run(lambda session: session.rename_object(1, "liver"))
+    prompted.run(Futures.lock_object)
     settle(prompted)
     shown = prompted.lists.prompts
     shown.list.setCurrentRow(0)
@@ -197,7 +198,7 @@ def test_of_a_locked_object_nothing_is_flipped_or_deleted(
     qtbot.keyClick(shown.list, Qt.Key.Key_Delete)
     assert len(ids(prompted)) == 4
     assert notification_manager.records == []
-    prompted.verbs["lock_object"]()
+    prompted.run(Futures.lock_object)
     settle(prompted)
     assert shown.delete.isEnabled()
 

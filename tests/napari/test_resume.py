@@ -45,7 +45,7 @@ def open_scan(make_widget: Callable[..., Any], scan: Volume, settle: Any) -> Cal
 
 
 def click(widget: Any, settle: Any, index: tuple[int, ...] = INSIDE) -> np.ndarray:
-    widget.toolbox.use("include")
+    widget.workspace.toolbox.use("include")
     widget.view.points.layer.add(widget.view.frame.to_layer(index)[0])
     settle(widget)
     return widget.view.mask.layer.data.copy()
@@ -76,7 +76,7 @@ def test_work_is_offered_and_comes_back(open_scan: Any, settle: Any, qtbot: Any)
     assert len(widget.view.points.layer.data) == 1
     assert not offered(widget)
     assert dims.current_step[0] == 7
-    widget.undo()
+    widget.run("undo")
     settle(widget)
     assert not widget.view.mask.layer.data.any()
 
@@ -123,7 +123,7 @@ def test_a_stray_click_throws_nothing_away(open_scan: Any, settle: Any, qtbot: A
 def test_a_session_without_prompts_is_not_offered(open_scan: Any, settle: Any, qtbot: Any) -> None:
     widget = open_scan()
     click(widget, settle)
-    widget.undo()
+    widget.run("undo")
     settle(widget)
     widget = open_scan()
     qtbot.wait(500)
@@ -141,7 +141,7 @@ def test_an_offer_declined_stays_in_the_list(open_scan: Any, settle: Any, qtbot:
     (kept,) = listed(widget, qtbot)
     assert kept.objects == ("object 1",)
     stray = widget.view
-    widget.earlier.dialog.resume.click()
+    widget.workspace.earlier.dialog.resume.click()
     qtbot.waitUntil(lambda: widget.view is not stray and widget.view.begun, timeout=60_000)
     settle(widget)
     assert np.array_equal(widget.view.mask.layer.data, before)
@@ -155,7 +155,7 @@ def test_a_session_on_another_scan_opens_it_from_its_file(
     other[8:20, 8:20, 8:20] = 200
     path = tmp_path / "other.nii.gz"
     nib.save(nib.Nifti1Image(other, np.diag([2.0, 2.0, 2.0, 1.0])), path)
-    widget._add_scan(read_volume(path))
+    widget.workspace.add_scan(read_volume(path))
     settle(widget)
     mask = click(widget, settle, (12, 12, 12))
     qtbot.wait(1300)  # the picture is kept when the view has been still for a second
@@ -166,7 +166,7 @@ def test_a_session_on_another_scan_opens_it_from_its_file(
     assert (kept.scan, kept.source) == ("other", path)
     picture = QImage.fromData(kept.picture)
     assert max(picture.width(), picture.height()) == 96
-    widget.earlier.dialog.resume.click()
+    widget.workspace.earlier.dialog.resume.click()
     qtbot.waitUntil(lambda: widget.view.image.name == "other" and widget.view.begun, timeout=60_000)
     settle(widget)
     assert np.array_equal(widget.view.mask.layer.data, mask)
@@ -185,7 +185,7 @@ def test_a_file_that_changed_since_is_refused(
     widget = open_scan()
     (kept,) = listed(widget, qtbot)
     notification_manager.records.clear()
-    widget.earlier.go_on(kept)
+    widget.workspace.earlier.resume(kept)
     qtbot.waitUntil(lambda: bool(notification_manager.records), timeout=5000)
     assert "is not the scan of that session" in notification_manager.records[0].message
     assert listed(widget, qtbot) == [kept]
@@ -193,10 +193,10 @@ def test_a_file_that_changed_since_is_refused(
 
 def listed(widget: Any, qtbot: Any) -> list[Any]:
     """The rows of the list of earlier sessions."""
-    widget.verbs["earlier_sessions"]()
+    widget.run("earlier_sessions")
     qtbot.wait(100)
-    qtbot.waitUntil(lambda: widget.earlier.dialog.list.count() > 0, timeout=60_000)
-    return list(widget.earlier.dialog._sessions)
+    qtbot.waitUntil(lambda: widget.workspace.earlier.dialog.list.count() > 0, timeout=60_000)
+    return list(widget.workspace.earlier.dialog._sessions)
 
 
 def test_a_journal_that_another_session_keeps_is_told_once(
@@ -245,15 +245,15 @@ def test_a_journal_that_fails_says_why_until_it_is_well_again(
 def test_a_locked_object_stays_as_it_is(open_scan: Any, settle: Any) -> None:
     widget = open_scan()
     before = click(widget, settle)
-    widget.verbs["lock_object"]()
+    widget.run("lock_object")
     settle(widget)
     assert widget.objects.lock.text() == "Unlock"
     assert "locked" in widget.objects.list.item(0).toolTip()
-    widget.toolbox.use("exclude")
+    widget.workspace.toolbox.use("exclude")
     widget.view.points.layer.add(widget.view.frame.to_layer(INSIDE)[0])
     settle(widget)
     assert np.array_equal(widget.view.mask.layer.data, before)
     assert len(widget.view.points.layer.data) == 1
-    widget.verbs["lock_object"]()
+    widget.run("lock_object")
     settle(widget)
     assert widget.objects.lock.text() == "Lock"

@@ -60,7 +60,7 @@ def test_at_1024_by_768_most_of_the_window_is_the_picture(scene: Any, qtbot: Any
     assert bottom(viewer, viewer.window._qt_viewer.dims) <= 768
     hand.key("Shift+Q")
     qtbot.waitUntil(lambda: naparis(viewer) == [True, True], timeout=30_000)
-    assert widget.settings.layout == "auto"
+    assert widget.workspace.settings.layout == "auto"
     window.resize(1024, 768)
     qtbot.wait(100)
     assert naparis(viewer) == [True, True]
@@ -84,7 +84,7 @@ def test_tools_and_depth_of_boxes_are_at_hand_in_the_small_panel(scene: Any, qtb
     assert len(tops) == 1
     assert not widget.prompts.box_depth.isVisible()
     QTest.mouseClick(widget.prompts.tools["box"], Qt.MouseButton.LeftButton)
-    assert widget.toolbox.tool == "box"
+    assert widget.workspace.toolbox.tool == "box"
     assert widget.prompts.box_depth.isVisible()
 
 
@@ -114,7 +114,7 @@ def test_the_list_of_objects_grows_and_filters(scene: Any, settle: Any, qtbot: A
     for number, name in enumerate(
         ["liver", "spleen", "left kidney", "right kidney", *"abcdefghij"]
     ):
-        widget.view.run("new_object", name)
+        widget.view.run(lambda session, name=name: session.new_object(name))
         heights.append(widget.objects.list.height())
         assert widget.objects.filter.isVisible() == (number >= 6)
     settle(widget)
@@ -128,7 +128,7 @@ def test_the_list_of_objects_grows_and_filters(scene: Any, settle: Any, qtbot: A
     settle(widget)
     assert widget.view.current.name == "right kidney"
     assert [r.text() for r in rows if not r.isHidden()] == ["left kidney", "right kidney"]
-    assert widget.toolbox.tool == "include"
+    assert widget.workspace.toolbox.tool == "include"
     widget.objects.filter.clear()
     assert not any(row.isHidden() for row in rows)
 

@@ -47,12 +47,12 @@ def pointer(viewer: Any) -> Any:
 def test_the_key_of_the_tool_in_hand_keeps_it(scene: tuple[Any, Any, Hand], key: str) -> None:
     _, widget, hand = scene
     hand.key(key)
-    tool = widget.toolbox.tool
+    tool = widget.workspace.toolbox.tool
     hand.key(key)
     assert tool is not None
-    assert widget.toolbox.tool == tool
+    assert widget.workspace.toolbox.tool == tool
     QTest.mouseClick(widget.prompts.tools[tool], Qt.MouseButton.LeftButton)
-    assert widget.toolbox.tool == tool
+    assert widget.workspace.toolbox.tool == tool
     assert widget.prompts.tools[tool].isChecked()
 
 
@@ -72,7 +72,7 @@ def test_escape_puts_the_tool_away_and_says_so(
     for key in ("Q", "W", "G", "K", "Shift+B"):
         hand.key(key)
         hand.key("Escape")
-        assert widget.toolbox.tool is None
+        assert widget.workspace.toolbox.tool is None
     qtbot.waitUntil(lambda: "No tool in hand" in widget.status.now.text())
     assert widget.prompts.tools["pan"].isChecked()
     assert pointer(viewer).shape() != Qt.CursorShape.BitmapCursor
@@ -121,7 +121,7 @@ def test_tools_of_slices_say_so_in_the_3d_view(scene: tuple[Any, Any, Hand], qtb
         hand.key("W")
         hand.key(key)
         qtbot.waitUntil(lambda: "works in a slice" in widget.status.now.text())
-        assert widget.toolbox.tool == "exclude"
+        assert widget.workspace.toolbox.tool == "exclude"
 
 
 def test_escape_ends_a_polygon_before_it_puts_the_tool_away(

@@ -58,7 +58,7 @@ def change_model(flood: Any, monkeypatch: Any) -> Callable[[Any, str], Any]:
         other = type(flood)()
         other.fingerprint = fingerprint
         models.append(other)
-        widget._change_model("flood", "cpu")
+        widget.workspace.change_model("flood", "cpu")
         return other
 
     return change
@@ -72,7 +72,7 @@ def test_another_model_keeps_every_step_and_makes_masks_again_on_request(
     settle(widget)
     click(widget, BESIDE)
     settle(widget)
-    widget.undo()
+    widget.run("undo")
     settle(widget)
     view, history, before = widget.view, widget.view.session.history, shown(widget).copy()
     layers = list(viewer.layers)
@@ -90,7 +90,7 @@ def test_another_model_keeps_every_step_and_makes_masks_again_on_request(
     settle(widget)
     assert not widget.model.again_button.isVisibleTo(widget.model)
     assert view.session.history == history
-    widget.redo()
+    widget.run("redo")
     settle(widget)
     assert len(widget.view.prompts) == 2
 
@@ -112,7 +112,7 @@ def test_a_replaced_model_is_freed(
     qtbot.waitUntil(lambda: threading.active_count() <= threads, timeout=30_000)
     gc.collect()
     assert first() is None
-    assert len(widget._ending._closers) < 12
+    assert len(widget.workspace.cleanup._callbacks) < 12
 
 
 def test_a_scan_that_was_closed_can_be_opened_at_once_again(
@@ -125,7 +125,7 @@ def test_a_scan_that_was_closed_can_be_opened_at_once_again(
         viewer.layers.remove(widget.view.image)
         viewer.add_layer(Layer.create(*image_layer_data(block())))
         settle(widget)
-        qtbot.waitUntil(lambda: widget.view.offer is not None, timeout=30_000)
+        qtbot.waitUntil(lambda: widget.view.journal.offer is not None, timeout=30_000)
     assert not any("Another window" in each.message for each in notification_manager.records)
 
 
@@ -147,7 +147,7 @@ def test_a_long_replay_says_how_far_it_is_and_can_be_cancelled(
         return segment(*arguments)
 
     monkeypatch.setattr(type(flood), "segment", slowly)
-    widget.view.run("delete_prompt", widget.view.prompts[0].id)
+    widget.view.run(lambda session: session.delete_prompt(widget.view.prompts[0].id))
     qtbot.waitUntil(begun.is_set, timeout=60_000)
     qtbot.waitUntil(lambda: widget.status.cancel.isVisibleTo(widget.status), timeout=60_000)
     assert re.match(r"Making the mask again, \d of 6", widget.status.now.text())
@@ -193,18 +193,18 @@ def test_the_menu_s_open_scan_reads_beside_the_window(
 def test_saving_says_which_objects_are_empty_and_offers_a_way(
     opened: tuple[Any, Any], settle: Any, qtbot: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
-    from napari_fastsam3d._napari import object_files
+    from napari_fastsam3d._napari.commands import files
 
     _, widget = opened
     click(widget)
     settle(widget)
-    widget.next_object()
+    widget.run("next_object")
     settle(widget)
     click(widget)
     settle(widget)
     assert widget.view.session.empty_objects() == [2]
-    monkeypatch.setattr(object_files, "ask_path", lambda *_: tmp_path / "mask.nii.gz")
-    widget.object_files.save_mask()
+    monkeypatch.setattr(files, "ask_path", lambda *_: tmp_path / "mask.nii.gz")
+    widget.run("save_mask")
     qtbot.waitUntil(lambda: "is empty" in widget.notice.text.text(), timeout=60_000)
     qtbot.waitUntil((tmp_path / "mask.nii.gz").exists, timeout=60_000)
     assert any("object 2" in each.message for each in notification_manager.records)

@@ -88,7 +88,7 @@ def test_an_opened_scan_is_what_the_canvas_shows(
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
     hand.key("Shift+O")
     QTest.qWait(50)
-    menu = widget._chooser._menu
+    menu = widget.workspace.chooser._menu
     entry = menu.actions()[0]
     QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(entry).center())
     qtbot.waitUntil(lambda: widget.view is not None and widget.view is not first, timeout=60_000)
@@ -150,19 +150,19 @@ def test_with_objects_in_t1_it_is_said_before_the_click(
     settle(widget)
     assert widget.view.image.name == "T1"
     assert widget.view.mask.layer.visible  # masks of T1 can be looked at over FLAIR
-    assert not widget.sight_banner.isHidden()
-    assert widget.sight_banner.text.text() == "You see FLAIR, but a click segments T1."
-    assert widget.status.now.text() == widget.sight_banner.text.text()
-    press(widget.sight_banner, "Show T1")
+    assert not widget.visibility_banner.isHidden()
+    assert widget.visibility_banner.text.text() == "You see FLAIR, but a click segments T1."
+    assert widget.status.now.text() == widget.visibility_banner.text.text()
+    press(widget.visibility_banner, "Show T1")
     assert image(viewer, "T1").visible
     assert not image(viewer, "FLAIR").visible
-    assert widget.sight_banner.isHidden()
+    assert widget.visibility_banner.isHidden()
     image(viewer, "FLAIR").visible, image(viewer, "T1").visible = True, not hide
     settle(widget)
-    press(widget.sight_banner, "Segment FLAIR")
+    press(widget.visibility_banner, "Segment FLAIR")
     settle(widget)
     assert widget.view.image.name == "FLAIR"
-    assert widget.sight_banner.isHidden()
+    assert widget.visibility_banner.isHidden()
     assert not image(viewer, "T1").visible
 
 
@@ -170,10 +170,10 @@ def test_a_hidden_scan_is_told_and_shown_again(window: Any, settle: Any) -> None
     viewer, widget, _ = window
     image(viewer, "T1").visible = False
     settle(widget)
-    assert "T1 is hidden" in widget.sight_banner.text.text()
-    press(widget.sight_banner, "Show T1")
+    assert "T1 is hidden" in widget.visibility_banner.text.text()
+    press(widget.visibility_banner, "Show T1")
     assert image(viewer, "T1").visible
-    assert widget.sight_banner.isHidden()
+    assert widget.visibility_banner.isHidden()
 
 
 def test_a_blended_scan_is_no_other_scan(window: Any, settle: Any) -> None:
@@ -182,7 +182,7 @@ def test_a_blended_scan_is_no_other_scan(window: Any, settle: Any) -> None:
     viewer.add_layer(pet)
     settle(widget)
     assert widget.view.image.name == "T1"
-    assert widget.sight_banner.isHidden()
+    assert widget.visibility_banner.isHidden()
     assert pet.visible
 
 
@@ -190,16 +190,16 @@ def test_a_slice_beside_the_scan_is_told_before_the_click(window: Any, settle: A
     viewer, widget, hand = window
     add(viewer, scan("far", (0.0, 0.0, 200.0)))
     settle(widget)
-    assert widget.sight_banner.isHidden()
+    assert widget.visibility_banner.isHidden()
     viewer.dims.set_point(0, 10.0)
     settle(widget)
-    assert "outside far" in widget.sight_banner.text.text()
+    assert "outside far" in widget.visibility_banner.text.text()
     hand.rest((10.0, 0.0, 0.0))
     cursor = viewer.window._qt_viewer.canvas.native.cursor()
     assert cursor.shape() == Qt.CursorShape.ForbiddenCursor
-    press(widget.sight_banner, "Go to it")
+    press(widget.visibility_banner, "Go to it")
     settle(widget)
-    assert widget.sight_banner.isHidden()
+    assert widget.visibility_banner.isHidden()
 
 
 def test_the_pointer_says_where_the_scan_ends(window: Any, qtbot: Any) -> None:

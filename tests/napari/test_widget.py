@@ -14,12 +14,14 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QInputDialog
 
-from napari_fastsam3d._napari import model_loader, object_files
+from napari_fastsam3d._napari import model_loader
 from napari_fastsam3d._napari import widget as widget_module
+from napari_fastsam3d._napari.commands import files
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Mask
+from napari_fastsam3d.session.futures import Futures
 
 SHAPE = (40, 48, 30)
 BALL, OTHER = (14, 20, 12), (30, 36, 20)
@@ -54,7 +56,7 @@ def click(opened: tuple[Any, Any], settle: Any) -> Callable[..., None]:
 
     def put(index: tuple, tool: str = "include") -> None:
         _, widget = opened
-        widget.toolbox.use(tool)
+        widget.workspace.toolbox.use(tool)
         widget.view.points.layer.add(widget.view.frame.to_layer(index)[0])
         settle(widget)
 
@@ -84,7 +86,7 @@ def test_the_image_is_chosen_by_itself_and_a_tool_is_ready(opened: tuple[Any, An
         "Boxes",
         "Prompts",
     ]
-    assert widget.toolbox.tool == "include"
+    assert widget.workspace.toolbox.tool == "include"
     assert viewer.layers.selection.active == widget.view.points.layer
     assert "40 × 48 × 30" in widget.scan.facts.text()
     assert "flood on cpu" in widget.status.facts.text()
@@ -98,7 +100,7 @@ def test_a_scan_that_is_open_already_is_ready_when_the_widget_is(
     widget = widget_module.FastSAM3DWidget(viewer, model=flood)
     viewer.window.add_dock_widget(widget)
     assert widget.view is not None
-    assert widget.toolbox.tool == "include"
+    assert widget.workspace.toolbox.tool == "include"
 
 
 def test_a_click_shows_the_mask(opened: tuple[Any, Any], click: Any) -> None:
@@ -150,9 +152,9 @@ def test_flipping_turns_the_last_point_or_the_selected_ones(
     settle(widget)
     assert [p.positive for p in widget.view.prompts] == [True, False]
     assert shown(widget)[OTHER] == 0
-    widget.toolbox.use("adjust")
+    widget.workspace.toolbox.use("adjust")
     widget.view.points.layer.selected_data = {0, 1}
-    widget.flip_point()
+    widget.run("flip_point")
     settle(widget)
     assert [p.positive for p in widget.view.prompts] == [False, True]
 
@@ -171,7 +173,7 @@ def test_selecting_an_object_turns_to_where_it_is(
     assert viewer.dims.current_step[0] == widget.view.frame.to_layer(BALL)[0][0]
     within = viewer.dims.current_step[0] + 2
     viewer.dims.set_current_step(0, within)
-    widget.view.fly_to(1)
+    widget.view.go_to_object(1)
     assert viewer.dims.current_step[0] == within
 
 
@@ -181,7 +183,7 @@ def test_deleting_a_point_in_the_layer_runs_again(
     _, widget = opened
     click(BALL)
     click(OTHER)
-    widget.toolbox.use("adjust")
+    widget.workspace.toolbox.use("adjust")
     widget.view.points.layer.selected_data = {0}
     widget.view.points.layer.remove_selected()
     settle(widget)
@@ -200,7 +202,7 @@ def test_a_box_drawn_in_any_plane_segments(opened: tuple[Any, Any], settle: Any)
         corners = np.tile(centre, (4, 1))
         corners[:, a] += np.array([-7.5, 7.5, 7.5, -7.5])
         corners[:, b] += np.array([-7.5, -7.5, 7.5, 7.5])
-        widget.toolbox.use("box")
+        widget.workspace.toolbox.use("box")
         widget.view.boxes.layer.add(corners)
         settle(widget)
         assert shown(widget)[OTHER] > 0
@@ -230,7 +232,7 @@ def test_objects_have_names_colours_and_a_file(
     assert widget.view.session.state.current == 1
     assert widget.view.points.layer.data.tolist() == widget.view.frame.to_layer(BALL).tolist()
     target = tmp_path / "mask.nii.gz"
-    monkeypatch.setattr(object_files, "ask_path", lambda *_: target)
+    monkeypatch.setattr(files, "ask_path", lambda *_: target)
     widget.objects.save.click()
     settle_file(widget)
     saved = nib.load(target)
@@ -239,7 +241,7 @@ def test_objects_have_names_colours_and_a_file(
 
 
 def settle_file(widget: Any) -> None:
-    widget._files.submit(lambda: None).result()
+    widget.workspace.tasks.executor.submit(lambda: None).result()
 
 
 def test_hiding_an_object_hides_its_colour_only(opened: tuple[Any, Any], click: Any) -> None:
@@ -360,7 +362,7 @@ def test_the_user_s_image_is_never_changed(opened: tuple[Any, Any], click: Any) 
     layer = viewer.layers["two balls"]
     before = (layer.data.copy(), tuple(layer.scale), tuple(layer.translate), layer.name)
     click(BALL)
-    widget.toggle_crop()
+    widget.run("toggle_crop")
     after = (layer.data, tuple(layer.scale), tuple(layer.translate), layer.name)
     assert np.array_equal(before[0], after[0])
     assert before[1:] == after[1:]
@@ -370,10 +372,10 @@ def test_the_user_s_image_is_never_changed(opened: tuple[Any, Any], click: Any) 
 def test_the_crop_is_shown_on_request(opened: tuple[Any, Any], click: Any) -> None:
     viewer, widget = opened
     click(BALL)
-    widget.toggle_crop()
+    widget.run("toggle_crop")
     assert "Where the model looks" in viewer.layers
     assert widget.view.crop.layer.nshapes == 1
-    widget.toggle_crop()
+    widget.run("toggle_crop")
     assert "Where the model looks" not in viewer.layers
 
 
@@ -387,7 +389,7 @@ def test_another_model_repeats_every_prompt(
     click(OTHER)
     before = shown(widget).copy()
     monkeypatch.setattr(model_loader, "ModelThread", lambda *_: _thread_of(flood))
-    widget._change_model("flood", "cpu")
+    widget.workspace.change_model("flood", "cpu")
     settle(widget)
     assert np.array_equal(shown(widget), before)
     assert [each.name for each in widget.view.session.state.objects] == ["object 1", "object 2"]
@@ -400,18 +402,18 @@ def test_another_model_keeps_edits_and_locked_masks(
     _, widget = opened
     click(BALL)
     corner = Mask.of_indices(np.argwhere(np.ones((2, 2, 2))))
-    widget.view.run("edit_mask", corner, None)
+    widget.view.run(lambda session: session.edit_mask(corner, None))
     settle(widget)
-    widget.view.run("lock_object")
+    widget.view.run(Futures.lock_object)
     widget.objects.next.click()
     settle(widget)
     click(OTHER)
-    widget.view.run("edit_mask", None, Mask.of_indices(np.array([OTHER])))
+    widget.view.run(lambda session: session.edit_mask(None, Mask.of_indices(np.array([OTHER]))))
     settle(widget)
-    widget.view.fly_to(widget.view.current.id)
+    widget.view.go_to_object(widget.view.current.id)
     before = shown(widget).copy()
     monkeypatch.setattr(model_loader, "ModelThread", lambda *_: _thread_of(flood))
-    widget._change_model("flood", "cpu")
+    widget.workspace.change_model("flood", "cpu")
     settle(widget)
     assert np.array_equal(shown(widget), before)
     first, second = widget.view.session.state.objects
@@ -462,7 +464,7 @@ def test_opening_reads_in_another_thread(
     make_widget: Callable[..., Any], volume: Volume, qtbot: Any
 ) -> None:
     viewer, widget = make_widget()
-    widget._run_job(lambda: volume, widget._add_scan)
+    widget.workspace._read_scan(lambda: volume, widget.workspace.add_scan)
     qtbot.waitUntil(lambda: len(viewer.layers) > 1, timeout=5000)
     assert widget.view.frame.volume is volume
 
@@ -481,7 +483,7 @@ def test_of_a_file_of_several_volumes_the_user_chooses_one(
 
     monkeypatch.setattr(QInputDialog, "getItem", choose)
     _, widget = make_widget()
-    widget._chooser.open(path)
+    widget.workspace.chooser.open(path)
     qtbot.waitUntil(lambda: widget.view is not None, timeout=5000)
     assert asked == [["volume 1 of 3", "volume 2 of 3", "volume 3 of 3"]]
     assert np.array_equal(widget.view.frame.volume.voxels, series[..., 1])
@@ -493,7 +495,7 @@ def test_a_file_that_can_not_be_read_is_told(make_widget: Callable[..., Any], qt
     def broken() -> Volume:
         raise CheckpointError("It is broken.", "Mend it.")
 
-    widget._run_job(broken, widget._add_scan)
+    widget.workspace._read_scan(broken, widget.workspace.add_scan)
     qtbot.waitUntil(lambda: "It is broken. Mend it." in messages(), timeout=5000)
 
 
@@ -502,7 +504,7 @@ def test_closing_the_window_ends_every_thread(
 ) -> None:
     viewer, widget = opened
     click(BALL)
-    session, thread = widget.view.session, widget.loader.thread
+    session, thread = widget.view.session, widget.workspace.loader.thread
     viewer.close()
     qtbot.waitUntil(lambda: thread.closed, timeout=5000)
     with pytest.raises(Exception, match="closed"):
@@ -550,5 +552,5 @@ def test_images_of_others_are_offered_too(make_widget: Callable[..., Any]) -> No
     viewer.add_image(np.zeros((8, 9, 10)), name="foreign")
     viewer.add_labels(np.zeros((8, 9, 10), np.uint8), name="labels")
     qt_wait(widget)
-    assert [each.name for each in widget._images()] == ["foreign"]
+    assert [each.name for each in widget.workspace.images()] == ["foreign"]
     assert isinstance(widget.scan.layer, Image)

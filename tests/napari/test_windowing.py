@@ -15,6 +15,7 @@ from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.layers.contrast import PRESETS
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.source import Source
+from napari_fastsam3d.session.futures import Futures
 
 pytestmark = pytest.mark.gl
 
@@ -121,7 +122,7 @@ def test_the_right_button_of_the_eraser_and_the_bucket_changes_no_mask(
     opened: Any, settle: Any
 ) -> None:
     viewer, widget, layer, hand = opened()
-    widget.view.run("new_object")
+    widget.view.run(Futures.new_object)
     masks = widget.view.mask.layer
     hand.key("Shift+B")
     start = middle(viewer)
@@ -150,7 +151,7 @@ def test_typed_values_are_taken(opened: Any) -> None:
     QTest.keyClicks(box, "200")
     QTest.keyClick(box, Qt.Key.Key_Return)
     assert layer.contrast_limits == [-60, 140]
-    assert widget.toolbox.tool == "include"
+    assert widget.workspace.toolbox.tool == "include"
 
 
 def test_naparis_full_range_is_the_data_and_not_the_type(opened: Any) -> None:

@@ -17,19 +17,18 @@ class User:
         self.rng = np.random.default_rng(seed)
         self.done: list[str] = []
         self.renamed = 0
-        verbs = ["undo", "undo", "redo", "flip_point", "next_object", "remove_object"]
-        verbs += ["reset_object", "toggle_mask", "toggle_crop", "lock_object"]
+        commands = ["undo", "undo", "redo", "flip_point", "next_object", "remove_object"]
+        commands += ["reset_object", "toggle_mask", "toggle_crop", "lock_object"]
         mine = [self.click, self.click, self.stroke, self.stroke, self.draw_box, self.move_a_point]
         mine += [self.delete_a_point, self.move_a_box, self.turn, self.scroll, self.toggle_3d]
         mine += [self.take_a_tool, self.choose_a_mode, self.remove_a_layer, self.rename_a_layer]
         mine += [self.hide_a_layer, self.activate_a_layer, self.pick_a_label, self.layer_undo]
         mine += [self.select_an_object, self.hide_an_object, self.rename_an_object]
         mine += [self.accept, self.recolour, self.revalue, self.change_the_rule]
-        verbs += ["take_over", "unlock_holder", "show_change", "revert_change"]
-        verbs += ["next_prompt", "previous_prompt", "delete_prompt"]
+        commands += ["take_over", "unlock_holder", "show_change", "revert_change"]
+        commands += ["next_prompt", "previous_prompt", "delete_prompt"]
         mine += [self.select_prompts, self.go_to_a_step]
-        self.things: list[Callable[[], object]] = [*(widget.verbs[each] for each in verbs)]
-        self.things += mine
+        self.things: list[Callable[[], object] | str] = [*commands, *mine]
 
     @property
     def view(self) -> Any:
@@ -37,8 +36,12 @@ class User:
 
     def act(self) -> None:
         thing = self.things[self.rng.integers(len(self.things))]
-        self.done.append(thing.__name__)
-        thing()
+        if isinstance(thing, str):
+            self.done.append(thing)
+            self.widget.run(thing)
+        else:
+            self.done.append(thing.__name__)
+            thing()
 
     def random(self, share: float) -> bool:
         return bool(self.rng.random() < share)
@@ -46,7 +49,7 @@ class User:
     def place(self) -> np.ndarray:
         """Choose a voxel of the slice in view, as a layer index."""
         found = self.rng.integers(0, self.view.frame.shape).astype(float)
-        plane = self.view.plane()
+        plane = self.view.navigation.plane()
         if plane.axis is not None:
             found[plane.axis] = np.clip(plane.position, 0, self.view.frame.shape[plane.axis] - 1)
         return found
@@ -61,7 +64,7 @@ class User:
         if self.viewer.dims.ndisplay == 3 or not layer.visible:
             return
         if self.random(0.7):
-            self.widget.toolbox.use("erase" if self.random(0.3) else "brush")
+            self.widget.workspace.toolbox.use("erase" if self.random(0.3) else "brush")
         layer.brush_size = int(self.rng.integers(1, 7))
         Painter(self.viewer, layer).stroke(*(self.place() for _ in range(3)))
 
@@ -85,7 +88,7 @@ class User:
         layer = self.view.boxes.layer
         if layer.visible and len(layer.data) and self.viewer.dims.ndisplay == 2:
             row = int(self.rng.integers(len(layer.data)))
-            plane, step = self.view.plane(), self.rng.integers(-2, 3, 3)
+            plane, step = self.view.navigation.plane(), self.rng.integers(-2, 3, 3)
             step[plane.axis] = 0
             self._drag(layer, row, layer.data[row] + step)
 
@@ -116,7 +119,7 @@ class User:
         self.viewer.dims.ndisplay = 5 - self.viewer.dims.ndisplay
 
     def take_a_tool(self) -> None:
-        getattr(self.widget, str(self.rng.choice(TOOLS)))()
+        self.widget.run(str(self.rng.choice(TOOLS)))
 
     def choose_a_mode(self) -> None:
         """Press a button of napari's own controls."""
@@ -163,13 +166,13 @@ class User:
         return objects[self.rng.integers(len(objects))] if objects else None
 
     def select_prompts(self) -> None:
-        shown = self.widget.lists.prompts.list
+        shown = self.widget.prompt_list.list
         for row in range(shown.count()):
             shown.item(row).setSelected(self.random(0.3))
 
     def go_to_a_step(self) -> None:
         if self.random(0.3):
-            panel = self.widget.lists.history
+            panel = self.widget.history
             panel.list.clicked.emit(
                 panel.steps.index(int(self.rng.integers(panel.steps.rowCount())))
             )
@@ -186,17 +189,25 @@ class User:
 
     def accept(self) -> None:
         if self.view.current is not None and self.random(0.5):
-            self.view.run("accept_object")
+            self.view.run(lambda session: session.accept_object())
 
     def recolour(self) -> None:
         if (chosen := self._an_object()) is not None:
-            self.view.run("recolour_object", chosen.id, tuple(map(float, self.rng.random(3))))
+            self.view.run(
+                lambda session: session.recolour_object(
+                    chosen.id, tuple(map(float, self.rng.random(3)))
+                )
+            )
 
     def revalue(self) -> None:
         if (chosen := self._an_object()) is not None:
             wanted = int(self.rng.integers(1, 400 if self.random(0.1) else 40))
             value = self.view.session.state.free_value(wanted)
-            self.view.run("revalue_object", chosen.id, value)
+            self.view.run(lambda session: session.revalue_object(chosen.id, value))
 
     def change_the_rule(self) -> None:
-        self.view.run("set_overlap", str(self.rng.choice(["keep", "keep", "overwrite", "share"])))
+        self.view.run(
+            lambda session: session.set_overlap(
+                str(self.rng.choice(["keep", "keep", "overwrite", "share"]))
+            )
+        )

@@ -1,4 +1,3 @@
-# pyright: basic
 """A layout for small windows: napari's own panels put away, and ours narrow and low."""
 
 from __future__ import annotations
@@ -9,10 +8,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Literal
 
+from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
-
-from napari_fastsam3d._napari.shortcuts import main_window_of
 
 Layout = Literal["auto", "compact", "full"]
 
@@ -23,7 +21,7 @@ _LARGE = (1260, 750)
 _SETTLED_MS = 50
 
 
-class Compact(QObject):
+class CompactLayout(QObject):
     """Chooses the layout by the size of the window, until the user does.
 
     Parameters
@@ -32,13 +30,14 @@ class Compact(QObject):
         The dock widget's content.
     layout : {"auto", "compact", "full"}
         What the user chose the last time.
-    arrange : callable
-        Called with whether the panel is to be small.
     """
 
-    def __init__(self, widget: QWidget, layout: str, arrange: Callable[[bool], None]) -> None:
+    arranged = Signal(bool)
+    """The panels are to be small, or as they were."""
+
+    def __init__(self, widget: QWidget, layout: str) -> None:
         super().__init__(widget)
-        self._widget, self._arrange = widget, arrange
+        self._widget = widget
         self.layout = layout
         self.on = False
         self._hidden: list[weakref.ref[QDockWidget]] = []
@@ -82,7 +81,7 @@ class Compact(QObject):
 
     def _turn(self, on: bool) -> None:
         self.on = on
-        self._arrange(on)
+        self.arranged.emit(on)
         window = main_window_of(self._widget)
         if window is None:
             return
@@ -126,3 +125,11 @@ def _show(docks: list[weakref.ref[QDockWidget]]) -> None:
         if dock is not None:
             with suppress(RuntimeError):  # it went with its window
                 dock.show()
+
+
+def main_window_of(widget: QWidget) -> QMainWindow | None:
+    """Return the main window that a widget is docked in, floating or not."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QMainWindow):
+        parent = parent.parentWidget()
+    return parent

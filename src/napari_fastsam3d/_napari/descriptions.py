@@ -1,4 +1,4 @@
-"""What the prompts of a session are called, in their list and in messages."""
+"""Descriptions of the prompts of a session and of changes to its masks, for the panels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import (
     BoxPrompt,
-    Choice,
+    Change,
     Edit,
     Freeze,
     MaskPrompt,
@@ -19,12 +19,12 @@ from napari_fastsam3d.session import (
 _AXES = (("R", "L"), ("A", "P"), ("S", "I"))
 
 
-def prompt_words(prompt: Prompt, volume: Volume) -> str:
-    """Say what a prompt is, and where in the patient a point is or how large the rest."""
+def describe_prompt(prompt: Prompt, volume: Volume) -> str:
+    """Describe a prompt: where in the patient a point is, or how large anything else."""
     match prompt:
         case Point():
             sign = "Include" if prompt.positive else "Exclude"
-            return f"{sign} at {place_words(prompt.index, volume)}"
+            return f"{sign} at {describe_place(prompt.index, volume)}"
         case BoxPrompt():
             guess = "" if prompt.guessed is None else ", depth guessed"
             return f"Box of {_size(prompt.box, volume)}{guess}"
@@ -33,13 +33,11 @@ def prompt_words(prompt: Prompt, volume: Volume) -> str:
         case MaskPrompt():
             return f"Mask opened, {_voxels(prompt.mask)}"
         case Edit():
-            return edit_words(prompt)
-        case Choice():
-            return f"Candidate {prompt.rank + 1} by size"
+            return describe_edit(prompt)
 
 
-def edit_words(edit: Edit) -> str:
-    """Say how much was painted and erased by hand."""
+def describe_edit(edit: Edit) -> str:
+    """Describe how much was painted and erased by hand."""
     if edit.removed.is_empty:
         return f"Painted {_voxels(edit.added)}"
     if edit.added.is_empty:
@@ -47,14 +45,21 @@ def edit_words(edit: Edit) -> str:
     return f"Painted {_voxels(edit.added)}, erased {count_of(edit.removed):,}"
 
 
-def place_words(index: tuple[float, ...], volume: Volume) -> str:
-    """Say where in the patient a voxel lies: millimetres towards right or left, and so on."""
+def describe_place(index: tuple[float, ...], volume: Volume) -> str:
+    """Describe where in the patient a voxel lies: mm towards right or left, and so on."""
     world = volume.to_world(index).reshape(3)
     parts = (
         f"{plus if value >= 0 else minus} {abs(value):.0f}"
         for value, (plus, minus) in zip(world, _AXES, strict=True)
     )
     return f"{', '.join(parts)} mm"
+
+
+def change_text(change: Change) -> str:
+    """Describe how much an object gained and lost, in millilitres."""
+    added, removed = change.millilitres
+    parts = [f"{sign}{_amount(much)}" for sign, much in (("+", added), ("−", removed)) if much]
+    return f"{' '.join(parts)} ml" if parts else "nothing changed"
 
 
 @lru_cache(maxsize=4096)
@@ -71,3 +76,7 @@ def _size(box: Box, volume: Volume) -> str:
 def _voxels(mask: PackedMask) -> str:
     count = count_of(mask)
     return f"{count:,} voxel{'' if count == 1 else 's'}"
+
+
+def _amount(millilitres: float) -> str:
+    return f"{millilitres:.3g}" if millilitres < 10 else f"{millilitres:,.0f}"

@@ -1,5 +1,4 @@
-# pyright: basic
-"""From the model thread to the main thread, and an end that comes exactly once."""
+"""Calls in the main thread from other threads, and cleanup that happens exactly once."""
 
 from __future__ import annotations
 
@@ -8,9 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from functools import partial
 from threading import get_ident
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from napari.utils.notifications import (
     ErrorNotification,
@@ -28,9 +26,13 @@ from qtpy.QtCore import (
 
 from napari_fastsam3d.errors import FastSAM3DError
 
+T = TypeVar("T")
+P = ParamSpec("P")
+Action = Callable[[], object]
 
-class Mailbox(QObject):
-    """Calls functions in the main thread, in the order in which other threads sent them.
+
+class MainThreadQueue(QObject):
+    """Calls functions in the main thread, in the order in which other threads posted them.
 
     It is made in the main thread and belongs to the application. superqt's `ensure_main_thread`
     makes a QObject for each call instead, which dies in whichever thread lets go of it last; under
@@ -41,145 +43,138 @@ class Mailbox(QObject):
 
     def __init__(self, application: QCoreApplication) -> None:
         super().__init__(application)
-        self._letters: deque[Callable[[], Any]] = deque()
-        self._home = get_ident()
-        self._posted.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._calls: deque[Action] = deque()
+        self._main_thread = get_ident()
+        self._posted.connect(self._call_next, Qt.ConnectionType.QueuedConnection)
 
     @classmethod
-    def of_application(cls) -> Mailbox:
-        """Return the mailbox of the application that runs, making it at the first call."""
+    def of_application(cls) -> MainThreadQueue:
+        """Return the queue of the application that runs, making it at the first call."""
         application = QCoreApplication.instance()
         if application is None:
             raise RuntimeError("There is no Qt application yet.")
         return application.findChild(cls) or cls(application)
 
-    def send(self, call: Callable[[], Any]) -> None:
+    def post(self, call: Action) -> None:
         """Call a function in the main thread: at once if this is it, and soon otherwise."""
-        if get_ident() == self._home:
+        if get_ident() == self._main_thread:
             call()
             return
-        self._letters.append(call)
-        with suppress(RuntimeError):  # Qt is gone, and whoever would read this with it
+        self._calls.append(call)
+        with suppress(RuntimeError):  # Qt has ended, and the main thread with it
             self._posted.emit()
 
-    def _deliver(self) -> None:
-        # One letter for each signal: what fails in one must not keep the others back.
-        self._letters.popleft()()
+    def _call_next(self) -> None:
+        # One call for each signal: an exception in one must not keep the others back.
+        self._calls.popleft()()
 
 
-class Bridge:
-    """Calls functions in the main thread, as long as the widget lives.
+class Dispatcher:
+    """Calls functions in the main thread until it is closed.
 
     What arrives after `close` is dropped: its widgets may be gone.
     """
 
     def __init__(self) -> None:
         self._open = True
-        # Kept here and not by the futures, one of which may run long after the widget is gone.
-        self._watched: dict[object, tuple[Callable[[Any], Any] | None, Callable[..., Any]]] = {}
-        self._mailbox = Mailbox.of_application()
+        self._queue = MainThreadQueue.of_application()
 
-    def to_main(self, function: Callable[..., Any]) -> Callable[..., None]:
+    def to_main(self, function: Callable[P, object]) -> Callable[P, None]:
         """Return a function that any thread may call and that runs `function` in the main one."""
 
-        def send(*args: Any) -> None:
+        def send(*args: P.args, **kwargs: P.kwargs) -> None:
             if self._open:
-                self._mailbox.send(lambda: self._call(function, args))
+                self._queue.post(lambda: function(*args, **kwargs) if self._open else None)
 
         return send
 
-    def soon(self, function: Callable[[], Any]) -> None:
+    def defer(self, function: Action) -> None:
         """Call a function from the event loop, once what runs now has ended; main thread only."""
         QTimer.singleShot(0, lambda: function() if self._open else None)
 
     def watch(
         self,
-        future: Future[Any],
-        done: Callable[[Any], Any] | None = None,
-        failed: Callable[[BaseException], Any] | None = None,
+        future: Future[T],
+        done: Callable[[T], object],
+        failed: Callable[[BaseException], object] | None = None,
     ) -> None:
-        """Hand the outcome of a future to `done` or `failed` (by default a notification)."""
-        key = object()
-        self._watched[key] = done, failed or notify
-        future.add_done_callback(partial(self.to_main(self._settle), key))
+        """Pass the outcome of a future to `done` or `failed` (by default a notification)."""
+        settle = self.to_main(lambda: _settle(future, done, failed or notify))
+        future.add_done_callback(lambda _: settle())
 
     def close(self) -> None:
-        """Deliver nothing any more."""
+        """Drop every call from now on."""
         self._open = False
-        self._watched.clear()
-
-    def _call(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        if self._open:
-            function(*args)
-
-    def _settle(self, key: object, future: Future[Any]) -> None:
-        done, failed = self._watched.pop(key)
-        try:
-            outcome = future.result()
-        except CancelledError:
-            return
-        except BaseException as error:  # every failure of a thread has to reach the user
-            failed(error)
-            return
-        if done is not None:
-            done(outcome)
 
 
-class Ending:
-    """Runs closers once, whichever end comes first: the application's, or the owner's.
+class CleanupStack:
+    """Runs callbacks once, the newest first: when the application quits or the owner is collected.
 
     Parameters
     ----------
     owner : object
-        When it is collected the closers run too; they must not hold it.
+        The callbacks must not hold it.
     """
 
-    def __init__(self, owner: Any) -> None:
-        self._closers: list[Callable[[], Any]] = []
-        self.now: Callable[[], Any] = weakref.finalize(owner, _run, self._closers)
-        """Close everything; a second call does nothing."""
+    def __init__(self, owner: object) -> None:
+        self._callbacks: list[Action] = []
+        self.close: Action = weakref.finalize(owner, _run, self._callbacks)
+        """Run every callback now; a second call does nothing."""
         application = QCoreApplication.instance()
         if application is not None:
             # Qt would hold a bound method only weakly.
             application.aboutToQuit.connect(self.slot())
 
-    def add(self, closer: Callable[[], Any]) -> Callable[[], None]:
-        """Add what is to be closed; it must bear being called twice.
+    def push(self, callback: Action) -> Callable[[], None]:
+        """Add a callback; it must bear being called twice.
 
         Returns
         -------
         callable
-            Closes it now and forgets it; so what is closed earlier does not live to the end.
+            Runs the callback now and removes it; so what ends earlier does not live to the end.
         """
-        closers = self._closers
-        closers.append(closer)
+        callbacks = self._callbacks
+        callbacks.append(callback)
 
-        def close() -> None:
-            if closer in closers:
-                closers.remove(closer)
-                closer()
+        def run_now() -> None:
+            if callback in callbacks:
+                callbacks.remove(callback)
+                callback()
 
-        return close
+        return run_now
 
-    def slot(self) -> Callable[..., None]:
+    def slot(self) -> Callable[..., object]:
         """Return a slot for signals, which does not hold the owner."""
-        now = self.now
-        return lambda *_: now()
+        close = self.close
+        return lambda *_: close()
 
 
 def notify(error: BaseException) -> None:
-    """Tell an error to the user: ours by its message, another's with the way to its traceback."""
+    """Notify the user of an error: ours by its message, another's with its traceback."""
     if isinstance(error, FastSAM3DError):
         show_error(str(error))
     else:
         notification_manager.dispatch(ErrorNotification(error))
 
 
-def tell(message: str) -> None:
+def show_message(message: str) -> None:
     """Show a short message."""
     show_info(message)
 
 
-def _run(closers: list[Callable[[], Any]]) -> None:
-    while closers:
-        closers.pop()()
+def _settle(
+    future: Future[T], done: Callable[[T], object], failed: Callable[[BaseException], object]
+) -> None:
+    try:
+        outcome = future.result()
+    except CancelledError:
+        return
+    except BaseException as error:  # every failure of a thread has to reach the user
+        failed(error)
+        return
+    done(outcome)
+
+
+def _run(callbacks: list[Action]) -> None:
+    while callbacks:
+        callbacks.pop()()

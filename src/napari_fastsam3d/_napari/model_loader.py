@@ -1,17 +1,17 @@
-# pyright: basic
-"""The model of a window: loaded in its thread, changed for another, and its troubles told."""
+"""The model of a window: loaded in its thread, and changed for another."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from threading import Event
-from typing import Any
 
+from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_fastsam3d._napari.main_thread import Bridge, Ending, notify
+from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notify
 from napari_fastsam3d.session import ModelThread
+from napari_fastsam3d.session.model_thread import Model
 
 _HOLD_MS = 50
 _LONGEST_HOLD_S = 10
@@ -24,17 +24,18 @@ class ModelLoader:
     ----------
     model : str, path or Predictor
     device : str
-    bridge : Bridge
-    ending : Ending
+    dispatcher : Dispatcher
+    cleanup : CleanupStack
         Ends the thread with the window.
-    told : callable
-        Called in the main thread when loading begins and ends.
     """
 
+    changed = Signal()
+    """Loading began or ended; emitted in the main thread."""
+
     def __init__(
-        self, model: Any, device: str, bridge: Bridge, ending: Ending, told: Callable[[], None]
+        self, model: Model, device: str, dispatcher: Dispatcher, cleanup: CleanupStack
     ) -> None:
-        self._bridge, self._ending, self._told = bridge, ending, told
+        self._dispatcher, self._cleanup = dispatcher, cleanup
         self.loading = False
         self.trouble: BaseException | None = None
         self.thread = self._begin(model, device)
@@ -54,16 +55,16 @@ class ModelLoader:
         return list(available_models())
 
     def load(self) -> None:
-        """Load the model, telling when it is done; a failure is notified and kept."""
+        """Load the model, signalling when it is done; a failure is notified and kept."""
         self.loading, self.trouble = True, None
         self._hold_back()
         thread = self.thread
-        self._bridge.watch(
+        self._dispatcher.watch(
             thread.load(),
             lambda _: self._on_loaded(thread),
             lambda error: self._on_failed(thread, error),
         )
-        self._told()
+        self.changed.emit()
 
     def change(self, model: str, device: str) -> Callable[[], None]:
         """Begin a thread with another model; gives what closes the old one, once it is unused."""
@@ -71,25 +72,25 @@ class ModelLoader:
         self.thread = self._begin(model, device)
         return close_old
 
-    def _begin(self, model: Any, device: str) -> ModelThread:
+    def _begin(self, model: Model, device: str) -> ModelThread:
         thread = ModelThread(model, device)
-        self._close = self._ending.add(thread.close)
+        self._close = self._cleanup.push(thread.close)
         return thread
 
     def _hold_back(self) -> None:
         """Let the model wait until the window is built: importing torch beside that slows both."""
         gate = Event()
         self.thread.submit(gate.wait, _LONGEST_HOLD_S)
-        QTimer.singleShot(_HOLD_MS, self._ending.add(gate.set))
+        QTimer.singleShot(_HOLD_MS, self._cleanup.push(gate.set))
 
     def _on_loaded(self, thread: ModelThread) -> None:
         if thread is self.thread:
             self.loading = False
-            self._told()
+            self.changed.emit()
 
     def _on_failed(self, thread: ModelThread, error: BaseException) -> None:
         if thread is not self.thread:  # another was chosen meanwhile
             return
         self.loading, self.trouble = False, error
         notify(error)
-        self._told()
+        self.changed.emit()

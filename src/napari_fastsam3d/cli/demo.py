@@ -32,9 +32,9 @@ viewer = napari.Viewer()
 viewer.open(scan, plugin="napari-fastsam3d")
 _, widget = viewer.window.add_plugin_dock_widget("napari-fastsam3d")
 for name, calls in objects.items():
-    widget.view.run("new_object", name)
+    widget.view.run(lambda session: session.new_object(name))
     for command, arguments in calls:
-        widget.view.run(command, *arguments)
+        widget.view.run(lambda session: getattr(session, command)(*arguments))
 viewer.dims.set_current_step(0, plane)
 print("napari is open; close its window to end", flush=True)
 napari.run()

@@ -1,4 +1,3 @@
-# pyright: basic
 """Reads scans for napari: NIfTI, NRRD, MetaImage and DICOM folders."""
 
 from __future__ import annotations
@@ -6,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
@@ -19,18 +19,29 @@ from napari_fastsam3d._napari.contributions.reader_preference import (
     napari_reads,
 )
 from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of
-from napari_fastsam3d._napari.frame import frame_of_volume, metadata_of, scan_in
+from napari_fastsam3d._napari.frame import frame_of_volume
+from napari_fastsam3d._napari.layer_geometry import Placement, scan_in
 from napari_fastsam3d._napari.layers.contrast import opening_window
 from napari_fastsam3d._napari.layers.windowing import open_window
 from napari_fastsam3d.errors import FastSAM3DError, VolumeError
 from napari_fastsam3d.geometry import Volume, begins_as_dicom, read_volume
 from napari_fastsam3d.geometry.source import SCAN_SUFFIXES
 
-LayerData = tuple[Any, dict[str, Any], str]
-Reader = Callable[[Any], list[LayerData]]
+
+class ImageArguments(Placement, total=False):
+    """Keyword arguments of an image layer, beside its voxels."""
+
+    name: str
+    metadata: dict[str, object]
+    contrast_limits: tuple[float, float]
+    colormap: str
+
+
+LayerData = tuple[NDArray[np.generic], ImageArguments, str]
+Reader = Callable[[str | list[str]], "list[LayerData] | list[tuple[None]]"]
 
 _FILES_LOOKED_AT = 200
-_NOTHING: tuple[Any, ...] = ((None,),)  # napari's word for: read, and no layer came of it
+_NOTHING: list[tuple[None]] = [(None,)]  # napari's sign for: read, and no layer came of it
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
@@ -48,7 +59,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
     return read_layers if ours else None
 
 
-def read_layers(path: str | list[str]) -> list[LayerData]:
+def read_layers(path: str | list[str]) -> list[LayerData] | list[tuple[None]]:
     """Read one file or folder, or several, each as an image layer; the slices of a scan as one.
 
     Raises
@@ -71,7 +82,7 @@ def read_layers(path: str | list[str]) -> list[LayerData]:
     # A reader can't say how far the contrast slider goes, so it is set once the layers are there.
     if read and QApplication.instance() is not None:
         QTimer.singleShot(0, _widen_sliders)
-    return [image_layer_data(each) for each in read] or list(_NOTHING)
+    return [image_layer_data(each) for each in read] or _NOTHING
 
 
 def _is_read(path: Path, volumes: list[Volume]) -> bool:
@@ -112,12 +123,12 @@ def image_layer_data(volume: Volume) -> LayerData:
         the layer's metadata; masks are saved on its grid.
     """
     frame = frame_of_volume(volume)
-    arguments: dict[str, Any] = {
+    arguments: ImageArguments = {
         "name": volume.name,
-        "metadata": metadata_of(frame),
+        "metadata": frame.metadata,
         "contrast_limits": opening_window(volume).limits,
         "colormap": "gray",
-        **frame.bare_spatial(),
+        **frame.placement,
     }
     return frame.view(volume.voxels), arguments, "image"
 

@@ -1,4 +1,3 @@
-# pyright: basic
 """Saves the user napari's question which reader to take for a scan.
 
 napari's own image reader claims NIfTI, NRRD, MetaImage, DICOM and every folder too, though it knows

@@ -1,10 +1,9 @@
-# pyright: basic
-"""The settings of the plugin, kept by napari and edited in its Preferences."""
+"""The settings of the plugin, stored by napari and edited in its Preferences."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, cast
 
 from napari.settings import get_plugin_settings
 
@@ -28,13 +27,41 @@ class Settings:
     layout: str = "auto"
 
 
+class _Engine(Protocol):
+    model: str
+    device: str
+
+
+class _Display(Protocol):
+    opacity: float
+    show_crop: bool
+    layout: str
+    show_scan: bool
+    show_tools: bool
+    show_objects: bool
+    show_prompts: bool
+    show_history: bool
+
+
+class _Safety(Protocol):
+    journal: bool
+
+
+class _Stored(Protocol):
+    """The settings as napari keeps them, by the sections of the manifest."""
+
+    engine: _Engine
+    display: _Display
+    safety: _Safety
+
+
 def load_settings() -> Settings:
     """Read the settings; a plugin that napari does not know (a bare widget) has the defaults."""
-    kept = _kept()
-    if kept is None:
+    stored = _stored()
+    if stored is None:
         return Settings()
-    engine, display = kept.engine, kept.display
-    journal = kept.safety.journal
+    engine, display = stored.engine, stored.display
+    journal = stored.safety.journal
     return Settings(
         engine.model,
         engine.device,
@@ -50,36 +77,36 @@ def load_settings() -> Settings:
     )
 
 
-def keep_engine(model: str, device: str) -> None:
-    """Remember model and device for the next time."""
-    kept = _kept()
-    if kept is not None:
-        kept.engine.model, kept.engine.device = model, device
+def save_model(model: str, device: str) -> None:
+    """Save model and device for the next time."""
+    stored = _stored()
+    if stored is not None:
+        stored.engine.model, stored.engine.device = model, device
 
 
-def keep_show_crop(shown: bool) -> None:
-    """Remember whether the model's view is outlined."""
-    kept = _kept()
-    if kept is not None:
-        kept.display.show_crop = shown
+def save_show_crop(shown: bool) -> None:
+    """Save whether the model's view is outlined."""
+    stored = _stored()
+    if stored is not None:
+        stored.display.show_crop = shown
 
 
-def keep_shown(part: str, shown: bool) -> None:
-    """Remember whether a part of the panel is open: scan, tools, objects, prompts or history."""
-    kept = _kept()
-    if kept is not None:
-        setattr(kept.display, f"show_{part}", shown)
+def save_shown(part: str, shown: bool) -> None:
+    """Save whether a part of the panel is open: scan, tools, objects, prompts or history."""
+    stored = _stored()
+    if stored is not None:
+        setattr(stored.display, f"show_{part}", shown)
 
 
-def keep_layout(layout: str) -> None:
-    """Remember which layout the user chose."""
-    kept = _kept()
-    if kept is not None:
-        kept.display.layout = layout
+def save_layout(layout: str) -> None:
+    """Save which layout the user chose."""
+    stored = _stored()
+    if stored is not None:
+        stored.display.layout = layout
 
 
-def _kept() -> Any:
+def _stored() -> _Stored | None:
     try:
-        return get_plugin_settings(PLUGIN)
+        return cast(_Stored, get_plugin_settings(PLUGIN))
     except KeyError:
         return None

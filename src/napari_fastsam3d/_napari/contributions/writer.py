@@ -1,4 +1,3 @@
-# pyright: basic
 """Writes a labels layer as a medical image on the grid of its scan."""
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import show_info
 from napari.viewer import current_viewer
 
-from napari_fastsam3d._napari.frame import place_of_layer, scan_in, scan_under
+from napari_fastsam3d._napari.layer_geometry import place_of_layer, scan_in, scan_under
 from napari_fastsam3d.errors import SaveError
 from napari_fastsam3d.geometry import Volume, save_mask
 

@@ -1,4 +1,3 @@
-# pyright: basic
 """The list of earlier sessions: scan, date, objects and a picture of each."""
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fastsam3d._napari.session_picture import SIDE
+from napari_fastsam3d._napari.session_journal import PICTURE_SIDE
 from napari_fastsam3d.session import EarlierSession
 
 _NONE = "There is no earlier session. Every session with a prompt is kept, and listed here."
@@ -35,7 +34,7 @@ class EarlierDialog(QDialog):
     Parameters
     ----------
     parent : QWidget
-    go_on : callable
+    resume : callable
         Called with the session that was chosen.
     remove : callable
         Called with a session that is to be removed for good.
@@ -44,13 +43,13 @@ class EarlierDialog(QDialog):
     def __init__(
         self,
         parent: QWidget,
-        go_on: Callable[[EarlierSession], None],
+        resume: Callable[[EarlierSession], None],
         remove: Callable[[EarlierSession], None],
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Earlier sessions")
         self.resize(520, 460)
-        self._go_on, self._remove = go_on, remove
+        self._resume, self._remove = resume, remove
         self._sessions: tuple[EarlierSession, ...] = ()
         self.filter = QLineEdit()
         self.filter.setPlaceholderText("Find a scan or an object")
@@ -59,10 +58,10 @@ class EarlierDialog(QDialog):
         self.about = QLabel(_NONE)
         self.about.setWordWrap(True)
         self.list = QListWidget()
-        self.list.setIconSize(QSize(SIDE, SIDE))
+        self.list.setIconSize(QSize(PICTURE_SIDE, PICTURE_SIDE))
         self.list.setWordWrap(True)
         self.list.currentItemChanged.connect(self._enable)
-        self.list.itemActivated.connect(lambda _: self._take())
+        self.list.itemActivated.connect(self._take)
         self.resume = QPushButton("Go on with it")
         self.resume.setToolTip(
             "Open its scan and bring back objects, prompts, masks and every step.\n"
@@ -118,10 +117,10 @@ class EarlierDialog(QDialog):
         self.resume.setEnabled(self.chosen is not None)
         self.remove.setEnabled(self.chosen is not None)
 
-    def _take(self) -> None:
+    def _take(self, _item: object = None) -> None:
         if (chosen := self.chosen) is not None:
             self.close()
-            self._go_on(chosen)
+            self._resume(chosen)
 
     def _ask_to_remove(self) -> None:
         if (chosen := self.chosen) is None:

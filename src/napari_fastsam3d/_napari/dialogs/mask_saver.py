@@ -1,4 +1,3 @@
-# pyright: basic
 """Where a mask is saved: beside the scan, unless the user says otherwise."""
 
 from __future__ import annotations

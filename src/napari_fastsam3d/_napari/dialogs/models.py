@@ -1,4 +1,3 @@
-# pyright: basic
 """Which models there are: fetch one, import one from a file, remove one."""
 
 from __future__ import annotations
@@ -6,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -24,9 +23,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fastsam3d._napari.main_thread import Bridge
-from napari_fastsam3d._napari.model_jobs import ModelJobs
+from napari_fastsam3d._napari.dialogs.model_jobs import ModelJobs
+from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.errors import FastSAM3DError
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.model.catalogue import Entry
+    from napari_fastsam3d.model.store import Record
+
+T = TypeVar("T")
 
 FILTER = "Checkpoints (*.pth *.pt *.safetensors);;All files (*)"
 _COLUMNS = ("Model", "State", "Size", "Licence", "Origin")
@@ -46,33 +51,33 @@ class ModelsDialog(QDialog):
     ----------
     parent : QWidget
     jobs : ModelJobs
-    bridge : Bridge
+    dispatcher : Dispatcher
     changed : callable
         Called when a model has come or gone.
     """
 
     def __init__(
-        self, parent: QWidget, jobs: ModelJobs, bridge: Bridge, changed: Callable[[], None]
+        self, parent: QWidget, jobs: ModelJobs, dispatcher: Dispatcher, changed: Callable[[], None]
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("FastSAM3D models")
         self.resize(*_SIZE)
-        self._jobs, self._bridge, self._changed = jobs, bridge, changed
-        self._entries: dict[str, Any] = {}
+        self._jobs, self._dispatcher, self._changed = jobs, dispatcher, changed
+        self._entries: dict[str, Entry] = {}
         self.fetching = self.busy = False
         self.list = _list()
-        self.summary, self.said = _words(), _words()
+        self.summary, self.message = _label(), _label()
         self.bar = QProgressBar()
         self.fetch_button = _button("Fetch...", self.fetch)
         self.stop_button = _button("Stop", self.stop)
         self.import_button = _button("Import file...", self.import_file)
         self.remove_button = _button("Remove...", self.remove)
-        self.list.currentItemChanged.connect(lambda *_: self._show_chosen())
+        self.list.currentItemChanged.connect(self._show_chosen)
         self._lay_out()
         self.refresh()
 
     @property
-    def chosen(self) -> Any:
+    def chosen(self) -> Entry | None:
         """The entry of the catalogue that is selected, or None."""
         item = self.list.currentItem()
         return None if item is None else self._entries.get(item.text(0))
@@ -107,42 +112,46 @@ class ModelsDialog(QDialog):
             removed = self._jobs.remove(entry.name)
             self._do(removed, lambda freed: self._on_gone(entry.name, freed), "Removing...")
 
-    def _offer(self, entry: Any, size: int | None) -> None:
+    def _offer(self, entry: Entry, size: int | None) -> None:
+        url = "" if entry.card is None else entry.card.url
         question = (
             f"{entry.name}: {entry.summary}\n\nSize: {_size(size)}\nLicence: {entry.licence}\n"
-            f"From: {entry.card.url}\n\nDownload it?"
+            f"From: {url}\n\nDownload it?"
         )
         if not agreed(self, question):
-            self.said.setText("Nothing was downloaded.")
+            self.message.setText("Nothing was downloaded.")
             return
         self.fetching = True
-        progress = self._bridge.to_main(self._show_progress)
+        progress = self._dispatcher.to_main(self._show_progress)
         fetched = self._jobs.fetch(entry.name, progress)
         self._do(fetched, self._on_come, f"Fetching {entry.name}...", _OFFLINE)
 
     def _do(
-        self, job: Future[Any], done: Callable[[Any], None], words: str, remedy: str = ""
+        self, job: Future[T], done: Callable[[T], None], message: str, remedy: str = ""
     ) -> None:
         """Show a job at work, and hand its outcome to `done` or show its error."""
         self.busy = True
-        if words:
-            self.said.setText(words)
+        if message:
+            self.message.setText(message)
         self.bar.setRange(0, 100)
         self.bar.setValue(0)
         self._show_chosen()
 
-        def ended(act: Callable[[Any], None], outcome: Any) -> None:
-            self.busy = self.fetching = False
-            self._show_chosen()
-            act(outcome)
+        def finish(outcome: T) -> None:
+            self._show_idle()
+            done(outcome)
 
-        self._bridge.watch(
-            job,
-            lambda outcome: ended(done, outcome),
-            lambda error: ended(lambda failure: self._show_error(failure, remedy), error),
-        )
+        def fail(error: BaseException) -> None:
+            self._show_idle()
+            self._show_error(error, remedy)
 
-    def _show_entries(self, entries: list[Any]) -> None:
+        self._dispatcher.watch(job, finish, fail)
+
+    def _show_idle(self) -> None:
+        self.busy = self.fetching = False
+        self._show_chosen()
+
+    def _show_entries(self, entries: list[Entry]) -> None:
         before = self.list.currentItem()
         name = before.text(0) if before is not None else None
         self._entries = {entry.name: entry for entry in entries}
@@ -157,7 +166,7 @@ class ModelsDialog(QDialog):
             self.list.resizeColumnToContents(column)
         self._show_chosen()
 
-    def _show_chosen(self) -> None:
+    def _show_chosen(self, _item: object = None, _before: object = None) -> None:
         entry = self.chosen
         idle = not self.busy
         self.summary.setText("" if entry is None else entry.summary)
@@ -172,19 +181,19 @@ class ModelsDialog(QDialog):
         if total:
             self.bar.setValue(100 * done // total)
         there = f"{done / 1e6:.0f}" + (f" of {total / 1e6:.0f}" if total else "")
-        self.said.setText(f"{there} MB are here.")
+        self.message.setText(f"{there} MB are here.")
 
     def _show_error(self, error: BaseException, remedy: str) -> None:
-        told = str(error) if isinstance(error, FastSAM3DError) else f"It failed: {error!r}."
+        text = str(error) if isinstance(error, FastSAM3DError) else f"It failed: {error!r}."
         offline = isinstance(error, FastSAM3DError) and "network" in error.remedy
-        self.said.setText(told + (remedy if offline else ""))
+        self.message.setText(text + (remedy if offline else ""))
 
-    def _on_come(self, record: Any) -> None:
-        self.said.setText(f"{record.name} is ready: choose it under 'Model'. ({record.trust}.)")
+    def _on_come(self, record: Record) -> None:
+        self.message.setText(f"{record.name} is ready: choose it under 'Model'. ({record.trust}.)")
         self._after_change()
 
     def _on_gone(self, name: str, freed: int) -> None:
-        self.said.setText(f"{name} is gone, {_size(freed)} are free.")
+        self.message.setText(f"{name} is gone, {_size(freed)} are free.")
         self._after_change()
 
     def _after_change(self) -> None:
@@ -204,7 +213,7 @@ class ModelsDialog(QDialog):
         buttons.addWidget(_button("Close", self.close))
         layout = QVBoxLayout(self)
         layout.addWidget(self.list, 1)
-        for widget in (self.summary, self.bar, self.said):
+        for widget in (self.summary, self.bar, self.message):
             layout.addWidget(widget)
         layout.addLayout(buttons)
 
@@ -233,7 +242,7 @@ def _list() -> QTreeWidget:
     return table
 
 
-def _words() -> QLabel:
+def _label() -> QLabel:
     label = QLabel()
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
@@ -241,8 +250,12 @@ def _words() -> QLabel:
     return label
 
 
-def _button(text: str, pressed: Callable[[], Any]) -> QPushButton:
+def _button(text: str, pressed: Callable[[], object]) -> QPushButton:
     button = QPushButton(text)
     button.setAutoDefault(False)
-    button.clicked.connect(lambda *_: pressed())
+
+    def run() -> None:
+        pressed()
+
+    button.clicked.connect(run)
     return button

@@ -1,4 +1,3 @@
-# pyright: basic
 """Asking the user what an object is called, its label value and its colour."""
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ class NameDialog(QDialog):
         self.setWindowTitle("Name of the object")
         self.line = QLineEdit(shown.name)
         self.line.selectAll()
-        self.line.textChanged.connect(self._tell)
+        self.line.textChanged.connect(self._show_hint)
         self.line.textEdited.connect(self._suggest)
         self.list = QListWidget()
         self.list.setToolTip("Organs whose usual label value comes with their name.")
         self.list.currentTextChanged.connect(self._write)
-        self.list.itemActivated.connect(lambda _: self.accept())
+        self.list.itemActivated.connect(self._on_activated)
         self.hint = QLabel()
         self.hint.setWordWrap(True)
         buttons = QDialogButtonBox.StandardButton
@@ -60,7 +59,7 @@ class NameDialog(QDialog):
         for widget in (self.line, self.list, self.hint, self.buttons):
             layout.addWidget(widget)
         self._suggest("")
-        self._tell()
+        self._show_hint()
 
     @property
     def name(self) -> str:
@@ -88,6 +87,9 @@ class NameDialog(QDialog):
         else:
             super().keyPressEvent(event)
 
+    def _on_activated(self, _item: object) -> None:
+        self.accept()
+
     def _suggest(self, typed: str) -> None:
         with signals_blocked(self.list):
             self.list.clear()
@@ -99,7 +101,7 @@ class NameDialog(QDialog):
         if organ:
             self.line.setText(organ)
 
-    def _tell(self, _text: str = "") -> None:
+    def _show_hint(self, _text: str = "") -> None:
         why_not = self._why_not()
         self.hint.setText(why_not or self._about_value())
         self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(not why_not)
@@ -135,9 +137,9 @@ def ask_name(
     """
     dialog = NameDialog(parent, shown, state)
     accepted = dialog.exec() == QDialog.DialogCode.Accepted
-    told = (dialog.name, dialog.value)
+    answer = (dialog.name, dialog.value)
     dialog.deleteLater()
-    return told if accepted else None
+    return answer if accepted else None
 
 
 def ask_value(parent: QWidget, shown: ObjectState) -> int | None:

@@ -1,4 +1,3 @@
-# pyright: basic
 """Asking the user which scan to open, and which volume of one that holds several."""
 
 from __future__ import annotations
@@ -6,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from napari.layers import Layer
 from napari.utils import progress
@@ -14,7 +13,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidg
 
 from napari_fastsam3d._napari.contributions.reader import image_layer_data, read_part
 from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of
-from napari_fastsam3d._napari.main_thread import Bridge, notify
+from napari_fastsam3d._napari.main_thread import Dispatcher, notify
 from napari_fastsam3d.geometry import Volume
 
 if TYPE_CHECKING:
@@ -22,7 +21,13 @@ if TYPE_CHECKING:
 
 FILTER = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.ima);;All files (*)"
 
-Run = Callable[[Callable[[], Any], Callable[[Any], None]], None]
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Runs a task in another thread and hands its outcome to a function in the main thread."""
+
+    def __call__(self, task: Callable[[], T], done: Callable[[T], object], /) -> None: ...
 
 
 class ScanChooser:
@@ -32,23 +37,25 @@ class ScanChooser:
     ----------
     parent : QWidget or None
         Over which the questions appear.
-    run : callable
-        Runs a job in a thread of files and hands its outcome to a function in the main thread.
+    run : Run
     opened : callable
         Called with the volume.
     """
 
     def __init__(self, parent: QWidget | None, run: Run, opened: Callable[[Volume], None]) -> None:
         self._parent, self._run, self._opened = parent, run, opened
+        self.anchor: QWidget | None = None
+        """The button under which the menu appears."""
         self._menu: QMenu | None = None
 
-    def offer(self, button: QWidget) -> None:
+    def offer(self) -> None:
         """Show the two ways to a scan beneath a button."""
         if self._menu is None:
             self._menu = QMenu(self._parent)
             self._menu.addAction("File (NIfTI, NRRD, MetaImage)...", self._from_file)
             self._menu.addAction("DICOM folder...", self._from_folder)
-        self._menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+        if self.anchor is not None:
+            self._menu.popup(self.anchor.mapToGlobal(self.anchor.rect().bottomLeft()))
 
     def open(self, path: Path) -> None:
         """Open a file or folder, asking which volume if it holds several."""
@@ -76,19 +83,23 @@ def open_scan(viewer: napari.viewer.Viewer) -> None:
     path = ask_file(parent)
     if path is None:
         return
-    bridge = Bridge()
+    dispatcher = Dispatcher()
 
-    def run(job: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    def run(task: Callable[[], T], done: Callable[[T], object], /) -> None:
         files = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-files")
-        read = files.submit(job)
+        read = files.submit(task)
         files.shutdown(wait=False)
         bar = progress(total=0, desc=f"Reading {path.name}")
 
-        def end(act: Callable[[Any], None], outcome: Any) -> None:
+        def finish(outcome: T) -> None:
             bar.close()
-            act(outcome)
+            done(outcome)
 
-        bridge.watch(read, lambda found: end(done, found), lambda e: end(notify, e))
+        def fail(error: BaseException) -> None:
+            bar.close()
+            notify(error)
+
+        dispatcher.watch(read, finish, fail)
 
     def add(volume: Volume) -> None:
         viewer.add_layer(Layer.create(*image_layer_data(volume)))

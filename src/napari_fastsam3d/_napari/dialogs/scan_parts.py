@@ -1,4 +1,3 @@
-# pyright: basic
 """The volumes that one file or folder holds."""
 
 from __future__ import annotations

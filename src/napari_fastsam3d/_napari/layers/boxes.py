@@ -1,20 +1,20 @@
-# pyright: basic
-"""Boxes as ordinary napari Shapes layers: prompts that can be dragged, and the model's view."""
+"""Boxes as ordinary napari Shapes layers: prompts that can be dragged, and the model's crop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import numpy as np
 from napari.layers import Shapes
+from napari.utils.events import Event
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.icons import BOX, FROZEN
 from napari_fastsam3d._napari.layers.outline import Plane, drawn_box, outline, redrawn_box
-from napari_fastsam3d._napari.panels.icons import BOX, FROZEN
 from napari_fastsam3d.geometry import Box
 
 NAME = "Boxes"
@@ -29,13 +29,13 @@ GRIPS = ("select", "direct")
 class BoxMark:
     """A box in the viewer: its identity, its half-open box of layer indices, what it is."""
 
-    id: Any
+    id: int
     box: Box
     frozen: bool = False
 
 
 class BoxesLayer:
-    """Shows boxes in whatever plane is looked at, and tells what the user does to them.
+    """Shows boxes in whatever plane is shown, and signals what the user does to them.
 
     Each box is one rectangle: the cut of the box by the shown slice. So dragging its sides in
     one plane and then in another sets all six faces.
@@ -47,11 +47,11 @@ class BoxesLayer:
     """
 
     added = Signal(Box, object)
-    froze = Signal(Box)
+    frozen = Signal(Box)
     refused = Signal(str)
-    moved = Signal(object, Box)
+    moved = Signal(int, Box)
     deleted = Signal(tuple)
-    chose = Signal(tuple)
+    selected = Signal(tuple)
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
@@ -73,8 +73,8 @@ class BoxesLayer:
         self._boxes = tuple(boxes)
         self._draw()
 
-    def choose(self, ids: Collection[Any]) -> None:
-        """Select exactly these of the boxes, where slices are looked at."""
+    def select(self, ids: Collection[int]) -> None:
+        """Select exactly these of the boxes, where slices are shown."""
         rows = {row for row, shown in enumerate(self._boxes) if shown.id in ids}
         shown = self._plane.axis is not None and self.layer.nshapes == len(self._boxes)
         if self._busy or not shown or rows == set(self.layer.selected_data):
@@ -85,13 +85,13 @@ class BoxesLayer:
         finally:
             self._drawing = False
 
-    def look_at(self, plane: Plane) -> None:
+    def show_plane(self, plane: Plane) -> None:
         """Draw the boxes as cut by another plane."""
         if plane != self._plane:
             self._plane = plane
             self._draw()
 
-    def _draw(self, _event: Any = None) -> None:
+    def _draw(self, _event: Event | None = None) -> None:
         # A rectangle that the user holds with the mouse is redrawn when it is let go. A hidden
         # layer doesn't know of a turn to the 3D view, and napari fails at rectangles added then.
         if self._busy or not self.layer.visible:
@@ -113,31 +113,31 @@ class BoxesLayer:
         finally:
             self._drawing = False
 
-    def _on_selected(self, _event: Any = None) -> None:
+    def _on_selected(self, _event: Event | None = None) -> None:
         # In the other modes, and in 3D where a box is six faces, a selection is napari's own.
         if self._drawing or self._plane.axis is None or self.layer.mode not in GRIPS:
             return
         rows = sorted(self.layer.selected_data)
-        self.chose.emit(tuple(self._boxes[row].id for row in rows if row < len(self._boxes)))
+        self.selected.emit(tuple(self._boxes[row].id for row in rows if row < len(self._boxes)))
 
-    def _hold_still(self, layer: Shapes, event: Any) -> Any:
+    def _hold_still(self, layer: Shapes, event: Event) -> Iterator[None]:
         self._busy = True
         yield
         while event.type == "mouse_move":
             yield
         self._busy = False
 
-    def _on_data(self, event: Any) -> None:
+    def _on_data(self, event: Event) -> None:
         change = str(getattr(event.action, "value", event.action))
         if change == "added":
-            self._tell_added()
+            self._on_added()
         elif change == "changed":
-            self._tell_moved(event.data_indices)
+            self._on_moved(event.data_indices)
         elif change == "removed":
             gone = tuple(self._boxes[i].id for i in event.data_indices if i < len(self._boxes))
             self.deleted.emit(gone)
 
-    def _tell_added(self) -> None:
+    def _on_added(self) -> None:
         drawn = self.layer.data[-1]
         # All slices are frozen unless a depth was chosen: "as deep as wide" would be a guess.
         depth = inf if self.freezing and self.depth is None else self.depth
@@ -145,13 +145,13 @@ class BoxesLayer:
         if box is None or sorted(box.shape)[1] < 2:
             self.refused.emit("Drag a rectangle round the structure: a single click makes no box.")
         elif self.freezing:
-            self.froze.emit(box)
+            self.frozen.emit(box)
         else:
             # Where no depth was chosen it is a guess, which the session may better.
             guessed = int(np.argmin(np.ptp(np.asarray(drawn)[:, -3:], axis=0)))
             self.added.emit(box, guessed if self.depth is None else None)
 
-    def _tell_moved(self, indices: Sequence[int]) -> None:
+    def _on_moved(self, indices: Sequence[int]) -> None:
         for index in indices:
             if index >= len(self._boxes):
                 continue
@@ -164,14 +164,14 @@ class BoxesLayer:
 
 
 class CropLayer:
-    """Outlines what the model was given, in whatever plane is looked at.
+    """Outlines the crop that the model was given, in whatever plane is shown.
 
     Parameters
     ----------
     frame : Frame
         Where the layer lies.
     crop : callable
-        Returns the half-open box of layer indices that the model looked at, or None.
+        Returns the half-open box of layer indices of that crop, or None.
     """
 
     def __init__(self, frame: Frame, crop: Callable[[], Box | None]) -> None:
@@ -182,13 +182,13 @@ class CropLayer:
         self.layer.events.visible.connect(self.show)
         self.layer.editable = False
 
-    def look_at(self, plane: Plane) -> None:
+    def show_plane(self, plane: Plane) -> None:
         """Draw the outline as cut by another plane."""
         if plane != self._plane:
             self._plane = plane
             self.show()
 
-    def show(self, _event: Any = None) -> None:
+    def show(self, _event: Event | None = None) -> None:
         """Draw the outline of the crop as it is now, if it is to be seen."""
         if not (self.shown and self.layer.visible):
             return
@@ -205,25 +205,27 @@ def _shapes(frame: Frame, name: str, colour: str) -> Shapes:
         name=name,
         edge_color=colour,
         face_color="transparent",
-        edge_width=_edge_width(frame),
+        edge_width=_edge_width(frame),  # pyright: ignore[reportArgumentType]
         opacity=0.9,
-        **frame.bare_spatial(),
+        **frame.placement,
     )
     layer.locked = True
     return layer
 
 
-def _edge_width(frame: Frame) -> Any:
+def _edge_width(frame: Frame) -> float:
     extent = float(np.max(np.multiply(frame.shape, frame.spacing)))
     return max(0.2, 0.003 * extent / float(np.min(frame.spacing)))
 
 
-def _drawn(layer: Shapes, faces: Sequence[np.ndarray]) -> bool:
+def _drawn(layer: Shapes, faces: Sequence[NDArray[np.float64]]) -> bool:
     """Whether just these are shown already; drawing them takes napari a tenth of a second."""
     return layer.nshapes == len(faces) and all(map(np.array_equal, layer.data, faces))
 
 
-def _redraw(layer: Shapes, faces: Sequence[np.ndarray], frozen: Sequence[bool] = ()) -> None:
+def _redraw(
+    layer: Shapes, faces: Sequence[NDArray[np.float64]], frozen: Sequence[bool] = ()
+) -> None:
     colour, width = layer.current_edge_color, layer.current_edge_width
     cold = frozen or [False] * len(faces)
     layer.selected_data = set()

@@ -1,19 +1,20 @@
-# pyright: basic
 """Painting by hand in the layer of the masks: each stroke becomes one edit of the session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from napari.layers import Labels
+from napari.utils.events import Event
 
-from napari_fastsam3d._napari.layers.masks import MaskLayer
+from napari_fastsam3d._napari.layers.masks import LabelMap, MaskLayer
+from napari_fastsam3d._napari.layers.prompt_input import Run
 from napari_fastsam3d._napari.layers.stroke import Stroke, stroke_of
-from napari_fastsam3d._napari.main_thread import Bridge
+from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import Mask, ObjectState, Result, Session
 
@@ -33,7 +34,7 @@ class _Waiting:
     added: Mask
     removed: Mask
 
-    def draw(self, labels: NDArray[Any], box: Box) -> None:
+    def draw(self, labels: LabelMap, box: Box) -> None:
         self.added.write(labels, box, self.value)
         self.removed.write(labels, box, 0)
 
@@ -48,23 +49,22 @@ class Brush:
     ----------
     mask : MaskLayer
     session : Session
-    bridge : Bridge
-    run : callable
-        Calls a verb of the session; returns its future, or None where it was refused.
-    say : callable
-        Told what the user should know.
+    dispatcher : Dispatcher
+    run : Run
+    message : callable
+        Called with what the user should know.
     """
 
     def __init__(
         self,
         mask: MaskLayer,
         session: Session,
-        bridge: Bridge,
-        run: Callable[..., Future[Result] | None],
-        say: Callable[[str], object],
+        dispatcher: Dispatcher,
+        run: Run,
+        message: Callable[[str], object],
     ) -> None:
-        self._mask, self._session, self._bridge = mask, session, bridge
-        self._run, self._say = run, say
+        self._mask, self._session, self._dispatcher = mask, session, dispatcher
+        self._run, self._message = run, message
         self._waiting: list[_Waiting] = []
         self._held: list[Box] = []
         self._pressed = False
@@ -77,16 +77,17 @@ class Brush:
         events.editable.connect(self._keep_editable)
         mask.layer.mouse_drag_callbacks.append(self._press)
         # napari's right-button stroke spans several presses; the layer tells of it nowhere else.
-        self._encircling: Any = mask.layer._overlays["brush_stroke"]
+        overlays: Any = mask.layer._overlays  # pyright: ignore[reportPrivateUsage]
+        self._encircling = overlays["brush_stroke"]
         self._encircling.events.active.connect(self._release)
 
     @property
     def drawing(self) -> bool:
         """Whether the user is in the middle of a stroke."""
-        return self._pressed or self._encircling.active
+        return self._pressed or bool(self._encircling.active)
 
-    def look(self, flat: bool) -> None:
-        """Learn whether slices are looked at: in the 3D view nothing can be painted.
+    def follow_view(self, flat: bool) -> None:
+        """Note whether slices are shown: in the 3D view nothing can be painted.
 
         napari's brush would paint in a plane there that the user does not see.
         """
@@ -138,8 +139,8 @@ class Brush:
         state = self._session.state
         return None if state.current is None else state.object(state.current)
 
-    def _labels(self, box: Box) -> NDArray[Any]:
-        labels: NDArray[Any] = self._session.label_map(box)
+    def _labels(self, box: Box) -> LabelMap:
+        labels = self._session.label_map(box)
         for each in self._waiting:
             each.draw(labels, box)
         return labels
@@ -149,7 +150,7 @@ class Brush:
         for each in strokes:
             self.redraw(each.box)
 
-    def _press(self, _layer: Any, event: Any) -> Any:
+    def _press(self, _layer: Labels, event: Event) -> Iterator[None]:
         self._pressed = True
         yield
         while event.type == "mouse_move":
@@ -157,8 +158,8 @@ class Brush:
         self._pressed = False
         self._release()
 
-    def _release(self, _event: Any = None) -> None:
-        self._bridge.soon(self._draw_held)
+    def _release(self, _event: Event | None = None) -> None:
+        self._dispatcher.defer(self._draw_held)
 
     def _draw_held(self) -> None:
         if not self.drawing:
@@ -166,7 +167,7 @@ class Brush:
             for box in held:
                 self.redraw(box)
 
-    def _on_paint(self, event: Any) -> None:
+    def _on_paint(self, event: Event) -> None:
         item, own, value = event.value, self._current, self._value
         stroke = stroke_of(list(item), value, self._mask.frame)
 
@@ -177,14 +178,14 @@ class Brush:
                 self._commit(stroke, None if own is None else own.id)
 
         # napari tells of a polygon before it has written it.
-        self._bridge.soon(commit)
+        self._dispatcher.defer(commit)
 
     def _commit(self, stroke: Stroke, number: int | None) -> None:
         state = self._session.state
         if number is None or state.has(number):
             own = None if number is None else state.object(number)
             if own is not None and own.locked is not None:
-                self._say(f"{own.name} is locked. Unlock it, or paint another object.")
+                self._message(f"{own.name} is locked. Unlock it, or paint another object.")
             else:
                 self._edit(stroke, own)
         self.redraw(stroke.box)
@@ -192,9 +193,10 @@ class Brush:
     def _edit(self, stroke: Stroke, own: ObjectState | None) -> None:
         added, removed = self._shares(stroke, own)
         if added.is_empty and removed.is_empty:
-            self._say("That belongs to other objects, which keep it.")
+            self._message("That belongs to other objects, which keep it.")
             return
-        answer = self._run("edit_mask", added, removed, None if own is None else own.id)
+        number = None if own is None else own.id
+        answer = self._run(lambda session: session.edit_mask(added, removed, number))
         current = self._current
         if answer is not None and not answer.done() and current is not None:
             edit = current.prompts[-1].id
@@ -219,13 +221,13 @@ class Brush:
             return []
         return [each.value for each in others if state.overlap == "keep" or each.locked is not None]
 
-    def _on_mode(self, _event: Any = None) -> None:
+    def _on_mode(self, _event: Event | None = None) -> None:
         if self._mask.layer.mode in _BRUSHES:
             self._mask.paint_with(self._value)
 
-    def _on_label(self, _event: Any = None) -> None:
+    def _on_label(self, _event: Event | None = None) -> None:
         # The layer is still in the middle of its own change.
-        self._bridge.soon(self._choose_label)
+        self._dispatcher.defer(self._choose_label)
 
     def _choose_label(self) -> None:
         """Take a label that the user chose as a choice of its object; background erases."""
@@ -234,12 +236,12 @@ class Brush:
             return
         chosen = [each.id for each in self._session.state.objects if each.value == label]
         if chosen:
-            self._run("select_object", chosen[0])
+            self._run(lambda session: session.select_object(chosen[0]))
         else:
-            self._say(UNKNOWN_LABEL.format(label=label))
+            self._message(UNKNOWN_LABEL.format(label=label))
             self._mask.paint_with(self._value)
 
-    def _keep_editable(self, _event: Any = None) -> None:
+    def _keep_editable(self, _event: Event | None = None) -> None:
         if self._mask.layer.editable != self._flat:
             self._mask.layer.editable = self._flat
 

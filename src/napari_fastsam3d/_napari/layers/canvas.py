@@ -1,24 +1,22 @@
-# pyright: basic
-"""napari's drawing area: the pointer it shows, and the right button dragged across it."""
+"""napari's canvas: the cursor it shows, and the right button dragged across it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QCursor
+from qtpy.QtGui import QCursor, QMouseEvent
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QMainWindow
 
 RightDrag = Callable[[float, float], None]
 
 
-class DrawingArea(QObject):
-    """Sees what Qt sends to the drawing area before napari does.
+class Canvas(QObject):
+    """Filters the Qt events of the canvas before napari gets them.
 
     napari gives both buttons of the mouse to the tool in hand, so that a right click would make a
-    prompt; and it has no pointer that tells one tool from another.
+    prompt; and it has no cursor that tells one tool from another.
 
     Parameters
     ----------
@@ -48,7 +46,7 @@ class DrawingArea(QObject):
         self._answering = False
 
     def find(self, window: QMainWindow | None) -> None:
-        """Watch the drawing area of a window, once there is one."""
+        """Watch the canvas of a window, once there is one."""
         centre = None if window is None else window.centralWidget()
         found = None if centre is None else centre.findChild(QOpenGLWidget)
         if found is None or found is self._area:
@@ -56,10 +54,10 @@ class DrawingArea(QObject):
         self._area = found
         self._naparis = QCursor(found.cursor())
         found.installEventFilter(self)
-        self.point_with(self._own)
+        self.set_cursor(self._own)
 
-    def point_with(self, cursor: QCursor | None) -> None:
-        """Show a pointer in place of napari's; None shows napari's."""
+    def set_cursor(self, cursor: QCursor | None) -> None:
+        """Show a cursor in place of napari's; None shows napari's."""
         self._own = cursor
         if self._area is not None:
             self._area.setCursor(self._naparis if cursor is None else cursor)
@@ -68,6 +66,8 @@ class DrawingArea(QObject):
         kind = event.type()
         if kind == QEvent.Type.CursorChange:
             self._keep_cursor()
+        elif not isinstance(event, QMouseEvent):
+            return False
         elif kind in (QEvent.Type.MouseButtonPress, QEvent.Type.MouseButtonDblClick):
             return self._press(event)
         elif self._start is not None and kind == QEvent.Type.MouseMove:
@@ -77,7 +77,7 @@ class DrawingArea(QObject):
         return False
 
     def _keep_cursor(self) -> None:
-        """Remember the pointer that napari chose, and show our own if there is one."""
+        """Remember the cursor that napari chose, and show our own if there is one."""
         # Two panels in one window would answer each other without end.
         if self._area is None or self._answering:
             return
@@ -89,14 +89,14 @@ class DrawingArea(QObject):
                 self._area.setCursor(self._own)
                 self._answering = False
 
-    def _press(self, event: Any) -> bool:
+    def _press(self, event: QMouseEvent) -> bool:
         if event.button() != Qt.MouseButton.RightButton or not self._free():
             return self._start is not None
         self._start = _place(event)
         self._began()
         return True
 
-    def _move(self, event: Any) -> bool:
+    def _move(self, event: QMouseEvent) -> bool:
         if not event.buttons() & Qt.MouseButton.RightButton:
             return self._end()
         assert self._start is not None
@@ -104,7 +104,7 @@ class DrawingArea(QObject):
         self._dragged(x - self._start[0], self._start[1] - y)
         return True
 
-    def _release(self, event: Any) -> bool:
+    def _release(self, event: QMouseEvent) -> bool:
         if event.button() == Qt.MouseButton.RightButton:
             self._end()
         return True
@@ -115,7 +115,7 @@ class DrawingArea(QObject):
         return True
 
 
-def _place(event: Any) -> tuple[float, float]:
+def _place(event: QMouseEvent) -> tuple[float, float]:
     place = event.position()
     return place.x(), place.y()
 

@@ -1,4 +1,3 @@
-# pyright: basic
 """The grey window of a scan: the one it opens with, the presets, and the range of its values."""
 
 from __future__ import annotations

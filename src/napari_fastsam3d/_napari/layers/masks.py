@@ -1,22 +1,24 @@
-# pyright: basic
 """The objects of a session as one napari Labels layer, written box by box."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.events import Event
 from numpy.typing import NDArray
 
-from napari_fastsam3d._napari.frame import Frame, metadata_of
+from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import ObjectState
-from napari_fastsam3d.session.colour import free_colour
+from napari_fastsam3d.session.colour import Colour, free_colour
 
 NAME = "Segmentation"
+LabelMap: TypeAlias = NDArray[np.uint8 | np.uint16]
+"""Label values of voxels; 0 is background."""
 _STEP = 0.25
 
 
@@ -39,24 +41,24 @@ class MaskLayer:
     def __init__(self, frame: Frame, opacity: float = 0.5) -> None:
         self.frame = frame
         # Zeroed pages are not touched before they are written, so this costs no memory yet.
-        shown: NDArray[Any] = np.zeros(frame.shape, np.uint8)
+        shown: LabelMap = np.zeros(frame.shape, np.uint8)
         self._labels = frame.source_view(shown)
         self._hidden: frozenset[int] = frozenset()
         self._objects: tuple[ObjectState, ...] = ()
         self._next = 1
-        self._colours: dict[int, Any] = {}
+        self._colours: dict[int, Colour] = {}
         self.layer = Labels(
             shown,
             name=NAME,
             opacity=opacity,
             colormap=_colormap({}),
-            metadata=metadata_of(frame),
-            **frame.bare_spatial(),
+            metadata=frame.metadata,
+            **frame.placement,
         )
         self.layer.locked = True
         self.layer.events.data.connect(self._keep_array)
 
-    def write(self, box: Box, labels: NDArray[Any]) -> None:
+    def write(self, box: Box, labels: LabelMap) -> None:
         """Replace the labels in a source box by an (I, J, K) array of the box's shape."""
         if box.is_empty:
             return
@@ -81,9 +83,11 @@ class MaskLayer:
             return
         self._objects, self._hidden = objects, hidden
         self._colour()
-        self.layer.features = _features(objects)
+        self.layer.features = _features(objects)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def first_hit(self, start: NDArray[Any], end: NDArray[Any]) -> tuple[float, ...] | None:
+    def first_hit(
+        self, start: NDArray[np.float64], end: NDArray[np.float64]
+    ) -> tuple[float, ...] | None:
         """Find the first labelled voxel on a segment between two layer points (3 floats each).
 
         Returns
@@ -110,26 +114,26 @@ class MaskLayer:
             self._colours = colours
             self.layer.colormap = _colormap(colours)
 
-    def _widen(self, dtype: np.dtype[Any]) -> None:
+    def _widen(self, dtype: np.dtype[np.generic]) -> None:
         if dtype.itemsize > self._labels.dtype.itemsize:
-            wider: Any = self.frame.view(self._labels).astype(dtype)
+            wider = self.frame.view(self._labels).astype(dtype)
             self._labels = self.frame.source_view(wider)
-            self.layer.data = wider
+            self.layer.data = wider  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _keep_array(self, _event: Any = None) -> None:
+    def _keep_array(self, _event: Event | None = None) -> None:
         # Such as napari's own change of the type: what is written later would not be shown.
         if not np.shares_memory(self.layer.data, self._labels):
-            kept: Any = self.frame.view(self._labels)
-            self.layer.data = kept
+            kept = self.frame.view(self._labels)
+            self.layer.data = kept  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _colormap(colours: dict[int, Any]) -> DirectLabelColormap:
-    table: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+def _colormap(colours: dict[int, Colour]) -> DirectLabelColormap:
+    table: dict[int | None, str | tuple[float, ...]] = {None: "transparent", 0: "transparent"}
     table.update({value: (*colour, 1.0) for value, colour in colours.items()})
     return DirectLabelColormap(color_dict=table)
 
 
-def _features(objects: Sequence[ObjectState]) -> Any:
+def _features(objects: Sequence[ObjectState]) -> dict[str, list[int] | list[str]]:
     """Names that napari shows in the status bar under the pointer."""
     return {
         "index": [0, *(shown.value for shown in objects)],

@@ -1,4 +1,3 @@
-# pyright: basic
 """A 3D box as napari can draw it: a rectangle in the slice at hand, or twelve edges in 3D."""
 
 from __future__ import annotations

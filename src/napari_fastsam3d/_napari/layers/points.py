@@ -1,18 +1,17 @@
-# pyright: basic
 """The point prompts of one object as an ordinary napari Points layer."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from napari.layers import Points
+from napari.utils.events import Event
 from psygnal import Signal
 
 from napari_fastsam3d._napari.frame import Frame
-from napari_fastsam3d._napari.panels.icons import EXCLUDE, INCLUDE
+from napari_fastsam3d._napari.icons import EXCLUDE, INCLUDE
 
 NAME = "Prompts"
 _SHARE_OF_EXTENT = 0.015
@@ -22,7 +21,7 @@ _SHARE_OF_EXTENT = 0.015
 class Mark:
     """A point prompt in the viewer: its identity, layer index (3 ints) and sign."""
 
-    id: Any
+    id: int
     place: tuple[float, ...]
     positive: bool
 
@@ -37,10 +36,10 @@ class Ray:
 
 
 class PointsLayer:
-    """Shows marks, and tells what the user does to them.
+    """Shows marks, and signals what the user does to them.
 
-    What is shown is written by `show` alone; a change made by the user is only told by a signal,
-    and stays if the session agrees.
+    Only `show` writes what is shown; a change made by the user is signalled, and stays if the
+    session agrees.
 
     Parameters
     ----------
@@ -50,23 +49,23 @@ class PointsLayer:
 
     added = Signal(tuple, bool)
     added_in_3d = Signal(Ray, bool)
-    moved = Signal(object, tuple)
+    moved = Signal(int, tuple)
     deleted = Signal(tuple)
-    chose = Signal(tuple)
+    selected = Signal(tuple)
 
     def __init__(self, frame: Frame) -> None:
         extent = float(np.max(np.multiply(frame.shape, frame.spacing)))
-        size: Any = max(1.0, _SHARE_OF_EXTENT * extent / float(np.mean(frame.spacing)))
+        size = max(1.0, _SHARE_OF_EXTENT * extent / float(np.mean(frame.spacing)))
         self.layer = Points(
             np.empty((0, 3)),
             ndim=3,
             name=NAME,
-            size=size,
+            size=size,  # pyright: ignore[reportArgumentType]
             face_color=INCLUDE,
             border_color="white",
             border_width=0.12,
             canvas_size_limits=(9, 18),
-            **frame.bare_spatial(),
+            **frame.placement,
         )
         self.layer.locked = True
         self._marks: tuple[Mark, ...] = ()
@@ -88,11 +87,11 @@ class PointsLayer:
         if self.layer.selected_data:
             self.layer.selected_data = set()
             if not self._busy:
-                self.chose.emit(())
+                self.selected.emit(())
         self.layer.current_face_color = INCLUDE if value else EXCLUDE
 
     @property
-    def chosen(self) -> tuple[Any, ...]:
+    def selected_ids(self) -> tuple[int, ...]:
         """Ids of the marks that the user selected."""
         rows = sorted(self.layer.selected_data)
         return tuple(self._marks[row].id for row in rows if row < len(self._marks))
@@ -102,7 +101,7 @@ class PointsLayer:
         marks = tuple(marks)
         if marks == self._marks and self._drawn_as(marks):
             return
-        chosen = set(self.chosen)
+        chosen = set(self.selected_ids)
         self._marks = marks
         self._busy = True
         try:
@@ -110,7 +109,7 @@ class PointsLayer:
         finally:
             self._busy = False
 
-    def choose(self, ids: Collection[Any]) -> None:
+    def select(self, ids: Collection[int]) -> None:
         """Select exactly these of the marks."""
         rows = {row for row, mark in enumerate(self._marks) if mark.id in ids}
         if rows == set(self.layer.selected_data) or len(self.layer.data) != len(self._marks):
@@ -124,7 +123,7 @@ class PointsLayer:
         finally:
             self._busy = False
 
-    def _draw(self, marks: tuple[Mark, ...], chosen: set[Any]) -> None:
+    def _draw(self, marks: tuple[Mark, ...], chosen: set[int]) -> None:
         with self.layer.events.data.blocker():
             self.layer.selected_data = set()
             self.layer.data = np.array([mark.place for mark in marks], float).reshape(-1, 3)
@@ -138,36 +137,36 @@ class PointsLayer:
         places = np.array([mark.place for mark in marks], float).reshape(-1, 3)
         return np.array_equal(self.layer.data, places)
 
-    def _remember_ray(self, layer: Points, event: Any) -> None:
+    def _remember_ray(self, layer: Points, event: Event) -> None:
         direction = event.view_direction
         if len(event.dims_displayed) < 3 or direction is None:
             self._ray = None
         else:
             self._ray = Ray(tuple(event.position), tuple(direction), tuple(event.dims_displayed))
 
-    def _on_selected(self, _event: Any = None) -> None:
+    def _on_selected(self, _event: Event | None = None) -> None:
         # In the other modes napari selects a point by itself as it is added.
         if not self._busy and self.layer.mode == "select":
-            self.chose.emit(self.chosen)
+            self.selected.emit(self.selected_ids)
 
-    def _on_data(self, event: Any) -> None:
+    def _on_data(self, event: Event) -> None:
         change = str(getattr(event.action, "value", event.action))
         if change == "added":
-            self._tell_added(event.data_indices)
+            self._on_added(event.data_indices)
         elif change == "changed":
-            self._tell_moved(event.data_indices)
+            self._on_moved(event.data_indices)
         elif change == "removed":
             gone = tuple(self._marks[i].id for i in event.data_indices if i < len(self._marks))
             self.deleted.emit(gone)
 
-    def _tell_added(self, indices: Sequence[int]) -> None:
+    def _on_added(self, indices: Sequence[int]) -> None:
         if self._ray is not None:
             self.added_in_3d.emit(self._ray, self._positive)
             return
         for place in np.asarray(self.layer.data)[list(indices)]:
             self.added.emit(tuple(float(value) for value in place), self._positive)
 
-    def _tell_moved(self, indices: Sequence[int]) -> None:
+    def _on_moved(self, indices: Sequence[int]) -> None:
         for index in indices:
             if index < len(self._marks):
                 place = tuple(float(value) for value in self.layer.data[index])

@@ -1,4 +1,3 @@
-# pyright: basic
 """The sessions of the scans in one viewer: one for each, kept while the user works on another."""
 
 from __future__ import annotations
@@ -6,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from napari.layers import Image
+from napari.layers import Image, Layer
+from napari.utils.events import Event
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
@@ -16,10 +16,10 @@ from napari_fastsam3d._napari.frame import (
     Frame,
     frame_of_layer,
     moved,
-    scan_in,
     shows,
 )
-from napari_fastsam3d._napari.main_thread import Bridge, Ending, notify, tell
+from napari_fastsam3d._napari.layer_geometry import scan_in
+from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notify, show_message
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.session import (
@@ -29,6 +29,9 @@ from napari_fastsam3d.session import (
     sessions_folder,
 )
 from napari_fastsam3d.session.journal.recovery import journal_path
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
 
 _REPLACED = (
     "The voxels of {name} were replaced, so its segmentation begins anew. "
@@ -59,8 +62,8 @@ class ScanViews:
         Shared by all sessions, so that the model is loaded once.
     files : Executor
         Where arrays of other readers are made ready.
-    bridge : Bridge
-    ending : Ending
+    dispatcher : Dispatcher
+    cleanup : CleanupStack
         Closes the sessions when the widget or the application ends.
     opacity : float
         Of a mask, in [0, 1].
@@ -69,21 +72,23 @@ class ScanViews:
     """
 
     switched = Signal(object)
-    refused = Signal(object)
+    """Another session is shown: its `SessionView`, or None."""
+    refused = Signal(Exception)
+    """An image can't be segmented: why."""
 
     def __init__(
         self,
-        viewer: Any,
+        viewer: Viewer,
         thread: ModelThread,
         files: Executor,
-        bridge: Bridge,
-        ending: Ending,
+        dispatcher: Dispatcher,
+        cleanup: CleanupStack,
         opacity: float,
         journals: bool = True,
     ) -> None:
         self._viewer, self._thread, self._files = viewer, thread, files
         self._journals = journals
-        self._bridge, self._ending, self._opacity = bridge, ending, opacity
+        self._dispatcher, self._cleanup, self._opacity = dispatcher, cleanup, opacity
         self._views: dict[Key, SessionView] = {}
         self._wanted: Key | None = None
         self._moves: dict[Hashable, int] = {}
@@ -106,8 +111,8 @@ class ScanViews:
         if layer is not None and layer.ndim > 3 and self._key(layer) != self._wanted:
             self.use(layer)
 
-    def go_on(self, view: SessionView, earlier: EarlierSession) -> None:
-        """Go on with an earlier session on the scan of a view; what was done since is kept too."""
+    def resume(self, view: SessionView, earlier: EarlierSession) -> None:
+        """Resume an earlier session on the scan of a view; what was done since is kept too."""
         key = next((key for key, each in self._views.items() if each is view), None)
         if key is None:
             return
@@ -120,12 +125,12 @@ class ScanViews:
         else:
             again.show(False)
 
-    def forget(self, layer: Any) -> None:
+    def forget(self, layer: Layer) -> None:
         """React to a layer that left the viewer: an image ends its session, a mask comes back."""
         gone = self._end(layer)
         view = self.current
         if view is not None and not gone and any(layer == own for own in view.layers):
-            self._bridge.soon(lambda: self._put_back(view))
+            self._dispatcher.defer(lambda: self._put_back(view))
 
     def close(self) -> None:
         """End every session; their images, and masks with objects, stay in the viewer."""
@@ -153,20 +158,20 @@ class ScanViews:
         else:
             view.show(False)
 
-    def _end(self, layer: Any) -> list[SessionView]:
+    def _end(self, layer: Layer) -> list[SessionView]:
         """End the sessions of an image."""
         gone = [self._views.pop(key) for key in list(self._views) if key[0] == layer.unique_id]
         for view in gone:
             view.close()
-            self._bridge.soon(view.remove_layers)
+            self._dispatcher.defer(view.remove_layers)
             if view is self.current:
                 self._switch(None)
         return gone
 
-    def _on_data(self, event: Any) -> None:
+    def _on_data(self, event: Event) -> None:
         # The layer is still in the middle of its own change.
         layer = event.source
-        self._bridge.soon(lambda: self._begin_anew(layer))
+        self._dispatcher.defer(lambda: self._begin_anew(layer))
 
     def _begin_anew(self, layer: Image) -> None:
         """Segment what an image shows now, where its array was replaced by another."""
@@ -178,11 +183,11 @@ class ScanViews:
         layer.events.data.disconnect(self._on_data)
         self._end(layer)
         if used:
-            tell(_REPLACED.format(name=layer.name))
+            show_message(_REPLACED.format(name=layer.name))
         if chosen:
             self.use(layer)
 
-    def _on_place(self, event: Any) -> None:
+    def _on_place(self, event: Event) -> None:
         # Several of these come with one change, and many while a layer is dragged.
         layer = event.source
         move = self._moves[layer.unique_id] = self._moves.get(layer.unique_id, 0) + 1
@@ -191,7 +196,7 @@ class ScanViews:
             if self._moves.get(layer.unique_id) == move:
                 self._follow_place(layer)
 
-        QTimer.singleShot(_SETTLING_MS, lambda: self._bridge.soon(settle))
+        QTimer.singleShot(_SETTLING_MS, lambda: self._dispatcher.defer(settle))
 
     def _follow_place(self, layer: Image) -> None:
         """Go along with an image whose voxel size or place was changed."""
@@ -205,12 +210,12 @@ class ScanViews:
                 continue
             if frame.volume is not view.frame.volume:
                 if view.session.state.objects:
-                    tell(_MOVED.format(name=layer.name))
+                    show_message(_MOVED.format(name=layer.name))
                 self._do_again(key, view, frame)
                 continue
             view.move(frame)
             if scan_in(layer.metadata) is not None and view is self.current:
-                tell(_SHOWN_ELSEWHERE.format(name=layer.name))
+                show_message(_SHOWN_ELSEWHERE.format(name=layer.name))
 
     def _key(self, layer: Image) -> Key:
         leading = tuple(self._viewer.dims.current_step)[: max(0, layer.ndim - 3)]
@@ -228,7 +233,7 @@ class ScanViews:
         self._switch(None)
         beside = tuple(self._viewer.layers)
         made = self._files.submit(frame_of_layer, layer, key[1], beside)
-        self._bridge.watch(made, lambda frame: self._begin(key, layer, frame), self._refuse)
+        self._dispatcher.watch(made, lambda frame: self._begin(key, layer, frame), self._refuse)
 
     def _begin(self, key: Key, layer: Image, frame: Frame) -> None:
         if key != self._wanted:
@@ -258,15 +263,15 @@ class ScanViews:
         view = SessionView(self._viewer, layer, frame, session, self._opacity)
         # The closers hold the session and not the view, which would keep the viewer alive.
         view.closers = (
-            self._ending.add(view.bridge.close),
-            self._ending.add(lambda: session.close(wait=False)),
+            self._cleanup.push(view.dispatcher.close),
+            self._cleanup.push(lambda: session.close(wait=False)),
         )
         self._views[key] = view
         layer.events.data.connect(self._on_data)
         for name in _PLACES:
             getattr(layer.events, name).connect(self._on_place)
         if self._journals or earlier is not None:
-            view.keep_journal(earlier)
+            view.journal.keep(earlier)
         return view
 
     def _switch(self, view: SessionView | None) -> None:

@@ -1,11 +1,10 @@
-# pyright: basic
-"""What the user painted in one go, read from what napari tells of it."""
+"""One stroke of the brush, read from the `paint` event of napari."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +31,20 @@ class Stroke:
     erased: NDArray[np.bool_]
 
 
-def stroke_of(item: Sequence[Any], value: int, frame: Frame) -> Stroke | None:
+class _Region(Protocol):
+    """A change that napari records as a box with a mask."""
+
+    slice_key: tuple[slice, ...]
+    mask: NDArray[np.bool_] | None
+    new_value: int
+
+
+_Voxels = tuple[tuple[NDArray[np.intp], ...], NDArray[np.integer], NDArray[np.integer] | int]
+"""A change that napari records as indices, old values and new ones."""
+Change = _Region | _Voxels
+
+
+def stroke_of(item: Sequence[Change], value: int, frame: Frame) -> Stroke | None:
     """Read one item of the history of a Labels layer, as its `paint` event hands it over.
 
     Parameters
@@ -64,21 +76,26 @@ def stroke_of(item: Sequence[Any], value: int, frame: Frame) -> Stroke | None:
     return Stroke(frame.box_to_source(box), frame.source_view(painted), frame.source_view(erased))
 
 
-def _box_of(change: Any) -> Box:
+def _box_of(change: Change) -> Box:
+    # napari's own record is a tuple too, with names.
     if hasattr(change, "slice_key"):
-        i, j, k = change.slice_key
+        i, j, k = cast(_Region, change).slice_key
         return Box((i.start, j.start, k.start), (i.stop, j.stop, k.stop))
-    return Box.around_points(np.stack(change[0], axis=1))
+    indices, _, _ = cast(_Voxels, change)
+    return Box.around_points(np.stack(indices, axis=1))
 
 
-def _within(change: Any, box: Box) -> tuple[Any, Any]:
+def _within(
+    change: Change, box: Box
+) -> tuple[tuple[slice, ...] | tuple[NDArray[np.intp], ...], NDArray[np.integer] | int]:
     """Return the index of what changed in an array of the box, and the labels given."""
     if not hasattr(change, "slice_key"):
-        indices, _, labels = change
+        indices, _, labels = cast(_Voxels, change)
         return tuple(np.subtract(i, a) for i, a in zip(indices, box.start, strict=True)), labels
+    region = cast(_Region, change)
     i, j, k = box.start
     part = _box_of(change).shifted((-i, -j, -k))
-    if change.mask is None:
-        return part.slices, change.new_value
-    found = np.nonzero(change.mask)
-    return tuple(n + a for n, a in zip(found, part.start, strict=True)), change.new_value
+    if region.mask is None:
+        return part.slices, region.new_value
+    found = np.nonzero(region.mask)
+    return tuple(n + a for n, a in zip(found, part.start, strict=True)), region.new_value

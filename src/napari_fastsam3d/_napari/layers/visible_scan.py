@@ -1,24 +1,25 @@
-# pyright: basic
-"""Which scan the canvas shows, and whether that is the one a click would segment."""
+"""Which scan the canvas shows, and whether it is the one that a click segments."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
+
+from napari_fastsam3d._napari.session_view import SessionView
 
 if TYPE_CHECKING:
-    from napari_fastsam3d._napari.session_view import SessionView
+    from napari.viewer import Viewer
 
 _OPAQUE = ("translucent", "translucent_no_depth", "opaque")
 _SEE_THROUGH = 0.99
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the user sees of the scan that is segmented.
+class Visibility:
+    """How the scan that is segmented is shown.
 
     Parameters
     ----------
@@ -40,17 +41,18 @@ class Sight:
         return not (self.hidden or self.outside)
 
 
-class ScanSight:
-    """Brings the chosen scan to the canvas, and tells when it is not what is seen.
+class ScanVisibility:
+    """Shows the chosen scan, and checks whether it is what the user sees.
 
     Parameters
     ----------
     viewer : napari viewer, possibly behind its public proxy
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._brought: Image | None = None
+        self.now = Visibility()
 
     def bring(self, layer: Image, again: bool = False) -> None:
         """Show a scan alone, unless it is blended with others, in a slice that cuts it.
@@ -73,25 +75,29 @@ class ScanSight:
         if before is not None and not self._framed(layer, before):
             self._viewer.fit_to_view(layers=[layer])
 
-    def forget(self, layer: Any) -> None:
+    def forget(self, layer: Layer) -> None:
         """Let go of a layer that left the viewer."""
         if layer is self._brought:
             self._brought = None
 
-    def of(self, view: SessionView) -> Sight:
-        """Tell what is seen of the scan of a session."""
+    def check(self, view: SessionView | None) -> Visibility:
+        """Find out how the scan of a session is shown, and keep that as `now`."""
+        self.now = Visibility() if view is None else self._check(view)
+        return self.now
+
+    def _check(self, view: SessionView) -> Visibility:
         layers = list(self._viewer.layers)
         if view.image not in layers:
-            return Sight()
+            return Visibility()
         above = layers[layers.index(view.image) + 1 :] if view.image.visible else layers
         others = [each for each in self._scans() if each in above and each is not view.image]
         seen = [each for each in others if each.visible and _covers(each)]
         if seen or not view.image.visible:
-            return Sight(hidden=True, other=seen[-1] if seen else None)
-        plane = view.plane()
+            return Visibility(hidden=True, other=seen[-1] if seen else None)
+        plane = view.navigation.plane()
         if plane.axis is None:
-            return Sight()
-        return Sight(outside=not 0 <= plane.position < view.frame.shape[plane.axis])
+            return Visibility()
+        return Visibility(outside=not 0 <= plane.position < view.frame.shape[plane.axis])
 
     def middle(self, layer: Image) -> None:
         """Turn to the middle slice of a scan."""
@@ -117,7 +123,7 @@ class ScanSight:
         return bool((np.abs(one - other) <= 0.25 * np.maximum(size, 1e-6)).all())
 
 
-def usable(layer: Any) -> bool:
+def usable(layer: Layer) -> TypeGuard[Image]:
     """Whether a layer may be a scan."""
     return isinstance(layer, Image) and layer.ndim >= 3 and not (layer.rgb or layer.multiscale)
 

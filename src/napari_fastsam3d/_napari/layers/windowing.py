@@ -1,17 +1,15 @@
-# pyright: basic
 """Window and level of the scan in view: presets, dragging with the right button, typed values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Labels
-from napari.utils.events import EventEmitter
+from napari.utils.events import Event, EventEmitter
 from psygnal import Signal
 
-from napari_fastsam3d._napari.actions import action
 from napari_fastsam3d._napari.layers.contrast import (
     PRESETS,
     GreyWindow,
@@ -23,13 +21,15 @@ from napari_fastsam3d._napari.layers.contrast import (
 )
 from napari_fastsam3d.geometry import Volume
 
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
 _PIXELS = 256.0
 """A drag this far to the right doubles the width, and up lowers the level by a width."""
 _LEAST_SHARE = 0.02
 _WHOLE = 0.8
 _TAKING = ("paint", "polygon")
 """Modes of a Labels layer in which napari gives the right button something of its own to do."""
-_NO_UNITS = "{name} is no CT: windows in Hounsfield units do not fit it. {auto} does."
 
 
 class Windowing:
@@ -38,47 +38,23 @@ class Windowing:
     Parameters
     ----------
     viewer : napari viewer, possibly behind its public proxy
-    say : callable
-        Told what the user should know; an empty text when that is over.
     """
 
-    changed = Signal(object)
+    changed = Signal()
+    message = Signal(str)
+    """What the user should know; empty when that is over."""
 
-    def __init__(self, viewer: Any, say: Callable[[str], object]) -> None:
-        self._viewer, self._say = viewer, say
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
         self._layer: Image | None = None
         self._volume: Volume | None = None
         self._held: GreyWindow | None = None
 
-    def window_soft_tissue(self) -> None:
-        """Show a CT in the window for soft tissue."""
-        self._take("soft_tissue")
+    def show_preset(self, name: str) -> None:
+        """Show a CT in a window of `PRESETS`."""
+        self.set(PRESETS[name])
 
-    def window_lung(self) -> None:
-        """Show a CT in the window for lungs and airways."""
-        self._take("lung")
-
-    def window_bone(self) -> None:
-        """Show a CT in the window for bone."""
-        self._take("bone")
-
-    def window_brain(self) -> None:
-        """Show a CT in the window for the brain."""
-        self._take("brain")
-
-    def window_liver(self) -> None:
-        """Show a CT in the window for lesions in the liver."""
-        self._take("liver")
-
-    def window_mediastinum(self) -> None:
-        """Show a CT in the window for the mediastinum."""
-        self._take("mediastinum")
-
-    def window_angio(self) -> None:
-        """Show a CT in the window for vessels with contrast medium."""
-        self._take("angio")
-
-    def window_auto(self) -> None:
+    def show_auto(self) -> None:
         """Choose the window by the values of tissue."""
         if self._volume is not None:
             self.set(auto_window(self._volume))
@@ -112,7 +88,7 @@ class Windowing:
             emitter.connect(slot)
         if layer is not None and volume is not None:
             open_window(layer, volume)
-        self.changed.emit(self.window)
+        self.changed.emit()
 
     def set(self, window: GreyWindow) -> None:
         """Show the scan with a window."""
@@ -145,22 +121,12 @@ class Windowing:
         width = max(held.width + right * unit, unit)
         window = GreyWindow(held.level - up * unit, width)
         self.set(_rounded(window, layer))
-        self._say(words_of(self.window, layer))
+        self.message.emit(window_text(self.window, layer))
 
     def end_drag(self) -> None:
         """Let go."""
         self._held = None
-        self._say("")
-
-    def _take(self, name: str) -> None:
-        if self._layer is None:
-            return
-        if self.hounsfield:
-            self.set(PRESETS[name])
-        else:
-            self._say(
-                _NO_UNITS.format(name=self._layer.name, auto=action("window_auto").shortcuts[0])
-            )
+        self.message.emit("")
 
     def _listened(self) -> list[tuple[EventEmitter, Callable[..., None]]]:
         if self._layer is None:
@@ -171,10 +137,10 @@ class Windowing:
             (events.contrast_limits_range, self._on_range),
         ]
 
-    def _on_limits(self, _event: Any = None) -> None:
-        self.changed.emit(self.window)
+    def _on_limits(self, _event: Event | None = None) -> None:
+        self.changed.emit()
 
-    def _on_range(self, _event: Any = None) -> None:
+    def _on_range(self, _event: Event | None = None) -> None:
         # napari's "full range" is that of the type, which no one can drag in: +-32 768 for CT.
         layer, volume = self._layer, self._volume
         if layer is None or volume is None or np.dtype(layer.dtype).kind not in "iu":
@@ -197,8 +163,8 @@ def open_window(layer: Image, volume: Volume) -> None:
     layer.contrast_limits_range = _wide_enough(values, layer)
 
 
-def words_of(window: GreyWindow | None, layer: Image) -> str:
-    """Say level and width."""
+def window_text(window: GreyWindow | None, layer: Image) -> str:
+    """Return level and width as text."""
     if window is None:
         return ""
     places = decimals_of(layer)
@@ -222,15 +188,15 @@ def _wide_enough(limits: Limits, layer: Image) -> Limits:
     return min(limits[0], low), max(limits[1], high)
 
 
-def _show(layer: Any, window: GreyWindow) -> None:
-    layer.contrast_limits = list(window.limits)
+def _show(layer: Image, window: GreyWindow) -> None:
+    layer.contrast_limits = list(window.limits)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _limits_of(layer: Any) -> Limits:
-    low, high = layer.contrast_limits
+def _limits_of(layer: Image) -> Limits:
+    low, high = np.asarray(layer.contrast_limits, np.float64)
     return float(low), float(high)
 
 
-def _range_of(layer: Any) -> Limits:
-    low, high = layer.contrast_limits_range
+def _range_of(layer: Image) -> Limits:
+    low, high = np.asarray(layer.contrast_limits_range, np.float64)
     return float(low), float(high)

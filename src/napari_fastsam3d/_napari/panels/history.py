@@ -1,35 +1,31 @@
-# pyright: basic
-"""Every step that was taken, and a way to any of them."""
+"""The history: every step that was taken, and a way to any of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from qtpy.QtCore import QAbstractListModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt
 from qtpy.QtGui import QBrush, QColor, QFont
 from qtpy.QtWidgets import QAbstractItemView, QListView, QVBoxLayout, QWidget
 
+from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import History, SessionState
-
-if TYPE_CHECKING:
-    from napari_fastsam3d._napari.session_view import SessionView
 
 _HEIGHT = 132
 _FADED = 170  # of 255
+Index = QModelIndex | QPersistentModelIndex
 _START = "The scan as it was opened"
 
 
 class Steps(QAbstractListModel):
     """The log as rows: first the beginning, then a row for each step, undone ones included.
 
-    The words of a step are made when its row is seen, so that a long log costs nothing.
+    The description of a step is made when its row is seen, so that a long log costs nothing.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._history = History()
         self.undone = QColor("grey")
-        """Colour of the words of undone steps."""
+        """Colour of the text of undone steps."""
 
     @property
     def cursor(self) -> int:
@@ -52,15 +48,17 @@ class Steps(QAbstractListModel):
             first, last = sorted((min(before.cursor, same), history.cursor))
             self.dataChanged.emit(self.index(first), self.index(last))
 
-    def rowCount(self, parent: Any = None) -> int:  # noqa: N802  (Qt's name)
+    def rowCount(self, parent: Index | None = None) -> int:  # noqa: N802  (Qt's name)
         return 0 if parent is not None and parent.isValid() else len(self._history.entries) + 1
 
-    def data(self, index: Any, role: int = int(Qt.ItemDataRole.DisplayRole)) -> Any:
+    def data(
+        self, index: Index, role: int = int(Qt.ItemDataRole.DisplayRole)
+    ) -> str | QBrush | QFont | None:
         row = index.row()
         if not 0 <= row <= len(self._history.entries):
             return None
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return self._words(row)
+            return self._description(row)
         if role == Qt.ItemDataRole.ForegroundRole and row > self.cursor:
             return QBrush(self.undone)
         if role == Qt.ItemDataRole.FontRole and row > self.cursor:
@@ -69,7 +67,7 @@ class Steps(QAbstractListModel):
             return font
         return None
 
-    def _words(self, row: int) -> str:
+    def _description(self, row: int) -> str:
         if row == 0:
             return _START
         entries = self._history.entries
@@ -78,11 +76,16 @@ class Steps(QAbstractListModel):
 
 
 class HistoryPanel(QWidget):
-    """A list of all steps; a click goes to one, by as many steps of undo or redo as it takes."""
+    """A list of all steps; a click goes to one, by as many steps of undo or redo as it takes.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    work : Workspace
+    """
+
+    def __init__(self, work: Workspace) -> None:
         super().__init__()
-        self._view: SessionView | None = None
+        self._work = work
         self.steps = Steps()
         self.list = QListView()
         self.list.setModel(self.steps)
@@ -95,29 +98,24 @@ class HistoryPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
-
-    def serve(self, view: SessionView | None) -> None:
-        """List the steps of another session, or none."""
-        if self._view is not None:
-            self._view.state_changed.disconnect(self._show)
-        self._view = view
-        if view is not None:
-            view.state_changed.connect(self._show)
+        work.state_changed.connect(self._show)
+        work.switched.connect(self._show)
         self._show()
 
     def _show(self, _state: object = None) -> None:
         # The theme may have changed: faded letters of its own colour read well on its own ground.
         self.steps.undone = self.list.palette().text().color()
         self.steps.undone.setAlpha(_FADED)
-        self.steps.show(History() if self._view is None else self._view.session.history)
+        view = self._work.view
+        self.steps.show(History() if view is None else view.session.history)
         row = self.steps.index(self.steps.cursor)
         if self.list.currentIndex() != row:
             self.list.setCurrentIndex(row)
         self.list.scrollTo(row)
 
-    def _on_chosen(self, index: Any) -> None:
-        if self._view is not None and index.row() != self.steps.cursor:
-            self._view.go_to(index.row())
+    def _on_chosen(self, index: QModelIndex) -> None:
+        if self._work.view is not None and index.row() != self.steps.cursor:
+            self._work.view.go_to_step(index.row())
 
 
 def _shared(one: History, other: History) -> int:

@@ -1,90 +1,91 @@
-# pyright: basic
 """Which model runs, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from magicgui.widgets import CheckBox, ComboBox
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QWidget
 
-from napari_fastsam3d._napari.actions import action
+from napari_fastsam3d._napari.commands.scans import toggle_crop
+from napari_fastsam3d._napari.dialogs.model_jobs import ModelJobs
+from napari_fastsam3d._napari.dialogs.models import ModelsDialog
+from napari_fastsam3d._napari.workspace import Workspace
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 class ModelPanel(QWidget):
-    """Model and device, behind a fold.
+    """Model and device, and what of the model's work is shown.
 
     Parameters
     ----------
-    models : sequence of str
-        Names of the models.
-    model, device : str
-        What is chosen at first.
-    changed : callable
-        Called with the names of model and device when the user changes either.
-    show_crop : callable
-        Called with whether the model's view is to be outlined.
-    manage : callable
-        Called when the user wants to fetch, import or remove models.
-    again : callable
-        Called when masks of another model are to be made again with this one.
+    work : Workspace
     """
 
-    def __init__(
-        self,
-        models: Sequence[str],
-        model: str,
-        device: str,
-        changed: Callable[[str, str], None],
-        show_crop: Callable[[bool], None],
-        manage: Callable[[], None],
-        again: Callable[[], None],
-    ) -> None:
+    def __init__(self, work: Workspace) -> None:
         super().__init__()
-        names = list(dict.fromkeys([*models, model]))
+        self._work = work
+        self.dialog: ModelsDialog | None = None
+        known = str(getattr(work.loader.thread.predictor, "name", work.settings.model))
+        device = work.settings.device
         self.model = ComboBox(
-            choices=names, value=model, tooltip="The network that makes the masks."
+            choices=list(dict.fromkeys(["default", known])),
+            value=known,
+            tooltip="The network that makes the masks.",
         )
         self.device = ComboBox(
             choices=list(DEVICES),
             value=device if device in DEVICES else "auto",
             tooltip="Where the network runs; auto takes a GPU where there is one.",
         )
-        entry = action("toggle_crop")
-        self.crop = CheckBox(text=entry.text, tooltip=entry.hint)
+        self.crop = CheckBox(value=work.show_crop, text=toggle_crop.text, tooltip=toggle_crop.hint)
         for chooser in (self.model, self.device):
-            chooser.changed.connect(lambda *_: changed(self.model.value, self.device.value))
-        self.crop.changed.connect(show_crop)
+            chooser.changed.connect(self._change_model)
+        self.crop.changed.connect(work.set_show_crop)
         self.manage_button = QPushButton("Models...")
         self.manage_button.setToolTip("Fetch, import or remove models.")
-        self.manage_button.clicked.connect(lambda *_: manage())
+        self.manage_button.clicked.connect(self._manage)
         self.again_button = QPushButton("Make masks again")
         self.again_button.setToolTip(
             "The masks were made with another model. Make them of the same prompts with this one; "
             "locked objects stay as they are."
         )
-        self.again_button.clicked.connect(lambda *_: again())
+        self.again_button.clicked.connect(self._make_masks_again)
         self.again_button.setVisible(False)
         self._lay_out()
+        work.crop_shown.connect(self._show_crop)
+        for signal in (work.loader.changed, work.state_changed, work.finished, work.switched):
+            signal.connect(self.refresh)
 
-    def offer_again(self, offered: bool) -> None:
-        """Offer to make masks of another model again, or not."""
-        self.again_button.setVisible(offered)
-
-    def offer(self, models: Sequence[str]) -> None:
-        """Offer these models beside the chosen one, which stays even if it is not among them."""
+    def refresh(self, _change: object = None) -> None:
+        """Offer the models there are, and to make masks of another model again."""
+        view, models = self._work.view, self._work.loader.known_models()
+        self.again_button.setVisible(view is not None and bool(view.session.outdated))
+        # The chosen one stays even if it is not among them.
         offered = tuple(dict.fromkeys([*models, self.model.value]))
-        if not models or offered == tuple(self.model.choices):
-            return
-        with self.model.changed.blocked():
-            self.model.choices = offered
+        if models and offered != tuple(self.model.choices):
+            with self.model.changed.blocked():
+                self.model.choices = offered
+
+    def _change_model(self, _choice: object = None) -> None:
+        self._work.change_model(str(self.model.value), str(self.device.value))
+
+    def _show_crop(self, shown: bool) -> None:
+        self.crop.value = shown
+
+    def _make_masks_again(self) -> None:
+        if self._work.view is not None:
+            self._work.view.make_masks_again()
+
+    def _manage(self) -> None:
+        if self.dialog is None:
+            jobs = ModelJobs()
+            self._work.cleanup.push(jobs.close)
+            self.dialog = ModelsDialog(self, jobs, self._work.dispatcher, self.refresh)
+        self.dialog.show()
+        self.dialog.raise_()
 
     def _lay_out(self) -> None:
-        inner = QWidget()
-        form = QFormLayout(inner)
+        form = QFormLayout(self)
         form.setContentsMargins(0, 4, 0, 4)
         line = QHBoxLayout()
         line.addWidget(self.model.native, 1)
@@ -93,12 +94,3 @@ class ModelPanel(QWidget):
         form.addRow("Device", self.device.native)
         form.addRow(self.again_button)
         form.addRow(self.crop.native)
-        self.fold = QCollapsible("Model and device")
-        self.fold.setContent(inner)
-        self.fold.collapse(animate=False)
-        folded = self.fold.layout()
-        assert folded is not None
-        folded.setContentsMargins(0, 0, 0, 0)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.fold)

@@ -1,11 +1,11 @@
-# pyright: basic
-"""A word to the user on the picture, where one looks, with what can be done about it as buttons."""
+"""A message on the canvas, where the user looks, with buttons for what can be done about it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QFrame,
@@ -30,34 +30,37 @@ QFrame#notice QToolButton { color: #f2f4f8; background: transparent; border: non
 """
 
 
-@dataclass(frozen=True)
-class Offer:
-    """What a button of a notice does.
-
-    Parameters
-    ----------
-    text, tooltip : str
-    taken : callable
-    """
+class Choice(NamedTuple):
+    """Words on a button, its tooltip, and what it does."""
 
     text: str
     tooltip: str
-    taken: Callable[[], object]
+    chosen: Callable[[], object]
+
+
+def choice_button(choice: Choice) -> QPushButton:
+    """Return a button for a choice."""
+    button = QPushButton(choice.text)
+    button.setToolTip(choice.tooltip)
+
+    def pressed() -> None:
+        choice.chosen()
+
+    button.clicked.connect(pressed)
+    return button
 
 
 class Notice(QFrame):
-    """A sentence at the top of the picture; it takes no room there while there is none.
+    """A sentence at the top of the canvas; it takes no room there while there is none.
 
     Parameters
     ----------
     parent : QWidget
         Owns it while it is not docked.
-
-    Attributes
-    ----------
-    closed : callable or None
-        Called when the user puts it away.
     """
+
+    closed = Signal()
+    """The user has put it away."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -68,18 +71,17 @@ class Notice(QFrame):
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.buttons: list[QPushButton] = []
-        self.closed: Callable[[], object] | None = None
         self._row = QHBoxLayout(self)
         self._row.addWidget(self.text, 1)
         self.close_button = QToolButton()
         self.close_button.setText("×")
         self.close_button.setToolTip("Put this away.")
-        self.close_button.clicked.connect(lambda *_: self._close())
+        self.close_button.clicked.connect(self._close)
         self._row.addWidget(self.close_button)
         self.hide()
 
     def dock(self, window: QMainWindow | None) -> None:
-        """Move over the picture of a window, or back to its owner where there is none."""
+        """Move over the canvas of a window, or back to its owner where there is none."""
         picture = None if window is None else window.centralWidget()
         before, after = self.parentWidget(), self._owner if picture is None else picture
         if before is after:
@@ -90,14 +92,12 @@ class Notice(QFrame):
         after.installEventFilter(self)
         self.hide()
 
-    def tell(self, text: str, offers: Sequence[Offer] = ()) -> None:
+    def show_message(self, text: str, choices: Sequence[Choice] = ()) -> None:
         """Show a sentence and its buttons in place of those before."""
         self._clear()
         self.text.setText(text)
-        for offer in offers:
-            button = QPushButton(offer.text)
-            button.setToolTip(offer.tooltip)
-            button.clicked.connect(lambda *_, offer=offer: offer.taken())
+        for choice in choices:
+            button = choice_button(choice)
             self._row.insertWidget(self._row.count() - 1, button)
             self.buttons.append(button)
         self._place()
@@ -105,12 +105,12 @@ class Notice(QFrame):
         self.raise_()
 
     def withdraw(self) -> None:
-        """Say nothing any more."""
+        """Hide."""
         self._clear()
         self.hide()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
-        """Stay at the top of the picture when that changes its size."""
+        """Stay at the top of the canvas when that changes its size."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
             self._place()
         return super().eventFilter(watched, event)
@@ -126,8 +126,7 @@ class Notice(QFrame):
 
     def _close(self) -> None:
         self.withdraw()
-        if self.closed is not None:
-            self.closed()
+        self.closed.emit()
 
     def _clear(self) -> None:
         for button in self.buttons:

@@ -1,9 +1,6 @@
-# pyright: basic
 """The objects of the session: names, colours, visibility, and the file they go to."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtGui import QColor
@@ -19,11 +16,29 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from napari_fastsam3d._napari.actions import action
-from napari_fastsam3d._napari.panels import icons
-from napari_fastsam3d._napari.panels.buttons import menu_button, menu_of, push_button
-from napari_fastsam3d._napari.panels.column import labelled
-from napari_fastsam3d._napari.panels.rows import fit_rows
+from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.commands.files import (
+    open_mask,
+    open_prompts,
+    save_both,
+    save_each,
+    save_mask,
+    save_prompts,
+)
+from napari_fastsam3d._napari.commands.objects import (
+    accept_object,
+    colour_object,
+    exclude_neighbours,
+    lock_object,
+    name_object,
+    next_object,
+    remove_object,
+    value_object,
+)
+from napari_fastsam3d._napari.panels.controls import Controls, menu_button
+from napari_fastsam3d._napari.panels.layout import fit_rows, labelled
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import ObjectState
 from napari_fastsam3d.session.actions import OVERLAP_DESCRIPTIONS
 
@@ -31,16 +46,15 @@ _ID = int(Qt.ItemDataRole.UserRole)
 _LEAST_ROWS, _MOST_ROWS = 3, 12
 _FILTER_FROM = 7
 _ABOUT = (
-    "name_object",
-    "value_object",
-    "colour_object",
-    "accept_object",
-    "lock_object",
-    "exclude_neighbours",
-    "remove_object",
+    name_object,
+    value_object,
+    colour_object,
+    accept_object,
+    lock_object,
+    exclude_neighbours,
+    remove_object,
 )
-_FILES = ("save_each", "save_both", "save_prompts", "open_mask", "open_prompts")
-_OPENING = ("open_mask", "open_prompts")
+_FILES = (save_each, save_both, save_prompts, open_mask, open_prompts)
 _STANDING = {"": "", "lock": ", locked", "tick": ", accepted and locked"}
 
 
@@ -49,25 +63,13 @@ class ObjectsPanel(QWidget):
 
     Parameters
     ----------
-    verbs : mapping of str to callable
-        What each action of the table does.
-    selected, renamed, shown : callable
-        Called with the id of an object, and its new name or whether it is to be visible.
-    ruled : callable
-        Called with the rule of overlap.
+    work : Workspace
+    controls : Controls
     """
 
-    def __init__(
-        self,
-        verbs: Mapping[str, Callable[[], None]],
-        selected: Callable[[int], None],
-        renamed: Callable[[int, str], None],
-        shown: Callable[[int, bool], None],
-        ruled: Callable[[str], None],
-    ) -> None:
+    def __init__(self, work: Workspace, controls: Controls) -> None:
         super().__init__()
-        self._selected, self._renamed, self._shown = selected, renamed, shown
-        self._objects: tuple[ObjectState, ...] = ()
+        self._work = work
         self.list = QListWidget()
         self.list.setIconSize(QSize(16, 16))
         self.list.setEditTriggers(
@@ -86,16 +88,17 @@ class ObjectsPanel(QWidget):
         self.filter.setToolTip("Show the objects with this in their names, and the current one.")
         self.filter.textChanged.connect(self._sift)
         self.filter.setVisible(False)
-        self.next = push_button("next_object", verbs["next_object"])
-        self.remove = push_button("remove_object", verbs["remove_object"])
-        self.lock = push_button("lock_object", verbs["lock_object"])
-        self.accept = push_button("accept_object", verbs["accept_object"])
-        self.save = push_button("save_mask", verbs["save_mask"])
-        self.about = menu_of(_ABOUT, verbs, self)
-        self.files = menu_of(_FILES, verbs, self)
+        self.next = controls.push_button(next_object)
+        self.remove = controls.push_button(remove_object)
+        self.lock = controls.push_button(lock_object)
+        self.accept = controls.push_button(accept_object)
+        self.save = controls.push_button(save_mask)
+        self.about = controls.menu(_ABOUT, self)
+        self.files = controls.menu(_FILES, self)
         self.about_button = menu_button("Object", "Name, value and colour.", self.about)
         self.files_button = menu_button("Files", "Other ways to save, and to go on.", self.files)
-        self.overlap = _rules_box(ruled)
+        self.overlap = _rules_box()
+        self.overlap.currentIndexChanged.connect(self._on_rule)
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.list.customContextMenuRequested.connect(self._offer_more)
         layout = QVBoxLayout(self)
@@ -104,31 +107,39 @@ class ObjectsPanel(QWidget):
         layout.addWidget(self.list)
         layout.addLayout(self._buttons())
         layout.addLayout(labelled("Overlap", self.overlap))
+        work.state_changed.connect(self._show)
+        work.failed.connect(self._show)
+        work.switched.connect(self._show)
+        self._show()
 
-    def show_objects(
-        self, objects: Sequence[ObjectState], current: int | None, hidden: frozenset[int]
-    ) -> None:
-        """List the objects and select the current one."""
-        self._objects = tuple(objects)
+    @property
+    def _view(self) -> SessionView | None:
+        return self._work.view
+
+    @property
+    def _objects(self) -> tuple[ObjectState, ...]:
+        return () if self._view is None else self._view.session.state.objects
+
+    def _show(self, _change: object = None) -> None:
+        """List the objects, select the current one and show the rule of overlap."""
+        view, objects = self._view, self._objects
+        current = None if view is None else view.current
         with signals_blocked(self.list):
             fit_rows(self.list, len(objects))
-            for row, shown in enumerate(objects):
-                _fill(self.list.item(row), shown, shown.id not in hidden)
-                if shown.id == current:
+            for row, each in enumerate(objects):
+                _fill(self.list.item(row), each, view is None or each.id not in view.hidden)
+                if current is not None and each.id == current.id:
                     self.list.setCurrentRow(row)
         self._fit()
-        chosen = next((shown for shown in objects if shown.id == current), None)
-        neighbours = any(shown.locked is not None and shown is not chosen for shown in objects)
-        self._enable(chosen, any(shown.prompts for shown in objects), neighbours)
-
-    def show_rule(self, rule: str | None) -> None:
-        """Show whose a voxel is that several objects claim; None where there is no scan."""
+        locked = current is not None and current.locked is not None
+        self.lock.setText("Unlock" if locked else lock_object.text)
+        accepted = current is not None and current.accepted
+        self.accept.setText("Accepted" if accepted else accept_object.text)
+        self.about_button.setEnabled(current is not None)
+        rule = "keep" if view is None else view.session.state.overlap
         with signals_blocked(self.overlap):
-            self.overlap.setEnabled(rule is not None)
-            self.overlap.setCurrentIndex(list(OVERLAP_DESCRIPTIONS).index(rule or "keep"))
-        for entry in self.files.actions():
-            if entry.objectName() in _OPENING:
-                entry.setEnabled(rule is not None)
+            self.overlap.setEnabled(view is not None)
+            self.overlap.setCurrentIndex(list(OVERLAP_DESCRIPTIONS).index(rule))
 
     def _fit(self) -> None:
         """Let the list grow with its rows, and offer to sift them where they are many."""
@@ -153,35 +164,6 @@ class ObjectsPanel(QWidget):
             fits = wanted in item.text().casefold()
             item.setHidden(not fits and row != self.list.currentRow())
 
-    def _enable(self, chosen: ObjectState | None, begun: bool, neighbours: bool) -> None:
-        locked = chosen is not None and chosen.locked is not None
-        drawn = chosen is not None and bool(chosen.prompts)
-        accepted = chosen is not None and chosen.accepted
-        self.lock.setText("Unlock" if locked else "Lock")
-        self.accept.setText("Accepted" if accepted else "Accept")
-        self.remove.setToolTip(
-            "A locked object can't be removed: unlock it first."
-            if locked
-            else action("remove_object").hint
-        )
-        self.next.setEnabled(begun)
-        self.save.setEnabled(begun)
-        self.about_button.setEnabled(chosen is not None)
-        allowed = {
-            "lock_object": drawn or locked,
-            "accept_object": drawn or accepted,
-            "remove_object": chosen is not None and not locked,
-            "exclude_neighbours": drawn and not locked and neighbours,
-        }
-        self.lock.setEnabled(allowed["lock_object"])
-        self.accept.setEnabled(allowed["accept_object"])
-        self.remove.setEnabled(allowed["remove_object"])
-        for entry in self.about.actions():
-            entry.setEnabled(allowed.get(entry.objectName(), chosen is not None))
-        for entry in self.files.actions():
-            if entry.objectName() not in _OPENING:
-                entry.setEnabled(begun)
-
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
         rows = (
@@ -200,16 +182,25 @@ class ObjectsPanel(QWidget):
             self.about.popup(self.list.viewport().mapToGlobal(place))
 
     def _on_current(self, item: QListWidgetItem | None, _before: object = None) -> None:
-        if item is not None:
-            self._selected(item.data(_ID))
+        if item is not None and self._view is not None:
+            number = int(item.data(_ID))
+            self._view.run(lambda session: session.select_object(number))
+            self._view.go_to_object(number)
 
     def _on_item(self, item: QListWidgetItem) -> None:
-        known = {shown.id: shown for shown in self._objects}.get(item.data(_ID))
-        if known is None:
+        view, number = self._view, int(item.data(_ID))
+        known = next((each for each in self._objects if each.id == number), None)
+        if view is None or known is None:
             return
-        if item.text() != known.name:
-            self._renamed(known.id, item.text())
-        self._shown(known.id, item.checkState() == Qt.CheckState.Checked)
+        name, visible = item.text(), item.checkState() == Qt.CheckState.Checked
+        if name != known.name:
+            view.run(lambda session: session.rename_object(number, name))
+        view.set_visible(number, visible)
+
+    def _on_rule(self, _index: int) -> None:
+        view, rule = self._view, list(OVERLAP_DESCRIPTIONS)[self.overlap.currentIndex()]
+        if view is not None and rule != view.session.state.overlap:
+            view.run(lambda session: session.set_overlap(rule))
 
 
 def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
@@ -227,10 +218,9 @@ def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
     item.setCheckState(Qt.CheckState.Checked if visible else Qt.CheckState.Unchecked)
 
 
-def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
+def _rules_box() -> QComboBox:
     box = QComboBox()
-    for rule, words in OVERLAP_DESCRIPTIONS.items():
-        box.addItem(words, rule)
+    box.addItems(list(OVERLAP_DESCRIPTIONS.values()))
     # The words may be cut off in a narrow dock; the panel must not be wider for them.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(12)
@@ -239,5 +229,4 @@ def _rules_box(ruled: Callable[[str], None]) -> QComboBox:
         "unless both may hold it. A file of all objects has one label a voxel, and so has what is\n"
         "shown: there a locked object is named first, else the one begun first."
     )
-    box.currentIndexChanged.connect(lambda _: ruled(box.currentData()))
     return box

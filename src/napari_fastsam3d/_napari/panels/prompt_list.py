@@ -1,10 +1,8 @@
-# pyright: basic
 """The prompts of the current object, one a row, in the order in which the model gets them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from qtpy.QtCore import QItemSelectionModel, QPoint, QSize, Qt
 from qtpy.QtGui import QIcon, QKeyEvent
@@ -14,27 +12,24 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QMenu,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt.utils import signals_blocked
 
-from napari_fastsam3d._napari.actions import action
-from napari_fastsam3d._napari.descriptions import place_words, prompt_words
-from napari_fastsam3d._napari.panels import icons
-from napari_fastsam3d._napari.panels.buttons import push_button
-from napari_fastsam3d._napari.panels.rows import fit_rows
+from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.commands.history import delete_prompt, flip_point
+from napari_fastsam3d._napari.descriptions import describe_place, describe_prompt
+from napari_fastsam3d._napari.panels.controls import Controls
+from napari_fastsam3d._napari.panels.layout import fit_rows
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import BoxPrompt, Edit, Freeze, Point, Prompt
-
-if TYPE_CHECKING:
-    from napari_fastsam3d._napari.session_view import SessionView
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _HEIGHT = 104
 _DELETING = (Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
 _NO_POINT = "Only points can be flipped: select one."
-_NONE = "Select a prompt first."
 
 
 class _Keyed(QListWidget):
@@ -63,14 +58,13 @@ class PromptList(QWidget):
 
     Parameters
     ----------
-    verbs : mapping of str to callable
-        What each action of the table does.
+    work : Workspace
+    controls : Controls
     """
 
-    def __init__(self, verbs: Mapping[str, Callable[[], None]]) -> None:
+    def __init__(self, work: Workspace, controls: Controls) -> None:
         super().__init__()
-        self._verbs = verbs
-        self._view: SessionView | None = None
+        self._work = work
         self._prompts: tuple[Prompt, ...] = ()
         self.list = _Keyed(self._on_delete)
         self.list.setFixedHeight(_HEIGHT)
@@ -82,8 +76,8 @@ class PromptList(QWidget):
             "The prompts of the current object. Select one to see its place; Enter turns to it\n"
             "again, Delete removes what is selected. The mask is then made of what is left."
         )
-        self.flip = push_button("flip_point", verbs["flip_point"])
-        self.delete = push_button("delete_prompt", verbs["delete_prompt"])
+        self.flip = controls.push_button(flip_point, why_not=self._no_point)
+        self.delete = controls.push_button(delete_prompt)
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemActivated.connect(self._on_activated)
         self.list.customContextMenuRequested.connect(self._on_menu)
@@ -94,35 +88,33 @@ class PromptList(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
         layout.addLayout(buttons)
-        self._enable()
-
-    def serve(self, view: SessionView | None) -> None:
-        """List the prompts of another session, or none."""
-        if self._view is not None:
-            self._view.state_changed.disconnect(self._show)
-            self._view.selection.changed.disconnect(self._show_selected)
-        self._view = view
-        if view is not None:
-            view.state_changed.connect(self._show)
-            view.selection.changed.connect(self._show_selected)
-        self._fill(())  # equal prompts lie elsewhere in another scan
-        self._show()
+        work.state_changed.connect(self._show)
+        work.selection_changed.connect(self._show_selected)
+        work.switched.connect(self._serve)
 
     def menu(self) -> QMenu:
         """Return the menu of what can be done to the selected prompts."""
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         for text, button, done in (
-            ("Turn to it", None, lambda *_: self._on_activated()),
-            (self.flip.text(), self.flip, lambda *_: self._verbs["flip_point"]()),
-            (self.delete.text(), self.delete, lambda *_: self._on_delete()),
+            ("Turn to it", None, self._on_activated),
+            (self.flip.text(), self.flip, self.flip.click),
+            (self.delete.text(), self.delete, self.delete.click),
         ):
             entry = menu.addAction(text)
-            entry.triggered.connect(done)
+            entry.triggered.connect(_slot(done))
             if button is not None:
                 entry.setEnabled(button.isEnabled())
                 entry.setToolTip(button.toolTip())
         return menu
+
+    @property
+    def _view(self) -> SessionView | None:
+        return self._work.view
+
+    def _serve(self, _view: SessionView | None) -> None:
+        self._fill(())  # equal prompts lie elsewhere in another scan
+        self._show()
 
     def _show(self, _state: object = None) -> None:
         prompts = () if self._view is None else self._view.prompts
@@ -144,12 +136,12 @@ class PromptList(QWidget):
     def _write(self, item: QListWidgetItem, prompt: Prompt) -> None:
         assert self._view is not None
         volume = self._view.frame.volume
-        item.setText(prompt_words(prompt, volume))
+        item.setText(describe_prompt(prompt, volume))
         item.setData(_ID, prompt.id)
         item.setIcon(_icon(prompt))
         item.setToolTip(
             f"Voxel {', '.join(map(str, prompt.index))} of the file, at "
-            f"{place_words(prompt.index, volume)}"
+            f"{describe_place(prompt.index, volume)}"
             if isinstance(prompt, Point)
             else ""
         )
@@ -167,45 +159,38 @@ class PromptList(QWidget):
                 self.list.setCurrentRow(row, QItemSelectionModel.SelectionFlag.NoUpdate)
         if ids:
             self.list.scrollToItem(self.list.currentItem())
-        self._enable()
 
-    def _enable(self) -> None:
-        own = None if self._view is None else self._view.current
+    def _no_point(self) -> str | None:
         ids = () if self._view is None else self._view.selection.ids
         points = any(isinstance(p, Point) and p.id in ids for p in self._prompts)
-        locked = ""
-        if own is not None and own.locked is not None:
-            key = action("lock_object").shortcuts[0]
-            locked = f"{own.name} is locked. Unlock it first ({key})."
-        _allow(self.flip, "flip_point", locked or ("" if points else _NO_POINT))
-        _allow(self.delete, "delete_prompt", locked or ("" if ids else _NONE))
+        return None if points else _NO_POINT
 
     def _on_selected(self) -> None:
         if self._view is None:
             return
         ids = [item.data(_ID) for item in self.list.selectedItems()]
         current = self.list.currentItem()
-        self._view.selection.choose(ids, None if current is None else current.data(_ID))
-        self._enable()
+        self._view.selection.select(ids, None if current is None else current.data(_ID))
 
     def _on_activated(self, _item: object = None) -> None:
         current = self.list.currentItem()
         if self._view is not None and current is not None:
             selection = self._view.selection
-            selection.choose(selection.ids, fly_to=current.data(_ID))
+            selection.select(selection.ids, show=current.data(_ID))
 
     def _on_delete(self) -> None:
-        if self.delete.isEnabled():
-            self._verbs["delete_prompt"]()
+        self.delete.click()
 
     def _on_menu(self, place: QPoint) -> None:
         if self.list.itemAt(place) is not None:
             self.menu().popup(self.list.mapToGlobal(place))
 
 
-def _allow(button: QPushButton, key: str, why_not: str) -> None:
-    button.setEnabled(not why_not)
-    button.setToolTip(why_not or action(key).hint)
+def _slot(function: Callable[[], object]) -> Callable[[], None]:
+    def call() -> None:
+        function()
+
+    return call
 
 
 def _icon(prompt: Prompt) -> QIcon:

@@ -1,9 +1,6 @@
-# pyright: basic
-"""The tools that make prompts, and the way back."""
+"""The tools that make prompts, and undo."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
 
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
@@ -14,11 +11,33 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_fastsam3d._napari.panels import icons
-from napari_fastsam3d._napari.panels.buttons import fit_tool, push_button, tool_button
-from napari_fastsam3d._napari.panels.column import labelled
+from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.commands.history import flip_point, redo, reset_object, undo
+from napari_fastsam3d._napari.commands.tools import (
+    adjust,
+    box,
+    brush,
+    erase,
+    exclude,
+    freeze,
+    include,
+    pan,
+)
+from napari_fastsam3d._napari.panels.controls import Controls, fit_tool
+from napari_fastsam3d._napari.panels.layout import labelled
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d._napari.workspace import Workspace
 
-TOOLS = ("include", "exclude", "box", "adjust", "brush", "erase", "freeze", "pan")
+_TOOLS = (
+    (include, icons.include),
+    (exclude, icons.exclude),
+    (box, icons.box),
+    (adjust, icons.adjust),
+    (brush, icons.brush),
+    (erase, icons.erase),
+    (freeze, icons.freeze),
+    (pan, icons.pan),
+)
 _IN_A_ROW = 4
 
 
@@ -27,28 +46,24 @@ class PromptPanel(QWidget):
 
     Parameters
     ----------
-    verbs : mapping of str to callable
-        What each action of the table does.
-    depth_changed : callable
-        Called with the depth of the next box in mm, or None for a depth like its sides.
+    work : Workspace
+    controls : Controls
     """
 
-    def __init__(
-        self,
-        verbs: Mapping[str, Callable[[], None]],
-        depth_changed: Callable[[float | None], None],
-    ) -> None:
+    def __init__(self, work: Workspace, controls: Controls) -> None:
         super().__init__()
-        self.tools = {key: tool_button(key, getattr(icons, key)(), verbs[key]) for key in TOOLS}
-        self.undo = push_button("undo", verbs["undo"], icons.undo())
-        self.redo = push_button("redo", verbs["redo"], icons.redo())
-        self.flip = push_button("flip_point", verbs["flip_point"])
-        self.reset = push_button("reset_object", verbs["reset_object"])
-        self.box_depth = _depth_box(depth_changed)
+        self._work = work
+        self.tools = {tool.key: controls.tool_button(tool, icon()) for tool, icon in _TOOLS}
+        self.undo = controls.push_button(undo, icons.undo())
+        self.redo = controls.push_button(redo, icons.redo())
+        self.flip = controls.push_button(flip_point)
+        self.reset = controls.push_button(reset_object)
+        self.box_depth = _depth_box()
+        self.box_depth.valueChanged.connect(self._set_depth)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._grid = self._tool_grid()
-        self._small, self._tool = False, None
+        self._small = False
         self._depth_row = QWidget()
         depth = labelled("Box depth", self.box_depth)
         depth.setContentsMargins(0, 0, 0, 0)
@@ -56,28 +71,35 @@ class PromptPanel(QWidget):
         layout.addLayout(self._grid)
         layout.addWidget(self._depth_row)
         layout.addLayout(_row(self.undo, self.redo, self.flip, self.reset))
+        work.toolbox.changed.connect(self._show_tool)
+        work.switched.connect(self._serve)
+        self._serve(None)
 
     def arrange(self, small: bool) -> None:
         """Show the tools as icons in one row, and the depth of boxes with their tool alone."""
         self._small = small
-        for place, (key, button) in enumerate(self.tools.items()):
-            fit_tool(button, key, small)
-            self._grid.addWidget(button, *divmod(place, len(TOOLS) if small else _IN_A_ROW))
-        self.choose(self._tool)
+        for place, (tool, _) in enumerate(_TOOLS):
+            button = self.tools[tool.key]
+            fit_tool(button, tool, small)
+            self._grid.addWidget(button, *divmod(place, len(_TOOLS) if small else _IN_A_ROW))
+        self._show_tool()
 
-    def choose(self, tool: str | None) -> None:
-        """Show which tool is in hand."""
-        self._tool = tool
+    def _show_tool(self) -> None:
+        """Show which tool is active."""
+        tool = self._work.toolbox.tool
         self._depth_row.setVisible(tool == "box" or not self._small)
         for key, button in self.tools.items():
             button.setChecked(key == (tool or "pan") and self.isEnabled())
 
-    def enable(self, undo: bool, redo: bool, flip: bool, reset: bool) -> None:
-        """Enable what can be done now."""
-        self.undo.setEnabled(undo)
-        self.redo.setEnabled(redo)
-        self.flip.setEnabled(flip)
-        self.reset.setEnabled(reset)
+    def _serve(self, view: SessionView | None) -> None:
+        self.setEnabled(view is not None)
+        self._set_depth(self.box_depth.value())
+        self._show_tool()
+
+    def _set_depth(self, depth: float) -> None:
+        """Give the next box a depth in mm; 0 lets it be found."""
+        if self._work.view is not None:
+            self._work.view.boxes.depth = depth or None
 
     def _tool_grid(self) -> QGridLayout:
         grid = QGridLayout()
@@ -97,18 +119,17 @@ def _row(*widgets: QWidget) -> QHBoxLayout:
     return row
 
 
-def _depth_box(changed: Callable[[float | None], None]) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
-    box.setRange(0.0, 1000.0)
-    box.setDecimals(1)
-    box.setSingleStep(5.0)
-    box.setSuffix(" mm")
-    box.setSpecialValueText("found by itself")
-    box.setKeyboardTracking(False)
-    box.setToolTip(
+def _depth_box() -> QDoubleSpinBox:
+    spin = QDoubleSpinBox()
+    spin.setRange(0.0, 1000.0)
+    spin.setDecimals(1)
+    spin.setSingleStep(5.0)
+    spin.setSuffix(" mm")
+    spin.setSpecialValueText("found by itself")
+    spin.setKeyboardTracking(False)
+    spin.setToolTip(
         "How deep a new box is across the slice it is drawn in, centred on that slice. Found by\n"
         "itself it is as deep as wide, and deeper where the structure goes on.\n"
         "To change a box later, turn to another plane and drag its sides there."
     )
-    box.valueChanged.connect(lambda value: changed(value or None))
-    return box
+    return spin

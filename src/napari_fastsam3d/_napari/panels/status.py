@@ -1,9 +1,6 @@
-# pyright: basic
 """What is happening, and what the last click cost."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
@@ -22,19 +19,14 @@ _WARNING = "QLabel { background: rgba(226, 66, 66, 110); border-radius: 3px; pad
 class StatusPanel(QWidget):
     """Lines and a bar: what happens now, any lasting trouble, what runs, how the last click went.
 
-    What is done within a moment, as most clicks are, is not told: it would only flicker.
+    What is done within a moment, as most clicks are, is not shown: it would only flicker.
 
-    Parameters
-    ----------
-    cancelled : callable
-        Called when the user would rather not wait for what can be cancelled.
     """
 
-    def __init__(self, cancelled: Callable[[], object] = lambda: None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop what is being computed, and take the step back that asked it.")
-        self.cancel.clicked.connect(lambda *_: cancelled())
         self.cancel.setVisible(False)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -68,15 +60,15 @@ class StatusPanel(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(_PATIENCE_MS)
         self._timer.timeout.connect(self._move_on)
-        self.rest("")
+        self.show_idle("")
 
     def arrange(self, small: bool) -> None:
         """Keep room for two lines, or for three."""
         lines = _LINES - 1 if small else _LINES
         self.now.setMinimumHeight(lines * self.now.fontMetrics().lineSpacing())
 
-    def busy(self, text: str, can_be_cancelled: bool = False) -> None:
-        """Say what is being done, unless it ends within a moment; what lasts may be cancelled."""
+    def show_busy(self, text: str, can_be_cancelled: bool = False) -> None:
+        """Show what is being done, unless it ends within a moment; what lasts may be cancelled."""
         self._doing, self._can_be_cancelled = text, can_be_cancelled
         if not self._timer.isActive():
             self._ticks = 0
@@ -84,19 +76,19 @@ class StatusPanel(QWidget):
         elif self.bar.isVisible():
             self.now.setText(text)
 
-    def rest(self, text: str) -> None:
-        """Say what can be done next; nothing is running."""
+    def show_idle(self, text: str) -> None:
+        """Show what can be done next; nothing is running."""
         self._timer.stop()
         self.bar.setValue(0)
         self.bar.setVisible(False)
         self.cancel.setVisible(False)
         self.now.setText(text)
 
-    def tell(self, facts: str) -> None:
+    def show_facts(self, facts: str) -> None:
         """Show model, device and the last click."""
         self.facts.setText(facts)
 
-    def warn(self, trouble: str) -> None:
+    def show_warning(self, trouble: str) -> None:
         """Show what the user must not miss, for as long as it lasts; nothing for no trouble."""
         self.warning.setText(trouble)
         self.warning.setVisible(bool(trouble))

@@ -1,21 +1,19 @@
-# pyright: basic
 """The grey window in a row: a menu of presets, level and width."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from qtpy.QtCore import QLocale
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
-from napari_fastsam3d._napari.actions import action
-from napari_fastsam3d._napari.layers.contrast import PRESETS, GreyWindow
-from napari_fastsam3d._napari.layers.windowing import Windowing
-from napari_fastsam3d._napari.panels import icons
-from napari_fastsam3d._napari.panels.buttons import icon_button, menu_button, menu_of
+from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.commands.scans import PRESETS, next_plane, window_auto
+from napari_fastsam3d._napari.layers.contrast import GreyWindow
+from napari_fastsam3d._napari.panels.controls import Controls, menu_button
+from napari_fastsam3d._napari.workspace import Workspace
 
-WINDOWS = (*(f"window_{name}" for name in PRESETS), "window_auto")
 _OTHER = "Window"
 _ABOUT = (
     "Presets of the grey window.\n"
@@ -28,15 +26,14 @@ class WindowRow(QWidget):
 
     Parameters
     ----------
-    verbs : mapping of str to callable
-        What each action of the table does.
-    windowing : Windowing
+    work : Workspace
+    controls : Controls
     """
 
-    def __init__(self, verbs: Mapping[str, Callable[[], None]], windowing: Windowing) -> None:
+    def __init__(self, work: Workspace, controls: Controls) -> None:
         super().__init__()
-        self._windowing = windowing
-        self.presets = menu_of(WINDOWS, verbs, self)
+        self._windowing = windowing = work.windowing
+        self.presets = controls.menu((*PRESETS.values(), window_auto), self)
         self.button = menu_button(_OTHER, _ABOUT, self.presets)
         self.level = _number("Level: the value shown as middle grey.", self._on_typed)
         self.breadth = _number("Width: how many values lie from black to white.", self._on_typed)
@@ -48,25 +45,23 @@ class WindowRow(QWidget):
             label.setToolTip(field.toolTip())
             row.addWidget(label)
             row.addWidget(field, 3)
-        self.plane = icon_button("next_plane", icons.plane(), verbs)
+        self.plane = controls.icon_button(next_plane, icons.plane())
         row.addWidget(self.plane)
         for part in (self.button, self.level, self.breadth):
             # The row must not widen a narrow dock.
             part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         windowing.changed.connect(self._show)
-        self._show(windowing.window)
+        self._show()
 
-    def _show(self, window: GreyWindow | None) -> None:
+    def _show(self) -> None:
+        window = self._windowing.window
         self.setEnabled(window is not None)
         if window is None:
             self.level.clear()
             self.breadth.clear()
             return
-        hounsfield = self._windowing.hounsfield
-        for entry in self.presets.actions():
-            entry.setEnabled(hounsfield or entry.objectName() == "window_auto")
-        preset = self._windowing.preset if hounsfield else None
-        self.button.setText(_OTHER if preset is None else action(f"window_{preset}").text)
+        preset = self._windowing.preset if self._windowing.hounsfield else None
+        self.button.setText(_OTHER if preset is None else PRESETS[preset].text)
         for field, value in ((self.level, window.level), (self.breadth, window.width)):
             field.setText(f"{value:.{self._windowing.decimals}f}")
 
@@ -79,7 +74,7 @@ class WindowRow(QWidget):
             typed = None
         if typed is not None and typed.width > 0:
             self._windowing.set(typed)
-        self._show(self._windowing.window)
+        self._show()
 
 
 def _number(tooltip: str, typed: Callable[[], None]) -> QLineEdit:

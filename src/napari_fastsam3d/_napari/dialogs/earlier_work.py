@@ -1,42 +1,36 @@
-# pyright: basic
 """The ways back to earlier sessions: the offer on opening a scan, and the list of all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_fastsam3d._napari.background import BackgroundTasks
 from napari_fastsam3d._napari.dialogs.earlier_sessions import EarlierDialog
 from napari_fastsam3d._napari.dialogs.scan_chooser import FILTER
-from napari_fastsam3d._napari.panels.resume_banner import ResumeBanner
+from napari_fastsam3d._napari.layers.scan_views import ScanViews
+from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.errors import JournalError, VolumeError
 from napari_fastsam3d.geometry import Volume, read_volume
-from napari_fastsam3d.session import EarlierSession, SavedSession, earlier_sessions, sessions_folder
+from napari_fastsam3d.session import EarlierSession, earlier_sessions, sessions_folder
 from napari_fastsam3d.session.journal.earlier import remove
-
-if TYPE_CHECKING:
-    from napari_fastsam3d._napari.layers.scan_views import ScanViews
-    from napari_fastsam3d._napari.object_files import Work
-    from napari_fastsam3d._napari.session_view import SessionView
 
 _LOST = "The list of earlier sessions could not be read."
 _FAILED = "The earlier session could not be opened."
 
 
 class EarlierWork:
-    """Offers earlier sessions and goes on with them; none is thrown away by that.
+    """Lists earlier sessions and resumes them; none is thrown away by that.
 
     Parameters
     ----------
     parent : QWidget
         Over which the list appears.
     views : ScanViews
-    banner : ResumeBanner
-    work : Work
-        Does what may take long.
+    tasks : BackgroundTasks
     show : callable
         Adds a volume to the viewer.
     choose : callable
@@ -47,45 +41,36 @@ class EarlierWork:
         self,
         parent: QWidget,
         views: ScanViews,
-        banner: ResumeBanner,
-        work: Work,
+        tasks: BackgroundTasks,
         show: Callable[[Volume], None],
-        choose: Callable[[Any], None],
+        choose: Callable[[Image], object],
     ) -> None:
-        self._parent, self._views, self._banner = parent, views, banner
-        self._work, self._show, self._choose = work, show, choose
+        self._parent, self._views, self._tasks = parent, views, tasks
+        self._show, self._choose = show, choose
         self._awaited: EarlierSession | None = None
         self.dialog: EarlierDialog | None = None
 
-    def earlier_sessions(self) -> None:
+    def show_list(self) -> None:
         """Show the list of earlier sessions."""
         if self.dialog is None:
-            self.dialog = EarlierDialog(self._parent, self.go_on, self._remove)
+            self.dialog = EarlierDialog(self._parent, self.resume, self._remove)
         # What was listed before may have moved or gone since.
         self.dialog.wait()
         self._list()
         self.dialog.show()
         self.dialog.raise_()
 
-    def offer(self, view: SessionView | None) -> None:
-        """Offer what was found of earlier work on the scan in view, or nothing."""
-        kept = None if view is None else view.offer
-        if view is None or kept is None:
-            self._banner.withdraw()
-        else:
-            self._banner.offer(kept, lambda: self._back(view, kept), view.decline, view.begun)
-
     def settle(self, view: SessionView | None) -> None:
-        """Go on with the session whose scan was just opened for that."""
+        """Resume the session whose scan was just opened for that."""
         awaited = self._awaited
         if view is None or awaited is None:
             return
         if view.frame.volume.content_hash == awaited.content_hash:
             self._awaited = None
-            self._views.go_on(view, awaited)
+            self._views.resume(view, awaited)
 
-    def go_on(self, session: EarlierSession) -> None:
-        """Go on with a session, on its scan where that is open, or else open it."""
+    def resume(self, session: EarlierSession) -> None:
+        """Resume a session, on its scan where that is open, or else open it."""
         view = self._views.of_scan(session.content_hash)
         if view is not None:
             self._choose(view.image)
@@ -95,27 +80,30 @@ class EarlierWork:
         if path is None or not path.exists():
             path = self._ask(session)
         if path is not None:
-            self._work(
+            self._tasks.run(
                 f"Opening {session.scan}...",
                 lambda: _scan_of(session, path),
                 lambda volume: self._open(session, volume),
                 _FAILED,
             )
 
-    def _back(self, view: SessionView, kept: SavedSession) -> None:
-        """Go on with what was found on opening, whatever was done since."""
-        if not view.begun:
-            view.resume(kept)
+    def accept_offer(self, view: SessionView) -> None:
+        """Resume what was found when the scan was opened, whatever was done since."""
+        kept = view.journal.offer
+        if kept is None:
             return
-        view.offer = None
+        if not view.begun:
+            view.journal.resume(kept)
+            return
+        view.journal.decline()
         self._find(view, kept.facts.get("session", ""))
 
-    def _find(self, view: SessionView, wanted: str) -> None:
-        """Go on with a session of an open scan, whose journal may have moved since it was seen."""
-        self._work(
+    def _find(self, view: SessionView, session: str) -> None:
+        """Resume a session of an open scan, whose journal may have moved since it was seen."""
+        self._tasks.run(
             "Looking for the earlier session...",
-            lambda: _found(view, wanted),
-            lambda session: self._views.go_on(view, session),
+            lambda: _found(view, session),
+            lambda session: self._views.resume(view, session),
             _FAILED,
         )
 
@@ -130,19 +118,19 @@ class EarlierWork:
 
     def _list(self) -> None:
         used = self._views.journals()
-        self._work(
+        self._tasks.run(
             "Reading the list of earlier sessions...",
             lambda: [each for each in earlier_sessions(sessions_folder()) if each.path not in used],
-            self._tell,
+            self._show_sessions,
             _LOST,
         )
 
-    def _tell(self, sessions: list[EarlierSession]) -> None:
+    def _show_sessions(self, sessions: list[EarlierSession]) -> None:
         if self.dialog is not None:
             self.dialog.show_sessions(sessions)
 
     def _remove(self, session: EarlierSession) -> None:
-        self._work(
+        self._tasks.run(
             "Removing the session...",
             lambda: remove(session),
             lambda _: self._list(),

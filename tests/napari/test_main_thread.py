@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from napari.utils.notifications import notification_manager
 
-from napari_fastsam3d._napari.main_thread import Bridge, Ending, notify
+from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notify
 from napari_fastsam3d.errors import VolumeError
 
 
 @pytest.fixture
-def bridge(qtbot: Any) -> Bridge:
-    return Bridge()
+def bridge(qtbot: Any) -> Dispatcher:
+    return Dispatcher()
 
 
-def test_what_other_threads_send_arrives_in_the_main_thread(bridge: Bridge, qtbot: Any) -> None:
+def test_what_other_threads_send_arrives_in_the_main_thread(bridge: Dispatcher, qtbot: Any) -> None:
     arrived: list[tuple[str, bool]] = []
     main = threading.get_ident()
     send = bridge.to_main(lambda word: arrived.append((word, threading.get_ident() == main)))
@@ -30,13 +30,13 @@ def test_what_other_threads_send_arrives_in_the_main_thread(bridge: Bridge, qtbo
     assert arrived == [("mask", True)]
 
 
-def test_a_call_in_the_main_thread_is_not_put_off(bridge: Bridge) -> None:
+def test_a_call_in_the_main_thread_is_not_put_off(bridge: Dispatcher) -> None:
     arrived: list[int] = []
     bridge.to_main(arrived.append)(1)
     assert arrived == [1]
 
 
-def test_a_call_that_fails_keeps_no_other_back(bridge: Bridge, qtbot: Any) -> None:
+def test_a_call_that_fails_keeps_no_other_back(bridge: Dispatcher, qtbot: Any) -> None:
     arrived: list[int] = []
     with qtbot.captureExceptions() as failures, ThreadPoolExecutor(1) as pool:
         pool.submit(bridge.to_main(lambda: 1 / 0)).result()
@@ -48,9 +48,9 @@ def test_a_call_that_fails_keeps_no_other_back(bridge: Bridge, qtbot: Any) -> No
 CROWD = """
 import threading, time
 from qtpy.QtCore import QCoreApplication
-from napari_fastsam3d._napari.main_thread import Bridge
+from napari_fastsam3d._napari.main_thread import Dispatcher
 
-application, bridge, arrived = QCoreApplication([]), Bridge(), []
+application, bridge, arrived = QCoreApplication([]), Dispatcher(), []
 send, done = bridge.to_main(arrived.append), bridge.to_main(application.quit)
 
 def crowd():
@@ -72,7 +72,7 @@ def test_tens_of_thousands_of_calls_arrive_in_order() -> None:
     assert ran.stdout.strip() == "in order", ran.stderr
 
 
-def test_a_future_is_told_as_done_or_failed(bridge: Bridge, qtbot: Any) -> None:
+def test_a_future_is_told_as_done_or_failed(bridge: Dispatcher, qtbot: Any) -> None:
     told: list[Any] = []
     good: Future[int] = Future()
     bad: Future[int] = Future()
@@ -84,7 +84,7 @@ def test_a_future_is_told_as_done_or_failed(bridge: Bridge, qtbot: Any) -> None:
     assert told == [3, "no"]
 
 
-def test_a_cancelled_future_is_told_to_nobody(bridge: Bridge, qtbot: Any) -> None:
+def test_a_cancelled_future_is_told_to_nobody(bridge: Dispatcher, qtbot: Any) -> None:
     told: list[Any] = []
     future: Future[int] = Future()
     bridge.watch(future, told.append, told.append)
@@ -94,10 +94,10 @@ def test_a_cancelled_future_is_told_to_nobody(bridge: Bridge, qtbot: Any) -> Non
     assert told == []
 
 
-def test_after_the_end_nothing_arrives(bridge: Bridge, qtbot: Any) -> None:
+def test_after_the_end_nothing_arrives(bridge: Dispatcher, qtbot: Any) -> None:
     told: list[Any] = []
     send = bridge.to_main(told.append)
-    bridge.soon(lambda: told.append("soon"))
+    bridge.defer(lambda: told.append("soon"))
     bridge.close()
     send("late")
     qtbot.wait(20)
@@ -131,11 +131,11 @@ class _Owner:
 def test_the_end_comes_once(qtbot: Any) -> None:
     calls: list[str] = []
     owner = _Owner()
-    ending = Ending(owner)
-    ending.add(lambda: calls.append("a"))
-    ending.add(lambda: calls.append("b"))
-    ending.now()
-    ending.now()
+    cleanup = CleanupStack(owner)
+    cleanup.push(lambda: calls.append("a"))
+    cleanup.push(lambda: calls.append("b"))
+    cleanup.close()
+    cleanup.close()
     del owner
     gc.collect()
     assert calls == ["b", "a"]
@@ -144,8 +144,8 @@ def test_the_end_comes_once(qtbot: Any) -> None:
 def test_the_end_comes_when_the_owner_is_forgotten(qtbot: Any) -> None:
     calls: list[str] = []
     owner = _Owner()
-    ending = Ending(owner)
-    ending.add(lambda: calls.append("closed"))
+    cleanup = CleanupStack(owner)
+    cleanup.push(lambda: calls.append("closed"))
     del owner
     gc.collect()
     assert calls == ["closed"]
@@ -153,13 +153,13 @@ def test_the_end_comes_when_the_owner_is_forgotten(qtbot: Any) -> None:
 
 QUITTING = """
 from qtpy.QtCore import QCoreApplication, QTimer
-from napari_fastsam3d._napari.main_thread import Ending
+from napari_fastsam3d._napari.main_thread import CleanupStack
 
 class Owner: pass
 
 application = QCoreApplication([])
 owner = Owner()
-Ending(owner).add(lambda: print("closed", flush=True))
+CleanupStack(owner).push(lambda: print("closed", flush=True))
 QTimer.singleShot(0, application.quit)
 application.exec()
 """

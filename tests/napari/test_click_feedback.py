@@ -85,7 +85,7 @@ def test_what_was_told_can_be_put_away(scene: Any, settle: Any) -> None:
     assert picture.rect().contains(widget.notice.geometry())
     QTest.mouseClick(widget.notice.close_button, Qt.MouseButton.LeftButton)
     assert told(widget) == ""
-    widget.view.run("rename_object", 2, "rod")
+    widget.view.run(lambda session: session.rename_object(2, "rod"))
     settle(widget)
     assert told(widget) == ""
 
@@ -110,7 +110,7 @@ def test_what_a_click_changed_out_of_sight_is_told_shown_and_taken_back(
     before = widget.view.session.mask()
     click(scene, settle, END, key="W")
     axis = widget.view.frame.orientation.axes.index(2)
-    number = widget.view.slice_of
+    number = widget.view.navigation.slice_number
     lost = np.flatnonzero((before & ~widget.view.session.mask()).any(axis=(0, 1)))
     assert lost[-1] - lost[0] > 40
     far = sorted(number(2, int(at)) for at in (max(lost[0], 10), lost[-1]))
@@ -133,7 +133,7 @@ def test_a_region_is_frozen_by_a_rectangle_in_all_slices(scene: Any, settle: Any
     _, widget, hand = scene
     click(scene, settle, ROD)
     hand.key("Shift+K")
-    assert widget.toolbox.tool == "freeze"
+    assert widget.workspace.toolbox.tool == "freeze"
     hand.drag(world_of(widget, (8, 12, 25)), world_of(widget, (14, 24, 25)))
     settle(widget)
     frozen = widget.view.prompts[-1]
@@ -146,7 +146,7 @@ def test_a_region_is_frozen_by_a_rectangle_in_all_slices(scene: Any, settle: Any
     assert after[12, 18, 25]
     assert np.array_equal(after[frozen.box.slices], before[frozen.box.slices])
     assert not after[16, 18, 40]
-    assert widget.lists.prompts.list.item(1).text().startswith("Frozen: ")
+    assert widget.prompt_list.list.item(1).text().startswith("Frozen: ")
     hand.key("K")
     widget.view.selection.choose([frozen.id])
     hand.key("Shift+D")
@@ -177,11 +177,11 @@ def test_a_frozen_region_is_moved_like_a_box(
     view = widget.view
     view.points.layer.add(view.frame.to_layer(ROD)[0])
     settle(widget)
-    view.run("freeze_region", (0, 0, 0), (40, 36, 10))
+    view.run(lambda session: session.freeze_region((0, 0, 0), (40, 36, 10)))
     settle(widget)
     view.boxes.moved.emit(2, view.frame.box_to_layer(Box((0, 0, 0), (40, 36, 30))))
     settle(widget)
     assert view.prompts[1] == Freeze(2, Box((0, 0, 0), (40, 36, 30)))
-    view.run("add_point", END, positive=False)
+    view.run(lambda session: session.add_point(END, positive=False))
     settle(widget)
     assert view.session.region().box.stop[2] == 30

@@ -1,4 +1,3 @@
-# pyright: basic
 """Looking for, fetching, importing and removing models, in a thread of their own."""
 
 from __future__ import annotations
@@ -7,7 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.model.catalogue import Entry
+    from napari_fastsam3d.model.store import Record
 
 
 class ModelJobs:
@@ -17,24 +20,24 @@ class ModelJobs:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-models")
         self._stopped = Event()
 
-    def catalogue(self) -> Future[Any]:
+    def catalogue(self) -> Future[list[Entry]]:
         """List the models as entries of the catalogue."""
         return self._pool.submit(_catalogue)
 
-    def look(self, name: str) -> Future[Any]:
+    def look(self, name: str) -> Future[int | None]:
         """Ask the server of a model how many bytes it offers."""
         return self._pool.submit(_look, name)
 
-    def fetch(self, name: str, progress: Callable[[int, int | None], None]) -> Future[Any]:
+    def fetch(self, name: str, progress: Callable[[int, int | None], None]) -> Future[Record]:
         """Download a model, going on where an earlier download stopped; gives its record."""
         self._stopped.clear()
         return self._pool.submit(_fetch, name, progress, self._stopped.is_set)
 
-    def bring_in(self, path: Path) -> Future[Any]:
+    def bring_in(self, path: Path) -> Future[Record]:
         """Import a checkpoint from a file; gives its record."""
         return self._pool.submit(_import, path)
 
-    def remove(self, name: str) -> Future[Any]:
+    def remove(self, name: str) -> Future[int]:
         """Delete a model; gives the bytes freed."""
         return self._pool.submit(_remove, name)
 
@@ -48,7 +51,7 @@ class ModelJobs:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _catalogue() -> Any:
+def _catalogue() -> list[Entry]:
     from napari_fastsam3d.model.catalogue import catalogue
 
     return catalogue()
@@ -63,13 +66,13 @@ def _look(name: str) -> int | None:
 
 def _fetch(
     name: str, progress: Callable[[int, int | None], None], cancelled: Callable[[], bool]
-) -> Any:
+) -> Record:
     from napari_fastsam3d.model import fetch_model
 
     return fetch_model(name, progress=Sparse(progress), cancelled=cancelled)
 
 
-def _import(path: Path) -> Any:
+def _import(path: Path) -> Record:
     from napari_fastsam3d.model import import_model
 
     return import_model(path)

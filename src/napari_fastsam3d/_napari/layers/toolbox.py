@@ -1,44 +1,56 @@
-# pyright: basic
-"""Which tool is in hand: the modes of the prompt layers, and the buttons that show them."""
+"""Which tool is active: the modes of the prompt layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from napari.layers import Image, Labels, Shapes
+from napari.layers import Image, Labels, Layer, Shapes
+from napari.utils.events import Event
+from psygnal import Signal
 
 from napari_fastsam3d._napari.layers.boxes import GRIPS
+from napari_fastsam3d._napari.session_view import SessionView
 
 if TYPE_CHECKING:
-    from napari_fastsam3d._napari.session_view import SessionView
+    from napari.viewer import Viewer
 
-_PAINTING = {"paint": "brush", "erase": "erase"}
+Tool = Literal["include", "exclude", "box", "freeze", "adjust", "brush", "erase"]
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
+
+_PAINTING: dict[str, Tool] = {"paint": "brush", "erase": "erase"}
+_MODES: dict[Tool | None, tuple[str, str]] = {
+    "include": ("add", "pan_zoom"),
+    "exclude": ("add", "pan_zoom"),
+    "box": ("pan_zoom", "add_rectangle"),
+    "freeze": ("pan_zoom", "add_rectangle"),
+    "adjust": ("select", "select"),
+}
+"""Modes of the points and of the boxes for each tool."""
 
 
 class Toolbox:
-    """Puts one tool in the user's hand.
+    """Activates one tool at a time.
 
-    A tool is a mode of a napari layer, which also napari's own buttons can choose; so what is in
-    hand is read from the layers, and told whenever it changes.
+    A tool is a mode of a napari layer, which also napari's own buttons can choose; so the active
+    tool is read from the layers, and signalled whenever it may have changed.
 
     Parameters
     ----------
     viewer : napari viewer, possibly behind its public proxy
-    told : callable
-        Called with the name of the tool, or None.
     """
 
-    def __init__(self, viewer: Any, told: Callable[[str | None], None]) -> None:
+    changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
-        self._told = told
         self._view: SessionView | None = None
         self._choosing = False
-        self.tool: str | None = None
+        self.tool: Tool | None = None
         viewer.layers.selection.events.active.connect(self._read)
 
     def serve(self, view: SessionView | None) -> None:
-        """Work on the layers of another session, with the same tool."""
+        """Work on the layers of another session, with the same tool or else *Include*."""
         if self._view is not None:
             for layer in self._view.layers:
                 layer.events.mode.disconnect(self._read)
@@ -46,16 +58,16 @@ class Toolbox:
         if view is not None:
             for layer in view.layers:
                 layer.events.mode.connect(self._read)
-        self.use(self.tool if view is not None else None)
+        self.use((self.tool or "include") if view is not None else None)
 
     def close(self) -> None:
         """Listen to the viewer no more."""
         self._viewer.layers.selection.events.active.disconnect(self._read)
 
-    def use(self, tool: str | None) -> None:
-        """Take a tool in hand; None only looks and pans."""
+    def use(self, tool: Tool | None) -> None:
+        """Activate a tool; None only pans and zooms."""
         if self._view is None:
-            self._tell(None)
+            self._set(None)
             return
         self._choosing = True
         try:
@@ -65,23 +77,23 @@ class Toolbox:
         self._read()
 
     def put_away(self) -> None:
-        """Take no tool; what is being drawn in napari's own way is ended first, as napari does."""
-        active: Any = self._viewer.layers.selection.active
+        """Deactivate the tool; what is being drawn in napari's own way is ended first."""
+        active = self._viewer.layers.selection.active
+        drawing: Any = None if active is None else _unproxied(active)
         if isinstance(active, Labels):
-            overlays: Any = _unproxied(active)._overlays
-            polygon, stroke = overlays["polygon"], overlays["brush_stroke"]
+            polygon, stroke = drawing._overlays["polygon"], drawing._overlays["brush_stroke"]
             if stroke.active:
                 stroke.abort(active)
                 return
             if polygon.points:
                 polygon.points = []
                 return
-        elif isinstance(active, Shapes) and _unproxied(active)._is_creating:
-            active._finish_drawing()
+        elif isinstance(active, Shapes) and drawing._is_creating:
+            drawing._finish_drawing()
             return
         self.use(None)
 
-    def hover(self, position: Any) -> None:
+    def hover(self, position: Sequence[float]) -> None:
         """While adjusting, make the layer active whose prompt is under the pointer (world)."""
         if self._view is None or self.tool != "adjust":
             return
@@ -100,28 +112,21 @@ class Toolbox:
         ours = self._view is not None and active == self._view.mask.layer
         return isinstance(active, Labels) and not ours
 
-    def _set_modes(self, view: SessionView, tool: str | None) -> None:
+    def _set_modes(self, view: SessionView, tool: Tool | None) -> None:
         view.attach()
         points, boxes = view.points.layer, view.boxes.layer
         if tool in ("include", "exclude"):
             view.points.positive = tool == "include"
         view.boxes.freezing = tool == "freeze"
-        modes = {
-            "include": ("add", "pan_zoom"),
-            "exclude": ("add", "pan_zoom"),
-            "box": ("pan_zoom", "add_rectangle"),
-            "freeze": ("pan_zoom", "add_rectangle"),
-            "adjust": ("select", "select"),
-        }
-        points.mode, mode = modes.get(tool or "", ("pan_zoom", "pan_zoom"))
+        points.mode, mode = _MODES.get(tool, ("pan_zoom", "pan_zoom"))
         boxes.mode = mode if boxes.editable else "pan_zoom"
-        brushes = {tool: mode for mode, tool in _PAINTING.items()}
-        if tool in brushes:
+        brush = next((mode for mode, painting in _PAINTING.items() if painting == tool), None)
+        if brush is not None:
             view.mask.layer.visible = True
-        view.mask.layer.mode = brushes.get(tool or "", "pan_zoom")
+        view.mask.layer.mode = brush or "pan_zoom"
         self._viewer.layers.selection.active = self._active(view, tool)
 
-    def _active(self, view: SessionView, tool: str | None) -> Any:
+    def _active(self, view: SessionView, tool: Tool | None) -> Layer:
         if tool in ("include", "exclude"):
             return view.points.layer
         if tool in ("box", "freeze"):
@@ -134,31 +139,31 @@ class Toolbox:
             (each for each in self._viewer.layers if isinstance(each, Image)), view.points.layer
         )
 
-    def _read(self, event: Any = None) -> None:
+    def _read(self, _event: Event | None = None) -> None:
         if not self._choosing:
-            self._tell(self._in_hand())
+            self._set(self._read_tool())
 
-    def _in_hand(self) -> str | None:
+    def _read_tool(self) -> Tool | None:
         if self._view is None:
             return None
         active = self._viewer.layers.selection.active
-        points, boxes = self._view.points, self._view.boxes.layer
+        points, boxes, mask = self._view.points, self._view.boxes.layer, self._view.mask.layer
         if active == points.layer and points.layer.mode == "add":
             return "include" if points.positive else "exclude"
         if active == boxes and boxes.mode == "add_rectangle":
             return "freeze" if self._view.boxes.freezing else "box"
-        if active == self._view.mask.layer and active.mode in _PAINTING:
-            return _PAINTING[active.mode]
+        if active == mask and mask.mode in _PAINTING:
+            return _PAINTING[mask.mode]
         gripped = (active == points.layer and points.layer.mode in GRIPS) or (
             active == boxes and boxes.mode in GRIPS
         )
         return "adjust" if gripped else None
 
-    def _tell(self, tool: str | None) -> None:
+    def _set(self, tool: Tool | None) -> None:
         self.tool = tool
-        self._told(tool)
+        self.changed.emit()
 
 
-def _unproxied(layer: Any) -> Any:
-    """Give a layer as it is: a viewer handed to a plugin shows its public side only."""
+def _unproxied(layer: AnyLayer) -> AnyLayer:
+    """Return a layer itself: a viewer that a plugin is given wraps it in a public proxy."""
     return getattr(layer, "__wrapped__", layer)

@@ -1,4 +1,3 @@
-# pyright: basic
 """Small drawn icons, sharp at every screen resolution and legible on dark and light themes."""
 
 from __future__ import annotations

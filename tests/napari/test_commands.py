@@ -1,4 +1,4 @@
-"""The table of actions: complete, unambiguous, and clear of napari's own keys."""
+"""The table of commands: complete, unambiguous, and clear of napari's own keys."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,16 +10,10 @@ from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtGui import QAction, QKeySequence
 
-from napari_fastsam3d._napari.actions import ACTIONS, action, markdown_table
-from napari_fastsam3d._napari.layers.windowing import Windowing
-from napari_fastsam3d._napari.object_files import ObjectFiles
-from napari_fastsam3d._napari.object_verbs import ObjectVerbs
-from napari_fastsam3d._napari.panels.click_feedback import ClickNews
-from napari_fastsam3d._napari.panels.earlier_work import EarlierWork
+from napari_fastsam3d._napari.commands.table import COMMANDS, markdown_table
 from napari_fastsam3d._napari.shortcuts import SHARED
-from napari_fastsam3d._napari.widget import FastSAM3DWidget
 
-KEYS = [(entry.key, keys) for entry in ACTIONS for keys in entry.shortcuts]
+KEYS = [(entry.key, keys) for entry in COMMANDS.values() for keys in entry.shortcuts]
 
 
 @pytest.fixture
@@ -46,22 +40,25 @@ def test_each_shortcut_has_one_meaning() -> None:
     assert len(shortcuts) == len(set(shortcuts))
 
 
-def test_the_widget_has_a_verb_for_each_action() -> None:
-    parts = (FastSAM3DWidget, ObjectVerbs, ObjectFiles, Windowing, ClickNews, EarlierWork)
-    for entry in ACTIONS:
-        assert sum(callable(getattr(part, entry.key, None)) for part in parts) == 1, entry.key
+def test_each_command_has_one_key(make_widget: Callable[..., Any]) -> None:
+    _, widget = make_widget()
+    assert len(COMMANDS) == 48
+    for key, entry in COMMANDS.items():
+        assert entry.key == key
+        reason = entry.why_not(widget.workspace)  # without a scan
+        assert reason is None or reason.endswith((".", "above."))
 
 
 def test_a_hint_names_the_keys() -> None:
-    assert action("undo").hint.endswith("Shortcut: Ctrl+Z or U")
+    assert COMMANDS["undo"].hint.endswith("Shortcut: Ctrl+Z or U")
 
 
-def test_every_action_can_be_done_by_keyboard() -> None:
-    assert [entry.key for entry in ACTIONS if not entry.shortcuts] == []
+def test_every_command_can_be_done_by_keyboard() -> None:
+    assert [entry.key for entry in COMMANDS.values() if not entry.shortcuts] == []
 
 
-def test_the_documentation_lists_every_action() -> None:
+def test_the_documentation_lists_every_command() -> None:
     table = markdown_table()
-    assert len(table.splitlines()) == len(ACTIONS) + 2
-    assert all(entry.text in table for entry in ACTIONS)
+    assert len(table.splitlines()) == len(COMMANDS) + 2
+    assert all(entry.text in table for entry in COMMANDS.values())
     assert "`Shift+S`" in table

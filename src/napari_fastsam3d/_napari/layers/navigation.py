@@ -1,0 +1,113 @@
+"""Which slice of a scan the viewer shows, and how to get to another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import ArrayLike, NDArray
+
+from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.layers.outline import Plane
+from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.geometry.box import Index
+from napari_fastsam3d.inference.prompt import place_of
+from napari_fastsam3d.session import Edit, Prompt
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+class Navigation:
+    """Relates the viewer's world and slices to the voxels of one scan.
+
+    Parameters
+    ----------
+    viewer : napari viewer, possibly behind its public proxy
+    frame : Frame
+    layer : Labels
+        A layer on the grid of the scan.
+    """
+
+    def __init__(self, viewer: Viewer, frame: Frame, layer: Labels) -> None:
+        self._viewer, self.frame, self._layer = viewer, frame, layer
+
+    def plane(self) -> Plane:
+        """Return the plane that the viewer shows, in layer indices."""
+        dims = self._viewer.dims
+        extra = dims.ndim - 3
+        across = [axis - extra for axis in dims.not_displayed if axis >= extra]
+        if len(across) != 1:
+            return Plane(None)
+        return Plane(across[0], int(np.floor(self._to_layer(dims.point)[across[0]] + 0.5)))
+
+    def source_axis(self) -> int | None:
+        """Return the source axis that the shown slices are across; None in the 3D view."""
+        axis = self.plane().axis
+        return None if axis is None else self.frame.orientation.axes[axis]
+
+    def source_slice(self) -> int:
+        """Return the source index of the shown slice, along the source axis that it is across."""
+        plane = self.plane()
+        place = [0.0, 0.0, 0.0]
+        place[plane.axis or 0] = float(plane.position)
+        source = self.frame.to_source(place).reshape(3)
+        return round(float(source[self.frame.orientation.axes[plane.axis or 0]]))
+
+    def slice_number(self, axis: int, index: int) -> int:
+        """Return the number that the viewer gives to a slice across a source axis."""
+        place = [0, 0, 0]
+        place[axis] = index
+        return round(float(self.frame.to_layer(place)[0][self.frame.orientation.axes.index(axis)]))
+
+    def source_index(self, world: ArrayLike) -> Index:
+        """Return the source index of the voxel at a world position, which may be outside."""
+        return self.frame.source_index([float(value) for value in self._to_layer(world)])
+
+    def contains(self, world: ArrayLike) -> bool:
+        """Whether a world position lies in the scan."""
+        return Box.whole(self.frame.volume.shape).contains(self.source_index(world))
+
+    def go_to_slice(self, axis: int, index: int) -> None:
+        """Show a slice across a source axis."""
+        shown = self.frame.orientation.axes.index(axis)
+        self._show(shown, self.slice_number(axis, index))
+
+    def go_to_prompt(self, prompt: Prompt) -> None:
+        """Move the slices to the middle of a prompt."""
+        world = self._layer.data_to_world(np.floor(self._middle(prompt) + 0.5))
+        dims = self._viewer.dims
+        dims.set_point(tuple(range(dims.ndim - 3, dims.ndim)), tuple(float(x) for x in world[-3:]))
+
+    def go_to_object(self, region: Box, newest: Prompt) -> None:
+        """Show the newest prompt of an object, unless its mask (source box) is in the slice."""
+        plane, box = self.plane(), self.frame.box_to_layer(region)
+        axis = plane.axis
+        if axis is not None and not box.start[axis] <= plane.position < box.stop[axis]:
+            self._show(axis, round(self._middle(newest)[axis]))
+
+    def steps(self) -> list[int]:
+        """Return the number of the shown slice along each of the three axes of the layer."""
+        return [int(number) for number in self._viewer.dims.current_step[-3:]]
+
+    def go_to_steps(self, steps: object) -> None:
+        """Show the slices that `steps` returned; anything else is ignored."""
+        dims = self._viewer.dims
+        try:
+            dims.set_current_step(tuple(range(dims.ndim - 3, dims.ndim)), tuple(steps))  # pyright: ignore
+        except (TypeError, ValueError):
+            return  # nothing usable was kept; where the user looks now is as good
+
+    def _show(self, axis: int, step: int) -> None:
+        self._viewer.dims.set_current_step(axis + self._viewer.dims.ndim - 3, step)
+
+    def _to_layer(self, world: ArrayLike) -> NDArray[np.float64]:
+        return np.asarray(self._layer.world_to_data(np.asarray(world)), np.float64)[-3:]
+
+    def _middle(self, prompt: Prompt) -> NDArray[np.float64]:
+        """Layer index (3 floats) of the middle of what a prompt is about."""
+        box = place_of(prompt)
+        if isinstance(prompt, Edit) and prompt.added.is_empty:
+            box = prompt.removed.box
+        return self.frame.to_layer(np.add(box.start, np.subtract(box.stop, 1)) / 2)[0]

@@ -1,0 +1,120 @@
+"""What the user does to the prompts in the layers, as commands of the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import numpy as np
+
+from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.layers.points import Ray
+from napari_fastsam3d._napari.layers.session_layers import SessionLayers
+from napari_fastsam3d._napari.main_thread import Dispatcher
+from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.session import Result, Session
+from napari_fastsam3d.session.futures import Futures
+
+SessionCommand = Callable[[Futures], "Future[Result]"]
+Run = Callable[[SessionCommand], "Future[Result] | None"]
+"""Runs a command of the session without waiting; None where the session refused."""
+
+_MISSED = (
+    "In the 3D view a click must hit the mask. Turn to a slice (Ctrl+Y) to click anywhere else."
+)
+
+
+class PromptInput:
+    """Turns prompts that are made, moved and deleted in the layers into commands.
+
+    Parameters
+    ----------
+    layers : SessionLayers
+    frame : Frame
+        Where they lie.
+    session : Session
+    dispatcher : Dispatcher
+    run : Run
+    draw : callable
+        Draws the layers as the session has them.
+    message : callable
+        Called with what the user should know.
+    """
+
+    def __init__(
+        self,
+        layers: SessionLayers,
+        frame: Frame,
+        session: Session,
+        dispatcher: Dispatcher,
+        run: Run,
+        draw: Callable[[], object],
+        message: Callable[[str], object],
+    ) -> None:
+        points, boxes = layers.points, layers.boxes
+        self._mask, self._frame, self._session = layers.mask, frame, session
+        self._dispatcher, self._run, self._draw, self._message = dispatcher, run, draw, message
+        points.added.connect(self._add_point)
+        points.added_in_3d.connect(self._add_point_in_3d)
+        points.moved.connect(self._move_point)
+        points.deleted.connect(self._delete)
+        boxes.added.connect(self._add_box)
+        boxes.frozen.connect(self._freeze)
+        boxes.moved.connect(self._move_box)
+        boxes.deleted.connect(self._delete)
+        boxes.refused.connect(self._refuse)
+
+    def _add_point(self, place: tuple[float, ...], positive: bool) -> None:
+        index = self._frame.source_index(place)
+        self._later(lambda session: session.add_point(index, positive=positive))
+
+    def _add_point_in_3d(self, ray: Ray, positive: bool) -> None:
+        start, end = self._mask.layer.get_ray_intersections(
+            np.asarray(ray.position), np.asarray(ray.direction), list(ray.axes)
+        )
+        hit = None if start is None or end is None else self._mask.first_hit(start, end)
+        if hit is None:
+            self._refuse(_MISSED)
+        else:
+            self._add_point(hit, positive)
+
+    def _add_box(self, box: Box, guessed: int | None) -> None:
+        source = self._frame.box_to_source(box)
+        axis = None if guessed is None else self._frame.orientation.axes[guessed]
+        self._later(lambda session: session.add_box(source.start, source.stop, axis))
+
+    def _freeze(self, box: Box) -> None:
+        source = self._frame.box_to_source(box)
+        self._later(lambda session: session.freeze_region(source.start, source.stop))
+
+    def _move_point(self, prompt: int, place: tuple[float, ...]) -> None:
+        index = self._frame.source_index(place)
+        self._change(prompt, lambda session: session.move_prompt(prompt, index))
+
+    def _move_box(self, prompt: int, box: Box) -> None:
+        source = self._frame.box_to_source(box)
+        self._change(prompt, lambda session: session.move_prompt(prompt, source))
+
+    def _delete(self, prompts: tuple[int, ...]) -> None:
+        for prompt in prompts:
+            self._change(prompt, lambda session, prompt=prompt: session.delete_prompt(prompt))
+
+    def _change(self, prompt: int, command: SessionCommand) -> None:
+        """Change a prompt, unless an undo has taken it away since the user touched it."""
+
+        def change() -> None:
+            objects = self._session.state.objects
+            if any(prompt == kept.id for each in objects for kept in each.prompts):
+                self._run(command)
+            else:
+                self._draw()
+
+        self._dispatcher.defer(change)
+
+    def _later(self, command: SessionCommand) -> None:
+        # The layer is still in the middle of its own change: it is redrawn once that is over.
+        self._dispatcher.defer(lambda: self._run(command))
+
+    def _refuse(self, message: str) -> None:
+        self._message(message)
+        self._dispatcher.defer(self._draw)

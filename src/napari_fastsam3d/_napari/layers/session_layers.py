@@ -1,0 +1,122 @@
+"""The napari layers of one session: masks, boxes, points, and the outline of the crop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Layer
+
+from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.layers.boxes import BoxesLayer, BoxMark, CropLayer
+from napari_fastsam3d._napari.layers.masks import MaskLayer
+from napari_fastsam3d._napari.layers.outline import Plane
+from napari_fastsam3d._napari.layers.points import Mark, PointsLayer
+from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.session import BoxPrompt, Freeze, Point, Prompt
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+class SessionLayers:
+    """Adds the layers of a session to a viewer, draws prompts in them and removes them.
+
+    Parameters
+    ----------
+    viewer : napari viewer, possibly behind its public proxy
+    frame : Frame
+        Where the layers lie.
+    opacity : float
+        Of the mask, in [0, 1].
+    crop : callable
+        Returns the half-open source box of the crop that the model was given, or None.
+    """
+
+    def __init__(
+        self, viewer: Viewer, frame: Frame, opacity: float, crop: Callable[[], Box | None]
+    ) -> None:
+        self._viewer, self._frame, self._crop_box = viewer, frame, crop
+        self.mask = MaskLayer(frame, opacity)
+        self.boxes = BoxesLayer(frame)
+        self.crop = CropLayer(frame, self._crop_in_layer)
+        self.points = PointsLayer(frame)
+
+    @property
+    def all(self) -> tuple[Layer, ...]:
+        """The layers that are always in the viewer, the lowest first."""
+        return (self.mask.layer, self.boxes.layer, self.points.layer)
+
+    def attach(self) -> None:
+        """Add to the viewer whatever of these layers it lacks."""
+        active = self._viewer.layers.selection.active
+        for layer in self.all:
+            if layer not in self._viewer.layers:
+                self._add(layer)
+        if active is not None:
+            self._viewer.layers.selection.active = active
+
+    def show(self, visible: bool) -> None:
+        """Show or hide every layer."""
+        for layer in self.all:
+            layer.visible = visible
+        if not visible:
+            self.show_crop(False)
+
+    def show_crop(self, shown: bool) -> None:
+        """Outline the crop that the model was given, or stop it."""
+        layer = self.crop.layer
+        if shown and layer not in self._viewer.layers:
+            active = self._viewer.layers.selection.active
+            self._viewer.add_layer(layer)
+            self._viewer.layers.selection.active = active
+        elif not shown and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+        self.crop.shown = shown
+        self.crop.show()
+
+    def move(self, frame: Frame) -> None:
+        """Put every layer in another place: a frame of the same volume."""
+        self._frame = frame
+        upright = {"rotate": np.eye(3), "shear": np.zeros(3), "affine": np.eye(4)}
+        for layer in (*self.all, self.crop.layer):
+            for name, value in {**upright, **frame.placement}.items():
+                setattr(layer, name, value)
+
+    def remove(self, keep_mask: bool) -> None:
+        """Remove the layers from the viewer, all or all but the mask."""
+        self.show_crop(False)
+        for layer in self.all:
+            if layer in self._viewer.layers and not (keep_mask and layer is self.mask.layer):
+                self._viewer.layers.remove(layer)
+
+    def draw(self, prompts: Sequence[Prompt]) -> None:
+        """Draw the prompts of an object, and the crop."""
+        self.points.show([self._mark(each) for each in prompts if isinstance(each, Point)])
+        boxes = [each for each in prompts if isinstance(each, BoxPrompt | Freeze)]
+        self.boxes.show([self._box_mark(each) for each in boxes])
+        self.crop.show()
+
+    def show_plane(self, plane: Plane) -> None:
+        """Cut boxes and crop by another plane."""
+        self.boxes.show_plane(plane)
+        self.crop.show_plane(plane)
+
+    def _add(self, layer: Layer) -> None:
+        # napari fails at a layer that changed while it was hidden: it slices it when it is shown.
+        visible, layer.visible = layer.visible, True
+        self._viewer.add_layer(layer)
+        layer.visible = visible
+
+    def _crop_in_layer(self) -> Box | None:
+        box = self._crop_box()
+        return None if box is None else self._frame.box_to_layer(box)
+
+    def _mark(self, point: Point) -> Mark:
+        place = self._frame.to_layer(point.index)[0]
+        return Mark(point.id, tuple(float(value) for value in place), point.positive)
+
+    def _box_mark(self, prompt: BoxPrompt | Freeze) -> BoxMark:
+        frozen = isinstance(prompt, Freeze)
+        return BoxMark(prompt.id, self._frame.box_to_layer(prompt.box), frozen)

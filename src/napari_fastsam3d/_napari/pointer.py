@@ -1,0 +1,87 @@
+"""The pointer over the canvas: its cursor, and the click that it aims at."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCursor
+from qtpy.QtWidgets import QMainWindow
+
+from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.layers.canvas import Canvas
+from napari_fastsam3d._napari.workspace import Workspace, single_shot
+
+_AIMING_MS = 150
+
+
+class Pointer:
+    """Shows by the cursor what a click does, and has its answer computed while the user aims.
+
+    Parameters
+    ----------
+    work : Workspace
+    """
+
+    def __init__(self, work: Workspace) -> None:
+        self._work = work
+        self._outside = False
+        self._place: tuple[float, ...] = ()
+        self._cursors = {
+            "include": icons.cursor("include"),
+            "exclude": icons.cursor("exclude"),
+            "box": icons.cursor("box"),
+            "freeze": icons.cursor("box"),
+        }
+        self._blocked = QCursor(Qt.CursorShape.ForbiddenCursor)
+        windowing = work.windowing
+        self._canvas = Canvas(
+            work.parent,
+            lambda: windowing.free,
+            windowing.begin_drag,
+            windowing.drag,
+            windowing.end_drag,
+        )
+        self._timer = single_shot(work.parent, _AIMING_MS, self._predict_ahead)
+        work.events.pointer_moved.connect(self._on_move)
+        for signal in (
+            work.toolbox.changed,
+            work.state_changed,
+            work.switched,
+            work.status_changed,
+        ):
+            signal.connect(self._show_cursor)
+
+    def dock(self, window: QMainWindow | None) -> None:
+        """Follow the pointer over the canvas of a window, once there is one."""
+        self._canvas.find(window)
+
+    def _on_move(self, place: tuple[float, ...]) -> None:
+        view, tool = self._work.view, self._work.toolbox.tool
+        if view is None:
+            return
+        self._work.toolbox.hover(place)
+        flat = self._work.viewer.dims.ndisplay == 2
+        outside = flat and not view.navigation.contains(place)
+        if outside != self._outside:
+            self._outside = outside
+            self._show_cursor()
+        if flat and tool in ("include", "exclude"):
+            self._place = place
+            self._timer.start()
+
+    def _predict_ahead(self) -> None:
+        view, loader = self._work.view, self._work.loader
+        if view is not None and not loader.loading and not loader.trouble:
+            view.predict_ahead(self._place)
+
+    def _show_cursor(self, _change: object = None) -> None:
+        self._canvas.set_cursor(self._cursor())
+
+    def _cursor(self) -> QCursor | None:
+        """Return the cursor that says what a click does; None leaves it to napari."""
+        view, tool = self._work.view, self._work.toolbox.tool
+        if view is None or tool is None:
+            return None
+        locked = view.current is not None and view.current.locked is not None
+        if locked or self._outside or self._work.visibility.now.outside:
+            return self._blocked
+        return self._cursors.get(tool)

@@ -1,0 +1,237 @@
+"""What the commands and the panels of one window work on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from napari.layers import Image, Layer
+from psygnal import Signal, SignalInstance
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
+
+from napari_fastsam3d._napari.background import BackgroundTasks
+from napari_fastsam3d._napari.compact import CompactLayout
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.contributions.settings import (
+    load_settings,
+    save_layout,
+    save_model,
+    save_show_crop,
+)
+from napari_fastsam3d._napari.dialogs.earlier_work import EarlierWork
+from napari_fastsam3d._napari.dialogs.scan_chooser import ScanChooser
+from napari_fastsam3d._napari.last_click import LastClick
+from napari_fastsam3d._napari.layers.scan_views import ScanViews
+from napari_fastsam3d._napari.layers.toolbox import Toolbox
+from napari_fastsam3d._napari.layers.visible_scan import ScanVisibility
+from napari_fastsam3d._napari.layers.windowing import Windowing
+from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher
+from napari_fastsam3d._napari.model_loader import ModelLoader
+from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d._napari.viewer_events import ViewerEvents
+from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.session import JournalStatus, Kept, Result, SessionState
+from napari_fastsam3d.session.model_thread import Model
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+T = TypeVar("T")
+
+_KEEP_VIEW_MS = 1000
+_OUTDATED = "The masks are those of the model before. They stay until their prompts change."
+
+
+class Workspace:
+    """The viewer, the model and the sessions of one window, and how its parts hear of each other.
+
+    Signals of the current session are relayed, so that panels need not follow from one session to
+    the next.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The dock widget: dialogs appear over it, and with it all ends.
+    viewer : napari viewer, possibly behind its public proxy
+    model : str, path or Predictor, optional
+        The model to begin with; by default the one of the settings.
+    """
+
+    switched = Signal(object)
+    """Another session is worked on: its `SessionView`, or None."""
+    state_changed = Signal(SessionState)
+    selection_changed = Signal(tuple)
+    finished = Signal(Result)
+    failed = Signal(Exception)
+    note = Signal(str)
+    progress = Signal(str, int, int)
+    found = Signal(Kept)
+    journal_changed = Signal(JournalStatus)
+    message = Signal(str)
+    """A sentence for the status line."""
+    choice_requested = Signal(Image)
+    """A scan should be chosen, as if the user had."""
+    crop_shown = Signal(bool)
+    status_changed = Signal()
+    """The status line may have something else to say."""
+
+    def __init__(self, parent: QWidget, viewer: Viewer, model: Model | None) -> None:
+        self.parent, self.viewer = parent, viewer
+        self.settings = load_settings()
+        self.dispatcher = Dispatcher()
+        self.cleanup = CleanupStack(parent)
+        self.events = ViewerEvents(viewer)
+        self.tasks = BackgroundTasks(self.dispatcher, self.cleanup)
+        self.loader = ModelLoader(
+            model or self.settings.model, self.settings.device, self.dispatcher, self.cleanup
+        )
+        self.views = ScanViews(
+            viewer,
+            self.loader.thread,
+            self.tasks.executor,
+            self.dispatcher,
+            self.cleanup,
+            self.settings.opacity,
+            self.settings.journal,
+        )
+        self.visibility = ScanVisibility(viewer)
+        self.windowing = Windowing(viewer)
+        self.toolbox = Toolbox(viewer)
+        self.last_click = LastClick()
+        self.chooser = ScanChooser(parent, self._read_scan, self.add_scan)
+        self.earlier = EarlierWork(
+            parent, self.views, self.tasks, self.add_scan, self.choice_requested.emit
+        )
+        self.layout = CompactLayout(parent, self.settings.layout)
+        self.show_crop = self.settings.show_crop
+        self._relayed: list[tuple[SignalInstance, Callable[..., object]]] = []
+        self._view_timer = single_shot(parent, _KEEP_VIEW_MS, self._keep_view)
+        self._connect()
+
+    @property
+    def view(self) -> SessionView | None:
+        """The session of the chosen scan, with its layers; None where there is none."""
+        return self.views.current
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model loads, or a click waits for its mask."""
+        return self.loader.loading or (self.view is not None and self.view.pending > 0)
+
+    def close(self) -> None:
+        """End every session, and listen to the viewer no more."""
+        self.events.close()
+        self.views.close()
+        self.toolbox.close()
+
+    def images(self) -> list[Image]:
+        """Return the image layers of the viewer."""
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def add_scan(self, volume: Volume) -> None:
+        """Add a volume to the viewer."""
+        self.viewer.add_layer(Layer.create(*image_layer_data(volume)))
+
+    def set_show_crop(self, shown: bool) -> None:
+        """Outline the crop that the model was given, or stop it; the setting is saved."""
+        if shown == self.show_crop:
+            return
+        self.show_crop = shown
+        save_show_crop(shown)
+        if self.view is not None:
+            self.view.show_crop(shown)
+        self.crop_shown.emit(shown)
+
+    def toggle_layout(self) -> None:
+        """Change between the compact and the full layout; the setting is saved."""
+        save_layout(self.layout.toggle())
+
+    def change_model(self, model: str, device: str) -> None:
+        """Load another model, for all sessions; the setting is saved."""
+        save_model(model, device)
+        close_old = self.loader.change(model, device)
+        self.views.change_model(self.loader.thread)
+        close_old()
+        self.last_click.forget()
+        self.loader.load()
+        # A failure to load is notified by the loader.
+        loaded = self.loader.thread.load()
+        self.dispatcher.watch(loaded, lambda _: self._note_outdated(), lambda _error: None)
+
+    def _connect(self) -> None:
+        self.views.switched.connect(self._on_switched)
+        self.views.refused.connect(self._on_refused)
+        self.events.layer_removed.connect(self.views.forget)
+        self.events.layer_removed.connect(self.visibility.forget)
+        self.events.dims_changed.connect(self._on_dims)
+        self.finished.connect(self._on_finished)
+        self.windowing.message.connect(self.message.emit, check_nargs=False, on_ref_error="ignore")
+        self.cleanup.push(self.layout.leave)
+        self.cleanup.push(self.dispatcher.close)
+        self.parent.destroyed.connect(self.cleanup.slot())
+
+    def _on_switched(self, view: SessionView | None) -> None:
+        for signal, relay in self._relayed:
+            signal.disconnect(relay)
+        self._relayed = [] if view is None else self._relays(view)
+        for signal, relay in self._relayed:
+            # psygnal would find out how many arguments `emit` takes by calling it.
+            signal.connect(relay, check_nargs=False, on_ref_error="ignore")
+        self.last_click.serve(view)
+        if view is not None:
+            self.visibility.bring(view.image)
+            view.show_crop(self.show_crop)
+            self.windowing.serve(view.image, view.frame.volume)
+        else:
+            self.windowing.serve(None, None)
+        self.dispatcher.defer(lambda: self.earlier.settle(self.view))
+        self.toolbox.serve(view)
+        self.switched.emit(view)
+
+    def _relays(self, view: SessionView) -> list[tuple[SignalInstance, Callable[..., object]]]:
+        return [
+            (view.state_changed, self.state_changed.emit),
+            (view.selection.changed, self.selection_changed.emit),
+            (view.finished, self.finished.emit),
+            (view.failed, self.failed.emit),
+            (view.message, self.message.emit),
+            (view.note, self.note.emit),
+            (view.progress, self.progress.emit),
+            (view.journal.found, self.found.emit),
+            (view.journal.status_changed, self.journal_changed.emit),
+        ]
+
+    def _on_refused(self, error: Exception) -> None:
+        self.message.emit(str(error))
+
+    def _on_dims(self) -> None:
+        if self.view is not None:
+            self.view.follow_plane()
+            self._view_timer.start()
+
+    def _on_finished(self, result: Result) -> None:
+        self.last_click.update(result)
+        if not result.stale and result.quality is not None:
+            self.loader.trouble = None
+        self._view_timer.start()
+
+    def _keep_view(self) -> None:
+        if self.view is not None:
+            self.view.journal.keep_view()
+
+    def _read_scan(self, task: Callable[[], T], done: Callable[[T], object], /) -> None:
+        self.tasks.run("Reading the scan...", task, done, "The scan could not be opened.")
+
+    def _note_outdated(self) -> None:
+        if self.view is not None and self.view.session.outdated:
+            self.note.emit(_OUTDATED)
+
+
+def single_shot(parent: QWidget, milliseconds: int, done: Callable[[], None]) -> QTimer:
+    """Return a timer that, when it was not started again meanwhile, calls a function once."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(done)
+    return timer
