@@ -50,7 +50,7 @@ def show_both(viewer: napari.Viewer, labels: np.ndarray) -> None:
 
 def take_models(widget: Any) -> None:
     """Open the dialog of the models, choose one that can be fetched, and write its picture."""
-    widget._manage_models()
+    widget.model.manage_button.click()
     dialog = widget.model.dialog
     settle(widget)
     dialog.list.setCurrentItem(dialog.list.topLevelItem(1))

@@ -125,3 +125,17 @@ def test_a_crossing_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     assert len(found) == 3  # the package, the name in it, and the dotted one
     assert all("session" in line for line in found)
+
+
+def test_no_module_of_the_window_imports_itself_by_a_detour():
+    """Imports for type checking and in functions count too."""
+    modules = {dotted(path): path for path in MODULES if room(dotted(path)) == "_napari"}
+    imports = {
+        name: {other for _, other in imported(path) if other in modules and other != name}
+        for name, path in modules.items()
+    }
+    done: set[str] = set()
+    while ready := {name for name in imports if name not in done and imports[name] <= done}:
+        done |= ready
+
+    assert sorted(set(imports) - done) == []

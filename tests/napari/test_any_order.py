@@ -86,12 +86,12 @@ def assert_shows_the_session(viewer: Any, widget: Any, user: User) -> None:
 
 
 def assert_lists_the_session(widget: Any, told: str) -> None:
-    lists, view = widget.lists, widget.view
-    assert lists.prompts.list.count() == len(view.prompts), told
+    view = widget.view
+    assert widget.prompt_list.list.count() == len(view.prompts), told
     assert set(view.selection.ids) <= {prompt.id for prompt in view.prompts}, told
-    chosen = {view.prompts[index.row()].id for index in lists.prompts.list.selectedIndexes()}
+    chosen = {view.prompts[index.row()].id for index in widget.prompt_list.list.selectedIndexes()}
     assert chosen == set(view.selection.ids), told
-    history, steps = view.session.history, lists.history.steps
+    history, steps = view.session.history, widget.history.steps
     assert (steps.rowCount(), steps.cursor) == (len(history.entries) + 1, history.cursor), told
     assert all(steps.data(steps.index(row)) for row in range(steps.rowCount())), told
 

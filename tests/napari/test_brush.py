@@ -353,7 +353,7 @@ def test_strokes_come_back_from_the_journal(make_widget: Callable[..., Any], set
     viewer.add_layer(Layer.create(*image_layer_data(Volume.from_array(_block(), np.eye(4)))))
     settle(widget)
     again = Scene(viewer, widget, settle)
-    again.view.resume(again.view.journal.offer)
+    again.view.journal.resume(again.view.journal.offer)
     settle(widget)
     assert np.array_equal(again.session.mask(), expected)
     assert again.shows_the_session()

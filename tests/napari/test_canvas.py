@@ -245,7 +245,7 @@ def test_nothing_is_cut_off_in_a_narrow_dock(scene: tuple[Any, Any, Hand], qtbot
 
     _, widget, _ = scene
     widget.setFixedWidth(300)
-    widget.model.fold.expand(animate=False)
+    widget.sections["model"].heading.click()
     qtbot.wait(300)
     parts = [*widget.findChildren(QAbstractButton), *widget.findChildren(QLabel)]
     for part in parts:

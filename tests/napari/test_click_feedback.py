@@ -148,7 +148,7 @@ def test_a_region_is_frozen_by_a_rectangle_in_all_slices(scene: Any, settle: Any
     assert not after[16, 18, 40]
     assert widget.prompt_list.list.item(1).text().startswith("Frozen: ")
     hand.key("K")
-    widget.view.selection.choose([frozen.id])
+    widget.view.selection.select([frozen.id])
     hand.key("Shift+D")
     settle(widget)
     assert not widget.view.session.mask()[12, 18, 25]

@@ -40,8 +40,8 @@ def worked(widget: Any, settle: Any) -> tuple[Any, list[np.ndarray]]:
     """The widget after a few steps in two objects, and the masks after each of them."""
     masks = [widget.view.mask.layer.data.copy()]
 
-    def step(verb: str, *args: Any) -> None:
-        widget.view.run(verb, *args)
+    def step(command: str, *args: Any) -> None:
+        widget.view.run(lambda session: getattr(session, command)(*args))
         settle(widget)
         masks.append(widget.view.mask.layer.data.copy())
 
@@ -180,14 +180,14 @@ def test_the_rows_are_those_of_the_log_whatever_happens(qtmodeltester: Any) -> N
 def test_the_window_stays_narrow_and_scrolls(widget: Any) -> None:
     assert widget.minimumWidth() == 300
     assert widget.minimumSizeHint().width() <= 300
-    for fold in widget.lists.folds:
-        if not fold.opened:
-            fold.heading.click()
+    for name in ("prompts", "history"):
+        if not widget.sections[name].opened:
+            widget.sections[name].heading.click()
     assert widget.minimumSizeHint().height() < 400
 
 
 def test_both_lists_fold(widget: Any) -> None:
-    prompts, history = widget.lists.folds
+    prompts, history = widget.sections["prompts"], widget.sections["history"]
     assert (prompts.opened, history.opened) == (True, False)
     assert prompts.content.isVisibleTo(widget)
     assert not history.content.isVisibleTo(widget)

@@ -274,7 +274,7 @@ def test_the_rule_of_overlap_is_chosen_shown_and_undone(two: Any, settle: Any) -
     assert two.view.session.state.overlap == "overwrite"
     press(two, settle, "undo")
     assert box.currentData() == two.view.session.state.overlap == "keep"
-    two.views.use(None)
+    two.workspace.views.use(None)
     assert not box.isEnabled()
 
 

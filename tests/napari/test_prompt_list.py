@@ -12,7 +12,6 @@ from qtpy.QtCore import Qt
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Mask
-from napari_fastsam3d.session.futures import Futures
 
 SHAPE = (40, 48, 30)
 BALL, OTHER, LOW = (14, 20, 12), (30, 36, 20), (12, 22, 9)
@@ -77,7 +76,7 @@ def test_prompts_are_listed_in_order_and_in_words(prompted: Any) -> None:
         "Box of 42 × 42 × 42 mm",
         "Painted 3 voxels",
     ]
-    prompted.next_object()
+    prompted.run("next_object")
     assert rows(prompted) == []
 
 
@@ -92,12 +91,12 @@ def test_erased_and_opened_masks_have_words_too(prompted: Any, settle: Any) -> N
 
 
 def test_selecting_selects_in_the_layers_and_turns_the_slices(prompted: Any) -> None:
-    view, shown = prompted.view, prompted.lists.prompts.list
+    view, shown = prompted.view, prompted.prompt_list.list
     shown.setCurrentRow(1)
-    assert view.points.chosen == (ids(prompted)[1],)
+    assert view.points.selected_ids == (ids(prompted)[1],)
     assert slice_of(prompted, OTHER)
     shown.setCurrentRow(2)
-    assert view.points.chosen == ()
+    assert view.points.selected_ids == ()
     assert set(view.boxes.layer.selected_data) == {0}
     place = view.frame.box_to_layer(Box((8, 14, 6), (22, 28, 20)))
     steps = prompted.viewer.dims.current_step[-3:]
@@ -109,12 +108,12 @@ def test_selecting_selects_in_the_layers_and_turns_the_slices(prompted: Any) -> 
 def test_a_stroke_that_only_erases_is_turned_to(prompted: Any, settle: Any) -> None:
     prompted.view.run(lambda session: session.edit_mask(None, Mask.of_indices([LOW])))
     settle(prompted)
-    prompted.lists.prompts.list.setCurrentRow(4)
+    prompted.prompt_list.list.setCurrentRow(4)
     assert slice_of(prompted, LOW)
 
 
 def test_a_point_selected_in_the_layer_is_selected_in_the_list(prompted: Any) -> None:
-    prompted.toolbox.use("adjust")
+    prompted.workspace.toolbox.use("adjust")
     step = prompted.viewer.dims.current_step
     prompted.view.points.layer.selected_data = {1}
     assert chosen(prompted) == [1]
@@ -127,25 +126,25 @@ def test_a_point_selected_in_the_layer_is_selected_in_the_list(prompted: Any) ->
 
 
 def test_a_tool_that_makes_points_deselects(prompted: Any) -> None:
-    prompted.lists.prompts.list.setCurrentRow(0)
-    prompted.toolbox.use("exclude")
+    prompted.prompt_list.list.setCurrentRow(0)
+    prompted.workspace.toolbox.use("exclude")
     assert chosen(prompted) == []
-    assert not prompted.lists.prompts.delete.isEnabled()
+    assert not prompted.prompt_list.delete.isEnabled()
 
 
 def test_flip_turns_the_selected_point_and_it_stays_selected(prompted: Any, settle: Any) -> None:
-    prompted.lists.prompts.list.setCurrentRow(1)
-    prompted.lists.prompts.flip.click()
+    prompted.prompt_list.list.setCurrentRow(1)
+    prompted.prompt_list.flip.click()
     settle(prompted)
     assert rows(prompted)[1].startswith("Include")
     assert chosen(prompted) == [1]
     assert prompted.view.mask.layer.data.any()
-    prompted.lists.prompts.list.setCurrentRow(2)
-    assert not prompted.lists.prompts.flip.isEnabled()
+    prompted.prompt_list.list.setCurrentRow(2)
+    assert not prompted.prompt_list.flip.isEnabled()
 
 
 def test_delete_takes_several_of_all_kinds(prompted: Any, settle: Any, qtbot: Any) -> None:
-    shown, before = prompted.lists.prompts.list, ids(prompted)
+    shown, before = prompted.prompt_list.list, ids(prompted)
     for row in (1, 2, 3):
         shown.item(row).setSelected(True)
     qtbot.keyClick(shown, Qt.Key.Key_Delete)
@@ -155,13 +154,13 @@ def test_delete_takes_several_of_all_kinds(prompted: Any, settle: Any, qtbot: An
     labels = view.frame.source_view(view.mask.layer.data)
     assert np.array_equal(labels, view.session.label_map())
     assert labels[BALL] == 1
-    prompted.undo()
+    prompted.run("undo")
     settle(prompted)
     assert ids(prompted) == [before[0], before[3]]
 
 
 def test_arrows_select_and_enter_turns_back(prompted: Any, qtbot: Any) -> None:
-    shown = prompted.lists.prompts.list
+    shown = prompted.prompt_list.list
     shown.setCurrentRow(0)
     qtbot.keyClick(shown, Qt.Key.Key_Down)
     assert chosen(prompted) == [1]
@@ -173,13 +172,13 @@ def test_arrows_select_and_enter_turns_back(prompted: Any, qtbot: Any) -> None:
 
 def test_the_next_prompt_and_the_one_before(prompted: Any) -> None:
     for row in (0, 1, 2, 3, 0):
-        prompted.next_prompt()
+        prompted.run("next_prompt")
         assert chosen(prompted) == [row]
     for row in (3, 2):
-        prompted.previous_prompt()
+        prompted.run("previous_prompt")
         assert chosen(prompted) == [row]
-    prompted.next_object()
-    prompted.previous_prompt()
+    prompted.run("next_object")
+    prompted.run("previous_prompt")
     assert chosen(prompted) == []
 
 
@@ -187,9 +186,9 @@ def test_of_a_locked_object_nothing_is_flipped_or_deleted(
     prompted: Any, settle: Any, qtbot: Any
 ) -> None:
     prompted.view.run(lambda session: session.rename_object(1, "liver"))
-    prompted.run(Futures.lock_object)
+    prompted.run("lock_object")
     settle(prompted)
-    shown = prompted.lists.prompts
+    shown = prompted.prompt_list
     shown.list.setCurrentRow(0)
     for button in (shown.flip, shown.delete):
         assert not button.isEnabled()
@@ -198,14 +197,14 @@ def test_of_a_locked_object_nothing_is_flipped_or_deleted(
     qtbot.keyClick(shown.list, Qt.Key.Key_Delete)
     assert len(ids(prompted)) == 4
     assert notification_manager.records == []
-    prompted.run(Futures.lock_object)
+    prompted.run("lock_object")
     settle(prompted)
     assert shown.delete.isEnabled()
 
 
 def test_the_menu_does_what_the_buttons_do(prompted: Any, settle: Any) -> None:
-    prompted.lists.prompts.list.setCurrentRow(0)
-    turn, flip, delete = prompted.lists.prompts.menu().actions()
+    prompted.prompt_list.list.setCurrentRow(0)
+    turn, flip, delete = prompted.prompt_list.menu().actions()
     prompted.viewer.dims.set_current_step(0, 1)
     turn.trigger()
     assert slice_of(prompted, BALL)
@@ -230,8 +229,8 @@ def test_after_a_change_of_the_scan_the_list_is_of_the_other(prompted: Any, sett
 
 
 def test_what_was_selected_is_forgotten_when_it_is_undone(prompted: Any, settle: Any) -> None:
-    prompted.lists.prompts.list.setCurrentRow(3)
-    prompted.undo()
+    prompted.prompt_list.list.setCurrentRow(3)
+    prompted.run("undo")
     settle(prompted)
     assert prompted.view.selection.ids == ()
-    assert not prompted.lists.prompts.delete.isEnabled()
+    assert not prompted.prompt_list.delete.isEnabled()

@@ -12,8 +12,7 @@ from qtpy.QtWidgets import QInputDialog
 
 from napari_fastsam3d._napari.contributions import reader
 from napari_fastsam3d._napari.contributions.reader import get_reader, read_layers
-from napari_fastsam3d._napari.dialogs.scan_chooser import ask_part
-from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of
+from napari_fastsam3d._napari.dialogs.scan_parts import Part, ask_part, parts_of
 from napari_fastsam3d._napari.frame import frame_of_layer
 from napari_fastsam3d.errors import VolumeError
 

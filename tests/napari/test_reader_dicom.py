@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QInputDialog
 from dicom_writer import SAGITTAL, enhanced, frame, planes, positions, save, slice_file, slices
 from napari_fastsam3d._napari.contributions import reader
 from napari_fastsam3d._napari.contributions.reader_preference import folders_come_to_us, on_activate
+from napari_fastsam3d._napari.dialogs import scan_parts
 from napari_fastsam3d._napari.dialogs.scan_parts import parts_of
 
 OURS = "napari-fastsam3d"
@@ -37,8 +38,8 @@ def reads(monkeypatch: Any) -> list[Path]:
         paths.append(path)
         return true(path, **choice)
 
-    true = reader.read_volume
-    monkeypatch.setattr(reader, "read_volume", counted)
+    true = scan_parts.read_volume
+    monkeypatch.setattr(scan_parts, "read_volume", counted)
     return paths
 
 

@@ -90,8 +90,10 @@ class History:
         SessionError, PromptError
             If the action makes no sense in the present state.
         """
-        selected = action.apply(self.state).current
-        entry = Entry(self.next_serial, action, action.apply(self._replayed))
+        before = self._replayed
+        entry = Entry(self.next_serial, action, action.apply(before))
+        elsewhere = self.looking_at not in (None, before.current)
+        selected = (action.apply(self.state) if elsewhere else entry.state).current
         return History(
             (*self.entries[: self.cursor], entry),
             self.cursor + 1,

@@ -7,7 +7,7 @@ from napari_fastsam3d._napari.commands.files import FILE_COMMANDS
 from napari_fastsam3d._napari.commands.history import HISTORY_COMMANDS
 from napari_fastsam3d._napari.commands.objects import OBJECT_COMMANDS
 from napari_fastsam3d._napari.commands.scans import SCAN_COMMANDS, VIEW_COMMANDS
-from napari_fastsam3d._napari.commands.tools import TOOL_COMMANDS
+from napari_fastsam3d._napari.commands.tool_selection import TOOL_COMMANDS
 
 COMMANDS: dict[str, Command] = {
     each.key: each

@@ -18,13 +18,13 @@ from napari_fastsam3d._napari.contributions.reader_preference import (
     folders_come_to_us,
     napari_reads,
 )
-from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of
+from napari_fastsam3d._napari.dialogs.scan_parts import Part, ask_part, parts_of, read_part
 from napari_fastsam3d._napari.frame import frame_of_volume
 from napari_fastsam3d._napari.layer_geometry import Placement, scan_in
 from napari_fastsam3d._napari.layers.contrast import opening_window
 from napari_fastsam3d._napari.layers.windowing import open_window
 from napari_fastsam3d.errors import FastSAM3DError, VolumeError
-from napari_fastsam3d.geometry import Volume, begins_as_dicom, read_volume
+from napari_fastsam3d.geometry import Volume, begins_as_dicom
 from napari_fastsam3d.geometry.source import SCAN_SUFFIXES
 
 
@@ -108,11 +108,6 @@ def _is_open(path: Path) -> bool:
     return False
 
 
-def read_part(path: Path, part: Part) -> Volume:
-    """Read one volume of a file or folder."""
-    return read_volume(path, frame=part.frame, series=part.series)
-
-
 def image_layer_data(volume: Volume) -> LayerData:
     """Return a volume as an image layer: a view of its voxels in display order, and its place.
 
@@ -154,8 +149,6 @@ def _chosen(path: Path, parts: list[Part]) -> Part:
     if len(parts) == 1:
         return parts[0]
     if _has_window():
-        from napari_fastsam3d._napari.dialogs.scan_chooser import ask_part
-
         part = ask_part(QApplication.activeWindow(), path, parts)
         if part is None:
             raise VolumeError(f"No volume of {path.name} was chosen.", "Open it again to choose.")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from napari.layers import Layer
 from napari.utils import progress
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QWidget
+from qtpy.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data, read_part
-from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d._napari.dialogs.scan_parts import Part, ask_part, parts_of, read_part
 from napari_fastsam3d._napari.main_thread import Dispatcher, notify
 from napari_fastsam3d.geometry import Volume
 
@@ -117,13 +117,3 @@ def ask_folder(parent: QWidget | None) -> Path | None:
     """Let the user choose a folder."""
     chosen = QFileDialog.getExistingDirectory(parent, "Open DICOM folder")
     return Path(chosen) if chosen else None
-
-
-def ask_part(parent: QWidget | None, path: Path, parts: list[Part]) -> Part | None:
-    """Let the user choose one of several volumes; None if they would rather not."""
-    if len(parts) == 1:
-        return parts[0]
-    labels = [part.label for part in parts]
-    question = f"{path.name} holds {len(parts)} volumes. Which one?"
-    label, taken = QInputDialog.getItem(parent, "Open scan", question, labels, 0, False)
-    return parts[labels.index(label)] if taken else None

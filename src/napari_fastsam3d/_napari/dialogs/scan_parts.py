@@ -1,11 +1,19 @@
-"""The volumes that one file or folder holds."""
+"""The volumes that one file or folder holds, and asking the user for one of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_fastsam3d.geometry import begins_as_dicom, list_frames, list_series
+from qtpy.QtWidgets import QInputDialog, QWidget
+
+from napari_fastsam3d.geometry import (
+    Volume,
+    begins_as_dicom,
+    list_frames,
+    list_series,
+    read_volume,
+)
 
 
 @dataclass(frozen=True)
@@ -45,3 +53,18 @@ def parts_of(path: Path) -> list[Part]:
     if len(frames) == 1:
         return [Part("the volume")]
     return [Part(f"volume {n + 1} of {len(frames)}", frame=n) for n in frames]
+
+
+def read_part(path: Path, part: Part) -> Volume:
+    """Read one volume of a file or folder."""
+    return read_volume(path, frame=part.frame, series=part.series)
+
+
+def ask_part(parent: QWidget | None, path: Path, parts: list[Part]) -> Part | None:
+    """Let the user choose one of several volumes; None if they would rather not."""
+    if len(parts) == 1:
+        return parts[0]
+    labels = [part.label for part in parts]
+    question = f"{path.name} holds {len(parts)} volumes. Which one?"
+    label, taken = QInputDialog.getItem(parent, "Open scan", question, labels, 0, False)
+    return parts[labels.index(label)] if taken else None

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
 
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.commands.history import flip_point, redo, reset_object, undo
-from napari_fastsam3d._napari.commands.tools import (
+from napari_fastsam3d._napari.commands.tool_selection import (
     adjust,
     box,
     brush,
