@@ -88,7 +88,7 @@ def pan(work: Workspace) -> None:
 
 def _use_in_slice(work: Workspace, tool: Tool) -> None:
     if work.view is not None and work.viewer.dims.ndisplay == 3:
-        work.toolbox.changed.emit()  # the button that was pressed is not the tool in use
+        work.toolbox.refused.emit()
         work.message.emit(SLICES_ONLY)
     else:
         work.toolbox.use(tool)

@@ -41,6 +41,8 @@ class Toolbox:
     """
 
     changed = Signal()
+    refused = Signal()
+    """A tool can't be used now, and the active one stays: buttons show that again."""
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer

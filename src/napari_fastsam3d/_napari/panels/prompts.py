@@ -72,6 +72,7 @@ class PromptPanel(QWidget):
         layout.addWidget(self._depth_row)
         layout.addLayout(_row(self.undo, self.redo, self.flip, self.reset))
         work.toolbox.changed.connect(self._show_tool)
+        work.toolbox.refused.connect(self._show_tool)
         work.switched.connect(self._serve)
         self._serve(None)
 
