@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 
 import napari
 from napari_fastsam3d.geometry.mask import deepest_voxel
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LIVER, RIGHT_KIDNEY = 5, 2
@@ -78,7 +78,7 @@ def main(scan: str, labels: str) -> None:
     take(viewer, "first-click")
     click(viewer, widget, deepest_voxel(widget.view.session.mask() & ~liver), False)
     take(viewer, "negative-click")
-    widget.view.run(Futures.undo)
+    widget.view.run(Commands.undo)
     settle(widget)
     click(viewer, widget, deepest_voxel(liver & ~widget.view.session.mask()), True)
     widget.view.run(

@@ -105,7 +105,7 @@ def test_after_the_end_nothing_arrives(bridge: Dispatcher, qtbot: Any) -> None:
 
 
 def test_a_closed_bridge_keeps_nothing_for_a_job_that_goes_on(qtbot: Any) -> None:
-    bridge, future, owner = Bridge(), Future(), _Owner()
+    bridge, future, owner = Dispatcher(), Future(), _Owner()
     alive = weakref.ref(owner)
     bridge.watch(future, lambda _, owner=owner: None)
     bridge.close()

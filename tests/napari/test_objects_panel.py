@@ -30,7 +30,7 @@ from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.dialogs.objects import NameDialog
 from napari_fastsam3d.geometry import read_volume
 from napari_fastsam3d.session import Mask, ObjectState, SessionState
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
 EXACTLY = Qt.MatchFlag.MatchExactly
 SHAPE = (40, 48, 30)
@@ -131,7 +131,7 @@ def test_a_locked_object_can_be_accepted_but_an_empty_one_cannot(two: Any, settl
 def test_an_empty_object_that_is_locked_all_the_same_can_be_unlocked(two: Any, settle: Any) -> None:
     two.objects.next.click()
     settle(two)
-    two.view.run(Futures.accept_object)
+    two.view.run(Commands.accept_object)
     settle(two)
     assert two.objects.lock.isEnabled()
     two.objects.lock.click()

@@ -21,7 +21,7 @@ from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import Mask
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
 SHAPE = (40, 48, 30)
 BALL, OTHER = (14, 20, 12), (30, 36, 20)
@@ -404,7 +404,7 @@ def test_another_model_keeps_edits_and_locked_masks(
     corner = Mask.of_indices(np.argwhere(np.ones((2, 2, 2))))
     widget.view.run(lambda session: session.edit_mask(corner, None))
     settle(widget)
-    widget.view.run(Futures.lock_object)
+    widget.view.run(Commands.lock_object)
     widget.objects.next.click()
     settle(widget)
     click(OTHER)

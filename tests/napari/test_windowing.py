@@ -15,7 +15,7 @@ from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.layers.contrast import PRESETS
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.source import Source
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
 pytestmark = pytest.mark.gl
 
@@ -122,7 +122,7 @@ def test_the_right_button_of_the_eraser_and_the_bucket_changes_no_mask(
     opened: Any, settle: Any
 ) -> None:
     viewer, widget, layer, hand = opened()
-    widget.view.run(Futures.new_object)
+    widget.view.run(Commands.new_object)
     masks = widget.view.mask.layer
     hand.key("Shift+B")
     start = middle(viewer)

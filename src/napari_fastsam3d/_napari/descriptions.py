@@ -8,6 +8,7 @@ from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.session import (
     BoxPrompt,
     Change,
+    Choice,
     Edit,
     Freeze,
     MaskPrompt,
@@ -30,6 +31,8 @@ def describe_prompt(prompt: Prompt, volume: Volume) -> str:
             return f"Box of {_size(prompt.box, volume)}{guess}"
         case Freeze():
             return f"Frozen: {_size(prompt.box, volume)}"
+        case Choice():
+            return f"Candidate {prompt.rank + 1} by size"
         case MaskPrompt():
             return f"Mask opened, {_voxels(prompt.mask)}"
         case Edit():

@@ -78,6 +78,8 @@ class Dispatcher:
     def __init__(self) -> None:
         self._open = True
         self._queue = MainThreadQueue.of_application()
+        # Kept here and not by the futures, one of which may run long after the widget is gone.
+        self._watched: dict[object, Action] = {}
 
     def to_main(self, function: Callable[P, object]) -> Callable[P, None]:
         """Return a function that any thread may call and that runs `function` in the main one."""
@@ -99,12 +101,18 @@ class Dispatcher:
         failed: Callable[[BaseException], object] | None = None,
     ) -> None:
         """Pass the outcome of a future to `done` or `failed` (by default a notification)."""
-        settle = self.to_main(lambda: _settle(future, done, failed or notify))
-        future.add_done_callback(lambda _: settle())
+        key = object()
+        self._watched[key] = lambda: _settle(future, done, failed or notify)
+        settle = self.to_main(self._settle)
+        future.add_done_callback(lambda _: settle(key))
 
     def close(self) -> None:
         """Drop every call from now on."""
         self._open = False
+        self._watched.clear()
+
+    def _settle(self, key: object) -> None:
+        self._watched.pop(key)()
 
 
 class CleanupStack:

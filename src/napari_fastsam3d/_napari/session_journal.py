@@ -20,8 +20,8 @@ from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import (
     EarlierSession,
     JournalStatus,
-    Kept,
     ObjectState,
+    SavedSession,
     Session,
     worked_on,
 )
@@ -46,13 +46,13 @@ class SessionJournal:
 
     Attributes
     ----------
-    offer : Kept or None
+    offer : SavedSession or None
         The earlier work on this scan that the user has not answered for yet.
     trouble : JournalError or None
         Why the session is not safe on disk now.
     """
 
-    found = Signal(Kept)
+    found = Signal(SavedSession)
     status_changed = Signal(JournalStatus)
 
     def __init__(
@@ -65,7 +65,7 @@ class SessionJournal:
     ) -> None:
         self._session, self._dispatcher, self._navigation = session, dispatcher, navigation
         self._picture, self._draw = picture, draw
-        self.offer: Kept | None = None
+        self.offer: SavedSession | None = None
         self.trouble: JournalError | None = None
         # A session holds its listeners weakly, so this one lives as long as the journal.
         self._listener = dispatcher.to_main(self._on_status)
@@ -84,7 +84,7 @@ class SessionJournal:
         then = self._on_found if earlier is None else self.resume
         self._dispatcher.watch(found, then, lambda _error: None)
 
-    def resume(self, kept: Kept) -> None:
+    def resume(self, kept: SavedSession) -> None:
         """Resume the earlier work that was found, in the slices that were shown then."""
         self.offer = None
 
@@ -109,9 +109,9 @@ class SessionJournal:
         if worked_on(self._session.state):
             self._session.keep_picture(self._picture())
 
-    def _on_found(self, kept: Kept) -> None:
+    def _on_found(self, kept: SavedSession) -> None:
         if worked_on(kept.history.state):
-            # Kept, because the user may look at another scan now and come back later.
+            # SavedSession, because the user may look at another scan now and come back later.
             self.offer = kept
             self.found.emit(kept)
 

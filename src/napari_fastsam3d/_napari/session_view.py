@@ -28,7 +28,7 @@ from napari_fastsam3d.session import (
     Session,
     SessionState,
 )
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -154,7 +154,7 @@ class SessionView:
         way = target - self.session.history.cursor
         with self._drawn_once():
             for _ in range(min(abs(way), _STRIDE)):
-                if self.run(Futures.redo if way > 0 else Futures.undo) is None:
+                if self.run(Commands.redo if way > 0 else Commands.undo) is None:
                     way = 0
                     break
         self._target = target if abs(way) > _STRIDE else None

@@ -31,7 +31,7 @@ from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.viewer_events import ViewerEvents
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import JournalStatus, Kept, Result, SessionState
+from napari_fastsam3d.session import JournalStatus, Result, SavedSession, SessionState
 from napari_fastsam3d.session.model_thread import Model
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Workspace:
     failed = Signal(Exception)
     note = Signal(str)
     progress = Signal(str, int, int)
-    found = Signal(Kept)
+    found = Signal(SavedSession)
     journal_changed = Signal(JournalStatus)
     message = Signal(str)
     """A sentence for the status line."""

@@ -7,7 +7,7 @@ from napari_fastsam3d._napari.commands.objects import lock_object
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import Point
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
 
 def _no_prompt(_work: Workspace, view: SessionView) -> str | None:
@@ -55,7 +55,7 @@ def _nothing_far(work: Workspace, _view: SessionView) -> str | None:
 )
 def undo(_work: Workspace, view: SessionView) -> None:
     """Take the last step back."""
-    view.run(Futures.undo)
+    view.run(Commands.undo)
 
 
 @session_command(
@@ -67,7 +67,7 @@ def undo(_work: Workspace, view: SessionView) -> None:
 )
 def redo(_work: Workspace, view: SessionView) -> None:
     """Do again what was taken back."""
-    view.run(Futures.redo)
+    view.run(Commands.redo)
 
 
 @session_command(
@@ -78,7 +78,7 @@ def redo(_work: Workspace, view: SessionView) -> None:
 )
 def reset_object(_work: Workspace, view: SessionView) -> None:
     """Remove every prompt of the current object."""
-    view.run(Futures.reset_object)
+    view.run(Commands.reset_object)
 
 
 @session_command(

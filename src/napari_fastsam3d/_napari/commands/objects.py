@@ -8,7 +8,7 @@ from napari_fastsam3d._napari.main_thread import show_message
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.geometry.box import Index
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
 
 def _no_object(_work: Workspace, view: SessionView) -> str | None:
@@ -56,7 +56,7 @@ def _no_holder(work: Workspace, _view: SessionView) -> str | None:
 def next_object(work: Workspace, view: SessionView) -> None:
     """Begin another object, unless the current one has no prompt yet."""
     if view.current is None or view.prompts:
-        view.run(Futures.new_object)
+        view.run(Commands.new_object)
     if work.toolbox.tool is None:
         work.toolbox.use("include")
 
@@ -69,7 +69,7 @@ def next_object(work: Workspace, view: SessionView) -> None:
 )
 def remove_object(_work: Workspace, view: SessionView) -> None:
     """Remove the current object with its mask."""
-    view.run(Futures.remove_object)
+    view.run(Commands.remove_object)
 
 
 @session_command(
@@ -81,7 +81,7 @@ def remove_object(_work: Workspace, view: SessionView) -> None:
 def lock_object(_work: Workspace, view: SessionView) -> None:
     """Lock the current object, or unlock it."""
     locked = view.current is not None and view.current.locked is not None
-    view.run(Futures.unlock_object if locked else Futures.lock_object)
+    view.run(Commands.unlock_object if locked else Commands.lock_object)
 
 
 @session_command(
@@ -94,9 +94,9 @@ def accept_object(_work: Workspace, view: SessionView) -> None:
     """Mark the current object as finished; unlock it if it is finished already."""
     own = view.current
     if own is not None and own.accepted:
-        view.run(Futures.unlock_object)
+        view.run(Commands.unlock_object)
     elif own is not None and own.prompts:
-        view.run(Futures.accept_object)
+        view.run(Commands.accept_object)
 
 
 @session_command(

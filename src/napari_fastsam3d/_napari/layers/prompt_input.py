@@ -13,9 +13,9 @@ from napari_fastsam3d._napari.layers.session_layers import SessionLayers
 from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import Result, Session
-from napari_fastsam3d.session.futures import Futures
+from napari_fastsam3d.session.commands import Commands
 
-SessionCommand = Callable[[Futures], "Future[Result]"]
+SessionCommand = Callable[[Commands], "Future[Result]"]
 Run = Callable[[SessionCommand], "Future[Result] | None"]
 """Runs a command of the session without waiting; None where the session refused."""
 

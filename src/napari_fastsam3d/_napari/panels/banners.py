@@ -13,7 +13,7 @@ from napari_fastsam3d._napari.dialogs.earlier_sessions import counted
 from napari_fastsam3d._napari.main_thread import show_message
 from napari_fastsam3d._napari.panels.notice import Choice, choice_button
 from napari_fastsam3d._napari.workspace import Workspace, single_shot
-from napari_fastsam3d.session import Kept, worked_on
+from napari_fastsam3d.session import SavedSession, worked_on
 
 _BOTH = "It is kept, and so is what you do now."
 _COVERED = "You see {seen}, but a click segments {name}."
@@ -190,7 +190,7 @@ class ResumeBanner(QFrame):
             self._work.view.journal.decline()
 
 
-def _description(kept: Kept) -> str:
+def _description(kept: SavedSession) -> str:
     """Return in a sentence or two what a journal holds."""
     when = "" if kept.saved is None else f" of {kept.saved:%d %b %H:%M}"
     sentence = f"Unfinished work{when} on this scan: {counted(worked_on(kept.history.state))}."
