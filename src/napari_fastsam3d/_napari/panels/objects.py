@@ -39,7 +39,7 @@ from napari_fastsam3d._napari.panels.controls import Controls, menu_button
 from napari_fastsam3d._napari.panels.layout import fit_rows, labelled
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
-from napari_fastsam3d.session import ObjectState
+from napari_fastsam3d.session import ObjectState, OverlapRule
 from napari_fastsam3d.session.actions import OVERLAP_DESCRIPTIONS
 
 _ID = int(Qt.ItemDataRole.UserRole)
@@ -198,7 +198,8 @@ class ObjectsPanel(QWidget):
         view.set_visible(number, visible)
 
     def _on_rule(self, _index: int) -> None:
-        view, rule = self._view, list(OVERLAP_DESCRIPTIONS)[self.overlap.currentIndex()]
+        view = self._view
+        rule: OverlapRule = list(OVERLAP_DESCRIPTIONS)[self.overlap.currentIndex()]
         if view is not None and rule != view.session.state.overlap:
             view.run(lambda session: session.set_overlap(rule))
 
