@@ -126,10 +126,10 @@ def frame_of_layer(layer: Image, step: Sequence[int] = (), beside: Iterable[Laye
         One of our reader, or one of another with three axes, or more of which the leading ones
         are fixed by `step`.
     step : sequence of int
-        The viewer's current step along each axis of the layer; tells which frame of a series of
+        The viewer's current step along each axis of the layer; selects the frame of a series of
         volumes is meant.
     beside : iterable of napari.layers.Layer
-        The other layers of the viewer, which may tell how the patient lies where this one doesn't;
+        The other layers of the viewer, which may show how the patient lies where this one doesn't;
         see `place_of_layer`.
 
     Raises

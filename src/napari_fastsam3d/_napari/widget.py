@@ -55,6 +55,7 @@ class FastSAM3DWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, model: Model | None = None) -> None:
         super().__init__()
+        self.viewer = napari_viewer
         self.workspace = work = Workspace(self, napari_viewer, model)
         self.controls = controls = Controls(work)
         self.window_row = WindowRow(work, controls)

@@ -48,7 +48,7 @@ def get_reader(path: str | list[str]) -> Reader | None:
     """Return the function that reads a path, or None where another plugin should try.
 
     A folder is ours if it holds a DICOM series; others are handed on to napari's own reader where
-    napari was told to bring every folder here.
+    napari is set to bring every folder here.
     """
     first = Path(path[0] if isinstance(path, list) else path)
     if first.is_dir():
@@ -77,9 +77,9 @@ def read_layers(path: str | list[str]) -> list[LayerData] | list[tuple[None]]:
     except FastSAM3DError as error:
         if not _has_window():
             raise
-        # napari would only say that the reader failed, and not why.
+        # napari would only report that the reader failed, and not why.
         show_error(str(error))
-    # A reader can't say how far the contrast slider goes, so it is set once the layers are there.
+    # A reader can't set how far the contrast slider goes, so it is set once the layers are there.
     if read and QApplication.instance() is not None:
         QTimer.singleShot(0, _widen_sliders)
     return [image_layer_data(each) for each in read] or _NOTHING

@@ -32,7 +32,7 @@ def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     A layer of this plugin carries its scan and is written on the scan's own grid, voxel for
     voxel, with its header, and so is any that lies on a scan of this plugin to the voxel. Any other
     is written where *Save mask* would put the mask of an image in its place, and what had to be
-    assumed is told.
+    assumed is shown in a message.
 
     Parameters
     ----------

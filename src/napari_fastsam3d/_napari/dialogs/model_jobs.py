@@ -87,12 +87,12 @@ def _remove(name: str) -> int:
 class Sparse:
     """Passes progress on when another hundredth of it is there: the window must not drown in it."""
 
-    def __init__(self, told: Callable[[int, int | None], None]) -> None:
-        self._told, self._last = told, -1
+    def __init__(self, progress: Callable[[int, int | None], None]) -> None:
+        self._progress, self._last = progress, -1
 
     def __call__(self, done: int, total: int | None) -> None:
         """Take the bytes that are here, and those there will be if that is known."""
         hundredth = 100 * done // total if total else done // 5_000_000
         if hundredth != self._last:
             self._last = hundredth
-            self._told(done, total)
+            self._progress(done, total)

@@ -42,7 +42,7 @@ class _Waiting:
 class Brush:
     """Lets napari's own brush, eraser, fill bucket and polygon edit the current object.
 
-    The layer shows what the session says; a stroke is shown as painted until its edit is in the
+    The layer shows the state of the session; a stroke is shown as painted until its edit is in the
     masks, and while the user paints nothing is written under the brush.
 
     Parameters
@@ -76,7 +76,7 @@ class Brush:
         events.selected_label.connect(self._on_label)
         events.editable.connect(self._keep_editable)
         mask.layer.mouse_drag_callbacks.append(self._press)
-        # napari's right-button stroke spans several presses; the layer tells of it nowhere else.
+        # napari's right-button stroke spans several presses; the layer has no event for it.
         overlays: Any = mask.layer._overlays  # pyright: ignore[reportPrivateUsage]
         self._encircling = overlays["brush_stroke"]
         self._encircling.events.active.connect(self._release)
@@ -177,7 +177,7 @@ class Brush:
             if stroke is not None:
                 self._commit(stroke, None if own is None else own.id)
 
-        # napari tells of a polygon before it has written it.
+        # napari emits the event of a polygon before it has written it.
         self._dispatcher.defer(commit)
 
     def _commit(self, stroke: Stroke, number: int | None) -> None:

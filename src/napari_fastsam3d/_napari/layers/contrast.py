@@ -69,7 +69,7 @@ def is_ct(volume: Volume) -> bool | None:
     Returns
     -------
     bool or None
-        None where neither tells: a CT of which only a part inside the body was kept looks like
+        None where neither shows it: a CT of which only a part inside the body was kept looks like
         anything else.
     """
     modality = volume.source.modality

@@ -54,8 +54,8 @@ def hint(last: Result | None, tool: str | None, prompted: bool, flat: bool = Tru
         return _ON_MASK
     if not prompted and tool == "include":
         return _FIRST.format(**KEYS)
-    words = _EXCLUDE_FIRST if not prompted and tool == "exclude" else _NEXT[tool]
-    return words.format(**KEYS)
+    text = _EXCLUDE_FIRST if not prompted and tool == "exclude" else _NEXT[tool]
+    return text.format(**KEYS)
 
 
 def locked_hint(name: str) -> str:
