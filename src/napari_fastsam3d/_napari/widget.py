@@ -139,7 +139,7 @@ class FastSAM3DWidget(QWidget):
     def _connect(self) -> None:
         work = self.workspace
         self._presenter = StatusPresenter(work, self.status, self.visibility_banner)
-        for signal in (work.state_changed, work.switched):
+        for signal in (work.state_changed, work.failed, work.switched):
             signal.connect(self.controls.refresh)
         self.status.cancel.clicked.connect(self._cancel)
         for panel in (self, self.scan, self.prompts, self.status):
