@@ -221,7 +221,8 @@ def _fill(item: QListWidgetItem, shown: ObjectState, visible: bool) -> None:
 
 def _rules_box() -> QComboBox:
     box = QComboBox()
-    box.addItems(list(OVERLAP_DESCRIPTIONS.values()))
+    for rule, text in OVERLAP_DESCRIPTIONS.items():
+        box.addItem(text, rule)
     # The words may be cut off in a narrow dock; the panel must not be wider for them.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(12)
