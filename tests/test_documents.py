@@ -38,7 +38,12 @@ def test_every_command_of_ours_exists_with_its_options(page: Path):
         if program != "napari-fastsam3d" or not words:
             continue
         assert words[0] in known, line
-        options = {flag for option in known[words[0]].params for flag in option.opts} | {"--help"}
+        command = known[words[0]]
+        if parts := getattr(command, "commands", {}):
+            assert len(words) > 1, line
+            assert words[1] in parts, line
+            command = parts[words[1]]
+        options = {flag for option in command.params for flag in option.opts} | {"--help"}
         assert {word for word in words[1:] if re.match(r"--?[a-z]", word)} <= options, line
 
 

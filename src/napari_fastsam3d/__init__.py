@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_fastsam3d.errors import FastSAM3DError
     from napari_fastsam3d.geometry import Volume, read_volume, save_mask
+    from napari_fastsam3d.memory.bank import MemoryBank
     from napari_fastsam3d.model import load_model
     from napari_fastsam3d.session import Session
 
@@ -21,6 +22,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _HOMES = {
     "FastSAM3DError": "errors",
+    "MemoryBank": "memory.bank",
     "Session": "session",
     "Volume": "geometry",
     "load_model": "model",
@@ -30,6 +32,7 @@ _HOMES = {
 
 __all__ = [
     "FastSAM3DError",
+    "MemoryBank",
     "Session",
     "Volume",
     "__version__",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brightness_model import BrightnessModel, pooled
+from feature_model import SHAPE, FeatureModel, scan
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.box import Box
@@ -17,31 +17,6 @@ from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.memory.remember import remembered_case
-
-SHAPE = (60, 50, 40)
-LEVELS = (0, 100, 200)
-
-
-class FeatureModel(BrightnessModel):
-    """Its features tell air, ball and slab apart."""
-
-    memory_layer = None
-
-    def features(self, encoded):
-        image = np.nan_to_num(encoded)
-        return tuple(
-            np.stack([np.exp(-(((pooled(image, cell) - x) / 40) ** 2)) for x in LEVELS], axis=-1)
-            for cell in (4, 8)
-        )
-
-
-def scan(centre: tuple[int, int, int] = (20, 25, 20), seed: int = 0) -> tuple[Volume, Mask]:
-    distance = np.sqrt(sum((x - c) ** 2 for x, c in zip(np.indices(SHAPE), centre, strict=True)))
-    ball = distance <= 8
-    voxels = np.where(ball, 100, 0).astype(np.int16)
-    voxels[45:55] = 200
-    voxels += np.random.default_rng(seed).integers(-5, 6, SHAPE, dtype=np.int16)
-    return Volume.from_array(voxels, spacing=(2.0, 2.0, 2.0)), Mask.of_volume(ball)
 
 
 @pytest.fixture

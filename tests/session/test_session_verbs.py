@@ -268,11 +268,6 @@ def test_looking_ahead_spares_the_click_the_encoder(session, model):
         session.prefetch((99, 0, 0))
 
 
-def test_a_memory_bank_is_refused_clearly(volume):
-    with pytest.raises(SessionError, match="memory"):
-        Session(volume, model=BrightnessModel(), memory=object())
-
-
 def test_a_model_that_is_not_there_is_told_and_the_prompt_taken_back(volume, tmp_path):
     with Session(volume, model=tmp_path / "absent.safetensors", device="cpu") as session:
         with pytest.raises(CheckpointError):

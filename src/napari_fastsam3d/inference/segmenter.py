@@ -78,7 +78,7 @@ class Replay:
         recall: Recall | None = None,
     ) -> None:
         self._volume = volume
-        self._making: _Keys | None = None
+        self._making: tuple[PromptKey, ...] | None = None
         self._progress = progress
         self._forward = ForwardPass(volume, predictor, progress)
         policy = CropPolicy.of(volume, predictor, shift)
@@ -162,12 +162,12 @@ class Replay:
                 break
         return tuple(sorted(kept, key=lambda step: np.count_nonzero(step.mask.voxels)))
 
-    def serves(self, prompts: Sequence[Prompt], name: str | None = None) -> bool:
+    def serves(self, prompts: Sequence[Prompt]) -> bool:
         """Whether what is being computed now is part of what these prompts need.
 
         So it is where it is the beginning of them, and where it looks at their crop.
         """
-        keys = self._keys(prompts, name)
+        keys = tuple(prompt.key for prompt in prompts)
         if self._making is not None and keys[: len(self._making)] == self._making:
             return True
         before = self._steps.get(keys[:-1]) if keys[:-1] else Step()
@@ -187,7 +187,7 @@ class Replay:
         if not any(map(locates, clicked)):
             return False
         before = self.step(prompts, name)
-        self._making = self._keys(clicked, name)
+        self._making = tuple(prompt.key for prompt in clicked)
         try:
             crop = self._search.next_crop(before, clicked)
             if self._forward.has_encoded(crop):
@@ -233,7 +233,7 @@ class Replay:
 
     def _advance(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         """Add the last of the prompts to what the others made."""
-        self._making = self._keys(prompts, self._name)
+        self._making = tuple(prompt.key for prompt in prompts)
         try:
             return self._advanced(before, prompts)
         finally:

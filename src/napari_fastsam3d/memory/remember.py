@@ -1,7 +1,7 @@
 """From an accepted mask to what is remembered of it."""
 
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,11 @@ class Encoder(Predictor, Protocol):
     def features(self, encoded: Any) -> tuple[Floats, Floats]:
         """See `BasePredictor.features`."""
         ...
+
+
+def has_features(predictor: Predictor) -> TypeGuard[Encoder]:
+    """Whether a model tells what its encoder makes of a crop."""
+    return hasattr(predictor, "features") and hasattr(predictor, "memory_layer")
 
 
 def remembered_case(

@@ -14,6 +14,9 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Point, Prompt
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.inference.step import Step
+from napari_fastsam3d.memory.bank import MemoryBank
+from napari_fastsam3d.memory.recall import Recall
+from napari_fastsam3d.memory.remember import has_features
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.model.progress import GoOn, Progress, always, silent
 from napari_fastsam3d.session.worker import Worker
@@ -172,6 +175,10 @@ class ModelRunner:
         Told of long work.
     note : callable
         Told what the user should know.
+    memory : MemoryBank, optional
+        What earlier cases are recalled from.
+    name_of : callable
+        What the object is called that prompts belong to.
     """
 
     def __init__(
@@ -180,11 +187,15 @@ class ModelRunner:
         thread: ModelThread,
         progress: Progress,
         note: Callable[[str], object],
+        memory: MemoryBank | None = None,
+        name_of: Callable[[tuple[Prompt, ...]], str | None] = lambda _: None,
     ) -> None:
         self._volume = volume
         self._thread = thread
         self._progress = progress
         self._note = note
+        self._memory = memory
+        self._name_of = name_of
         self._replay: Replay | None = None
         self._noted = 0
 
@@ -192,9 +203,18 @@ class ModelRunner:
         """Return the replay, the model loaded."""
         predictor = self._thread.obtain(self._progress)
         if self._replay is None or self._replay.predictor is not predictor:
-            self._replay = Replay(self._volume, predictor, self._progress)
+            recall = self._recall(predictor)
+            self._replay = Replay(self._volume, predictor, self._progress, recall=recall)
             self._noted = 0
         return self._replay
+
+    def _recall(self, predictor: Predictor) -> Recall | None:
+        if self._memory is None:
+            return None
+        if not has_features(predictor):
+            self._note(f"{predictor.name} has no features that could be remembered.")
+            return None
+        return Recall(self._memory, predictor, self._volume)
 
     def step(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> Step:
         """Return what prompts make of an object, on the CPU where the GPU has too little room.
@@ -203,7 +223,7 @@ class ModelRunner:
         """
         try:
             with self._asking(go_on) as replay:
-                return replay.step(prompts)
+                return replay.step(prompts, self._name_of(prompts))
         except Exception as error:
             if not (card_is_full(error) and self._thread.fall_back()):
                 raise
@@ -211,24 +231,24 @@ class ModelRunner:
         self._replay = None
         self._note(_ON_CPU)
         with self._asking(go_on) as replay:
-            return replay.step(prompts)
+            return replay.step(prompts, self._name_of(prompts))
 
     def candidates(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> tuple[Step, ...]:
         """See `Replay.candidates`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:
-            return replay.candidates(prompts)
+            return replay.candidates(prompts, self._name_of(prompts))
 
     def encode_ahead(self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always) -> bool:
         """See `Replay.look_ahead`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:
-            return replay.look_ahead(prompts, click)
+            return replay.look_ahead(prompts, click, self._name_of((*prompts, click)))
 
     def predict_ahead(
         self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
     ) -> bool:
         """See `Replay.foresee`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:
-            return replay.foresee(prompts, click)
+            return replay.foresee(prompts, click, self._name_of((*prompts, click)))
 
     def serves(self, prompts: tuple[Prompt, ...]) -> bool:
         """Whether what is being computed is part of what these prompts need."""

@@ -110,7 +110,13 @@ class ObjectCommands:
         return self._lock(number, LockObject)
 
     def accept_object(self, number: int | None = None) -> Future[Result]:
-        """Lock an object and call it finished, by default the current one."""
+        """Lock an object and call it finished, by default the current one.
+
+        A session that has a memory and waits for this remembers the mask for other scans, unless
+        the model is not sure of it or it took many prompts: `noted` says why, and
+        `Session.remember` does it anyway. Undo doesn't forget it again. MemoryBankError or
+        SaveError says where it couldn't be written; it is accepted all the same.
+        """
         return self._lock(number, AcceptObject)
 
     def unlock_object(self, number: int | None = None) -> Future[Result]:

@@ -3,11 +3,11 @@
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import NOWHERE
 from napari_fastsam3d.inference.step import Step
+from napari_fastsam3d.memory.search import Neighbour
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.state import ObjectState
@@ -29,7 +29,7 @@ class Result:
         card.
     milliseconds : float
         From the call to the mask, waiting included.
-    recalled : tuple
+    recalled : tuple of Neighbour
         Remembered cases that took part; empty without a memory bank.
     request : int
         Number of the request; they count up through a session.
@@ -51,7 +51,7 @@ class Result:
     box: Box
     quality: float | None
     milliseconds: float
-    recalled: tuple[Any, ...] = ()
+    recalled: tuple[Neighbour, ...] = ()
     request: int = 0
     stale: bool = False
     notes: tuple[str, ...] = ()
@@ -105,6 +105,7 @@ class Request:
             box=box,
             quality=step.quality if step else None,
             milliseconds=(perf_counter() - self.started) * 1000,
+            recalled=step.recalled if step else (),
             request=self.number,
             stale=stale,
             notes=notes,

@@ -10,6 +10,7 @@ from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Prompt
+from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.events import Signals, emit
@@ -49,9 +50,12 @@ class Scheduler:
         How many requests wait for the model, and how many commands for those requests.
     """
 
-    def __init__(self, volume: Volume, thread: ModelThread) -> None:
+    def __init__(
+        self, volume: Volume, thread: ModelThread, memory: MemoryBank | None = None
+    ) -> None:
         self.volume = volume
         self.thread = thread
+        self.memory = memory
         self.signals = Signals()
         self.lock = threading.RLock()
         self.answer_came = threading.Condition(self.lock)
@@ -169,7 +173,19 @@ class Scheduler:
 
     def runner_in(self, thread: ModelThread) -> ModelRunner:
         """Return what makes the masks of this session in a model thread."""
-        return ModelRunner(self.volume, thread, self.signals.report_progress, self.signals.note)
+        signals = self.signals
+        return ModelRunner(
+            self.volume, thread, signals.report_progress, signals.note, self.memory, self._name_of
+        )
+
+    def _name_of(self, prompts: tuple[Prompt, ...]) -> str | None:
+        """Return the name of the object that prompts belong to, or will once they are given."""
+        state = self.history.state
+        for each in state.objects:
+            if prompts and each.prompts and each.prompts[0].id == prompts[0].id:
+                return each.name
+        current = None if state.current is None else state.object(state.current)
+        return None if current is None or current.prompts else current.name
 
     def check_open(self) -> None:
         """Raise SessionError where the session is closed."""

@@ -7,11 +7,12 @@ from inspect import signature
 from os import PathLike
 from typing import Concatenate, ParamSpec, TypeVar, get_args
 
-from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.session.commands import Commands
 from napari_fastsam3d.session.file_commands import FileCommands
 from napari_fastsam3d.session.journal_commands import JournalCommands
+from napari_fastsam3d.session.memory_commands import MemoryCommands
 from napari_fastsam3d.session.model_commands import ModelCommands
 from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.scheduler import Scheduler
@@ -36,7 +37,7 @@ def _waiting(
     return wait
 
 
-class Session(ModelCommands, FileCommands, JournalCommands):
+class Session(MemoryCommands, FileCommands, JournalCommands):
     """One volume being segmented: its objects, their prompts, undo and redo, and their masks.
 
     Every command waits for the mask and returns a `Result`; `futures` has the same ones without
@@ -56,8 +57,9 @@ class Session(ModelCommands, FileCommands, JournalCommands):
         one that is shared with other sessions; only such a thread outlives the session.
     device : str
         Where a model named or read from a file is to compute: "auto", "cpu", "cuda", "mps".
-    memory : None
-        A bank of remembered cases; not yet to be had.
+    memory : MemoryBank, optional
+        Earlier cases that are recalled, as they are when the model is first used; see `remember`.
+        It stays open when the session is closed.
     journal : bool or path
         Whether every change is kept on disk, in the user's data folder or in that folder; then
         the session goes on where the last one on the same volume ended. A program with a window
@@ -89,13 +91,11 @@ class Session(ModelCommands, FileCommands, JournalCommands):
         volume: Volume,
         model: Model | ModelThread = "default",
         device: str = "auto",
-        memory: None = None,
+        memory: MemoryBank | None = None,
         journal: bool | str | PathLike[str] = False,
     ) -> None:
-        if memory is not None:
-            raise SessionError("A session can't use a memory bank yet.", "Give memory=None.")
         thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
-        super().__init__(Scheduler(volume, thread), not isinstance(model, ModelThread))
+        super().__init__(Scheduler(volume, thread, memory), not isinstance(model, ModelThread))
         signals = self._scheduler.signals
         self.changed, self.predicted = signals.changed, signals.predicted
         self.failed, self.progress = signals.failed, signals.progress
@@ -126,7 +126,6 @@ class Session(ModelCommands, FileCommands, JournalCommands):
     recolour_object = _waiting(Commands.recolour_object)
     revalue_object = _waiting(Commands.revalue_object)
     lock_object = _waiting(Commands.lock_object)
-    accept_object = _waiting(Commands.accept_object)
     unlock_object = _waiting(Commands.unlock_object)
     set_overlap = _waiting(Commands.set_overlap)
 
