@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
@@ -199,7 +201,7 @@ class ObjectsPanel(QWidget):
 
     def _on_rule(self, _index: int) -> None:
         view = self._view
-        rule: OverlapRule = list(OVERLAP_DESCRIPTIONS)[self.overlap.currentIndex()]
+        rule = cast(OverlapRule, self.overlap.currentData())
         if view is not None and rule != view.session.state.overlap:
             view.run(lambda session: session.set_overlap(rule))
 
