@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from published import LEAST_DICE, Scene, least_dice, predictor_of, weights_of
 
+from napari_fastsam3d.model.sam_med3d.cuda_graph import EagerRunner, GraphRunner
 from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
-from napari_fastsam3d.model.sam_med3d.runner import EagerRunner, GraphRunner
 
 GPU = torch.device("cuda")
 CPU = torch.device("cpu")

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork
+from napari_fastsam3d.model.device import choose_precision
 from napari_fastsam3d.training.loss import intersection_over_union
 from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.recipe import Phase, Recipe, read_recipe
@@ -20,6 +21,7 @@ from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.simulator import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.trainer import Trainer
 
+FAST_BFLOAT16 = choose_precision("auto", torch.device("cpu")) == torch.bfloat16
 CLICKS = 3
 UNSEEN = 999
 SHAPES = {
@@ -42,7 +44,7 @@ def agreement(network: PyramidNetwork, sampler: Sampler, crop: int, samples: int
         image = sample.image[None, None]
         truth = F.avg_pool3d(sample.targets[:1, None].float(), 2)
         prompts = first_prompts(truth, CLICKS, random)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=FAST_BFLOAT16):
             pyramid = network.encoder(image)
             for click in range(CLICKS):
                 masks = network.decoder(pyramid, used_points(prompts))
@@ -56,7 +58,7 @@ def encode_milliseconds(network: PyramidNetwork) -> float:
     """Milliseconds for a crop of 128^3 voxels, the best of five."""
     image = torch.randn(1, 1, 128, 128, 128)
     best = float("inf")
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=FAST_BFLOAT16):
         for _ in range(5):
             begun = time.perf_counter()
             network.encoder(image)

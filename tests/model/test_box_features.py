@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model.default.box_features import BoxCueReader, frame, likeness
+from napari_fastsam3d.model.default.box_features import BoxFeatureEncoder, frame, likeness
 from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.default.prompts import Prompts
@@ -76,7 +76,7 @@ def test_likeness_is_the_product_with_the_mean_of_a_side():
 
 
 def test_cues_begin_as_nothing(tiny_predictor):
-    reader = BoxCueReader(tiny_predictor.network.config)
+    reader = BoxFeatureEncoder(tiny_predictor.network.config)
     with torch.no_grad():
         cues = reader(tiny_predictor.network.encoder(image()), BOX)
     assert cues.tokens.shape == (1, 64, 16)
@@ -87,7 +87,7 @@ def test_cues_begin_as_nothing(tiny_predictor):
 
 
 def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
-    reader = BoxCueReader(tiny_predictor.network.config)
+    reader = BoxFeatureEncoder(tiny_predictor.network.config)
     for parameter in reader.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     encoder = tiny_predictor.network.encoder

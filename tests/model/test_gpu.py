@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_fastsam3d.model.pinned_buffers import Staging
-from napari_fastsam3d.model.sam_med3d import runner as published_runner
+from napari_fastsam3d.model.device import PinnedBuffers
+from napari_fastsam3d.model.sam_med3d import cuda_graph as published_runner
+from napari_fastsam3d.model.sam_med3d.cuda_graph import EagerRunner, GraphRunner, z_normalised
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
-from napari_fastsam3d.model.sam_med3d.runner import EagerRunner, GraphRunner, z_normalised
 
 Make = Callable[..., PublishedNetwork]
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ class ReplayOnCpu:
 @pytest.fixture
 def replayed(small_network: Make, monkeypatch: pytest.MonkeyPatch) -> PublishedPredictor:
     """A predictor that goes the way of graphs, on the CPU."""
-    monkeypatch.setattr(published_runner, "CapturedCall", ReplayOnCpu)
+    monkeypatch.setattr(published_runner, "CudaGraph", ReplayOnCpu)
     monkeypatch.setattr(ReplayOnCpu, "recorded", 0)
     predictor = PublishedPredictor(small_network(), "small", CPU, torch.float32, "0")
     predictor._record_graphs()
@@ -107,10 +107,10 @@ def test_nothing_that_is_recorded_is_read_back(small_network: Make, mixing):
     runner = EagerRunner(network)
     with torch.device("meta"):
         image = z_normalised(torch.empty(1, 1, 128, 128, 128))
-        memo = runner.encode(image).memo
+        precomputed = runner.encode(image).precomputed
         prompts = torch.empty(1, 8, 3), torch.empty(1, 8, dtype=torch.long)
         logits, quality = network.decode(
-            memo, *prompts, torch.empty(1, 1, 32, 32, 32), fillers=True
+            precomputed, *prompts, torch.empty(1, 1, 32, 32, 32), fillers=True
         )
 
     assert logits.shape == (1, 1, 32, 32, 32)
@@ -130,25 +130,25 @@ def test_without_graphs_it_goes_on_and_says_why(small_network: Make):
     assert len(clicked(predictor)) == 3
 
 
-def test_staging_on_a_cpu_is_no_copy():
+def test_pinned_buffers_on_a_cpu_is_no_copy():
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    staging = Staging(CPU)
+    buffers = PinnedBuffers(CPU)
 
-    tensor = staging.bring(array)
-    (back,) = staging.fetch(tensor)
+    tensor = buffers.bring(array)
+    (back,) = buffers.fetch(tensor)
 
     assert np.shares_memory(tensor.numpy(), array)
     assert np.array_equal(back, array)
 
 
 @needs_gpu
-def test_staging_survives_a_buffer_in_use():
-    staging = Staging(torch.device("cuda"))
+def test_pinned_buffers_survives_a_buffer_in_use():
+    buffers = PinnedBuffers(torch.device("cuda"))
     arrays = [np.full((64, 64, 64), n, np.float32) for n in range(20)]
 
-    tensors = [staging.bring(array) for array in arrays]
+    tensors = [buffers.bring(array) for array in arrays]
 
-    for array, back in zip(arrays, staging.fetch(*tensors), strict=True):
+    for array, back in zip(arrays, buffers.fetch(*tensors), strict=True):
         assert np.array_equal(array, back)
 
 

@@ -3,7 +3,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from napari_fastsam3d.model.default.mixed_precision import FullPrecision, round_products
+from napari_fastsam3d.model.default.mixed_precision import FullPrecision, use_mixed_precision
 from napari_fastsam3d.model.default.prompts import Prompts
 
 CPU = torch.device("cpu")
@@ -16,7 +16,7 @@ def network(tiny_predictor):
 
 def rounded(network, device=CPU):
     copy = deepcopy(network)
-    round_products(copy, device)
+    use_mixed_precision(copy, device)
     return copy
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import network_tensors, published_tensors
+from napari_fastsam3d.model.sam_med3d.cuda_graph import filled
 from napari_fastsam3d.model.sam_med3d.mask_decoder import Expansion
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
-from napari_fastsam3d.model.sam_med3d.runner import filled
 
 Make = Callable[..., PublishedNetwork]
 
@@ -67,7 +67,7 @@ def test_what_is_done_once_a_crop_changes_nothing(network, embedding, count):
     points, labels = prompts(count)
     expected = decoded_without_memory(network, embedding, points, labels, previous())
 
-    ours = network.decode(network.memorise(embedding), points, labels, previous())
+    ours = network.decode(network.precompute(embedding), points, labels, previous())
 
     torch.testing.assert_close(ours[0], expected[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(ours[1], expected[1], rtol=1e-4, atol=1e-5)
@@ -75,11 +75,11 @@ def test_what_is_done_once_a_crop_changes_nothing(network, embedding, count):
 
 @pytest.mark.parametrize(("count", "places"), [(1, 2), (3, 8), (0, 2)])
 def test_fillers_change_nothing(network, embedding, count, places):
-    memo = network.memorise(embedding)
+    precomputed = network.precompute(embedding)
     points, labels = prompts(count)
 
-    alone = network.decode(memo, points, labels, previous())
-    among = network.decode(memo, *filled(points, labels, places), previous(), fillers=True)
+    alone = network.decode(precomputed, points, labels, previous())
+    among = network.decode(precomputed, *filled(points, labels, places), previous(), fillers=True)
 
     torch.testing.assert_close(among[0], alone[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(among[1], alone[1])
@@ -87,7 +87,7 @@ def test_fillers_change_nothing(network, embedding, count, places):
 
 def test_guesses_are_three_and_differ(network, embedding):
     masks, quality = network.decode(
-        network.memorise(embedding), *prompts(1), previous(), multimask=True
+        network.precompute(embedding), *prompts(1), previous(), multimask=True
     )
 
     assert masks.shape == (1, 3, 32, 32, 32)
@@ -96,10 +96,10 @@ def test_guesses_are_three_and_differ(network, embedding):
 
 
 def test_the_mask_of_the_step_before_matters(network, embedding):
-    memo = network.memorise(embedding)
+    precomputed = network.precompute(embedding)
 
-    first, _ = network.decode(memo, *prompts(1), previous(1))
-    second, _ = network.decode(memo, *prompts(1), previous(2))
+    first, _ = network.decode(precomputed, *prompts(1), previous(1))
+    second, _ = network.decode(precomputed, *prompts(1), previous(2))
 
     assert not torch.allclose(first, second)
 

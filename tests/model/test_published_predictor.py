@@ -147,7 +147,7 @@ class OutOfMemory:
     def encode(self, image: torch.Tensor):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    decode = memorise = encode
+    decode = precompute = encode
 
 
 def test_without_memory_it_goes_on_with_the_cpu_and_says_so(small_network: Make):

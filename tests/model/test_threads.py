@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from napari_fastsam3d.model import threads
-from napari_fastsam3d.model.threads import allowed_processors, choose_threads
+from napari_fastsam3d.model import device
+from napari_fastsam3d.model.device import allowed_processors, choose_threads
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_threads_are_lowered_and_never_raised(
     monkeypatch: pytest.MonkeyPatch, allowed: int, expected: int
 ):
     before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "allowed_processors", lambda: allowed)
+    monkeypatch.setattr(device, "allowed_processors", lambda: allowed)
     try:
         torch.set_num_threads(2)
         assert choose_threads() == expected

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from napari_fastsam3d.geometry import Crop, read_volume
-from napari_fastsam3d.training.label_groups import family, group_members
-from napari_fastsam3d.training.sample import Choice, Sampler
+from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.sample import Sampler
+from napari_fastsam3d.training.targets import group_members, group_name
 
 
 @pytest.mark.parametrize(
@@ -18,8 +19,8 @@ from napari_fastsam3d.training.sample import Choice, Sampler
         ("kidney_left", "kidney_right", True),
     ],
 )
-def test_parts_of_one_thing_are_a_family(one, other, sides):
-    assert family(one, sides) == family(other, sides)
+def test_parts_of_one_thing_are_a_group_name(one, other, sides):
+    assert group_name(one, sides) == group_name(other, sides)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_parts_of_one_thing_are_a_family(one, other, sides):
     ],
 )
 def test_sides_and_other_organs_are_kept_apart(one, other):
-    assert family(one, sides=False) != family(other, sides=False)
+    assert group_name(one, sides=False) != group_name(other, sides=False)
 
 
 def test_a_value_without_a_name_has_no_relatives():

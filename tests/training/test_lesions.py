@@ -3,9 +3,10 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_fastsam3d.training.lesions import lesions_in, show_lesions
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.sample import Choice, Sampler
+from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.rendering import lesions_in, show_lesions
+from napari_fastsam3d.training.sample import Sampler
 
 
 @pytest.fixture

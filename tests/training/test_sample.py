@@ -19,7 +19,8 @@ from napari_fastsam3d.training.augmentation import (
 from napari_fastsam3d.training.axis_matrices import thick_slices
 from napari_fastsam3d.training.data import load_case
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.sample import Choice, Sampler
+from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.sample import Sampler
 
 
 def test_the_same_number_gives_the_same_sample(data, recipe):

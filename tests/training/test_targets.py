@@ -9,7 +9,8 @@ import torch
 from scipy import ndimage
 
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.sample import Choice, Sampler
+from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 
 WHOLE = (np.ones(32, bool),) * 3
@@ -111,7 +112,7 @@ def test_one_target_of_several_is_the_one_that_would_have_come_alone(many):
 
 
 def test_a_click_that_may_mean_several_things_is_given_for_each(many):
-    """The first target's family holds the same voxel, and so the same click."""
+    """The first target's group holds the same voxel, and so the same click."""
     sampler = Sampler.of_folder(many, {"blocks": 1.0}, 3)
     nested = 0
     for number in range(16):

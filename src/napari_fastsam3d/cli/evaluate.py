@@ -88,7 +88,7 @@ def _trials(
             trial, mask = run_trial(target, segmenter, protocol)
             if results:
                 if trial.dice[-1] < FAILED:
-                    from napari_fastsam3d.cli.trial_picture import draw_trial
+                    from napari_fastsam3d.cli.picture import draw_trial
 
                     pictures = results.folder / "failures"
                     pictures.mkdir(exist_ok=True)

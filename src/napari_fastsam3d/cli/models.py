@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.model.catalogue import Entry
+    from napari_fastsam3d.model.registry import Entry
     from napari_fastsam3d.model.store import Record
 
 models = typer.Typer(
@@ -25,7 +25,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tex
 
 def _rows() -> list[dict[str, Any]]:
     """Describe every model that is here or can be fetched."""
-    from napari_fastsam3d.model.catalogue import catalogue
+    from napari_fastsam3d.model.registry import catalogue
 
     return [_row(entry) for entry in catalogue()]
 
@@ -57,7 +57,7 @@ def list_models(as_json: _AsJson = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from napari_fastsam3d.model.catalogue import megabytes
+    from napari_fastsam3d.model.registry import megabytes
 
     table = Table("model", "state", "licence", "what it is")
     table.add_column("size", justify="right")
@@ -74,7 +74,7 @@ def info(
 ) -> None:
     """Tell what is known of a model: licence, origin, size, and which part came from which file."""
     from napari_fastsam3d.errors import CheckpointError
-    from napari_fastsam3d.model.catalogue import megabytes
+    from napari_fastsam3d.model.registry import megabytes
 
     rows = {row["name"]: row for row in _rows()}
     if name not in rows:
@@ -106,9 +106,9 @@ def fetch(
     """
     from napari_fastsam3d.errors import CheckpointError
     from napari_fastsam3d.model import MODELS, fetch_model
-    from napari_fastsam3d.model.catalogue import megabytes
     from napari_fastsam3d.model.download import look
-    from napari_fastsam3d.model.registry import whole_record
+    from napari_fastsam3d.model.fetch import whole_record
+    from napari_fastsam3d.model.registry import megabytes
     from napari_fastsam3d.model.store import ModelStore
 
     card = MODELS.get(name)
@@ -158,7 +158,7 @@ def import_(
 def remove(name: Annotated[str, typer.Argument(help="A model on this machine.")]) -> None:
     """Delete a model that was fetched or imported."""
     from napari_fastsam3d.errors import CheckpointError
-    from napari_fastsam3d.model.catalogue import megabytes
+    from napari_fastsam3d.model.registry import megabytes
     from napari_fastsam3d.model.store import ModelStore
 
     if name == "default":
@@ -170,7 +170,7 @@ def remove(name: Annotated[str, typer.Argument(help="A model on this machine.")]
 
 
 def _report(record: "Record") -> None:
-    from napari_fastsam3d.model.catalogue import megabytes
+    from napari_fastsam3d.model.registry import megabytes
 
     typer.echo(f"{record.name} is ready ({record.architecture}, {megabytes(record.size)})")
     for origin in record.provenance:

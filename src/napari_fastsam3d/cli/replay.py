@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_fastsam3d.cli.scan_arguments import Frame, Scan, Series
-from napari_fastsam3d.cli.segment import check_output
+from napari_fastsam3d.cli.segment import FrameOption, ScanArgument, SeriesOption, check_output
 
 if TYPE_CHECKING:
     from napari_fastsam3d.session import PromptFile, Session
@@ -23,7 +22,7 @@ def _difference(found: "PromptFile", session: "Session") -> str | None:
 
 
 def replay(
-    scan: Scan,
+    scan: ScanArgument,
     prompts: Annotated[Path, typer.Argument(help="The file of prompts (.json).")],
     output: Annotated[
         Path,
@@ -36,8 +35,8 @@ def replay(
         str | None, typer.Option(help="A model's name or file; by default the one of the prompts.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    frame: Frame = None,
-    series: Series = None,
+    frame: FrameOption = None,
+    series: SeriesOption = None,
 ) -> None:
     """Make the masks of a saved session again, voxel for voxel on the same machine."""
     check_output(output)

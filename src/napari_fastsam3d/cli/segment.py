@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_fastsam3d.cli.scan_arguments import Frame, Scan, Series
 from napari_fastsam3d.errors import PromptError, SaveError
 
 if TYPE_CHECKING:
     from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
     from napari_fastsam3d.geometry import Volume
     from napari_fastsam3d.session import Result, Session
+
+ScanArgument = Annotated[
+    Path, typer.Argument(help="A NIfTI, NRRD or MHA file, or a folder with a DICOM series.")
+]
+FrameOption = Annotated[int | None, typer.Option(help="Which volume of a 4D file, counted from 0.")]
+SeriesOption = Annotated[
+    str | None, typer.Option(help="Which volume of a DICOM folder or file with several.")
+]
 
 
 def check_output(path: Path) -> None:
@@ -72,7 +79,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def segment(
-    scan: Scan,
+    scan: ScanArgument,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd or .mha."),
@@ -100,8 +107,8 @@ def segment(
     ] = False,
     model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    frame: Frame = None,
-    series: Series = None,
+    frame: FrameOption = None,
+    series: SeriesOption = None,
     prompts: Annotated[
         Path | None,
         typer.Option("--prompts", help="Also write the prompts, for `replay`, to this .json."),

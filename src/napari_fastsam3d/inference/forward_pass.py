@@ -18,8 +18,7 @@ from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
 from napari_fastsam3d.inference.model_input import Cues, fed_back, last_box
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, clicks_of
 from napari_fastsam3d.inference.step import Prediction, Step
-from napari_fastsam3d.model.predictor import Floats, Predictor
-from napari_fastsam3d.model.progress import GoOn, Progress, always
+from napari_fastsam3d.model.predictor import Floats, GoOn, Predictor, Progress, always
 
 _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6

@@ -31,8 +31,7 @@ from napari_fastsam3d.inference.prompt import (
 )
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.memory.recall import Recall
-from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.model.progress import GoOn, Progress, silent
+from napari_fastsam3d.model.predictor import GoOn, Predictor, Progress, silent
 
 _REPLAYING = "Making the mask again"
 # Prompts to be gone through from which on that is told as long work.

@@ -8,23 +8,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_fastsam3d.model.fetch import fetch_model, import_model
+    from napari_fastsam3d.model.load import load_model
     from napari_fastsam3d.model.predictor import Predictor, Segmentation
-    from napari_fastsam3d.model.registry import (
-        MODELS,
-        available_models,
-        fetch_model,
-        import_model,
-        load_model,
-    )
+    from napari_fastsam3d.model.registry import MODELS, available_models
 
 _HOMES = {
     "MODELS": "registry",
     "Predictor": "predictor",
     "Segmentation": "predictor",
     "available_models": "registry",
-    "fetch_model": "registry",
-    "import_model": "registry",
-    "load_model": "registry",
+    "fetch_model": "fetch",
+    "import_model": "fetch",
+    "load_model": "load",
 }
 
 __all__ = [

@@ -43,26 +43,7 @@ class BasePredictor(ABC):
     fingerprint : str
         SHA-256 of the weights, hexadecimal.
 
-    Attributes
-    ----------
-    spacings : tuple of float
-        Crop spacings in mm that it works well at, fine to coarse.
-    start_spacing : float
-        The one for a first click.
-    feeds : "cumulative" or "single"
-        Whether each step is given all points so far, or the new one only.
-    accepts_boxes : bool
-        Whether it was trained with box prompts.
-    edge_aware : bool
-        Whether its masks are drawn to the edges of the scan; see `session.sharpening`.
-    steady : bool
-        Whether its masks keep what they were far from a correcting click; see
-        `session.steadiness`.
-    margin : int
-        Crop voxels that positive points are kept from the ends of the scan and from the crop's
-        faces, as the model is told of them.
-    coarse_pass : CoarsePass or None
-        How a first click is looked at from afar.
+    What it can do is told by attributes of its class: see `Predictor`.
     """
 
     crop_size: int = 128
@@ -86,7 +67,7 @@ class BasePredictor(ABC):
 
     @property
     def before_block(self) -> Callable[[], object]:
-        """Called before each block of the network; what it raises ends the computation."""
+        """See `Predictor.before_block`."""
         return self._blocks.go_on
 
     @before_block.setter
@@ -103,10 +84,7 @@ class BasePredictor(ABC):
 
     @abstractmethod
     def normalise(self, crop: Floats, inside: Inside) -> Tensor:
-        """Turn a raw crop (S, S, S) into the network's input (1, 1, S, S, S) on the device.
-
-        `inside` tells for each axis which planes (S,) lie in the volume.
-        """
+        """See `Predictor.normalise`: gives (1, 1, S, S, S) on the device."""
 
     @abstractmethod
     def encode(self, image: Tensor) -> Any:
@@ -164,19 +142,7 @@ class BasePredictor(ABC):
         box: Floats | None,
         previous: Floats | None,
     ) -> Segmentation:
-        """Answer one step of interaction at the finest resolution the model has.
-
-        Parameters
-        ----------
-        encoded
-            What `encode` gave.
-        points, labels : ndarray
-            (N, 3) crop indices and (N,): 1 positive, 0 negative.
-        box : ndarray, optional
-            (2, 3) lowest and highest corner, crop indices, both inside.
-        previous : ndarray, optional
-            (S/4, S/4, S/4) low logits of the step before.
-        """
+        """See `Predictor.segment`."""
 
     def _ask_before_blocks(self, network: nn.Module) -> None:
         """Let `before_block` be called before each module of ours in a network, and its parts."""

@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 from napari_fastsam3d.errors import CheckpointError
 
-Progress = Callable[[int, int | None], None]
+ReportBytes = Callable[[int, int | None], None]
 """Told the bytes that are here and the bytes there will be, if the server said so."""
 
 _BLOCK = 1 << 18
@@ -70,7 +70,7 @@ def download(
     *,
     sha256: str | None = None,
     size: int | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: ReportBytes = lambda done, total: None,
     cancelled: Callable[[], bool] = lambda: False,
     timeout: float = 30,
 ) -> str:
@@ -122,7 +122,7 @@ def _collect(
     url: str,
     part: "_Part",
     size: int | None,
-    progress: Progress,
+    progress: ReportBytes,
     cancelled: Callable[[], bool],
     timeout: float,
 ) -> int | None:
@@ -142,7 +142,7 @@ def _continue(
     url: str,
     part: "_Part",
     size: int | None,
-    progress: Progress,
+    progress: ReportBytes,
     cancelled: Callable[[], bool],
     timeout: float,
 ) -> int | None:

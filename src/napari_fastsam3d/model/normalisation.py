@@ -5,8 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Inside = tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
-"""For each axis of a crop, which of its planes lie in the volume."""
+from napari_fastsam3d.geometry.crop_grid import Inside
 
 
 def foreground_contrast(crop: NDArray[np.float32], inside: Inside) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 It needs no torch: `BasePredictor` fits it, and so may others.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -10,9 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.model.coarse_pass import CoarsePass
-from napari_fastsam3d.model.progress import GoOn
 
 Floats = NDArray[np.float32]
+
+Progress = Callable[[str, int, int], object]
+"""Told, of some work, how many of its parts are done, and of how many."""
+
+GoOn = Callable[[], object]
+"""Asked between the parts of some work; it ends the work by raising."""
+
+
+def silent(what: str, done: int, of: int) -> None:
+    """Tell nobody that `done` parts of `of` of the work `what` are done."""
+
+
+def always() -> None:
+    """Let work go on."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.memory.remember import has_features
-from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.model.progress import GoOn, Progress, always, silent
+from napari_fastsam3d.model.predictor import GoOn, Predictor, Progress, always, silent
 from napari_fastsam3d.session.worker import Worker
 
 P = ParamSpec("P")

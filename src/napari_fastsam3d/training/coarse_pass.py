@@ -24,8 +24,7 @@ from napari_fastsam3d.model.checkpoint import fingerprint, read_pyramid
 from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.device import choose_precision
-from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.model.progress import silent
+from napari_fastsam3d.model.predictor import Predictor, silent
 from napari_fastsam3d.training.sample import Choice, Sampler
 
 SIZE, SPACING = 64, 3.0

@@ -1,5 +1,6 @@
 """A training run's settings, read from a TOML file."""
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
-from napari_fastsam3d.training.sample import Choice
 
 LEARNING = {
     "network": "",
@@ -17,6 +17,50 @@ LEARNING = {
     "candidates": "decoder.candidates.",
 }
 """What may learn, and how the names of its parameters begin."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the target of a sample and the place of its crop are chosen.
+
+    Attributes
+    ----------
+    aimed : float
+        Share of the crops that lie where, and are as coarse as, the crop policy has them at a
+        first click; the others lie around the structure in all scales.
+    regrouped : float
+        Share of the targets that are a group of structures, such as all vertebrae, or one piece
+        of a structure in several, such as one lesion.
+    large : float
+        Share of the aimed crops whose structure is drawn by its extent, so that organs come more
+        often than the many small parts of a scan.
+    boxed : float
+        Share of the crops that aren't aimed that lie where the crop policy has them at a box.
+    deformed : float
+        Share of the scans whose shape is changed a little; label maps always are.
+    lesioned : float
+        Share of the structures that are given lesions, which are the target then.
+    targets : int
+        Targets a crop: what it was placed for, and others that it holds.
+    finest, coarsest : float or None
+        Sizes of a crop voxel, mm, between which those of aimed crops are drawn; None for that of
+        the crop policy, a little finer or coarser.
+    """
+
+    aimed: float = 0.0
+    regrouped: float = 0.0
+    large: float = 0.0
+    boxed: float = 0.0
+    deformed: float = 0.0
+    lesioned: float = 0.0
+    targets: int = 1
+    finest: float | None = None
+    coarsest: float | None = None
+
+    @property
+    def spacings(self) -> tuple[float, float] | None:
+        """The finest and the coarsest crop voxels of aimed crops; None for the crop policy's."""
+        return None if self.finest is None else (self.finest, self.coarsest or self.finest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,3 +281,13 @@ def _phase(table: dict[str, Any], sizes: dict[str, Any]) -> Phase:
     if "rate" not in table:
         raise TypeError("a phase before which the network grows begins a cycle and needs a rate")
     return Phase(network=PyramidConfig.of_table({**sizes, **grows}), **table)
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Rise linearly, stay, and fall along a half cosine over the last part of each cycle."""
+    cycle = recipe.cycle_at(step)
+    done = step - cycle.start
+    rise = min(1.0, (done + 1) / max(1, recipe.warmup))
+    start = cycle.steps * (1 - cycle.decay)
+    progress = min(1.0, max(0.0, (done - start) / max(1.0, cycle.steps - start)))
+    return cycle.rate * rise * (0.02 + 0.98 * (1 + math.cos(math.pi * progress)) / 2)

@@ -21,6 +21,7 @@ from napari_fastsam3d.training import placement, shapes, targets
 from napari_fastsam3d.training.augmentation import View, augment_intensities, flip
 from napari_fastsam3d.training.data import LabelledVolume, load_case, load_scan
 from napari_fastsam3d.training.random_generator import RandomGenerator
+from napari_fastsam3d.training.recipe import Choice
 from napari_fastsam3d.training.rendering import blanked, render
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 from napari_fastsam3d.training.tissues import SCENERY
@@ -64,50 +65,6 @@ class Sample:
     image: Tensor
     targets: Tensor
     clicks: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How the target of a sample and the place of its crop are chosen.
-
-    Attributes
-    ----------
-    aimed : float
-        Share of the crops that lie where, and are as coarse as, the crop policy has them at a
-        first click; the others lie around the structure in all scales.
-    regrouped : float
-        Share of the targets that are a family of structures, such as all vertebrae, or one piece
-        of a structure in several, such as one lesion.
-    large : float
-        Share of the aimed crops whose structure is drawn by its extent, so that organs come more
-        often than the many small parts of a scan.
-    boxed : float
-        Share of the crops that aren't aimed that lie where the crop policy has them at a box.
-    deformed : float
-        Share of the scans whose shape is changed a little; label maps always are.
-    lesioned : float
-        Share of the structures that are given lesions, which are the target then.
-    targets : int
-        Targets a crop: what it was placed for, and others that it holds.
-    finest, coarsest : float or None
-        Sizes of a crop voxel, mm, between which those of aimed crops are drawn; None for that of
-        the crop policy, a little finer or coarser.
-    """
-
-    aimed: float = 0.0
-    regrouped: float = 0.0
-    large: float = 0.0
-    boxed: float = 0.0
-    deformed: float = 0.0
-    lesioned: float = 0.0
-    targets: int = 1
-    finest: float | None = None
-    coarsest: float | None = None
-
-    @property
-    def spacings(self) -> tuple[float, float] | None:
-        """The finest and the coarsest crop voxels of aimed crops; None for the crop policy's."""
-        return None if self.finest is None else (self.finest, self.coarsest or self.finest)
 
 
 @dataclass(frozen=True)
@@ -209,7 +166,7 @@ def _view_of_case(
     large = aimed and random.happens(choice.large)
     lesioned = random.happens(choice.lesioned)
     if regrouped and not lesioned:
-        group = targets.family(loaded, names, rng)
+        group = targets.label_group(loaded, names, rng)
     else:
         group = targets.one_or_two(loaded, large or lesioned, rng)
     structure = group[0]

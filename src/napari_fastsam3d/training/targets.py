@@ -1,4 +1,6 @@
-"""Which structures a sample asks for: one, a family, a piece, and others that its crop holds."""
+"""Which structures a sample asks for: one, a label group, a piece, others that its crop holds."""
+
+import re
 
 import numpy as np
 import torch
@@ -7,7 +9,6 @@ from torch import Tensor
 
 from napari_fastsam3d.training import shapes
 from napari_fastsam3d.training.data import LabelledVolume, Structure
-from napari_fastsam3d.training.label_groups import group_members
 from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.rendering import Rendering
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
@@ -19,7 +20,7 @@ PAIRED = 0.12
 """Share of the targets that are two structures which need not belong together."""
 
 FAMILIES = 0.25
-"""Share of the further targets that are a family of structures."""
+"""Share of the further targets that are a label group."""
 
 SUPERVOXELS = 0.2
 """Share of the further targets of a scan that are supervoxels; all, where nothing is labelled."""
@@ -38,8 +39,8 @@ def one_or_two(loaded: LabelledVolume, large: bool, rng: np.random.Generator) ->
     return (first,)
 
 
-def family(loaded: LabelledVolume, names: dict[int, str], rng: np.random.Generator) -> Group:
-    """Choose one structure, and those of its family that are in the scan."""
+def label_group(loaded: LabelledVolume, names: dict[int, str], rng: np.random.Generator) -> Group:
+    """Choose one structure, and those of its label group that are in the scan."""
     first = loaded.structures[rng.integers(len(loaded.structures))]
     return (first, *_group_members(first, loaded.structures, names, rng))
 
@@ -70,7 +71,7 @@ def further_targets(
     names : dict of int to str
         What its labels are called.
     first : Group
-        What it was made for: the first of the further targets may be that one's family.
+        What it was made for: the first of the further targets may be that one's group.
     count : int
         How many are wanted.
     smallest : int
@@ -153,3 +154,48 @@ def holds(target: Tensor, point: NDArray[np.float64]) -> bool:
     i, j, k = np.rint(point).astype(int)
     size = target.shape[0]
     return min(i, j, k) >= 0 and max(i, j, k) < size and bool(target[i, j, k])
+
+
+_SIDE = re.compile(r"(left|right)", re.IGNORECASE)
+_PLACE = re.compile(
+    r"\b(anterior|posterior|upper|middle|lower|lobe|[CTLS]\d{1,2})\b", re.IGNORECASE
+)
+
+
+def group_name(name: str, sides: bool) -> str:
+    """Give what a structure is part of: its name without the words that tell parts apart.
+
+    Parameters
+    ----------
+    name : str
+        Such as "lung_upper_lobe_left", "vertebrae T12", "RightParotid", "hippocampus anterior".
+    sides : bool
+        Whether left and right belong together as well.
+
+    Returns
+    -------
+    str
+        Equal for the structures that belong together: one lung, or with `sides` both; the spine.
+    """
+    text = _PLACE.sub(" ", name.replace("_", " "))
+    if sides:
+        text = _SIDE.sub(" ", text)
+    return " ".join(text.lower().split())
+
+
+def group_members(value: int, names: dict[int, str], sides: bool) -> tuple[int, ...]:
+    """Give the values, other than one, of the structures of its group; none without a name.
+
+    Parameters
+    ----------
+    value : int
+        A value in the label file.
+    names : dict of int to str
+        What the values of the file are called.
+    sides : bool
+        As in `group_name`.
+    """
+    if value not in names:
+        return ()
+    wanted = group_name(names[value], sides)
+    return tuple(v for v, name in names.items() if v != value and group_name(name, sides) == wanted)

@@ -1,16 +1,13 @@
 """Training of the default model, in plain torch; stops and goes on at any step."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
@@ -19,19 +16,14 @@ from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.model.default.prompt_maps import click_map
 from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.device import choose_precision
-from napari_fastsam3d.training.log_plot import draw_log
+from napari_fastsam3d.training.batches import batches
+from napari_fastsam3d.training.log import append_entry, draw_log, forget_steps_from
 from napari_fastsam3d.training.loss import StepLoss, halved, step_loss
 from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.ranks import Ranks
-from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
+from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe, learning_rate
 from napari_fastsam3d.training.sample import Sampler
-from napari_fastsam3d.training.schedule import learning_rate
-from napari_fastsam3d.training.simulator import (
-    first_prompts,
-    next_prompts,
-    shown_mask,
-    used_points,
-)
+from napari_fastsam3d.training.simulator import first_prompts, next_prompts, shown_mask, used_points
 
 LOCAL_REACH = 8.0
 """Standard deviation, crop voxels, of the neighbourhood of a click that counts more in the loss."""
@@ -39,63 +31,8 @@ LOCAL_REACH = 8.0
 LOCAL_WEIGHT = 2.0
 """How much more the place of a click counts than one far from all clicks."""
 
-Progress = Callable[[int, int, float], None]
+ReportStep = Callable[[int, int, float], None]
 """Called with the steps done, all steps, and the mean IoU after the last click."""
-
-
-@dataclass(frozen=True)
-class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """The samples of a run in order; item `step` is that step's whole batch."""
-
-    sampler: Sampler
-    phase: Phase
-    first: int
-    ranks: Ranks
-
-    def __len__(self) -> int:
-        return self.phase.steps
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        torch.set_num_threads(1)
-        phase = self.phase
-        before = self.first + step * phase.batch * self.ranks.world
-        start = before + self.ranks.rank * phase.batch
-        samples = [self.sampler.draw(start + i, phase.crop, phase) for i in range(phase.batch)]
-        images = torch.stack([s.image for s in samples])[:, None]
-        if images.is_cuda:  # half of the way back and forth between the processes' memories
-            images = images.half()
-        targets = torch.stack([s.targets for s in samples])
-        clicks = torch.stack([torch.from_numpy(s.clicks) for s in samples])
-        return images.cpu(), targets.cpu(), clicks
-
-
-def batches(
-    recipe: Recipe, sampler: Sampler, step: int, ranks: Ranks, workers: int = 1
-) -> Iterator[tuple[Phase, Tensor, Tensor, Tensor]]:
-    """Yield (phase, images, targets, first clicks) from a step to the end of the run.
-
-    Images are (B, 1, S, S, S), targets (B, T, S, S, S) and clicks (B, T, 3). The samples are the
-    same, in the same order, however many processes, `workers`, make them.
-    """
-    gpu = torch.device(sampler.device).type == "cuda"
-    first_sample, first_step = 0, 0
-    for phase in recipe.phases:
-        skipped = min(max(step - first_step, 0), phase.steps)
-        if skipped < phase.steps:
-            loader = DataLoader(
-                _Batches(sampler, phase, first_sample, ranks),
-                batch_size=None,
-                sampler=range(skipped, phase.steps),
-                num_workers=workers,
-                prefetch_factor=4 if workers else None,
-                # A process that has used a GPU can't be forked.
-                multiprocessing_context="spawn" if gpu and workers else None,
-                pin_memory=gpu,
-            )
-            for images, targets, clicks in loader:
-                yield phase, images, targets, clicks
-        first_sample += phase.steps * phase.batch * ranks.world
-        first_step += phase.steps
 
 
 class Trainer:
@@ -136,7 +73,7 @@ class Trainer:
         self.folder = folder
         self.device = torch.device(device)
         # Without the instructions for it bfloat16 is twenty times slower than float32.
-        self.rounds = choose_precision("auto", self.device) == torch.bfloat16
+        self.mixed_precision = choose_precision("auto", self.device) == torch.bfloat16
         self.step = 0
         torch.manual_seed(recipe.seed)
         folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +103,7 @@ class Trainer:
             fused=True,
         )
 
-    def run(self, progress: Progress, save_every: int = 50, until: float | None = None) -> None:
+    def run(self, progress: ReportStep, save_every: int = 50, until: float | None = None) -> None:
         """Train to the end of the recipe, or until `time.monotonic()` passes `until`."""
         for phase, images, targets, clicks in batches(
             self.recipe, self.sampler, self.step, self.ranks, self.workers
@@ -252,7 +189,7 @@ class Trainer:
         boxed, boxes = self._boxes(phase, random)
         decoder = self.network.decoder_of(boxed, coarse=phase.learns == "coarse_decoder")
         steps: list[StepLoss] = []
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
             pyramid = self.network.encoder(images)
             room = 1 + (phase.clicks - 1) * phase.most
             prompts = first_prompts(truth, room, random, clicks.flatten(0, 1), boxes)
@@ -287,8 +224,7 @@ class Trainer:
     def _log(self, entry: dict[str, Any]) -> None:
         if not self.ranks.first:
             return
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        append_entry(self.folder / "log.jsonl", entry)
 
     def _save(self) -> None:
         if not self.ranks.first:
@@ -318,34 +254,12 @@ class Trainer:
                 f"{self._checkpoint} belongs to another network.", "Train in another folder."
             ) from error
         if self.ranks.first:
-            self._forget_unsaved_steps()
-
-    def _forget_unsaved_steps(self) -> None:
-        """Drop what the log says of steps after the checkpoint: they will be taken again."""
-        path = self.folder / "log.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            steps = map(_step_of, lines)
-            kept = [
-                line
-                for line, step in zip(lines, steps, strict=True)
-                if step is not None and step < self.step
-            ]
-            partial = path.with_suffix(".partial")
-            partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-            partial.replace(path)
-
-
-def _step_of(line: str) -> int | None:
-    """Return the step that a line of the log is about; None for one that a stop tore."""
-    try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return None
+            # Later steps will be taken again.
+            forget_steps_from(self.step, self.folder / "log.jsonl")
 
 
 def _near_clicks(prompts: Prompts, truth: Tensor) -> Tensor:
-    """Give how much each cell counts (B, 1, S/2, S/2, S/2): a click mends what lies around it."""
+    """Give how much each cell counts (B, 1, S/2, S/2, S/2): more around a click."""
     maps = [click_map(prompts.clicks(label), truth.shape[2:], 2, LOCAL_REACH) for label in (0, 1)]
     return 1 + LOCAL_WEIGHT * torch.maximum(*maps)[:, None]
 

@@ -9,7 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.model.catalogue import Entry
+    from napari_fastsam3d.model.registry import Entry
     from napari_fastsam3d.model.store import Record
 
 
@@ -52,7 +52,7 @@ class ModelJobs:
 
 
 def _catalogue() -> list[Entry]:
-    from napari_fastsam3d.model.catalogue import catalogue
+    from napari_fastsam3d.model.registry import catalogue
 
     return catalogue()
 

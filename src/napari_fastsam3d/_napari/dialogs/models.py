@@ -28,7 +28,7 @@ from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.errors import FastSAM3DError
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.model.catalogue import Entry
+    from napari_fastsam3d.model.registry import Entry
     from napari_fastsam3d.model.store import Record
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ AROUND = 1.8
 FRAME_MAPS, RATIO_MAPS, HIDDEN = 5, 2, 64
 
 
-class BoxCues(NamedTuple):
+class BoxFeatures(NamedTuple):
     """What is added to a decoder's features: zeros where a sample has no box, None to add nothing.
 
     Attributes
@@ -37,7 +37,7 @@ class BoxCues(NamedTuple):
     fine: Tensor | None = None
 
 
-class BoxCueReader(nn.Module):
+class BoxFeatureEncoder(nn.Module):
     """Tell every cell where in the box it lies, and whether it is more like what lies around.
 
     What these maps are worth is learned, from nothing on.
@@ -54,13 +54,13 @@ class BoxCueReader(nn.Module):
         self.middle = _mlp(maps + 2 * middle_heads + config.widths[1], HIDDEN, middle)
         self.fine = _mlp(maps + 2 * fine_heads, fine, fine)
 
-    def forward(self, pyramid: Pyramid, box: Tensor) -> BoxCues:
+    def forward(self, pyramid: Pyramid, box: Tensor) -> BoxFeatures:
         """Read boxes (B, 2, 3), crop indices; NaN where there is none."""
         present = ~box.isnan().flatten(1).any(1)
         maps = _drawn(pyramid, box.nan_to_num(0.0))
         middle = torch.cat([maps.middle.movedim(1, -1), pyramid.middle.float()], -1)
         token, field = present[:, None, None], present[:, None, None, None, None]
-        return BoxCues(
+        return BoxFeatures(
             token * self.corners(maps.difference)[:, None],
             token * self.tokens(_channels_last(maps.tokens)).flatten(1, 3),
             field * self.coarse(_channels_last(maps.coarse)),

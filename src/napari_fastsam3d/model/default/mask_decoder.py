@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.default.box_features import BoxCueReader, BoxCues
+from napari_fastsam3d.model.default.box_features import BoxFeatureEncoder, BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import (
     FRAME,
     Pyramid,
@@ -141,7 +141,7 @@ class PyramidDecoder(nn.Module):
     config : PyramidConfig
         Sizes of the network.
     reads_boxes : bool
-        Whether more is made of a box than its corners and a map of it; see `BoxCueReader`.
+        Whether more is made of a box than its corners and a map of it; see `BoxFeatureEncoder`.
 
     Attributes
     ----------
@@ -172,20 +172,20 @@ class PyramidDecoder(nn.Module):
         self.hyper_fine = _mlp(width, fine)
         self.quality = _mlp(width, 1)
         self.candidates = CandidateHead(config) if config.candidates and not reads_boxes else None
-        self.box_cues = BoxCueReader(config) if reads_boxes else None
+        self.box_cues = BoxFeatureEncoder(config) if reads_boxes else None
         self.cues = True
 
-    def read_box(self, pyramid: Pyramid, box: Tensor) -> BoxCues:
+    def read_box(self, pyramid: Pyramid, box: Tensor) -> BoxFeatures:
         """Read boxes (B, 2, 3), once for all steps: the cues depend on no other prompt."""
         if self.box_cues is None:
-            return BoxCues()
+            return BoxFeatures()
         return self.box_cues(pyramid.for_samples(len(box)), box)
 
     def forward(
         self,
         pyramid: Pyramid,
         prompts: Prompts,
-        told: BoxCues | None = None,
+        told: BoxFeatures | None = None,
         local: bool = False,
     ) -> Masks:
         """Decode one step of interaction.
@@ -197,7 +197,7 @@ class PyramidDecoder(nn.Module):
         prompts : Prompts
             All prompts so far and the previous step's low logits, of as many samples as there are
             crops or a multiple of it: samples that share a crop follow one another.
-        told : BoxCues or None
+        told : BoxFeatures or None
             What `read_box` has read in the box of the prompts; None to read it now.
         local : bool
             Whether a batch of one is drawn finely only in the region of its mask and clicks: the
@@ -264,7 +264,9 @@ class PyramidDecoder(nn.Module):
         features = F.gelu(_added(features, told), approximate="tanh")
         return self._mask(features + self.conv_fine(features), weights)
 
-    def _exchange(self, pyramid: Pyramid, prompts: Prompts, told: BoxCues) -> tuple[Tensor, Tensor]:
+    def _exchange(
+        self, pyramid: Pyramid, prompts: Prompts, told: BoxFeatures
+    ) -> tuple[Tensor, Tensor]:
         embedding = pyramid.embedding.movedim(1, -1)
         size = embedding.shape[1]
         prompt_tokens, valid, dense = self.prompt_encoder(prompts, pyramid)

@@ -25,7 +25,7 @@ class FullPrecision(nn.Module):
             return self.module(*(x.float() for x in inputs))
 
 
-def round_products(network: PyramidNetwork, device: torch.device) -> None:
+def use_mixed_precision(network: PyramidNetwork, device: torch.device) -> None:
     """Prepare a network for bfloat16 autocast: nothing is cast again at every call.
 
     The weights of linear layers and convolutions are cast once. On a CPU the layers that see a

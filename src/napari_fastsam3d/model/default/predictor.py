@@ -12,10 +12,10 @@ from torch import Tensor
 
 from napari_fastsam3d.geometry.mask import dice
 from napari_fastsam3d.model.base_predictor import BasePredictor, volume_array
-from napari_fastsam3d.model.default.box_features import BoxCues
+from napari_fastsam3d.model.default.box_features import BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import Pyramid, TransformerBlock
 from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
-from napari_fastsam3d.model.default.mixed_precision import round_products
+from napari_fastsam3d.model.default.mixed_precision import use_mixed_precision
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.layers.attention import AttentionLayer
@@ -38,7 +38,7 @@ class _ReadBox(NamedTuple):
 
     pyramid: Pyramid
     box: Tensor
-    cues: BoxCues
+    cues: BoxFeatures
 
 
 class PyramidPredictor(BasePredictor):
@@ -66,7 +66,7 @@ class PyramidPredictor(BasePredictor):
         super().__init__(name, device, dtype, fingerprint)
         self.network = network.eval().requires_grad_(False).to(device)
         if dtype == torch.bfloat16:
-            round_products(network, device)
+            use_mixed_precision(network, device)
         self.coarse_pass = network.coarse_pass
         self._last_box: _ReadBox | None = None
         self._ask_before_blocks(self.network)
@@ -194,10 +194,10 @@ class PyramidPredictor(BasePredictor):
             told = self._read(decoder, pyramid, prompts.box)
             return decoder(pyramid, prompts, told, local=self.device.type == "cpu")
 
-    def _read(self, decoder: PyramidDecoder, pyramid: Pyramid, box: Tensor) -> BoxCues:
+    def _read(self, decoder: PyramidDecoder, pyramid: Pyramid, box: Tensor) -> BoxFeatures:
         """Read a box, or remember it: a lone one asks seven times, and each click after it."""
         if decoder.box_cues is None:
-            return BoxCues()
+            return BoxFeatures()
         last = self._last_box
         if last is None or last.pyramid is not pyramid or not torch.equal(last.box, box):
             last = self._last_box = _ReadBox(pyramid, box, decoder.read_box(pyramid, box))

@@ -50,7 +50,7 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
-class ImageMemo:
+class PrecomputedFeatures:
     """What the decoder makes of an embedding before any prompt is known, once a crop.
 
     The mask of the step before reaches the image tokens as `features @ weight.T + bias`, and the
@@ -172,7 +172,7 @@ class PublishedDecoder(nn.Module):
         for block in self.transformer.layers:
             pack_linears(cast(TwoWayBlock, block).mlp)
 
-    def memorise(self, embedding: Tensor, prompts: PublishedPromptEncoder) -> ImageMemo:
+    def precompute(self, embedding: Tensor, prompts: PublishedPromptEncoder) -> PrecomputedFeatures:
         """Prepare for the prompts of an embedding (B, width, n, n, n)."""
         first = cast(TwoWayBlock, self.transformer.layers[0])
         encoding = prompts.grid_encoding()
@@ -182,7 +182,7 @@ class PublishedDecoder(nn.Module):
         weight = matrix_of(mask_bias)
         look, answer = first.cross_attn_token_to_image, first.cross_attn_image_to_token
         layers = (look.k_proj, look.v_proj, answer.q_proj)
-        return ImageMemo(
+        return PrecomputedFeatures(
             torch.cat([image, projected.keys, projected.values, projected.queries], dim=-1),
             torch.cat([weight, *(matrix_of(layer) @ weight for layer in layers)]).T,
             encoding,
@@ -190,7 +190,7 @@ class PublishedDecoder(nn.Module):
 
     def forward(
         self,
-        memo: ImageMemo,
+        precomputed: PrecomputedFeatures,
         features: Tensor,
         points: Tensor,
         bias: Tensor | None = None,
@@ -200,7 +200,7 @@ class PublishedDecoder(nn.Module):
 
         Parameters
         ----------
-        memo : ImageMemo
+        precomputed : PrecomputedFeatures
             Of the crop.
         features : Tensor
             (B, N, 16) what the prompt encoder saw in the previous mask.
@@ -216,19 +216,21 @@ class PublishedDecoder(nn.Module):
         tuple of Tensor
             Logits (B, M, 4 n, 4 n, 4 n) and qualities (B, M); M is 1, or 3 with `multimask`.
         """
-        image, projected = self._with_mask(memo, features)
+        image, projected = self._with_mask(precomputed, features)
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output.expand(points.shape[0], -1, -1), points], dim=1)
-        tokens, image = self.transformer(tokens, image, memo.encoding, bias, projected)
+        tokens, image = self.transformer(tokens, image, precomputed.encoding, bias, projected)
         wanted = range(1, len(self.output_hypernetworks_mlps)) if multimask else range(1)
         logits = self._masks(image, tokens, wanted)
         return logits, self.iou_prediction_head(tokens[:, 0])[:, wanted.start : wanted.stop]
 
-    def _with_mask(self, memo: ImageMemo, features: Tensor) -> tuple[Tensor, ImageProjections]:
-        width = memo.encoding.shape[-1]
-        inner = (memo.base.shape[-1] - width) // 3
+    def _with_mask(
+        self, precomputed: PrecomputedFeatures, features: Tensor
+    ) -> tuple[Tensor, ImageProjections]:
+        width = precomputed.encoding.shape[-1]
+        inner = (precomputed.base.shape[-1] - width) // 3
         image, *projections = torch.split(
-            memo.base + features @ memo.fold, [width, inner, inner, inner], dim=-1
+            precomputed.base + features @ precomputed.fold, [width, inner, inner, inner], dim=-1
         )
         return image, ImageProjections(*projections)
 

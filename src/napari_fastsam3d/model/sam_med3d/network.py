@@ -8,7 +8,11 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.layers.attention import padding_bias
 from napari_fastsam3d.model.sam_med3d.image_encoder import Mixing, ViTConfig, ViTEncoder
-from napari_fastsam3d.model.sam_med3d.mask_decoder import DecoderConfig, ImageMemo, PublishedDecoder
+from napari_fastsam3d.model.sam_med3d.mask_decoder import (
+    DecoderConfig,
+    PrecomputedFeatures,
+    PublishedDecoder,
+)
 from napari_fastsam3d.model.sam_med3d.prompt_encoder import PublishedPromptEncoder
 
 FILLER = -2
@@ -62,13 +66,13 @@ class PublishedNetwork(nn.Module):
         """Encode (B, 1, S, S, S) normalised; gives the embedding (B, C, n, n, n)."""
         return self.image_encoder(image)
 
-    def memorise(self, embedding: Tensor) -> ImageMemo:
+    def precompute(self, embedding: Tensor) -> PrecomputedFeatures:
         """Do once what does not depend on prompts."""
-        return self.mask_decoder.memorise(embedding, self.prompt_encoder)
+        return self.mask_decoder.precompute(embedding, self.prompt_encoder)
 
     def decode(
         self,
-        memo: ImageMemo,
+        precomputed: PrecomputedFeatures,
         points: Tensor,
         labels: Tensor,
         previous: Tensor,
@@ -79,7 +83,7 @@ class PublishedNetwork(nn.Module):
 
         Parameters
         ----------
-        memo : ImageMemo
+        precomputed : PrecomputedFeatures
             Of the crop.
         points, labels : Tensor
             (B, N, 3) crop indices in array order, and (B, N): 1 positive, 0 negative, -1 the
@@ -100,7 +104,7 @@ class PublishedNetwork(nn.Module):
         tokens = self.prompt_encoder.points(points, labels.clamp(min=-1))
         features = self.prompt_encoder.mask_features(previous)
         bias = self._filler_bias(labels) if fillers else None
-        return self.mask_decoder(memo, features, tokens, bias, multimask)
+        return self.mask_decoder(precomputed, features, tokens, bias, multimask)
 
     def _filler_bias(self, labels: Tensor) -> Tensor:
         outputs = 1 + self.mask_decoder.mask_tokens.num_embeddings

@@ -10,21 +10,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.base_predictor import BasePredictor
+from napari_fastsam3d.model.device import PinnedBuffers
 from napari_fastsam3d.model.layers.attention import AttentionLayer, attention_choice
 from napari_fastsam3d.model.layers.linear import lower_linears, pack_linears
 from napari_fastsam3d.model.layers.token_attention import fold_few_tokens
 from napari_fastsam3d.model.normalisation import Inside
-from napari_fastsam3d.model.pinned_buffers import Staging
 from napari_fastsam3d.model.predictor import Floats, Segmentation
 from napari_fastsam3d.model.sam_med3d.checkpoint import Provenance
-from napari_fastsam3d.model.sam_med3d.image_encoder import GlobalAttention, ViTBlock
-from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
-from napari_fastsam3d.model.sam_med3d.runner import (
+from napari_fastsam3d.model.sam_med3d.cuda_graph import (
     EagerRunner,
     Encoded,
     GraphRunner,
     z_normalised,
 )
+from napari_fastsam3d.model.sam_med3d.image_encoder import GlobalAttention, ViTBlock
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class PublishedPredictor(BasePredictor):
         if device.type == "cpu":
             pack_linears(self.network.image_encoder)
             self.network.mask_decoder.pack()
-        self._staging = Staging(device)
+        self._buffers = PinnedBuffers(device)
         self._runner = EagerRunner(self.network)
         self._settle()
         self._ask_before_blocks(self.network)
@@ -181,13 +181,13 @@ class PublishedPredictor(BasePredictor):
             None if previous is None else torch.from_numpy(previous)[None, None],
             None if box is None else torch.from_numpy(box)[None],
         )
-        low, guess = self._staging.fetch(logits[0, 0], quality[0, 0])
+        low, guess = self._buffers.fetch(logits[0, 0], quality[0, 0])
         return Segmentation(low, low, float(np.clip(guess, 0, 1)))
 
     def _normalised(self, crop: Floats, inside: Inside) -> Tensor:
-        raw = self._staging.bring(crop)
+        raw = self._buffers.bring(crop)
         if not all(planes.all() for planes in inside):
-            a, b, c = (self._staging.bring(planes) for planes in inside)
+            a, b, c = (self._buffers.bring(planes) for planes in inside)
             raw = torch.where(a[:, None, None] & b[:, None] & c, raw, 0.0)
         return z_normalised(raw)[None, None]
 
@@ -200,7 +200,7 @@ class PublishedPredictor(BasePredictor):
         multimask: bool,
     ) -> tuple[Tensor, Tensor]:
         if isinstance(embedding, Tensor):
-            encoded = self._runner.memorise(embedding.to(self.device, torch.float32))
+            encoded = self._runner.precompute(embedding.to(self.device, torch.float32))
         else:
             encoded = embedding.to(self.device)
         if points.shape[1]:  # the authors' code appends a padding point to any others
@@ -210,7 +210,7 @@ class PublishedPredictor(BasePredictor):
             size = self.crop_size // _CELL
             previous = torch.zeros(1, 1, size, size, size)
         return self._runner.decode(
-            encoded.memo,
+            encoded.precomputed,
             points.to(self.device, torch.float32),
             labels.to(self.device, torch.long),
             previous.to(self.device, torch.float32),
@@ -252,7 +252,7 @@ class PublishedPredictor(BasePredictor):
     def _retreat(self) -> None:
         self._note(f"{self.device} has too little memory; going on with the CPU.")
         self.device = torch.device("cpu")
-        self._staging = Staging(self.device)
+        self._buffers = PinnedBuffers(self.device)
         self._runner = EagerRunner(self.network.to(self.device))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -1,9 +1,27 @@
-"""The log of a training run as a picture."""
+"""The log of a training run, a line of JSON a step, and its picture."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+
+def append_entry(log: Path, entry: dict[str, Any]) -> None:
+    """Add what there is to tell of a step."""
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def forget_steps_from(step: int, log: Path) -> None:
+    """Drop what a log says of a step and those after it, and lines that a stop tore."""
+    if not log.exists():
+        return
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    kept = [line for line in lines if (of := _step_of(line)) is not None and of < step]
+    partial = log.with_suffix(".partial")
+    partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+    partial.replace(log)
 
 
 def draw_log(log: Path, picture: Path) -> None:
@@ -37,6 +55,14 @@ def draw_log(log: Path, picture: Path) -> None:
     right.set(xlabel="step", ylabel="IoU on training samples", ylim=(0, 1))
     right.legend()
     figure.savefig(picture, dpi=110)
+
+
+def _step_of(line: str) -> int | None:
+    """Return the step that a line is about; None for one that is torn."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _running_mean(
