@@ -24,7 +24,7 @@ POLICY = (
 )
 
 _SUFFIX = ".safetensors"
-# Larger than any case, so that a file that isn't a bank is not unpacked into memory.
+# Larger than any case: a file that isn't a bank is not unpacked into memory.
 _LARGEST_CASE = 256 << 20
 
 

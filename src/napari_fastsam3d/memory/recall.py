@@ -24,7 +24,7 @@ structure is expected, which the decoder is given as its mask prompt. Nothing is
 "published": memory attention in one block of the image encoder, as in Memorizing SAM.
 """
 
-COUNTS: dict[Way, int] = {"prior": 8, "published": 3}
+COUNTS: dict[Way, int] = {"prior": 5, "published": 3}
 """Cases that are recalled for an object, at the most."""
 
 LIKE_ENOUGH = 0.7
