@@ -74,7 +74,7 @@ def test_without_a_memory_and_with_an_empty_one_masks_are_the_same(
 ):
     volume, _ = scan()
     plain = Replay(volume, model)
-    empty = Replay(volume, model, recall=Recall(bank, model, volume))
+    empty = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
     for prompts in ([CLICK], [CLICK, replace(FAR, positive=False)]):
         one, other = plain.step(prompts), empty.step(prompts, "ball")
         assert one.mask.box == other.mask.box
@@ -87,7 +87,7 @@ def test_a_case_of_another_scan_is_recalled_and_fed(bank: MemoryBank, model: Fea
     known = remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, truth = scan()
 
-    step = Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK])
+    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
 
     (used,) = step.recalled
     assert used.entry.id == known
@@ -105,7 +105,7 @@ def test_a_recalled_case_says_how_closely_to_look(bank: MemoryBank):
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, _ = scan()
     plain = Replay(volume, model).step([CLICK])
-    told = Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK])
+    told = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
     assert plain.crop.spacing == 2.0
     assert told.crop.spacing == 1.9
 
@@ -113,7 +113,7 @@ def test_a_recalled_case_says_how_closely_to_look(bank: MemoryBank):
 def test_a_scan_never_recalls_itself(bank: MemoryBank, model: FeatureModel):
     volume, mask = scan()
     remember(bank, model, volume, mask, "ball")
-    step = Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK])
+    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
     assert step.recalled == ()
 
 
@@ -124,7 +124,7 @@ def test_a_bank_of_other_structures_changes_nothing(bank: MemoryBank, model: Fea
     remember(bank, model, other, Mask.of_volume(slab), "slab")
     volume, _ = scan()
 
-    step = Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK])
+    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
     plain = Replay(volume, model).step([CLICK])
 
     assert step.recalled == ()
@@ -138,7 +138,7 @@ def test_a_name_chooses_the_structure(bank: MemoryBank, model: FeatureModel):
     upper = ball.inside(Box((0, 0, 18), SHAPE))
     remember(bank, model, other, upper, "upper half")
     volume, _ = scan()
-    replay = Replay(volume, model, recall=Recall(bank, model, volume))
+    replay = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
 
     names = [replay.step([CLICK], name).recalled[0].entry.name for name in ("whole", "upper half")]
 
@@ -150,7 +150,7 @@ def test_clicks_that_contradict_what_was_recalled_make_it_fade(
 ):
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, _ = scan()
-    replay = Replay(volume, model, recall=Recall(bank, model, volume))
+    replay = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
     against = [Point(n, (20 + n, 25, 20), positive=False) for n in range(2, 5)]
 
     recalled = [len(replay.step([CLICK, *against[:n]]).recalled) for n in range(4)]
@@ -161,7 +161,7 @@ def test_clicks_that_contradict_what_was_recalled_make_it_fade(
 def test_undo_and_replay_are_exact(bank: MemoryBank, model: FeatureModel):
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, _ = scan()
-    recall = Recall(bank, model, volume)
+    recall = Recall(bank, model, volume, fewest=1)
     replay = Replay(volume, model, recall=recall)
     first = replay.step([CLICK])
     replay.step([CLICK, FAR])
@@ -173,10 +173,23 @@ def test_undo_and_replay_are_exact(bank: MemoryBank, model: FeatureModel):
     assert again.recalled == first.recalled
 
 
+def test_one_case_alone_is_not_enough(bank: MemoryBank, model: FeatureModel):
+    volume, _ = scan()
+    remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
+    assert Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK]).recalled == ()
+
+    remember(bank, model, *scan((22, 22, 18), seed=2), "ball")
+    step = Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK])
+    assert sum(each.weight for each in step.recalled) == pytest.approx(1)
+    assert len(step.recalled) == 2
+
+
 def test_an_object_begun_with_a_box_recalls_nothing(bank: MemoryBank, model: FeatureModel):
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, truth = scan()
-    step = Replay(volume, model, recall=Recall(bank, model, volume)).step([BoxPrompt(1, truth.box)])
+    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step(
+        [BoxPrompt(1, truth.box)]
+    )
     assert step.recalled == ()
 
 
@@ -184,7 +197,7 @@ def test_a_case_that_was_damaged_or_forgotten_is_left_out(bank: MemoryBank, mode
     for seed in (1, 2):
         remember(bank, model, *scan((25, 20, 18), seed=seed), "ball")
     volume, _ = scan()
-    recall = Recall(bank, model, volume)
+    recall = Recall(bank, model, volume, fewest=1)
     bank.forget(bank.list()[0].id)
 
     step = Replay(volume, model, recall=recall).step([CLICK])
@@ -196,7 +209,7 @@ def test_a_case_that_was_damaged_or_forgotten_is_left_out(bank: MemoryBank, mode
 def test_recalls_are_counted_once_an_object(bank: MemoryBank, model: FeatureModel):
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, _ = scan()
-    replay = Replay(volume, model, recall=Recall(bank, model, volume))
+    replay = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
     for prompts in ([CLICK], [CLICK, FAR], [CLICK]):
         replay.step(prompts)
     assert bank.list()[0].recalled == 1
@@ -212,7 +225,7 @@ def test_the_default_model_remembers_and_recalls(bank: MemoryBank, tiny_predicto
     bank.add(case)
     other, _ = scan()
 
-    recall = Recall(bank, tiny_predictor, other, least=-1)
+    recall = Recall(bank, tiny_predictor, other, least=-1, fewest=1)
     step = Replay(other, tiny_predictor, recall=recall).step([CLICK])
     published = Recall(bank, tiny_predictor, other, "published")
     image = tiny_predictor.normalise(np.zeros((128,) * 3, np.float32), crop.inside)
