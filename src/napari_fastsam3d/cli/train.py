@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Of the volumes that a coarse pass is judged on; the run drew others.
 _JUDGE_SEED = 7_001
+_JUDGE_CASES = 24
 
 
 def _recipe(path: Path | None) -> "Recipe":
@@ -62,7 +63,7 @@ def train(
     ] = None,
     judge: Annotated[
         int | None,
-        typer.Option(min=1, help="In place of training: fit the coarse pass on so many volumes."),
+        typer.Option(min=1, help="Fit the coarse pass on so many drawn volumes instead."),
     ] = None,
 ) -> None:
     """Train the default model; stops and goes on at any step.
@@ -103,16 +104,19 @@ def train(
 
 
 def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> None:
+    from napari_fastsam3d.evaluation.dataset import evenly_spaced, labelled_cases
     from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
     from napari_fastsam3d.training import coarse_pass
     from napari_fastsam3d.training.sample import Sampler
 
     sampler = Sampler.of_folder(data, recipe.sources, _JUDGE_SEED, "cpu", recipe.held_out)
     predictor = coarse_pass.without_judge(weights)
+    cases = evenly_spaced(labelled_cases(data, "train"), _JUDGE_CASES)
     clicks: list[coarse_pass.FirstClick] = []
     with _bar(True) as bar:
-        task = bar.add_task("clicking", total=volumes, iou=0.0)
-        rows = coarse_pass.first_clicks(predictor, sampler, out / "first_clicks.jsonl", volumes)
+        task = bar.add_task("clicking", total=volumes + len(cases), iou=0.0)
+        file = out / "first_clicks.jsonl"
+        rows = coarse_pass.first_clicks(predictor, sampler, file, volumes, cases=cases)
         for done, so_far in rows:
             clicks = so_far
             bar.update(task, completed=done)

@@ -1,6 +1,7 @@
 """Fit when a coarse first pass is trusted: what both passes give on many training targets."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.evaluation.dataset import Case
+from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.evaluation.simulator import Click, click_anywhere, correcting_click
-from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.evaluation.target import targets_of
+from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.coarse_judge import FEATURES
@@ -41,6 +45,9 @@ _RIDGE = 30.0
 _FOLDS = 10
 _FEWEST = 20
 _TINY = 1e-6
+_DRAWN = "drawn"
+# First clicks in drawn volumes that one on a scan is worth: scans are what the judge is for.
+_ON_A_SCAN = 3.0
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,18 @@ class FirstClick:
 
     Attributes
     ----------
-    sample, target : int
-        Number of the drawn volume, and of the target in it.
+    source, case : str
+        The set of a training case and its name; "drawn" and the number of a drawn volume.
+    target : int
+        Its label value; in a drawn volume its place.
     features : tuple of float
         Of the coarse mask; see `inference.coarse_judge`.
     far, near : float
         Dice of either way with the target.
     """
 
-    sample: int
+    source: str
+    case: str
     target: int
     features: tuple[float, ...]
     far: float
@@ -87,24 +97,39 @@ def without_judge(weights: Path) -> Predictor:
 
 
 def first_clicks(
-    predictor: Predictor, sampler: Sampler, file: Path, volumes: int, size: int = VOLUME
+    predictor: Predictor,
+    sampler: Sampler,
+    file: Path,
+    volumes: int,
+    size: int = VOLUME,
+    cases: Sequence[Case] = (),
 ) -> Iterator[tuple[int, list[FirstClick]]]:
-    """Click once on targets of drawn volumes; what a file holds already is not done again.
+    """Click once on targets of drawn volumes and of cases; what a file holds is not done again.
 
     Yields
     ------
     tuple
-        How many volumes are done, and all first clicks so far.
+        How many volumes and cases are done, and all first clicks so far.
     """
     found = _read(file)
-    done = 1 + max((each.sample for each in found), default=-1)
-    for number in range(done, volumes):
-        new = list(_in_volume(predictor, sampler, number, size))
+    if file.exists():
+        file.write_text("".join(map(_line, found)), encoding="utf-8")
+    known = {(each.source, each.case) for each in found}
+    work = [(_DRAWN, str(number)) for number in range(volumes)]
+    work += [(case.set_name, case.name) for case in cases]
+    of_name = {(case.set_name, case.name): case for case in cases}
+    for done, key in enumerate(work):
+        yield done, found
+        if key in known:
+            continue
+        if key in of_name:
+            new = list(_in_case(predictor, of_name[key]))
+        else:
+            new = list(_in_volume(predictor, sampler, int(key[1]), size))
         with file.open("a", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(asdict(each)) + "\n" for each in new)
+            lines.writelines(map(_line, new))
         found += new
-        yield number + 1, found
-    yield volumes, found
+    yield len(work), found
 
 
 def fit(clicks: Sequence[FirstClick]) -> Fit:
@@ -115,26 +140,44 @@ def fit(clicks: Sequence[FirstClick]) -> Fit:
     TrainingError
         When there are too few first clicks.
     """
-    samples = np.array([each.sample for each in clicks])
-    if len(np.unique(samples)) < _FEWEST:
+    volumes = sorted({(each.source, each.case) for each in clicks})
+    if len(volumes) < _FEWEST:
         raise TrainingError(
-            f"A judge can't be fitted on {len(np.unique(samples))} volumes.", "Draw more of them."
+            f"A judge can't be fitted on {len(volumes)} volumes.", "Draw more of them."
         )
+    fold_of = {volume: number % _FOLDS for number, volume in enumerate(volumes)}
+    folds = np.array([fold_of[each.source, each.case] for each in clicks])
+    counts = _counts(clicks)
     features = np.array([each.features for each in clicks])
     far, near = (np.array([getattr(each, way) for each in clicks]) for way in ("far", "near"))
     judged = np.zeros(len(clicks))
     for fold in range(_FOLDS):
-        held = samples % _FOLDS == fold
-        judge = _ridge(features[~held], (far - near)[~held])
+        held = folds == fold
+        judge = _ridge(features[~held], (far - near)[~held], counts[~held])
         judged[held] = [
             f if judge.gain(x) > 0 else n
             for f, n, x in zip(far[held], near[held], features[held], strict=True)
         ]
-    means = (float(np.mean(x)) for x in (near, far, judged, np.maximum(near, far)))
-    return Fit(_ridge(features, far - near), len(clicks), *means)
+    means = (
+        float(np.average(x, weights=counts)) for x in (near, far, judged, np.maximum(near, far))
+    )
+    return Fit(_ridge(features, far - near, counts), len(clicks), *means)
 
 
-def _ridge(features: NDArray[np.float64], gain: NDArray[np.float64]) -> CoarsePass:
+def _counts(clicks: Sequence[FirstClick]) -> NDArray[np.float64]:
+    """Give how much each first click counts: more on a scan, and less in a set of many."""
+    sizes = Counter(each.source for each in clicks)
+    plain = np.array([sizes[each.source] ** -0.5 for each in clicks])
+    on_scans = np.array([each.source != _DRAWN for each in clicks])
+    counts = np.ones(len(clicks))
+    if on_scans.any():
+        counts[on_scans] = _ON_A_SCAN * plain[on_scans] / plain[on_scans].mean()
+    return counts
+
+
+def _ridge(
+    features: NDArray[np.float64], gain: NDArray[np.float64], counts: NDArray[np.float64]
+) -> CoarsePass:
     mean, scale = features.mean(0), features.std(0) + _TINY
     plain = CoarsePass(
         SIZE, SPACING, tuple(mean.tolist()), tuple(scale.tolist()), (0.0,) * len(mean), 0.0
@@ -142,7 +185,8 @@ def _ridge(features: NDArray[np.float64], gain: NDArray[np.float64]) -> CoarsePa
     standard = np.stack([plain.standardised(each) for each in features])
     ones = np.concatenate([standard, np.ones((len(standard), 1))], axis=1)
     penalty = _RIDGE * np.diag([1.0] * len(mean) + [0.0])
-    *weights, bias = np.linalg.solve(ones.T @ ones + penalty, ones.T @ gain).tolist()
+    weighted = (ones * counts[:, None]).T
+    *weights, bias = np.linalg.solve(weighted @ ones + penalty, weighted @ gain).tolist()
     return CoarsePass(SIZE, SPACING, plain.mean, plain.scale, tuple(weights), bias)
 
 
@@ -171,15 +215,25 @@ def _in_volume(
         seen.add(packed)
         truth = Mask.of(box, voxels[box.slices])
         index, _ = _CLICKS[target % 2](truth, volume, number)
-        compared = search.compare([Point(0, index)])
-        if compared is not None:
-            yield FirstClick(
-                number,
-                target,
-                tuple(compared.features.tolist()),
-                compared.far.mask.agreement(truth),
-                compared.near.mask.agreement(truth),
-            )
+        yield from _clicked(search, _DRAWN, str(number), target, truth, index)
+
+
+def _in_case(predictor: Predictor, case: Case) -> Iterator[FirstClick]:
+    for target in targets_of(case, Protocol(clicks=1), {}, frozenset()):
+        volume, value = target.volume, target.key.value
+        forward = ForwardPass(volume, predictor, silent)
+        search = CoarseToFine(forward, CropPolicy.of(volume, predictor))
+        index, _ = _in_the_middle(target.truth, volume, value)
+        yield from _clicked(search, case.set_name, case.name, value, target.truth, index)
+
+
+def _clicked(
+    search: CoarseToFine, source: str, case: str, target: int, truth: Mask, index: Index
+) -> Iterator[FirstClick]:
+    compared = search.compare([Point(0, index)])
+    if compared is not None:
+        far, near = (each.mask.agreement(truth) for each in (compared.far, compared.near))
+        yield FirstClick(source, case, target, tuple(compared.features.tolist()), far, near)
 
 
 def _in_the_middle(truth: Mask, volume: Volume, number: int) -> Click:
@@ -191,6 +245,10 @@ def _anywhere(truth: Mask, volume: Volume, number: int) -> Click:
 
 
 _CLICKS: tuple[Callable[[Mask, Volume, int], Click], ...] = (_in_the_middle, _anywhere)
+
+
+def _line(click: FirstClick) -> str:
+    return json.dumps(asdict(click)) + "\n"
 
 
 def _read(file: Path) -> list[FirstClick]:

@@ -1,7 +1,7 @@
 """The default model as a resident predictor."""
 
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class PyramidPredictor(BasePredictor):
 
     spacings = (0.53, 0.75, 1.06, 1.5, 2.12, 3.0)
     start_spacing = 1.5
-    feeds = "cumulative"
+    feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes = True
     edge_aware = True
     steady = True
