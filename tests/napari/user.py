@@ -26,6 +26,7 @@ class User:
         mine += [self.select_an_object, self.hide_an_object, self.rename_an_object]
         mine += [self.accept, self.recolour, self.revalue, self.change_the_rule]
         commands += ["take_over", "unlock_holder", "show_change", "revert_change"]
+        commands += ["smaller_candidate", "larger_candidate"]
         commands += ["next_prompt", "previous_prompt", "delete_prompt"]
         mine += [self.select_prompts, self.go_to_a_step]
         self.things: list[Callable[[], object] | str] = [*commands, *mine]

@@ -90,6 +90,16 @@ def redo() -> QIcon:
     return _drawn(lambda painter: _turn(painter, back=False))
 
 
+def smaller() -> QIcon:
+    """Draw a small disc filled in a larger ring."""
+    return _drawn(lambda painter: _nested(painter, filled=0))
+
+
+def larger() -> QIcon:
+    """Draw a small ring in a larger disc that is filled."""
+    return _drawn(lambda painter: _nested(painter, filled=1))
+
+
 def cursor(tool: Literal["include", "exclude", "box"]) -> QCursor:
     """Draw a cross with the sign of a tool beside it: what a click there will do."""
     pixmap = QPixmap(_CURSOR * _SHARPNESS, _CURSOR * _SHARPNESS)
@@ -120,6 +130,16 @@ def swatch(colour: str, mark: Literal["", "lock", "tick"] = "") -> QIcon:
             _tick(painter)
 
     return _drawn(draw)
+
+
+def _nested(painter: QPainter, filled: int) -> None:
+    """Draw two circles, one in the other, of which one is filled."""
+    for place, radius in ((1, 26), (0, 12)):
+        painter.setPen(_pen(_NEUTRAL, 4.0))
+        painter.setBrush(QColor(_NEUTRAL) if place == filled else Qt.BrushStyle.NoBrush)
+        if place < filled:
+            painter.setPen(_pen("#10151c", 4.0))
+        painter.drawEllipse(QPointF(_SIZE / 2, _SIZE / 2), radius, radius)
 
 
 def _cross(painter: QPainter) -> None:

@@ -16,7 +16,8 @@ def _no_prompt(_work: Workspace, view: SessionView) -> str | None:
     return None if view.prompts else NO_PROMPT
 
 
-def _locked(view: SessionView) -> str | None:
+def locked(view: SessionView) -> str | None:
+    """Return why nothing of the current object can be changed; None where it can."""
     own = view.current
     if own is None or own.locked is None:
         return None
@@ -33,11 +34,11 @@ def _nothing_to_redo(_work: Workspace, view: SessionView) -> str | None:
 
 def _nothing_to_flip(_work: Workspace, view: SessionView) -> str | None:
     points = any(isinstance(prompt, Point) for prompt in view.prompts)
-    return _locked(view) or (None if points else "There is no point to flip.")
+    return locked(view) or (None if points else "There is no point to flip.")
 
 
 def _nothing_to_delete(_work: Workspace, view: SessionView) -> str | None:
-    return _locked(view) or (None if view.selection.ids else "Select a prompt first.")
+    return locked(view) or (None if view.selection.ids else "Select a prompt first.")
 
 
 def _nothing_far(work: Workspace, _view: SessionView) -> str | None:

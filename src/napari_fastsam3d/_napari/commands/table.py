@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_fastsam3d._napari.commands.candidates import CANDIDATE_COMMANDS
 from napari_fastsam3d._napari.commands.command import Command
 from napari_fastsam3d._napari.commands.files import FILE_COMMANDS
 from napari_fastsam3d._napari.commands.history import HISTORY_COMMANDS
@@ -14,6 +15,7 @@ COMMANDS: dict[str, Command] = {
     for each in (
         *SCAN_COMMANDS,
         *TOOL_COMMANDS,
+        *CANDIDATE_COMMANDS,
         *HISTORY_COMMANDS,
         *OBJECT_COMMANDS,
         *FILE_COMMANDS,

@@ -13,7 +13,7 @@ from napari_fastsam3d._napari.layers.outline import Plane
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.inference.prompt import place_of
-from napari_fastsam3d.session import Edit, Prompt
+from napari_fastsam3d.session import Choice, Edit, Prompt
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -75,7 +75,9 @@ class Navigation:
         self._show(shown, self.slice_number(axis, index))
 
     def go_to_prompt(self, prompt: Prompt) -> None:
-        """Move the slices to the middle of a prompt."""
+        """Move the slices to the middle of a prompt; a choice has none."""
+        if isinstance(prompt, Choice):
+            return
         world = self._layer.data_to_world(np.floor(self._middle(prompt) + 0.5))
         dims = self._viewer.dims
         dims.set_point(tuple(range(dims.ndim - 3, dims.ndim)), tuple(float(x) for x in world[-3:]))
@@ -85,7 +87,9 @@ class Navigation:
         plane, box = self.plane(), self.frame.box_to_layer(region)
         axis = plane.axis
         if axis is not None and not box.start[axis] <= plane.position < box.stop[axis]:
-            self._show(axis, round(self._middle(newest)[axis]))
+            middle = (box.start[axis] + box.stop[axis] - 1) / 2
+            chosen = isinstance(newest, Choice)
+            self._show(axis, round(middle if chosen else self._middle(newest)[axis]))
 
     def steps(self) -> list[int]:
         """Return the number of the shown slice along each of the three axes of the layer."""

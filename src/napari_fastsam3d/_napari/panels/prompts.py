@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.commands.candidates import larger_candidate, smaller_candidate
 from napari_fastsam3d._napari.commands.history import flip_point, redo, reset_object, undo
 from napari_fastsam3d._napari.commands.tool_selection import (
     adjust,
@@ -42,7 +43,7 @@ _IN_A_ROW = 4
 
 
 class PromptPanel(QWidget):
-    """The tools, the depth of a box, undo, redo, flip and reset.
+    """The tools, the depth of a box, candidates, undo, redo, flip and reset.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ class PromptPanel(QWidget):
         self.redo = controls.push_button(redo, icons.redo())
         self.flip = controls.push_button(flip_point)
         self.reset = controls.push_button(reset_object)
+        self.smaller = controls.push_button(smaller_candidate, icons.smaller())
+        self.larger = controls.push_button(larger_candidate, icons.larger())
         self.box_depth = _depth_box()
         self.box_depth.valueChanged.connect(self._set_depth)
         layout = QVBoxLayout(self)
@@ -70,6 +73,7 @@ class PromptPanel(QWidget):
         self._depth_row.setLayout(depth)
         layout.addLayout(self._grid)
         layout.addWidget(self._depth_row)
+        layout.addLayout(_row(self.smaller, self.larger))
         layout.addLayout(_row(self.undo, self.redo, self.flip, self.reset))
         work.toolbox.changed.connect(self._show_tool)
         work.toolbox.refused.connect(self._show_tool)

@@ -1,0 +1,130 @@
+"""Smaller and larger: the masks that a click may mean, by key and by button."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from canvas import Hand
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from scipy import ndimage
+
+from conftest import FloodPredictor
+from napari_fastsam3d._napari.contributions.reader import image_layer_data
+from napari_fastsam3d.geometry import Volume
+
+CENTRE = (20, 20, 15)
+
+
+class Nested(FloodPredictor):
+    """Proposes what it finds without its rim, and with as much around it."""
+
+    def segment(self, *prompts: Any) -> Any:
+        found = super().segment(*prompts)
+        inside = found.fine > 0
+        others = (ndimage.binary_erosion(inside), ndimage.binary_dilation(inside))
+        found.candidates = tuple(self._answer(each) for each in others)
+        return found
+
+    def _answer(self, inside: np.ndarray) -> Any:
+        fine = np.where(inside, 4.0, -4.0).astype(np.float32)
+        side = self.crop_size // 4
+        low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5)).astype(np.float32)
+        return SimpleNamespace(low=low, fine=fine, quality=0.5, candidates=())
+
+
+def ball() -> Volume:
+    away = np.indices((40, 40, 30)) - np.reshape(CENTRE, (3, 1, 1, 1))
+    voxels = np.where((away**2).sum(axis=0) <= 64, 300, 0).astype(np.int16)
+    return Volume.from_array(voxels, np.diag([3.0, 3.0, 3.0, 1.0]))
+
+
+def voxels_of(widget: Any) -> int:
+    return int(np.count_nonzero(widget.view.session.mask()))
+
+
+@pytest.fixture
+def scene(make_widget: Callable[..., Any], settle: Any) -> tuple[Any, Any]:
+    viewer, widget = make_widget(Nested())
+    viewer.add_layer(Layer.create(*image_layer_data(ball())))
+    settle(widget)
+    return viewer, widget
+
+
+def test_smaller_and_larger_turn_through_the_candidates(
+    scene: tuple[Any, Any], settle: Any, qtbot: Any
+) -> None:
+    _, widget = scene
+    assert not widget.prompts.smaller.isEnabled()
+    widget.view.run(lambda commands: commands.add_point(CENTRE))
+    settle(widget)
+    first = voxels_of(widget)
+    told: list[str] = []
+    widget.workspace.message.connect(told.append)
+    assert widget.prompts.larger.isEnabled()
+    for button, grows in ((widget.prompts.larger, True), (widget.prompts.smaller, False)):
+        before = voxels_of(widget)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda before=before: voxels_of(widget) != before)
+        assert (voxels_of(widget) > before) == grows
+        assert np.array_equal(widget.view.mask.layer.data > 0, widget.view.mask.layer.data != 0)
+    assert voxels_of(widget) == first
+    assert [prompt.noun for prompt in widget.view.prompts] == ["point", "choice", "choice"]
+    assert "candidate" in widget.prompt_list.list.item(1).text().lower()
+    widget.run("undo")
+    settle(widget)
+    assert voxels_of(widget) > first
+    assert told == []
+
+
+def test_past_the_last_candidate_it_says_so_and_changes_nothing(
+    scene: tuple[Any, Any], settle: Any, qtbot: Any
+) -> None:
+    _, widget = scene
+    widget.view.run(lambda commands: commands.add_point(CENTRE))
+    settle(widget)
+    told: list[str] = []
+    widget.workspace.message.connect(told.append)
+    widget.run("larger_candidate")
+    qtbot.waitUntil(lambda: len(widget.view.prompts) == 2)
+    settle(widget)
+    widget.run("larger_candidate")
+    qtbot.waitUntil(lambda: bool(told))
+    assert "larger" in told[0]
+    assert len(widget.view.prompts) == 2
+
+
+def test_without_a_click_there_is_nothing_to_choose(scene: tuple[Any, Any], settle: Any) -> None:
+    _, widget = scene
+    told: list[str] = []
+    widget.workspace.message.connect(told.append)
+    widget.run("smaller_candidate")
+    settle(widget)
+    assert "Click" in told[0]
+    assert widget.view.prompts == ()
+
+
+@pytest.mark.gl
+def test_by_key_in_a_real_window(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> None:
+    viewer, widget = make_widget(Nested(), show=True)
+    viewer.window._qt_window.resize(1300, 900)
+    viewer.add_layer(Layer.create(*image_layer_data(ball())))
+    viewer.window._qt_window.activateWindow()
+    qtbot.waitActive(viewer.window._qt_window)
+    settle(widget)
+    viewer.dims.set_current_step(0, int(widget.view.frame.to_layer(CENTRE)[0][0]))
+    viewer.reset_view()
+    qtbot.wait(100)
+    hand = Hand(viewer)
+    hand.key("Q")
+    place = widget.view.frame.to_layer(CENTRE)[0]
+    hand.click(tuple(widget.view.mask.layer.data_to_world(place)))
+    settle(widget)
+    first = voxels_of(widget)
+    hand.key(">")
+    qtbot.waitUntil(lambda: voxels_of(widget) > first)
+    hand.key("<")
+    qtbot.waitUntil(lambda: voxels_of(widget) == first)
