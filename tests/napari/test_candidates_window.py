@@ -12,28 +12,31 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from scipy import ndimage
 
-from conftest import FloodPredictor
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 
 CENTRE = (20, 20, 15)
 
 
-class Nested(FloodPredictor):
-    """Proposes what it finds without its rim, and with as much around it."""
+@pytest.fixture
+def nested(flood: Any) -> Any:
+    """Return a model that proposes what it finds without its rim, and with as much around it."""
 
-    def segment(self, *prompts: Any) -> Any:
-        found = super().segment(*prompts)
-        inside = found.fine > 0
-        others = (ndimage.binary_erosion(inside), ndimage.binary_dilation(inside))
-        found.candidates = tuple(self._answer(each) for each in others)
-        return found
+    class Nested(type(flood)):  # type: ignore[misc]
+        def segment(self, *prompts: Any) -> Any:
+            found = super().segment(*prompts)
+            inside = found.fine > 0
+            others = (ndimage.binary_erosion(inside), ndimage.binary_dilation(inside))
+            found.candidates = tuple(self._answer(each) for each in others)
+            return found
 
-    def _answer(self, inside: np.ndarray) -> Any:
-        fine = np.where(inside, 4.0, -4.0).astype(np.float32)
-        side = self.crop_size // 4
-        low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5)).astype(np.float32)
-        return SimpleNamespace(low=low, fine=fine, quality=0.5, candidates=())
+        def _answer(self, inside: np.ndarray) -> Any:
+            fine = np.where(inside, 4.0, -4.0).astype(np.float32)
+            side = self.crop_size // 4
+            low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5)).astype(np.float32)
+            return SimpleNamespace(low=low, fine=fine, quality=0.5, candidates=())
+
+    return Nested()
 
 
 def ball() -> Volume:
@@ -47,8 +50,8 @@ def voxels_of(widget: Any) -> int:
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any) -> tuple[Any, Any]:
-    viewer, widget = make_widget(Nested())
+def scene(make_widget: Callable[..., Any], settle: Any, nested: Any) -> tuple[Any, Any]:
+    viewer, widget = make_widget(nested)
     viewer.add_layer(Layer.create(*image_layer_data(ball())))
     settle(widget)
     return viewer, widget
@@ -108,8 +111,10 @@ def test_without_a_click_there_is_nothing_to_choose(scene: tuple[Any, Any], sett
 
 
 @pytest.mark.gl
-def test_by_key_in_a_real_window(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> None:
-    viewer, widget = make_widget(Nested(), show=True)
+def test_by_key_in_a_real_window(
+    make_widget: Callable[..., Any], settle: Any, qtbot: Any, nested: Any
+) -> None:
+    viewer, widget = make_widget(nested, show=True)
     viewer.window._qt_window.resize(1300, 900)
     viewer.add_layer(Layer.create(*image_layer_data(ball())))
     viewer.window._qt_window.activateWindow()

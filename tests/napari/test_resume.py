@@ -180,7 +180,9 @@ def test_a_file_that_changed_since_is_refused(
         other = np.full((20, 20, 20), value, np.int16)
         nib.save(nib.Nifti1Image(other, np.eye(4)), path)
         if value == 200:
-            with Session(read_volume(path), model=open_scan().workspace.loader.thread, journal=True) as made:
+            with Session(
+                read_volume(path), model=open_scan().workspace.loader.thread, journal=True
+            ) as made:
                 made.add_point((10, 10, 10))
     widget = open_scan()
     (kept,) = listed(widget, qtbot)
