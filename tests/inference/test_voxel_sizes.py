@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry import Box, Crop, Volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.crop_policy import CropPolicy, scale_of
+from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.edge_refinement import edge_aware_mask
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.inference.segmenter import Replay
+from napari_fastsam3d.inference.spacing_levels import scale_of
 from napari_fastsam3d.session import Session
 
 SPACINGS = (0.53, 0.75, 1.06, 1.5, 2.12, 3.0)

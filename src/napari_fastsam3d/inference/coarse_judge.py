@@ -61,50 +61,85 @@ def describe(
         None where nothing was predicted. No feature depends on the unit of the intensities.
     """
     mask = logits > 0
-    cells = int(np.count_nonzero(mask))
-    if not cells:
+    if not mask.any():
         return None
-    probability = expit(logits)
-    dilated = _dilated(mask, 1)
-    around = _dilated(mask, _SHELL) & ~mask
-    if not around.any():
-        around = mask
-    shell = mask & _dilated(~mask, 1)
     scan = _standardised(image)
-    gradient = np.sqrt(sum(np.square(part) for part in np.gradient(scan)))
-    inside, outside = scan[mask], scan[around]
-    place = tuple(int(c) for c in np.clip(np.round(click), 0, len(logits) - 1))
-    clicked = float(scan[tuple(slice(max(0, c - 1), c + 2) for c in place)].mean())
-    region = _region(np.abs(scan - clicked) < _LIKE, place)
-    shared, like = np.count_nonzero(region & mask), np.count_nonzero(region)
-    on_faces = sum(np.count_nonzero(mask.take((0, -1), axis=axis)) for axis in range(3))
-    contrast = inside.mean() - outside.mean()
-    border = (shell | (dilated & ~mask)) if shell.any() else mask
-    on_border = gradient[border].mean()
-    return np.array(
+    shape, shell = _shape(mask)
+    return np.concatenate(
         [
-            np.log(cells),
-            probability[mask].mean(),
-            probability[around].mean(),
-            (probability * (1 - probability)).sum() / probability.sum(),
-            contrast,
-            abs(contrast),
-            inside.std(),
-            outside.std(),
-            on_border,
-            on_border / (gradient[mask].mean() + _TINY),
-            np.log(max(1, np.count_nonzero(shell)) / cells ** (2 / 3)),
-            np.log1p(on_faces),
-            np.log((like + 1) / cells),
-            shared / cells,
-            shared / (like + 1),
-            predicted_iou,
-            logits.max() / 10,
-            abs(clicked - inside.mean()),
-            np.abs(outside - clicked).mean(),
-        ],
-        dtype=np.float64,
+            shape[:1],
+            _certainty(expit(logits), mask),
+            _contrast(scan, mask, shell),
+            shape[1:],
+            _region(scan, mask, click),
+            [predicted_iou, logits.max() / 10],
+            _likeness(scan, mask, click),
+        ]
     )
+
+
+def _shape(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Give log cells, log surface and log cells on faces; and the outermost cells."""
+    cells = np.count_nonzero(mask)
+    shell = mask & _dilated(~mask, 1)
+    surface = max(1, np.count_nonzero(shell)) / cells ** (2 / 3)
+    on_faces = sum(np.count_nonzero(mask.take((0, -1), axis=axis)) for axis in range(3))
+    return np.array([np.log(cells), np.log(surface), np.log1p(on_faces)]), shell
+
+
+def _certainty(probability: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    uncertain = (probability * (1 - probability)).sum() / probability.sum()
+    return np.array([probability[mask].mean(), probability[_around(mask)].mean(), uncertain])
+
+
+def _contrast(
+    scan: NDArray[np.float64], mask: NDArray[np.bool_], shell: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Give contrast, its amount, deviations inside and around, and gradients on the border."""
+    inside, outside = scan[mask], scan[_around(mask)]
+    contrast = inside.mean() - outside.mean()
+    gradient = np.sqrt(sum(np.square(part) for part in np.gradient(scan)))
+    border = (shell | (_dilated(mask, 1) & ~mask)) if shell.any() else mask
+    on_border = gradient[border].mean()
+    over_inside = on_border / (gradient[mask].mean() + _TINY)
+    return np.array([contrast, abs(contrast), inside.std(), outside.std(), on_border, over_inside])
+
+
+def _region(
+    scan: NDArray[np.float64], mask: NDArray[np.bool_], click: Sequence[float]
+) -> NDArray[np.float64]:
+    """Compare a mask with what is connected to the click and of like intensity."""
+    like = np.abs(scan - _clicked(scan, click)) < _LIKE
+    pieces = np.zeros(like.shape, dtype=np.int32)
+    ndimage.label(like, output=pieces)
+    region = (pieces == pieces[_cell(click, len(scan))]) & like
+    cells, size = np.count_nonzero(mask), np.count_nonzero(region)
+    shared = np.count_nonzero(region & mask)
+    return np.array([np.log((size + 1) / cells), shared / cells, shared / (size + 1)])
+
+
+def _likeness(
+    scan: NDArray[np.float64], mask: NDArray[np.bool_], click: Sequence[float]
+) -> NDArray[np.float64]:
+    """Compare the clicked intensity with what lies inside and around."""
+    clicked = _clicked(scan, click)
+    around = np.abs(scan[_around(mask)] - clicked).mean()
+    return np.array([abs(clicked - scan[mask].mean()), around])
+
+
+def _clicked(scan: NDArray[np.float64], click: Sequence[float]) -> float:
+    place = _cell(click, len(scan))
+    return float(scan[tuple(slice(max(0, c - 1), c + 2) for c in place)].mean())
+
+
+def _cell(click: Sequence[float], cells: int) -> tuple[int, ...]:
+    return tuple(int(c) for c in np.clip(np.round(click), 0, cells - 1))
+
+
+def _around(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Give a shell around a mask; the mask itself where that fills the crop."""
+    around = _dilated(mask, _SHELL) & ~mask
+    return around if around.any() else mask
 
 
 def _standardised(image: Floats) -> NDArray[np.float64]:
@@ -117,9 +152,3 @@ def _dilated(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
     grown = np.zeros(mask.shape, dtype=np.bool_)
     ndimage.binary_dilation(mask, iterations=by, output=grown)
     return grown
-
-
-def _region(like: NDArray[np.bool_], place: tuple[int, ...]) -> NDArray[np.bool_]:
-    pieces = np.zeros(like.shape, dtype=np.int32)
-    ndimage.label(like, output=pieces)
-    return (pieces == pieces[place]) & like

@@ -1,20 +1,19 @@
 """Which window the model looks at, given what the user clicked and what is known so far."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, floor
+from math import floor
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.crop_placement import CropPlacement, Faces
+from napari_fastsam3d.inference.spacing_levels import scale_of, spacing_levels
 from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.predictor import Floats, Predictor
-
-Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 
 # Parts of the crop's side: how far from a face a click must lie for the crop to stay, and how
 # coarse the lattice is on which the first crops lie.
@@ -31,13 +30,6 @@ _ROOM = 3.5
 _FINEST = 0.3
 # Sides of a crop as a multiple of what a coarse pass found.
 _AROUND = 2.0
-_DECIMALS = 6
-# Voxel sizes in mm, as the cube root of the voxel's volume, of the scans that models know: there a
-# structure is told by its size in mm. Of micro-CT, microscopy and simulations all that is known is
-# how many voxels a structure has, so they are looked at as if voxels were of the nominal size, at
-# which balls of 5 to 20 voxels are found best.
-_ORDINARY = (0.5, 4.0)
-_NOMINAL = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +68,10 @@ class CropPolicy:
         predictor: Predictor,
         shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> "CropPolicy":
-        """Return the policy of a model for a volume, its spacings made to follow the scan.
-
-        Where voxels are far smaller or larger than those that the model knows, the ladder is that
-        many times finer or coarser (see `scale_of`). So a crop never spans more voxels than in the
-        finest ordinary scan. A ladder made finer goes on to where it would end there.
-        """
-        scale = scale_of(volume.spacing)
-        spacings = [scale * spacing for spacing in predictor.spacings]
-        if scale < 1 and len(spacings) > 1:
-            widest = max(predictor.spacings) * _voxel(volume.spacing) / _ORDINARY[0]
-            while (wider := spacings[-1] ** 2 / spacings[-2]) <= widest:
-                spacings.append(wider)
-        start = scale * predictor.start_spacing
-        return cls(volume, tuple(spacings), start, predictor.crop_size, shift)
+        """Return the policy of a model for a volume, its spacings made to follow the scan."""
+        levels = spacing_levels(volume.spacing, predictor.spacings)
+        start = scale_of(volume.spacing) * predictor.start_spacing
+        return cls(volume, levels, start, predictor.crop_size, shift)
 
     def coarse(self, coarse_pass: CoarsePass) -> "CropPolicy":
         """Return the policy of a coarse first pass."""
@@ -104,16 +86,16 @@ class CropPolicy:
         one encoded while the user was still aiming serves for the click.
         """
         point = self.volume.canonical.to_target(index)
-        voxels = self._voxels_per_step(self.start)
+        voxels = self._placement.voxels_per_step(self.start)
         nodes = [max(1, round(width)) for width in self.size * _LATTICE * voxels]
         aside = self.shift * voxels
-        return self._crop(
+        return self._placement.at(
             [floor(x / n + 0.5) * n + a for x, n, a in zip(point, nodes, aside, strict=True)]
         )
 
     def at(self, index: Sequence[float], spacing: float) -> Crop:
         """Return the crop of a spacing in mm with a voxel in its middle, source index."""
-        return self._crop(self.volume.canonical.to_target(index), spacing)
+        return self._placement.at(self.volume.canonical.to_target(index), spacing)
 
     def spacing_for(self, box: Box) -> float:
         """Return the spacing at which a structure in a box, source index, is seen best.
@@ -121,7 +103,7 @@ class CropPolicy:
         It is the finest rung that holds several times the structure, or else the coarsest.
         """
         content = self.volume.canonical.box_to_target(box)
-        sizes = self._template.voxel_size
+        sizes = self._placement.voxel_size
         longest = max(n * size for n, size in zip(content.shape, sizes, strict=True))
         rungs = (s for s in self.spacings if s >= self._finest)
         return next((s for s in rungs if _ROOM * longest <= self.size * s), self.spacings[-1])
@@ -143,11 +125,11 @@ class CropPolicy:
         centre = _centre(content)
         rungs = [s for s in self.spacings if closely or s >= self.start]
         for spacing in rungs:
-            crop = self._crop(centre, spacing)
+            crop = self._placement.at(centre, spacing)
             margins = [_BOX_MARGIN * n for n in content.shape]
-            if self._holds(crop, content, margins):
+            if self._placement.holds(crop, content, margins):
                 return crop
-        return self._crop(centre, self.spacings[-1])
+        return self._placement.at(centre, self.spacings[-1])
 
     def nearer_box(self, box: Box, crop: Crop) -> Crop | None:
         """Return the crop of the next finer rung than a crop, centred on a box, source index.
@@ -159,8 +141,8 @@ class CropPolicy:
         if not finer:
             return None
         content = self.volume.canonical.box_to_target(box)
-        near = self._crop(_centre(content), finer[-1])
-        holds = self._holds(near, content, [_NEAR_MARGIN * n for n in content.shape])
+        near = self._placement.at(_centre(content), finer[-1])
+        holds = self._placement.holds(near, content, [_NEAR_MARGIN * n for n in content.shape])
         return near if holds else None
 
     def holding(self, content: Box, click: Index) -> Crop:
@@ -182,11 +164,11 @@ class CropPolicy:
         canonical = self.volume.canonical.box_to_target(content)
         centre = _centre(canonical)
         for spacing in self.spacings:
-            crop = self._crop(centre, spacing)
-            margins = self.size * _MARGIN * self._voxels_per_step(spacing)
-            if self._holds(crop, canonical, list(margins)):
+            crop = self._placement.at(centre, spacing)
+            margins = self.size * _MARGIN * self._placement.voxels_per_step(spacing)
+            if self._placement.holds(crop, canonical, list(margins)):
                 return crop
-        return self._crop(self.volume.canonical.to_target(click), self.spacings[-1])
+        return self._placement.at(self.volume.canonical.to_target(click), self.spacings[-1])
 
     def fitting(self, content: Box, click: Index) -> Crop:
         """Return the crop that shows what a coarse pass found, source index, and as much around it.
@@ -201,10 +183,10 @@ class CropPolicy:
         )
         rungs = [s for s in self.spacings if s >= self.start]
         fit = [s for s in rungs if s * self.size >= _AROUND * longest] or rungs[-1:]
-        crop = self._crop(_centre(canonical), fit[0])
+        crop = self._placement.at(_centre(canonical), fit[0])
         if self.keeps(crop, click):
             return crop
-        return self._crop(self.volume.canonical.to_target(click), fit[0])
+        return self._placement.at(self.volume.canonical.to_target(click), fit[0])
 
     def shows_all(self, crop: Crop) -> bool:
         """Whether the volume goes on nowhere beyond a crop."""
@@ -246,7 +228,7 @@ class CropPolicy:
         coarser = [spacing for spacing in self.spacings if spacing > crop.spacing]
         if not coarser or not self.cuts_off(crop, logits):
             return None
-        return self._crop(_centre(self._content(crop, logits, points)), coarser[0])
+        return self._placement.at(_centre(self._content(crop, logits, points)), coarser[0])
 
     def closer(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Crop | None:
         """Return the crop of a finer rung if the object is small in a crop.
@@ -271,7 +253,7 @@ class CropPolicy:
         longest = max(n * size for n, size in zip(content.shape, crop.voxel_size, strict=True))
         for spacing in self.spacings:
             if self._finest <= spacing < crop.spacing and _ROOM * longest <= self.size * spacing:
-                return self._crop(_centre(content), spacing)
+                return self._placement.at(_centre(content), spacing)
         return None
 
     def cuts_off(self, crop: Crop, logits: Floats) -> bool:
@@ -285,113 +267,24 @@ class CropPolicy:
 
     def open_faces(self, crop: Crop) -> Faces:
         """Return, for each canonical axis, whether the volume goes on below and above a crop."""
-        seen = self.volume.canonical.box_to_target(crop.box)
-        shape = self.volume.canonical.target_shape
-        r, a, s = ((seen.start[d] > 0, seen.stop[d] < shape[d]) for d in range(3))
-        return (r, a, s)
+        return self._placement.open_faces(crop)
 
     @cached_property
-    def _template(self) -> Crop:
-        return Crop.around(self.volume, (0, 0, 0), self.start, self.size)
+    def _placement(self) -> CropPlacement:
+        return CropPlacement(self.volume, self.size, self.start)
 
     @property
     def _finest(self) -> float:
         return _FINEST * min(self.volume.spacing)
 
-    def _voxels_per_step(self, spacing: float) -> NDArray[np.float64]:
-        """Return how many canonical voxels one crop voxel spans, along each canonical axis."""
-        return np.round(spacing / np.asarray(self._template.voxel_size), _DECIMALS)
-
-    def _crop(self, centre: Iterable[float], spacing: float | None = None) -> Crop:
-        """Return the crop at a canonical index, pushed back into the volume."""
-        spacing = self.start if spacing is None else spacing
-        r, a, s = map(
-            self._pushed_back,
-            centre,
-            self._voxels_per_step(spacing),
-            self.volume.canonical.target_shape,
-        )
-        return replace(self._template, centre=(r, a, s), spacing=spacing)
-
-    def _pushed_back(self, centre: float, step: float, length: int) -> float:
-        # In half voxels, so that no rounding differs, and outwards, so that a crop at the end of
-        # the volume holds its last voxel.
-        below, above = self._sides
-        low = floor(2 * (below * step - 0.5)) / 2
-        high = ceil(2 * (length - 0.5 - above * step)) / 2
-        if low > high:  # the crop holds the volume with room to spare
-            low, high, centre = high, low, (length - 1) / 2
-        return float(min(max(centre, low), high))
-
-    @property
-    def _sides(self) -> tuple[float, float]:
-        """Crop voxels from the centre to the lower and to the upper face."""
-        return self.size // 2 + 0.5, self.size - 0.5 - self.size // 2
-
-    def _holds(self, crop: Crop, content: Box, margins: Sequence[float]) -> bool:
-        """Whether a crop holds a canonical box, with margins in voxels where the volume goes on."""
-        below, above = self._sides
-        steps = self._voxels_per_step(crop.spacing)
-        for d, (goes_on_below, goes_on_above) in enumerate(self.open_faces(crop)):
-            low = crop.centre[d] - below * steps[d] + margins[d]
-            high = crop.centre[d] + above * steps[d] - margins[d]
-            if goes_on_below and content.start[d] - 0.5 < low:
-                return False
-            if goes_on_above and content.stop[d] - 0.5 > high:
-                return False
-        return True
-
     def _content(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Box:
         """Return the canonical box of a prediction and of the clicks that the crop sees."""
-        content = self._extent(crop, logits)
+        content = self._placement.extent(crop, logits)
         seen = [p for p in points if crop.contains(p)]
         if seen:
             content = content.union(Box.around_points(self.volume.canonical.to_target(seen)))
         return content
 
-    def _extent(self, crop: Crop, logits: Floats) -> Box:
-        """Return the canonical box of the positive cells of a prediction."""
-        cells = Box.of_mask(logits > 0) or Box.whole(logits.shape)
-        factor = self.size / logits.shape[0]
-        steps = self._voxels_per_step(crop.spacing)
-
-        def canonical(cell: Index) -> NDArray[np.float64]:
-            edges = np.asarray(cell) * factor - 0.5 - self.size // 2
-            return edges * steps + crop.centre
-
-        low, high = canonical(cells.start), canonical(cells.stop)
-        (i, j, k), (u, v, w) = np.floor(low + 0.5).astype(int), np.ceil(high + 0.5).astype(int)
-        box = Box((int(i), int(j), int(k)), (int(u), int(v), int(w)))
-        return box.clipped(self.volume.canonical.target_shape)
-
 
 def _centre(box: Box) -> list[float]:
     return [(a + b - 1) / 2 for a, b in zip(box.start, box.stop, strict=True)]
-
-
-def scale_of(spacing: Sequence[float]) -> float:
-    """Return how many times finer or coarser than usual a scan is to be looked at.
-
-    1 for voxels of 0.5 to 4 mm, by the cube root of their volume. From there on the size that
-    voxels are taken for moves to 1 mm, as fast as they shrink or grow, and stays there.
-
-    Parameters
-    ----------
-    spacing : sequence of float
-        Voxel sizes in mm.
-    """
-    voxel = _voxel(spacing)
-    low, high = _ORDINARY
-    if voxel < low:
-        return voxel / min(_NOMINAL, low**2 / voxel)
-    if voxel > high:
-        return voxel / max(_NOMINAL, high**2 / voxel)
-    return 1.0
-
-
-def _voxel(spacing: Sequence[float]) -> float:
-    """Return the edge in mm of the cube that is as large as a voxel; 3 decimals where ordinary."""
-    edge = float(np.cbrt(np.prod(np.asarray(spacing, dtype=np.float64))))
-    near = round(edge, 3)
-    # Rounding in a header must not make of a scan of half a millimetre one that is finer.
-    return near if near in _ORDINARY else edge
