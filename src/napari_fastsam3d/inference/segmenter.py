@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.geometry.mask import Mask, deepest_voxel
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.box_depth import as_settled, read_guessed
 from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
 from napari_fastsam3d.inference.crop_policy import CropPolicy
@@ -151,7 +151,7 @@ class Replay:
         before = self.step(prompts[:-1], name)
         if isinstance(prompts[-1], BoxPrompt):
             before = replace(before, box=None)
-        settled = _as_settled(prompts, shown.box)
+        settled = as_settled(prompts, shown.box)
         kept = [shown]
         for found in self._search.candidates(before, settled)[1:]:
             step = self._postprocessing.step(before, found, settled)
@@ -250,9 +250,9 @@ class Replay:
             return Step(frozen=before.frozen)
         if isinstance(newest, BoxPrompt):
             if newest.guessed is not None:
-                return self._guessed(before, prompts[:-1], newest, newest.guessed)
+                return read_guessed(self._volume, self._advanced, before, prompts)
             before = replace(before, box=None)
-        prompts = _as_settled(prompts, before.box)
+        prompts = as_settled(prompts, before.box)
         if isinstance(newest, Edit):
             return self._by_hand(before, apply_edit(before.mask, newest))
         if isinstance(newest, MaskPrompt):
@@ -267,59 +267,8 @@ class Replay:
     def _name(self) -> str | None:
         return None if self._forward.memory is None else self._forward.memory.structure
 
-    def _guessed(
-        self, before: Step, earlier: Sequence[Prompt], drawn: BoxPrompt, axis: int
-    ) -> Step:
-        """Read a box whose depth is a guess: as deep as the object in its rectangle, or deeper.
-
-        That is as deep as it is known to be; where nothing is known, as deep as what a click finds
-        in the middle of what the box is read to hold. The model told of a box that is too short
-        stops where the box does, and so can't tell itself.
-        """
-
-        def read(box: Box) -> Step:
-            told = BoxPrompt(drawn.id, box)
-            return replace(self._advanced(before, (*earlier, told)), box=box)
-
-        through = drawn.box.stretched(axis, 0, self._volume.shape[axis])
-        known, first = before.mask.inside(through), None
-        if known.is_empty:
-            first = read(drawn.box)
-            held = first.mask.inside(drawn.box)
-            if held.is_empty:
-                return first
-            known = self._clicked_in(held).inside(through)
-        box = drawn.box if known.is_empty else _reaching(drawn.box, axis, known.box, through)
-        return first if first is not None and box == drawn.box else read(box)
-
-    def _clicked_in(self, mask: Mask) -> Mask:
-        """Return what a click in the middle of a mask would find by itself."""
-        # On the patient's axes: the same voxel in whichever order a file has them.
-        canonical = self._volume.canonical
-        r, a, s = (self._volume.spacing[axis] for axis in canonical.axes)
-        deepest = deepest_voxel(canonical.view(mask.voxels), (r, a, s))
-        place = np.add(deepest, canonical.box_to_target(mask.box).start)
-        i, j, k = (int(at) for at in canonical.to_source(place))
-        return self._advanced(Step(), (Point(0, (i, j, k)),)).mask
-
     def _by_hand(self, before: Step, mask: Mask) -> Step:
         """Return the step to a mask that the user made; the model is given it at the next one."""
         crop = before.crop
         low = None if crop is None else fed_back(mask, crop)
         return Step(mask, crop, low, frozen=before.frozen, box=before.box)
-
-
-def _as_settled(prompts: Sequence[Prompt], box: Box | None) -> Sequence[Prompt]:
-    """Return prompts with the newest box as it is taken, where its depth was a guess."""
-    places = [n for n, prompt in enumerate(prompts) if isinstance(prompt, BoxPrompt)]
-    if box is None or not places:
-        return prompts
-    place = places[-1]
-    return (*prompts[:place], BoxPrompt(prompts[place].id, box), *prompts[place + 1 :])
-
-
-def _reaching(box: Box, axis: int, content: Box, through: Box) -> Box:
-    """Return a box deep enough along an axis for a content with a voxel around it, or deeper."""
-    low = min(box.start[axis], max(content.start[axis] - 1, through.start[axis]))
-    high = max(box.stop[axis], min(content.stop[axis] + 1, through.stop[axis]))
-    return box.stretched(axis, low, high)
