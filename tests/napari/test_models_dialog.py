@@ -139,7 +139,7 @@ def test_a_fetched_model_can_be_chosen_and_removed(
     assert f"{turbo_file.stat().st_size / 1e6:.0f} MB" in question
     assert "Licence: Apache-2.0" in question
     assert MODELS[NAME].url in question
-    assert "ready" in dialog.said.text()
+    assert "ready" in dialog.message.text()
     assert choose(dialog, NAME)[1] == "on this machine"
     assert NAME in widget.model.model.choices
     widget.model.model.value = NAME
@@ -181,7 +181,7 @@ def test_a_stopped_download_goes_on_where_it_was(
     dialog.stop_button.click()
     gate.set()  # the server was silent: only now is there a block before which to ask
     idle(qtbot, dialog)
-    assert "stopped" in dialog.said.text()
+    assert "stopped" in dialog.message.text()
     part = next((ModelStore().folder / "downloads").rglob("*.part"))
     arrived = part.stat().st_size
     assert 0 < arrived < turbo_file.stat().st_size
@@ -201,7 +201,7 @@ def test_without_a_network_the_way_by_a_file_is_told(
     choose(dialog, NAME)
     dialog.fetch_button.click()
     idle(qtbot, dialog)
-    assert "napari-fastsam3d models import FILE" in dialog.said.text()
+    assert "napari-fastsam3d models import FILE" in dialog.message.text()
     assert dialog.fetch_button.isEnabled()
 
 
@@ -224,6 +224,6 @@ def test_a_file_that_is_no_model_is_refused_in_words(
     answers["file"].write_text("no weights at all")
     dialog.import_button.click()
     idle(qtbot, dialog)
-    assert "notes.pth" in dialog.said.text()
+    assert "notes.pth" in dialog.message.text()
     assert available_models() == ("default",)
     assert dialog.import_button.isEnabled()

@@ -17,24 +17,24 @@ def panel(qtbot: Any) -> StatusPanel:
 
 
 def test_what_ends_within_a_moment_is_not_told(panel: StatusPanel, qtbot: Any) -> None:
-    panel.rest("Click.")
-    panel.busy("Working...")
+    panel.show_idle("Click.")
+    panel.show_busy("Working...")
     assert panel.now.text() == "Click."
     assert not panel.bar.isVisible()
-    panel.rest("Done.")
+    panel.show_idle("Done.")
     qtbot.wait(status_panel._PATIENCE_MS + 100)
     assert panel.now.text() == "Done."
     assert not panel.bar.isVisible()
 
 
 def test_what_lasts_is_told_and_the_bar_moves_in_steps(panel: StatusPanel, qtbot: Any) -> None:
-    panel.busy("Loading...")
+    panel.show_busy("Loading...")
     qtbot.waitUntil(panel.bar.isVisible)
     assert panel.now.text() == "Loading..."
     assert panel.bar.maximum() > 0  # Qt's own moving bar would have none
-    panel.busy("Looking...")
+    panel.show_busy("Looking...")
     assert panel.now.text() == "Looking..."
     before = panel.bar.value()
     qtbot.waitUntil(lambda: panel.bar.value() != before)
-    panel.rest("Click.")
+    panel.show_idle("Click.")
     assert not panel.bar.isVisible()
