@@ -71,6 +71,19 @@ def test_what_is_not_trusted_from_afar_changes_no_voxel(volume):
         assert step.crop == wanted.crop
 
 
+def test_a_pass_for_candidates_only_is_made_when_they_are_asked_for(volume):
+    model = Shortsighted(-1)
+    model.coarse_pass = CoarsePass.for_candidates(16, 6.0)
+    replay = Replay(volume, model)
+    shown = replay.step([IN_SLAB])
+    assert all(len(low) == 8 for *_, low in model.asked if low is not None)
+    assert model.looked == 1
+    assert shown.mask.equals(Replay(volume, Shortsighted()).step([IN_SLAB]).mask)
+    found = replay.candidates([IN_SLAB])
+    sizes = [np.count_nonzero(step.mask.voxels) for step in found]
+    assert sizes[-1] > 5 * np.count_nonzero(shown.mask.voxels)
+
+
 def test_only_a_first_click_is_looked_at_from_afar(volume):
     model = Shortsighted(1)
     replay = Replay(volume, model)
@@ -196,6 +209,10 @@ def test_a_mask_in_a_flat_scan_and_one_that_fills_the_crop_have_finite_descripti
 def test_a_coarse_pass_is_read_as_it_was_written_and_a_damaged_one_is_refused():
     wanted = replace(judged(0.25), weights=tuple(np.linspace(-1, 1, len(FEATURES)).tolist()))
     assert CoarsePass.of_json(wanted.to_json()) == wanted
+    for_candidates = CoarsePass.for_candidates(64, 3.0)
+    assert CoarsePass.of_json(for_candidates.to_json()) == for_candidates
+    assert not for_candidates.may_be_trusted
+    assert wanted.may_be_trusted
     features = np.linspace(-9, 9, len(FEATURES))
     assert wanted.gain(features) == pytest.approx(
         0.25 + np.dot(np.clip(features, -3, 3), wanted.weights)

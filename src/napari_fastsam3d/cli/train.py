@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+    from napari_fastsam3d.model.coarse_pass import CoarsePass
     from napari_fastsam3d.training.recipe import Recipe
     from napari_fastsam3d.training.trainer import Trainer
 
@@ -63,7 +64,7 @@ def train(
     ] = None,
     judge: Annotated[
         int | None,
-        typer.Option(min=1, help="Fit the coarse pass on so many drawn volumes instead."),
+        typer.Option(min=0, help="Fit the coarse pass on so many drawn volumes instead."),
     ] = None,
 ) -> None:
     """Train the default model; stops and goes on at any step.
@@ -72,7 +73,8 @@ def train(
     which takes the recipe's batch of crops a step.
 
     With `--judge` the run's weights, or those given, are told when to trust their coarse pass, and
-    written as `judged.safetensors`.
+    written as `judged.safetensors`; with 0 volumes they are told never to, so that it gives
+    candidates only.
 
     Writes `weights.safetensors` and `weights.sha256` when the recipe is done, and draws the log
     as `log.png` where matplotlib is installed.
@@ -104,8 +106,22 @@ def train(
 
 
 def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> None:
-    from napari_fastsam3d.evaluation.dataset import evenly_spaced, labelled_cases
     from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+    from napari_fastsam3d.training import coarse_pass
+
+    network = read_pyramid(weights)
+    if volumes:
+        network.coarse_pass = _judged(data, recipe, weights, out, volumes)
+    else:
+        network.coarse_pass = coarse_pass.untrusted()
+    sha256 = save_pyramid(network, out / "judged.safetensors")
+    (out / "judged.safetensors").chmod(0o644)
+    (out / "judged.sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
+    typer.echo(f"wrote {out / 'judged.safetensors'}")
+
+
+def _judged(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> "CoarsePass":
+    from napari_fastsam3d.evaluation.dataset import evenly_spaced, labelled_cases
     from napari_fastsam3d.training import coarse_pass
     from napari_fastsam3d.training.sample import Sampler
 
@@ -126,11 +142,7 @@ def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, vol
         f"from afar {found.far:.3f}, judged {found.judged:.3f}, "
         f"the better of both {found.better:.3f}"
     )
-    network = read_pyramid(weights)
-    network.coarse_pass = found.coarse_pass
-    sha256 = save_pyramid(network, out / "judged.safetensors")
-    (out / "judged.sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
-    typer.echo(f"wrote {out / 'judged.safetensors'}")
+    return found.coarse_pass
 
 
 def _report(trainer: "Trainer") -> None:

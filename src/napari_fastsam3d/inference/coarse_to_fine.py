@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +33,14 @@ _ENOUGH_CLICKS = 3
 _BOX_AGREEMENT = 0.8
 
 
+# Dice of what was found from afar with what is seen of it near by, under which that is another
+# thing.
+_FOLLOWS = 0.3
+
+ALIKE = 0.9
+"""Dice of two candidates from which on they are the same to a user."""
+
+
 class Comparison(NamedTuple):
     """A first click from afar, with the features by which that is judged, and from near by."""
 
@@ -57,6 +64,7 @@ class CoarseToFine:
         self.policy = policy
         coarse_pass = forward.predictor.coarse_pass
         self._coarse = None if coarse_pass is None else policy.coarse(coarse_pass)
+        self._may_trust = coarse_pass is not None and coarse_pass.may_be_trusted
 
     def predict(self, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, given what the others made."""
@@ -64,30 +72,46 @@ class CoarseToFine:
         remembered = self._remembered(before, prompts)
         if remembered is not None:
             return self._widened(remembered, before, prompts)
-        coarse = self._from_afar(before, prompts)
-        if coarse is not None and self._is_trusted(coarse, prompts):
+        coarse = self._trusted(before, prompts)
+        if coarse is not None:
             return self._followed(coarse, prompts)
         found = self._widened(self.crop(before, prompts), before, prompts)
         if isinstance(newest, BoxPrompt):
             return self._nearer(found, newest.box, prompts)
         return self._closer(found, before, prompts)
 
-    def candidates(self, before: Step, prompts: Sequence[Prompt]) -> list[Prediction]:
-        """Return all that the newest of the prompts may mean, what `predict` returns first.
+    def candidates(self, before: Step, prompts: Sequence[Prompt], count: int) -> list[Prediction]:
+        """Return what the newest of the prompts may mean, what `predict` returns first.
 
-        That is what else the model proposes; of a first click also what it finds from afar, and
-        from near by.
+        They are taken from what the model proposes, of a first click also from what it finds from
+        afar and from near by: one after the other that which is least like those taken. What was
+        found from afar is looked at again in the crop that fits it.
         """
-        found = [self.predict(before, prompts)]
+        shown = self.predict(before, prompts)
+        pool = self._forward.alternatives(shown, before, prompts)
         coarse = self._from_afar(before, prompts)
         if coarse is not None:
-            found.append(coarse)
-            if self._is_trusted(coarse, prompts):
-                found.append(self._widened(self.crop(before, prompts), before, prompts))
-            else:
-                found.append(self._followed(coarse, prompts))
-        others = (self._forward.alternatives(each, before, prompts) for each in found)
-        return [each for each in (*found, *chain(*others)) if (each.logits > 0).any()]
+            near = self._widened(self.crop(before, prompts), before, prompts)
+            pool += [near, coarse, *self._forward.alternatives(coarse, before, prompts)]
+        pool = [each for each in pool if (each.logits > 0).any()]
+        kept, masks = [shown], [_plain(shown)]
+        while pool and len(kept) < count:
+            likeness = [max(map(_plain(each).agreement, masks)) for each in pool]
+            place = int(np.argmin(likeness))
+            if likeness[place] >= ALIKE:
+                break
+            found = pool.pop(place)
+            masks.append(_plain(found))
+            kept.append(self._seen_finely(found, prompts))
+        return kept
+
+    def _seen_finely(self, found: Prediction, prompts: Sequence[Prompt]) -> Prediction:
+        """Follow what was found from afar, unless something else is seen of it near by."""
+        if found.crop.size == self.policy.size:
+            return found
+        followed = self._followed(found, prompts)
+        same = _plain(followed).agreement(_plain(found)) >= _FOLLOWS
+        return followed if same else found
 
     def compare(self, prompts: Sequence[Prompt]) -> "Comparison | None":
         """Return what a first click gives from afar and from near by; None where both are one."""
@@ -102,7 +126,7 @@ class CoarseToFine:
 
     def crops_of(self, before: Step, prompts: Sequence[Prompt]) -> tuple[Crop, ...]:
         """Return the crops that a step begins with, as far as they are known before it."""
-        coarse = self._coarse_crop(before, prompts)
+        coarse = self._coarse_crop(before, prompts) if self._may_trust else None
         return (*([] if coarse is None else [coarse]), self.crop(before, prompts))
 
     def next_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
@@ -110,8 +134,8 @@ class CoarseToFine:
         remembered = self._remembered(before, prompts)
         if remembered is not None:
             return remembered
-        coarse = self._from_afar(before, prompts)
-        if coarse is not None and self._is_trusted(coarse, prompts):
+        coarse = self._trusted(before, prompts)
+        if coarse is not None:
             return self._fitting(coarse, prompts)
         return self.crop(before, prompts)
 
@@ -133,6 +157,11 @@ class CoarseToFine:
         """Return what a coarse pass finds at a first click; None where there is none."""
         crop = self._coarse_crop(before, prompts)
         return None if crop is None else self._forward.predict(crop, before, prompts)
+
+    def _trusted(self, before: Step, prompts: Sequence[Prompt]) -> Prediction | None:
+        """Return what a coarse pass finds at a first click, where that is to be trusted."""
+        coarse = self._from_afar(before, prompts) if self._may_trust else None
+        return coarse if coarse is not None and self._is_trusted(coarse, prompts) else None
 
     def _is_trusted(self, coarse: Prediction, prompts: Sequence[Prompt]) -> bool:
         """Whether what was found from afar is likely to be better than what is seen near by."""

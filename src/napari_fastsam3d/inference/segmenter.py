@@ -9,7 +9,7 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.box_depth import as_settled, read_guessed
 from napari_fastsam3d.inference.cache import Cache
-from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
+from napari_fastsam3d.inference.coarse_to_fine import ALIKE, CoarseToFine
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.edits import apply_edit
 from napari_fastsam3d.inference.forward_pass import ForwardPass
@@ -37,9 +37,8 @@ _REPLAYING = "Making the mask again"
 # Prompts to be gone through from which on that is told as long work.
 _MANY = 4
 _BYTES_KEPT = 256 << 20
-# Candidates that are offered, and the Dice of two from which on they are the same to a user.
+# Candidates that are offered.
 _CANDIDATES = 3
-_SAME = 0.9
 
 _Keys = tuple[PromptKey | tuple[PromptKey, str], ...]
 
@@ -153,12 +152,10 @@ class Replay:
             before = replace(before, box=None)
         settled = as_settled(prompts, shown.box)
         kept = [shown]
-        for found in self._search.candidates(before, settled)[1:]:
+        for found in self._search.candidates(before, settled, _CANDIDATES)[1:]:
             step = self._postprocessing.step(before, found, settled)
-            if all(step.mask.agreement(other.mask) < _SAME for other in kept):
+            if all(step.mask.agreement(other.mask) < ALIKE for other in kept):
                 kept.append(replace(step, box=shown.box))
-            if len(kept) == _CANDIDATES:
-                break
         return tuple(sorted(kept, key=lambda step: np.count_nonzero(step.mask.voxels)))
 
     def serves(self, prompts: Sequence[Prompt]) -> bool:

@@ -38,8 +38,20 @@ class CoarsePass:
     weights: tuple[float, ...]
     bias: float
 
+    @classmethod
+    def for_candidates(cls, size: int, spacing: float) -> "CoarsePass":
+        """Return a pass that is never trusted by itself: it gives candidates, to be asked for."""
+        return cls(size, spacing, (), (), (), -1.0)
+
+    @property
+    def may_be_trusted(self) -> bool:
+        """Whether any coarse mask could be held to be the better one."""
+        return bool(self.weights) or self.bias > 0
+
     def gain(self, features: ArrayLike) -> float:
         """Estimate by how much the coarse mask is better, in Dice, of its features (N,)."""
+        if not self.weights:
+            return self.bias
         return float(self.standardised(features) @ np.asarray(self.weights) + self.bias)
 
     def standardised(self, features: ArrayLike) -> NDArray[np.float64]:
@@ -69,7 +81,12 @@ class CoarsePass:
                 bias=float(table["bias"]),
             )
             fits = len(found.mean) == len(found.scale) == len(found.weights)
-            if not fits or found.size <= 0 or found.spacing <= 0 or min(found.scale) <= 0:
+            if (
+                not fits
+                or found.size <= 0
+                or found.spacing <= 0
+                or any(s <= 0 for s in found.scale)
+            ):
                 raise ValueError
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(

@@ -89,12 +89,16 @@ class Fit:
     better: float
 
 
+def untrusted() -> CoarsePass:
+    """Return a coarse pass that gives candidates only."""
+    return CoarsePass.for_candidates(SIZE, SPACING)
+
+
 def without_judge(weights: Path) -> Predictor:
     """Load a model whose coarse pass is made but never trusted."""
     device = torch.device("cpu")
     network = read_pyramid(weights)
-    nothing = (0.0,) * len(FEATURES)
-    network.coarse_pass = CoarsePass(SIZE, SPACING, nothing, (1.0,) * len(FEATURES), nothing, -1.0)
+    network.coarse_pass = untrusted()
     precision = choose_precision("auto", device)
     return PyramidPredictor(network, weights.name, device, precision, fingerprint(weights))
 
