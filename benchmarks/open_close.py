@@ -7,7 +7,8 @@ each and drawn.
     xvfb-run -a python benchmarks/open_close.py --scans 200 --models 20 --out flat.png
 
 Fails where threads or files grow from the second quarter of the rounds to the last, or memory by
-more than half a MiB a scan; one of 96 x 96 x 96 voxels and its layers take some 13 MiB while it is open.
+more than half a MiB a scan; one of 96 x 96 x 96 voxels and its layers take some 13 MiB while it is
+open.
 """
 
 import argparse
