@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels, Layer
 from napari.utils.notifications import notification_manager
+from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QShortcut
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
@@ -49,6 +50,8 @@ def gone(qtbot: Any, *parts: dict[str, Any]) -> None:
     left: list[str] = []
 
     def collected() -> bool:
+        # Where two threads emit at once psygnal may keep who emitted: one signal at most, ever.
+        Signal._current_emitter = None
         gc.collect()
         left[:] = [name for each in parts for name, part in each.items() if part() is not None]
         return not left

@@ -225,6 +225,8 @@ class SessionView:
         """
         self.journal.keep_picture()
         self.brush.close()
+        for signal, slot in self._connected:
+            signal.disconnect(slot, missing_ok=True)
         for close in self.closers:
             close()
 
@@ -238,7 +240,8 @@ class SessionView:
         return picture_of(self.image, self.mask.layer, self.frame, objects, plane, region)
 
     def _listen_to_session(self) -> None:
-        # A session holds its listeners weakly, so these live as long as the view.
+        # A session holds its listeners weakly, so these live as long as the view. When two threads
+        # emit at once psygnal may keep the signal that one of them emitted, and its listeners.
         self._connected = (
             (self.session.changed, self.dispatcher.to_main(self._on_changed)),
             (self.session.predicted, self.dispatcher.to_main(self._on_predicted)),
