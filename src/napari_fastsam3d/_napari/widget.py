@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_fastsam3d._napari.commands.table import COMMANDS
 from napari_fastsam3d._napari.compact import main_window_of
 from napari_fastsam3d._napari.contributions.settings import save_shown
+from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.panels.banners import ResumeBanner, VisibilityBanner
 from napari_fastsam3d._napari.panels.click_feedback import ClickFeedback
 from napari_fastsam3d._napari.panels.controls import Controls
@@ -83,6 +84,11 @@ class FastSAM3DWidget(QWidget):
     def view(self) -> SessionView | None:
         """The session of the chosen scan, with its layers; None where there is none."""
         return self.workspace.view
+
+    @property
+    def loader(self) -> ModelLoader:
+        """What loads the model, for all sessions."""
+        return self.workspace.loader
 
     @property
     def busy(self) -> bool:
