@@ -106,7 +106,7 @@ def train(
 
 
 def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> None:
-    from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+    from napari_fastsam3d.model.checkpoint import export_pyramid, read_pyramid
     from napari_fastsam3d.training import coarse_pass
 
     network = read_pyramid(weights)
@@ -114,9 +114,7 @@ def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, vol
         network.coarse_pass = _judged(data, recipe, weights, out, volumes)
     else:
         network.coarse_pass = coarse_pass.untrusted()
-    sha256 = save_pyramid(network, out / "judged.safetensors")
-    (out / "judged.safetensors").chmod(0o644)
-    (out / "judged.sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
+    export_pyramid(network, out / "judged.safetensors")
     typer.echo(f"wrote {out / 'judged.safetensors'}")
 
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.volume import Volume
 
 NOWHERE = Box((0, 0, 0), (0, 0, 0))
 
@@ -203,4 +204,17 @@ def deepest_voxel(
     ndimage.distance_transform_edt(np.pad(region, 1), sampling=spacing, distances=depth)
     where = np.unravel_index(int(depth[1:-1, 1:-1, 1:-1].argmax()), region.shape)
     i, j, k = (int(at) for at in where)
+    return i, j, k
+
+
+def middle_of(mask: Mask, volume: Volume) -> Index:
+    """Return the deepest voxel of a mask that isn't empty, source index.
+
+    It is the same voxel of the patient in whichever order a file has its axes.
+    """
+    canonical = volume.canonical
+    r, a, s = (volume.spacing[axis] for axis in canonical.axes)
+    deepest = deepest_voxel(canonical.view(mask.voxels), (r, a, s))
+    place = np.add(deepest, canonical.box_to_target(mask.box).start)
+    i, j, k = (int(at) for at in canonical.to_source(place))
     return i, j, k

@@ -1,10 +1,10 @@
 """What is to be remembered of a mask that was accepted, and whether it is good enough."""
 
-from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.mask import Mask, middle_of
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.memory.case import Case
-from napari_fastsam3d.memory.remember import Encoder, middle_of, remembered_case
+from napari_fastsam3d.memory.remember import Encoder, remembered_case
 
 GOOD_ENOUGH = 0.6
 """Predicted IoU from which on an accepted mask is remembered."""
@@ -38,9 +38,9 @@ def accepted_case(
     clicks : int
         Prompts that the mask took.
     """
-    i, j, k = (int(x) for x in middle_of(mask, volume))
+    middle = middle_of(mask, volume)
     policy = CropPolicy.of(volume, predictor)
-    crops = policy.at_click((i, j, k)), policy.at((i, j, k), policy.spacing_for(mask.box))
+    crops = policy.at_click(middle), policy.at(middle, policy.spacing_for(mask.box))
     return remembered_case(predictor, volume, crops, mask, name, quality=quality, clicks=clicks)
 
 

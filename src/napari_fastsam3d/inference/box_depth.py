@@ -3,10 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from napari_fastsam3d.geometry.box import Box
-from napari_fastsam3d.geometry.mask import Mask, deepest_voxel
+from napari_fastsam3d.geometry.mask import Mask, middle_of
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt
 from napari_fastsam3d.inference.step import Step
@@ -53,13 +51,7 @@ def read_guessed(volume: Volume, advance: Advance, before: Step, prompts: Sequen
 
 def _clicked_in(mask: Mask, volume: Volume, advance: Advance) -> Mask:
     """Return what a click in the middle of a mask would find by itself."""
-    # On the patient's axes: the same voxel in whichever order a file has them.
-    canonical = volume.canonical
-    r, a, s = (volume.spacing[axis] for axis in canonical.axes)
-    deepest = deepest_voxel(canonical.view(mask.voxels), (r, a, s))
-    place = np.add(deepest, canonical.box_to_target(mask.box).start)
-    i, j, k = (int(at) for at in canonical.to_source(place))
-    return advance(Step(), (Point(0, (i, j, k)),)).mask
+    return advance(Step(), (Point(0, middle_of(mask, volume)),)).mask
 
 
 def as_settled(prompts: Sequence[Prompt], box: Box | None) -> Sequence[Prompt]:

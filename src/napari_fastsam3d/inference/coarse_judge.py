@@ -63,17 +63,19 @@ def describe(
     mask = logits > 0
     if not mask.any():
         return None
-    scan = _standardised(image)
+    scan, place = _standardised(image), _cell(click, len(image))
+    clicked = float(scan[tuple(slice(max(0, c - 1), c + 2) for c in place)].mean())
+    around = _around(mask)
     shape, shell = _shape(mask)
     return np.concatenate(
         [
             shape[:1],
-            _certainty(expit(logits), mask),
-            _contrast(scan, mask, shell),
+            _certainty(expit(logits), mask, around),
+            _contrast(scan, mask, around, shell),
             shape[1:],
-            _region(scan, mask, click),
+            _region(np.abs(scan - clicked) < _LIKE, mask, place),
             [predicted_iou, logits.max() / 10],
-            _likeness(scan, mask, click),
+            [abs(clicked - scan[mask].mean()), np.abs(scan[around] - clicked).mean()],
         ]
     )
 
@@ -87,16 +89,21 @@ def _shape(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.boo
     return np.array([np.log(cells), np.log(surface), np.log1p(on_faces)]), shell
 
 
-def _certainty(probability: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _certainty(
+    probability: NDArray[np.floating], mask: NDArray[np.bool_], around: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     uncertain = (probability * (1 - probability)).sum() / probability.sum()
-    return np.array([probability[mask].mean(), probability[_around(mask)].mean(), uncertain])
+    return np.array([probability[mask].mean(), probability[around].mean(), uncertain])
 
 
 def _contrast(
-    scan: NDArray[np.float64], mask: NDArray[np.bool_], shell: NDArray[np.bool_]
+    scan: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+    around: NDArray[np.bool_],
+    shell: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
     """Give contrast, its amount, deviations inside and around, and gradients on the border."""
-    inside, outside = scan[mask], scan[_around(mask)]
+    inside, outside = scan[mask], scan[around]
     contrast = inside.mean() - outside.mean()
     gradient = np.sqrt(sum(np.square(part) for part in np.gradient(scan)))
     border = (shell | (_dilated(mask, 1) & ~mask)) if shell.any() else mask
@@ -106,30 +113,15 @@ def _contrast(
 
 
 def _region(
-    scan: NDArray[np.float64], mask: NDArray[np.bool_], click: Sequence[float]
+    like: NDArray[np.bool_], mask: NDArray[np.bool_], place: tuple[int, ...]
 ) -> NDArray[np.float64]:
     """Compare a mask with what is connected to the click and of like intensity."""
-    like = np.abs(scan - _clicked(scan, click)) < _LIKE
     pieces = np.zeros(like.shape, dtype=np.int32)
     ndimage.label(like, output=pieces)
-    region = (pieces == pieces[_cell(click, len(scan))]) & like
+    region = (pieces == pieces[place]) & like
     cells, size = np.count_nonzero(mask), np.count_nonzero(region)
     shared = np.count_nonzero(region & mask)
     return np.array([np.log((size + 1) / cells), shared / cells, shared / (size + 1)])
-
-
-def _likeness(
-    scan: NDArray[np.float64], mask: NDArray[np.bool_], click: Sequence[float]
-) -> NDArray[np.float64]:
-    """Compare the clicked intensity with what lies inside and around."""
-    clicked = _clicked(scan, click)
-    around = np.abs(scan[_around(mask)] - clicked).mean()
-    return np.array([abs(clicked - scan[mask].mean()), around])
-
-
-def _clicked(scan: NDArray[np.float64], click: Sequence[float]) -> float:
-    place = _cell(click, len(scan))
-    return float(scan[tuple(slice(max(0, c - 1), c + 2) for c in place)].mean())
 
 
 def _cell(click: Sequence[float], cells: int) -> tuple[int, ...]:

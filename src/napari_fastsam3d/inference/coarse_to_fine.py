@@ -1,7 +1,6 @@
 """At which crops an object is looked at: wider where it is cut off, closer where it is small."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +30,6 @@ _AGREEMENT = 0.6
 _ENOUGH_CLICKS = 3
 # Dice of a nearer prediction of a box with the one before, under which it is not trusted.
 _BOX_AGREEMENT = 0.8
-
-
 # Dice of what was found from afar with what is seen of it near by, under which that is another
 # thing.
 _FOLLOWS = 0.3
@@ -91,26 +88,34 @@ class CoarseToFine:
         pool = self._forward.alternatives(shown, before, prompts)
         coarse = self._from_afar(before, prompts)
         if coarse is not None:
-            near = self._widened(self.crop(before, prompts), before, prompts)
-            pool += [near, coarse, *self._forward.alternatives(coarse, before, prompts)]
+            if not self._is_near(coarse, before, prompts):
+                pool.append(self._widened(self.crop(before, prompts), before, prompts))
+            pool += [coarse, *self._forward.alternatives(coarse, before, prompts)]
         pool = [each for each in pool if (each.logits > 0).any()]
-        kept, masks = [shown], [_plain(shown)]
+        kept, masks = [shown], [shown.plain_mask]
         while pool and len(kept) < count:
-            likeness = [max(map(_plain(each).agreement, masks)) for each in pool]
+            likeness = [max(map(each.plain_mask.agreement, masks)) for each in pool]
             place = int(np.argmin(likeness))
             if likeness[place] >= ALIKE:
                 break
             found = pool.pop(place)
-            masks.append(_plain(found))
+            masks.append(found.plain_mask)
             kept.append(self._seen_finely(found, prompts))
         return kept
+
+    def _is_near(self, coarse: Prediction, before: Step, prompts: Sequence[Prompt]) -> bool:
+        """Whether what `predict` returns is what is seen from near by, in the crop of a click."""
+        if len(clicks_of(prompts)) >= _NEAR_CLICKS:
+            return False
+        trusted = self._may_trust and self._is_trusted(coarse, prompts)
+        return not trusted and self._remembered(before, prompts) is None
 
     def _seen_finely(self, found: Prediction, prompts: Sequence[Prompt]) -> Prediction:
         """Follow what was found from afar, unless something else is seen of it near by."""
         if found.crop.size == self.policy.size:
             return found
         followed = self._followed(found, prompts)
-        same = _plain(followed).agreement(_plain(found)) >= _FOLLOWS
+        same = followed.plain_mask.agreement(found.plain_mask) >= _FOLLOWS
         return followed if same else found
 
     def compare(self, prompts: Sequence[Prompt]) -> "Comparison | None":
@@ -141,13 +146,11 @@ class CoarseToFine:
 
     def _remembered(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
         """Return the crop that fits what is recalled at a first click; None where nothing is."""
-        first = before.crop is None and before.mask.is_empty
-        return self._forward.remembered_crop(prompts) if first else None
+        return self._forward.remembered_crop(prompts) if before.is_beginning else None
 
     def _coarse_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
         newest = prompts[-1]
-        first = before.crop is None and before.mask.is_empty
-        if self._coarse is None or not first or not isinstance(newest, Point):
+        if self._coarse is None or not before.is_beginning or not isinstance(newest, Point):
             return None
         if not newest.positive or self.policy.shows_all(self.policy.at_click(newest.index)):
             return None
@@ -170,11 +173,11 @@ class CoarseToFine:
         return features is not None and judge is not None and judge.gain(features) > 0
 
     def _fitting(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Crop:
-        return self.policy.fitting(_plain(coarse).box, _last_click(prompts))
+        return self.policy.fitting(coarse.plain_mask.box, _last_click(prompts))
 
     def _followed(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Prediction:
         """Look again at what was found from afar, that fed back, in the crop that fits it."""
-        before = Step(_plain(coarse), coarse.crop)
+        before = Step(coarse.plain_mask, coarse.crop)
         found = self._forward.predict(self._fitting(coarse, prompts), before, prompts)
         return found if (found.logits > 0).any() else coarse
 
@@ -191,7 +194,7 @@ class CoarseToFine:
         if not isinstance(newest, Point):
             reads_boxes = self.predictor.accepts_boxes or not isinstance(newest, BoxPrompt)
             return self.policy.around_box(place_of(newest), closely=reads_boxes)
-        if before.crop is None and before.mask.is_empty:
+        if before.is_beginning:
             return self.policy.at_click(newest.index)
         if before.crop is not None and self.policy.keeps(before.crop, newest.index):
             return before.crop
@@ -235,11 +238,6 @@ class CoarseToFine:
 
 def _last_click(prompts: Sequence[Prompt]) -> Index:
     return clicks_of(prompts)[-1].index
-
-
-def _plain(found: Prediction) -> Mask:
-    """Return the mask of a prediction, not drawn to the edges of the scan."""
-    return replace(found, guide=None).mask
 
 
 def _agreement(far: Prediction, near: Prediction) -> float:

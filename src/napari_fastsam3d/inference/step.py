@@ -50,6 +50,11 @@ class Step:
     recalled: tuple[Neighbour, ...] = ()
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether nothing is known yet of where the object is."""
+        return self.crop is None and self.mask.is_empty
+
+    @property
     def nbytes(self) -> int:
         """Bytes that the step holds."""
         low = 0 if self.low is None else self.low.nbytes
@@ -77,9 +82,14 @@ class Prediction:
         return self.crop.spacing * self.crop.size / len(self.logits)
 
     @cached_property
+    def plain_mask(self) -> Mask:
+        """The mask on the source grid, inside the crop's box, not drawn to the scan's edges."""
+        return Mask.of(*self.crop.paste_mask(averaged_over_voxels(self.crop, self.logits)))
+
+    @cached_property
     def mask(self) -> Mask:
         """The mask on the source grid, inside the crop's box."""
-        logits = averaged_over_voxels(self.crop, self.logits)
         if (guide := self.guide) is None:
-            return Mask.of(*self.crop.paste_mask(logits))
+            return self.plain_mask
+        logits = averaged_over_voxels(self.crop, self.logits)
         return Mask.of(*edge_aware_mask(self.crop, logits, guide.voxels, guide.intensity_floor))

@@ -10,7 +10,7 @@ from scipy.cluster.vq import kmeans
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
-from napari_fastsam3d.geometry.mask import Mask, deepest_voxel
+from napari_fastsam3d.geometry.mask import Mask, middle_of
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.memory.bank import new_identity
 from napari_fastsam3d.memory.case import Case, Entry, Floats, Halves, Tokens, scan_digest
@@ -76,7 +76,7 @@ def remembered_case(
     """
     first, crop = crops
     seen, keys, values = _encoded(predictor, volume, first)
-    source = middle_of(mask, volume)
+    source = np.asarray(middle_of(mask, volume), dtype=np.float64)
     found_by = descriptor(predictor.features(seen), first.to_crop(source))
     if crop != first:
         seen, _, _ = _encoded(predictor, volume, crop)
@@ -143,15 +143,6 @@ def _encoded(
         encoded = predictor.encode(image)
     keys, values = kept
     return encoded, keys, values
-
-
-def middle_of(mask: Mask, volume: Volume) -> NDArray[np.float64]:
-    """Return the deepest voxel, source index: the same in whichever order a file has its axes."""
-    canonical = volume.canonical
-    r, a, s = (volume.spacing[axis] for axis in canonical.axes)
-    deepest = deepest_voxel(canonical.view(mask.voxels), (r, a, s))
-    place = np.add(deepest, canonical.box_to_target(mask.box).start)
-    return np.asarray(canonical.to_source(place), dtype=np.float64)
 
 
 def _tokens(

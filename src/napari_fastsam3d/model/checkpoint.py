@@ -102,6 +102,15 @@ def save_pyramid(network: PyramidNetwork, path: Path) -> str:
     return fingerprint(path)
 
 
+def export_pyramid(network: PyramidNetwork, path: Path) -> None:
+    """Write a network's weights for the package, all of them or none, and their SHA-256 beside."""
+    partial = path.with_suffix(".partial")
+    sha256 = save_pyramid(network, partial)
+    partial.replace(path)
+    path.chmod(0o644)  # safetensors keeps its files to their owner; a package is for everybody
+    path.with_suffix(".sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
+
+
 def is_pyramid(path: Path) -> bool:
     """Whether a file was written by `save_pyramid`; false for anything that can't be read so."""
     try:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
+from napari_fastsam3d.model.checkpoint import export_pyramid, read_pyramid
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.model.default.prompt_maps import click_map
@@ -125,11 +125,7 @@ class Trainer:
     def export(self) -> Path:
         """Write the moving average as `weights.safetensors`, and its SHA-256 beside it."""
         path = self.folder / "weights.safetensors"
-        partial = path.with_suffix(".partial")
-        sha256 = save_pyramid(self.average, partial)
-        partial.replace(path)
-        path.chmod(0o644)  # safetensors keeps its files to their owner; a package is for everybody
-        path.with_suffix(".sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
+        export_pyramid(self.average, path)
         return path
 
     def draw_log(self) -> bool:
