@@ -9,6 +9,7 @@ import torch
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model import load_model
 from napari_fastsam3d.model.default.network import PyramidNetwork, grown
+from napari_fastsam3d.training.recipe import LEARNING
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.trainer import Trainer
 
@@ -197,9 +198,13 @@ def test_a_cycle_with_candidates_and_several_targets_trains_both_decoders(data, 
 
 @pytest.mark.parametrize(
     ("learns", "sizes"),
-    [("coarse_decoder", {"coarse_candidates": 2}), ("candidates", {"candidates": 2})],
+    [
+        ("coarse_decoder", {"coarse_candidates": 2}),
+        ("candidates", {"candidates": 2}),
+        ("decoder", {"candidates": 2}),
+    ],
 )
-def test_what_learns_beside_the_network_leaves_it_as_it_was(data, recipe, tmp_path, learns, sizes):
+def test_what_learns_alone_leaves_the_rest_as_it_was(data, recipe, tmp_path, learns, sizes):
     config = replace(recipe.network, **sizes)
     last = replace(recipe.phases[0], learns=learns, boxes=0.0, rate=1e-2, network=config)
     run = Trainer(
@@ -211,7 +216,7 @@ def test_what_learns_beside_the_network_leaves_it_as_it_was(data, recipe, tmp_pa
     before = {name: value.clone() for name, value in run.average.state_dict().items()}
     run.run(silent)
     after = run.average.state_dict()
-    begins = {"coarse_decoder": "coarse_decoder.", "candidates": "decoder.candidates."}[learns]
+    begins = LEARNING[learns]
     moved = [name for name in after if name not in before or not after[name].equal(before[name])]
     assert moved
     assert all(name.startswith(begins) for name in moved)
@@ -226,3 +231,25 @@ def test_the_average_is_at_hand_while_a_run_goes_on(trainer):
     wanted = state(run)
     got = loaded.network.state_dict()
     assert all(torch.allclose(got[k].float(), wanted[k].float(), atol=2e-3) for k in wanted)
+
+
+def test_gradients_of_clicks_add_up_to_that_of_their_mean(data, recipe, tmp_path):
+    """A decoder that learns alone frees the graph of each click before the next."""
+    phase = replace(recipe.phases[0], clicks=3, boxes=0.0)
+
+    def gradients(learns):
+        run = Trainer(
+            replace(recipe, phases=(replace(phase, learns=learns),), clip=1e9),
+            Sampler.of_folder(data, recipe.sources, recipe.seed),
+            tmp_path / learns,
+        )
+        run.run(silent, until=time.monotonic())
+        return dict(run.network.decoder.named_parameters())
+
+    together, apart = gradients("network"), gradients("decoder")
+    for name, parameter in apart.items():
+        if parameter.grad is not None:
+            torch.testing.assert_close(
+                parameter.grad, together[name].grad, rtol=0.02, atol=1e-4, msg=name
+            )
+    assert any(parameter.grad is not None for parameter in apart.values())

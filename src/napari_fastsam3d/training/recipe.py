@@ -11,12 +11,15 @@ from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 
 LEARNING = {
     "network": "",
+    "decoder": "decoder.",
     "box_decoder": "box_decoder.",
     "box_cues": "box_decoder.box_cues.",
     "coarse_decoder": "coarse_decoder.",
     "candidates": "decoder.candidates.",
 }
 """What may learn, and how the names of its parameters begin."""
+
+_NEEDED = {"coarse_decoder": "coarse_candidates", "candidates": "candidates"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Phase(Choice):
         of the steps that are of boxes only, which that decoder answers.
     learns : str
         What of the network learns, one of `LEARNING`. Where that is of the decoder for boxes,
-        every sample begins with a box; where it is that for coarse passes, or the candidates, none.
+        every sample begins with a box; where it is another decoder or the candidates, none.
     ema : float or None
         As of the recipe, over this phase; None takes that of the recipe.
     network : PyramidConfig or None
@@ -266,10 +269,10 @@ def _check(recipe: Recipe) -> None:
             if phase.boxes < 1 or phase.aimed > 0:
                 raise TypeError(f"{phase.learns} learns of boxes only: boxes = 1.0, aimed = 0.0")
         elif phase.learns != "network":
-            needed = "coarse_candidates" if phase.learns == "coarse_decoder" else "candidates"
-            if not getattr(network, needed):
+            needed = _NEEDED.get(phase.learns)
+            if needed and not getattr(network, needed):
                 raise TypeError(f"{phase.learns} learns where the network has {needed} only")
-            if phase.boxes > 0:
+            if phase.boxes > 0 and (phase.learns != "decoder" or network.box_decoder):
                 raise TypeError(f"{phase.learns} never learns of boxes: boxes = 0.0")
         start += phase.steps
 

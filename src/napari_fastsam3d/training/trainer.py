@@ -150,14 +150,13 @@ class Trainer:
             decoder.cues = phase.cues
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.startswith(LEARNING[phase.learns]))
+        self.optimizer.zero_grad(set_to_none=True)
         steps = self._interact(phase, images, targets, clicks, random)
-        loss = torch.stack([step.loss for step in steps]).mean()
+        loss = torch.stack([step.loss.detach() for step in steps]).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss is not finite at step {self.step}.", "Lower the learning rate."
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         self.ranks.average([p.grad for p in self.network.parameters() if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
@@ -180,23 +179,39 @@ class Trainer:
         clicks: Tensor,
         random: RandomGenerator,
     ) -> list[StepLoss]:
-        """Let a simulated user correct the masks of all targets; each crop is encoded once."""
+        """Let a simulated user correct the masks of all targets, and add up the gradients.
+
+        Each crop is encoded once. What is fed back carries no gradient, so that each click's graph
+        can be freed before the next, unless they share that of the encoder.
+        """
         truth = halved(targets.flatten(0, 1)[:, None].float())
         boxed, boxes = self._boxes(phase, random)
         decoder = self.network.decoder_of(boxed, coarse=phase.learns == "coarse_decoder")
+        shared = phase.learns == "network" or phase.learns_boxes
+        # Casts that are kept would join the graphs of all clicks.
+        precision = torch.autocast(
+            self.device.type, torch.bfloat16, self.mixed_precision, cache_enabled=shared
+        )
         steps: list[StepLoss] = []
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+        room = 1 + (phase.clicks - 1) * phase.most
+        with precision:
             pyramid = self.network.encoder(images)
-            room = 1 + (phase.clicks - 1) * phase.most
             prompts = first_prompts(truth, room, random, clicks.flatten(0, 1), boxes)
             told = decoder.read_box(pyramid, prompts.box)
-            for click in range(phase.clicks):
+        for click in range(phase.clicks):
+            with precision:
                 masks = decoder(pyramid, used_points(prompts), told)
                 weight = _near_clicks(prompts, truth) if click else None
-                steps.append(step_loss(masks, truth, weight))
+                step = step_loss(masks, truth, weight)
                 if click + 1 < phase.clicks:
                     fed = shown_mask(masks, random)
                     prompts = next_prompts(prompts, truth, fed.fine, fed.low, random, phase.most)
+            if not shared:
+                (step.loss / phase.clicks).backward()
+                step = step._replace(loss=step.loss.detach())
+            steps.append(step)
+        if shared:
+            torch.stack([step.loss for step in steps]).mean().backward()
         return steps
 
     def _boxes(self, phase: Phase, random: RandomGenerator) -> tuple[bool, float]:
