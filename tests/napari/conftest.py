@@ -27,7 +27,7 @@ pytest.importorskip("napari", reason="the window needs napari")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HEADLESS and item.get_closest_marker("gl"):
-            item.add_marker(pytest.mark.skip(reason="needs a real window: run under xvfb-run"))
+            item.add_marker(pytest.mark.skip(reason="needs a real window: make gl"))
 
 
 @pytest.fixture(autouse=True)
