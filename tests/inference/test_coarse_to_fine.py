@@ -14,7 +14,7 @@ from proposing_model import Proposing, away
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.coarse_judge import FEATURES, describe
+from napari_fastsam3d.inference.coarse_judge import FEATURES, OF_BOTH, OF_ONE, describe, relate
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Edit, Point
 from napari_fastsam3d.inference.segmenter import Replay
@@ -48,8 +48,9 @@ class Shortsighted(BrightnessModel):
 def test_what_is_trusted_from_afar_is_looked_at_again_in_the_crop_that_fits_it(volume):
     model = Shortsighted(1)
     step = Replay(volume, model).step([IN_SLAB])
-    (_, _, _, nothing), (_, _, _, fed) = model.asked[:2]
-    assert nothing is None
+    *first_looks, (_, _, _, fed) = model.asked
+    assert len(first_looks) == 2
+    assert all(low is None for *_, low in first_looks)
     assert (fed > 0).any()
     assert step.crop.size == 32
     assert step.crop.spacing == 3.0
@@ -187,7 +188,7 @@ def test_the_description_of_a_mask_depends_on_no_unit(scale, offset, seed):
     logits[4:8, 4:8, 4:8] += 3
     told = describe(logits, image.astype(np.float64), (5.0, 6.0, 5.0), 0.4)
     again = describe(logits, image.astype(np.float64) * scale + offset, (5.0, 6.0, 5.0), 0.4)
-    assert told.shape == (len(FEATURES),)
+    assert told.shape == (len(OF_ONE),)
     assert np.isfinite(told).all()
     assert np.allclose(told, again, rtol=1e-6, atol=1e-6)
 
@@ -204,6 +205,16 @@ def test_a_mask_in_a_flat_scan_and_one_that_fills_the_crop_have_finite_descripti
     part = np.where(np.indices((8, 8, 8)).sum(0) < 8, 1, -1).astype(np.float32)
     for logits in (full, part):
         assert np.isfinite(describe(logits, flat, (3, 3, 3), 0.5)).all()
+
+
+def test_how_two_masks_relate():
+    large = Mask.of(Box((2, 2, 2), (12, 12, 12)), np.ones((10, 10, 10), bool))
+    inside = Mask.of(Box((4, 4, 4), (9, 9, 9)), np.ones((5, 5, 5), bool))
+    beside = Mask.of(Box((11, 2, 2), (21, 12, 12)), np.ones((10, 10, 10), bool))
+    assert relate(large, inside) == pytest.approx([250 / 1125, np.log(8), 1])
+    assert relate(inside, large) == pytest.approx([250 / 1125, -np.log(8), 1 / 8])
+    assert relate(large, beside) == pytest.approx([0.1, 0, 0.1])
+    assert len(relate(large, inside)) == len(OF_BOTH)
 
 
 def test_a_coarse_pass_is_read_as_it_was_written_and_a_damaged_one_is_refused():

@@ -32,9 +32,10 @@ def test_a_judge_learns_which_of_both_is_better():
     assert found.clicks == 300
     assert found.judged > max(found.near, found.far) + 0.05
     assert found.better - found.judged < 0.02
-    gains = [found.coarse_pass.gain(each.features) > 0 for each in clicks(100, seed=1)]
-    right = [each.far > each.near for each in clicks(100, seed=1)]
-    assert np.mean(np.equal(gains, right)) > 0.9
+    clear = [each for each in clicks(200, seed=1) if abs(each.far - each.near) > 0.15]
+    gains = [found.coarse_pass.gain(each.features) > 0 for each in clear]
+    right = [each.far > each.near for each in clear]
+    assert np.mean(np.equal(gains, right)) > 0.95
 
 
 def test_a_judge_is_measured_on_volumes_that_it_was_not_fitted_on():

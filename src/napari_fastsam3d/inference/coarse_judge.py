@@ -1,4 +1,4 @@
-"""Features of a coarse prediction, by which it is trusted or not."""
+"""Features of the predictions from afar and from near by, by which one of them is trusted."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.model.predictor import Floats
 
-FEATURES = (
+Features = NDArray[np.float64]
+
+OF_ONE = (
     "log cells",
     "mean probability inside",
     "mean probability around",
@@ -35,6 +38,16 @@ FEATURES = (
 The region is what is connected to the click and of like intensity; around is a shell of two cells.
 """
 
+OF_BOTH = ("agreement", "log size from afar over near by", "share of near by in afar")
+"""What is said of both masks together."""
+
+FEATURES = (
+    *(f"from afar: {name}" for name in OF_ONE),
+    *(f"from near by: {name}" for name in OF_ONE),
+    *OF_BOTH,
+)
+"""What a first click is judged by, in order."""
+
 _SHELL = 2
 # Standard deviations of the crop: intensities that count as like the clicked one.
 _LIKE = 0.5
@@ -57,7 +70,7 @@ def describe(
 
     Returns
     -------
-    ndarray of float64, shape (len(FEATURES),), or None
+    ndarray of float64, shape (len(OF_ONE),), or None
         None where nothing was predicted. No feature depends on the unit of the intensities.
     """
     mask = logits > 0
@@ -78,6 +91,20 @@ def describe(
             [abs(clicked - scan[mask].mean()), np.abs(scan[around] - clicked).mean()],
         ]
     )
+
+
+def relate(far: Mask, near: Mask) -> NDArray[np.float64]:
+    """Relate two masks, neither of them empty: Dice, log ratio of sizes, share of one in the other.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(OF_BOTH),)
+    """
+    agreement = far.agreement(near)
+    sizes = [np.count_nonzero(mask.voxels) for mask in (far, near)]
+    # Dice is twice what both share, over the sum of both.
+    shared = agreement * sum(sizes) / 2
+    return np.array([agreement, np.log(sizes[0] / sizes[1]), shared / sizes[1]])
 
 
 def _shape(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

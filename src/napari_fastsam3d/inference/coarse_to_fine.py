@@ -69,10 +69,11 @@ class CoarseToFine:
         remembered = self._remembered(before, prompts)
         if remembered is not None:
             return self._widened(remembered, before, prompts)
-        coarse = self._trusted(before, prompts)
-        if coarse is not None:
-            return self._followed(coarse, prompts)
         found = self._widened(self.crop(before, prompts), before, prompts)
+        coarse = self._from_afar(before, prompts) if self._may_trust else None
+        if coarse is not None:
+            trusted = self._trusts(coarse, found, prompts)
+            return self._followed(coarse, prompts) if trusted else found
         if isinstance(newest, BoxPrompt):
             return self._nearer(found, newest.box, prompts)
         return self._closer(found, before, prompts)
@@ -88,7 +89,7 @@ class CoarseToFine:
         pool = self._forward.alternatives(shown, before, prompts)
         coarse = self._from_afar(before, prompts)
         if coarse is not None:
-            if not self._is_near(coarse, before, prompts):
+            if self._may_trust or self._remembered(before, prompts) is not None:
                 pool.append(self._widened(self.crop(before, prompts), before, prompts))
             pool += [coarse, *self._forward.alternatives(coarse, before, prompts)]
         pool = [each for each in pool if (each.logits > 0).any()]
@@ -103,13 +104,6 @@ class CoarseToFine:
             kept.append(self._seen_finely(found, prompts))
         return kept
 
-    def _is_near(self, coarse: Prediction, before: Step, prompts: Sequence[Prompt]) -> bool:
-        """Whether what `predict` returns is what is seen from near by, in the crop of a click."""
-        if len(clicks_of(prompts)) >= _NEAR_CLICKS:
-            return False
-        trusted = self._may_trust and self._is_trusted(coarse, prompts)
-        return not trusted and self._remembered(before, prompts) is None
-
     def _seen_finely(self, found: Prediction, prompts: Sequence[Prompt]) -> Prediction:
         """Follow what was found from afar, unless something else is seen of it near by."""
         if found.crop.size == self.policy.size:
@@ -123,10 +117,10 @@ class CoarseToFine:
         coarse = self._from_afar(Step(), prompts)
         if coarse is None:
             return None
-        features = self._forward.describe(coarse, _last_click(prompts))
+        near = self._widened(self.crop(Step(), prompts), Step(), prompts)
+        features = self._forward.compare(coarse, near, _last_click(prompts))
         if features is None:
             return None
-        near = self._widened(self.crop(Step(), prompts), Step(), prompts)
         return Comparison(features, self._followed(coarse, prompts), near)
 
     def crops_of(self, before: Step, prompts: Sequence[Prompt]) -> tuple[Crop, ...]:
@@ -134,15 +128,25 @@ class CoarseToFine:
         coarse = self._coarse_crop(before, prompts) if self._may_trust else None
         return (*([] if coarse is None else [coarse]), self.crop(before, prompts))
 
-    def next_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
-        """Return the crop that a step will need encoded; a coarse pass is made to know it."""
+    def encode_ahead(self, before: Step, prompts: Sequence[Prompt]) -> bool:
+        """Encode the crops of a step; passes are made to know them. Whether there were any."""
         remembered = self._remembered(before, prompts)
         if remembered is not None:
-            return remembered
-        coarse = self._trusted(before, prompts)
+            return self._encoded(remembered)
+        crop = self.crop(before, prompts)
+        encoded = self._encoded(crop)
+        coarse = self._from_afar(before, prompts) if self._may_trust else None
         if coarse is not None:
-            return self._fitting(coarse, prompts)
-        return self.crop(before, prompts)
+            found = self._widened(crop, before, prompts)
+            if self._trusts(coarse, found, prompts):
+                encoded |= self._encoded(self._fitting(coarse, prompts))
+        return encoded
+
+    def _encoded(self, crop: Crop) -> bool:
+        """Encode a crop; whether it wasn't yet."""
+        known = self._forward.has_encoded(crop)
+        self._forward.encode(crop)
+        return not known
 
     def _remembered(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
         """Return the crop that fits what is recalled at a first click; None where nothing is."""
@@ -161,14 +165,9 @@ class CoarseToFine:
         crop = self._coarse_crop(before, prompts)
         return None if crop is None else self._forward.predict(crop, before, prompts)
 
-    def _trusted(self, before: Step, prompts: Sequence[Prompt]) -> Prediction | None:
-        """Return what a coarse pass finds at a first click, where that is to be trusted."""
-        coarse = self._from_afar(before, prompts) if self._may_trust else None
-        return coarse if coarse is not None and self._is_trusted(coarse, prompts) else None
-
-    def _is_trusted(self, coarse: Prediction, prompts: Sequence[Prompt]) -> bool:
+    def _trusts(self, coarse: Prediction, near: Prediction, prompts: Sequence[Prompt]) -> bool:
         """Whether what was found from afar is likely to be better than what is seen near by."""
-        features = self._forward.describe(coarse, _last_click(prompts))
+        features = self._forward.compare(coarse, near, _last_click(prompts))
         judge = self.predictor.coarse_pass
         return features is not None and judge is not None and judge.gain(features) > 0
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.cache import Cache
-from napari_fastsam3d.inference.coarse_judge import describe
+from napari_fastsam3d.inference.coarse_judge import Features, describe, relate
 from napari_fastsam3d.inference.connected_components import Anchors, without_islands
 from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, steadied
 from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
@@ -27,13 +26,14 @@ _BOX_IN_CLICKS = 2
 
 
 class _Encoded(NamedTuple):
-    """What the encoder made of a crop; of a coarse one the intensities too, for its judge."""
+    """What the encoder made of a crop, and means of its intensities for the judge of a click."""
 
     encoding: Any
-    intensities: Floats
+    means: Floats
 
 
-_NO_VOXELS = np.zeros((0, 0, 0), dtype=np.float32)
+# Voxels of a crop along each axis of which a mean of intensities is kept.
+_MEAN_OF = 2
 
 
 class ForwardPass:
@@ -102,13 +102,26 @@ class ForwardPass:
             )
         return kept
 
-    def describe(self, found: Prediction, click: Index) -> NDArray[np.float64] | None:
-        """Describe a prediction for the judge of a coarse pass; see `coarse_judge.describe`."""
-        crop, cells = found.crop, len(found.logits)
-        factor = crop.size // cells
-        image = self._encoded_crop(crop).intensities
-        means = image.reshape((cells, factor) * 3).mean(axis=(1, 3, 5))
+    def compare(self, far: Prediction, near: Prediction, click: Index) -> Features | None:
+        """Describe what a first click gives from afar and from near by.
+
+        Returns
+        -------
+        ndarray of float64, shape (len(coarse_judge.FEATURES),), or None
+            None where either of them is empty.
+        """
+        each = [self._describe(found, click) for found in (far, near)]
+        masks = far.plain_mask, near.plain_mask
+        if each[0] is None or each[1] is None or any(mask.is_empty for mask in masks):
+            return None
+        return np.concatenate([each[0], each[1], relate(*masks)])
+
+    def _describe(self, found: Prediction, click: Index) -> Features | None:
+        crop = found.crop
+        means = self._encoded_crop(crop).means
+        factor = crop.size / len(found.logits)
         place = (crop.to_crop(click) + 0.5) / factor - 0.5
+        means = _pooled(means, len(means) // len(found.logits))
         return describe(found.logits, means, place.tolist(), found.quality)
 
     def encode(self, crop: Crop) -> Any:
@@ -127,14 +140,19 @@ class ForwardPass:
                 self.go_on()
                 image = self.predictor.normalise(raw, crop.inside)
                 self.go_on()
-                coarse = crop.size != self.predictor.crop_size
                 encoding = (self.memory or self.predictor).encode(image)
-                encoded = _Encoded(encoding, raw if coarse else _NO_VOXELS)
+                encoded = _Encoded(encoding, _pooled(raw, _MEAN_OF))
             finally:
                 self.encoding = None
                 self._progress(_LOOKING, 1, 1)
             self._encoded.put(crop, encoded)
         return encoded
+
+
+def _pooled(image: Floats, factor: int) -> Floats:
+    """Average cubes of `factor` voxels along each axis."""
+    cells = len(image) // factor
+    return image.reshape((cells, factor) * 3).mean(axis=(1, 3, 5))
 
 
 def _corrects(prompts: Sequence[Prompt]) -> bool:

@@ -185,13 +185,9 @@ class Replay:
         before = self.step(prompts, name)
         self._making = tuple(prompt.key for prompt in clicked)
         try:
-            crop = self._search.next_crop(before, clicked)
-            if self._forward.has_encoded(crop):
-                return False
-            self._forward.encode(crop)
+            return self._search.encode_ahead(before, clicked)
         finally:
             self._making = None
-        return True
 
     def foresee(self, prompts: Sequence[Prompt], click: Point, name: str | None = None) -> bool:
         """Answer a click after these prompts that may be yet to come; the newest answer is kept.

@@ -40,6 +40,8 @@ VOLUME = 176
 _FINEST, _COARSEST = 1.5, 1.9
 _TARGETS = 4
 _SMALLEST = 300
+# Structures taken of a case.
+_MOST = 40
 # Weight of the squared weights, for standardised features: chosen by cross-validation.
 _RIDGE = 30.0
 _FOLDS = 10
@@ -64,7 +66,7 @@ class FirstClick:
     target : int
         Its label value; in a drawn volume its place.
     features : tuple of float
-        Of the coarse mask; see `inference.coarse_judge`.
+        Of both masks; see `inference.coarse_judge`.
     far, near : float
         Dice of either way with the target.
     """
@@ -226,7 +228,7 @@ def _in_volume(
 
 
 def _in_case(predictor: Predictor, case: Case) -> Iterator[FirstClick]:
-    for target in targets_of(case, Protocol(clicks=1), {}, frozenset()):
+    for target in targets_of(case, Protocol(clicks=1, most=_MOST), {}, frozenset()):
         volume, value = target.volume, target.key.value
         forward = ForwardPass(volume, predictor, silent)
         search = CoarseToFine(forward, CropPolicy.of(volume, predictor))
