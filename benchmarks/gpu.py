@@ -1,10 +1,10 @@
-"""Measure everything that a GPU does for the published models, in a few minutes.
+"""Measure everything that a GPU does for the models, in a few minutes.
 
-usage: python benchmarks/gpu.py [--rounds N] [--json] [fastsam3d] [fastsam3d-sparse] [sam-med3d]
+usage: python benchmarks/gpu.py [--rounds N] [--json] [default] [fastsam3d] [sam-med3d] ...
 
-Full size, random weights. For each model and precision, with CUDA graphs and without: bringing a
-raw crop over and normalising it, encoding it, a click as a session makes it (prompts over, decoder,
-logits back), the GPU memory held, and the time to get ready. Then whether the GPU agrees with the
+Full size; random weights for the published models. For each model and precision, with CUDA graphs
+and without: bringing a raw crop over and normalising it, encoding it, a click as a session makes it
+(prompts over, decoder, logits back), the GPU memory held, and the time to get ready. Then whether the GPU agrees with the
 CPU in float32, and the least Dice of bfloat16 masks against float32 ones. Fails when a target is
 missed, or where there is no GPU.
 """
@@ -21,15 +21,24 @@ from typing import Any
 import torch
 from published import LEAST_DICE, Scene, least_dice, predictor_of, weights_of
 
-from napari_fastsam3d.model.sam_med3d.cuda_graph import EagerRunner, GraphRunner
-from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
+from napari_fastsam3d.model import load_model
+from napari_fastsam3d.model.default import runner as default_runner
+from napari_fastsam3d.model.default.predictor import PyramidPredictor
+from napari_fastsam3d.model.sam_med3d import runner as published_runner
 
+# Both kinds of predictor have encodings of their own, which are only handed on here.
+Resident = Any
 GPU = torch.device("cuda")
 CPU = torch.device("cpu")
-TARGETS = {("fastsam3d", "encode"): 0.8, ("fastsam3d", "click"): 0.5}
+TARGETS = {
+    ("default", "encode"): 2.0,
+    ("default", "click"): 3.0,
+    ("fastsam3d", "encode"): 0.8,
+    ("fastsam3d", "click"): 0.5,
+}
 """Milliseconds in bfloat16 with graphs, on an H200."""
 AGREEMENT = 1e-3
-MODELS = ("fastsam3d", "fastsam3d-sparse", "sam-med3d")
+MODELS = ("default", "fastsam3d", "fastsam3d-sparse", "sam-med3d")
 
 
 @dataclass(frozen=True)
@@ -76,19 +85,41 @@ def times(work: Callable[[], Any], rounds: int) -> list[float]:
     return measured[10:]
 
 
+def least_of(name: str) -> float:
+    """Masks of trained weights have wide slopes at random clicks: the default's differ more."""
+    return 0.98 if name == "default" else LEAST_DICE
+
+
+def made(name: str, dtype: torch.dtype, device: torch.device) -> Resident:
+    if name == "default":
+        precision = str(dtype).removeprefix("torch.")
+        return load_model(name, device=str(device), dtype=precision)
+    return predictor_of(name, weights_of(name), dtype, device)
+
+
+def without_graphs(predictor: Resident) -> None:
+    if isinstance(predictor, PyramidPredictor):
+        predictor._runner = default_runner.EagerRunner(predictor.network)
+    else:
+        predictor._runner = published_runner.EagerRunner(predictor.network)
+
+
+def has_graphs(predictor: Resident) -> bool:
+    return isinstance(predictor._runner, default_runner.GraphRunner | published_runner.GraphRunner)
+
+
 def measure(name: str, dtype: torch.dtype, graphs: bool, rounds: int, scene: Scene) -> Row:
-    weights = weights_of(name)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     began = time.perf_counter()
-    predictor = predictor_of(name, weights, dtype, GPU)
+    predictor = made(name, dtype, GPU)
     torch.cuda.synchronize()
     ready = 1000 * (time.perf_counter() - began)
     for note in predictor.notes:
         print(f"note: {note}", file=sys.stderr)
     if not graphs:
-        predictor._runner = EagerRunner(predictor.network)
+        without_graphs(predictor)
     inside = scene.crop.inside
     image = predictor.normalise(scene.raw, inside)
     encoded = predictor.encode(image)
@@ -99,7 +130,7 @@ def measure(name: str, dtype: torch.dtype, graphs: bool, rounds: int, scene: Sce
     return Row(
         model=name,
         precision=str(dtype).removeprefix("torch."),
-        graphs=isinstance(predictor._runner, GraphRunner),
+        graphs=has_graphs(predictor),
         ready=ready,
         normalise=statistics.median(times(lambda: predictor.normalise(scene.raw, inside), rounds)),
         encode=statistics.median(times(lambda: predictor.encode(image), rounds)),
@@ -111,10 +142,9 @@ def measure(name: str, dtype: torch.dtype, graphs: bool, rounds: int, scene: Sce
 
 def disagreement(name: str, scene: Scene) -> float:
     """Give the relative difference of logits between CPU and GPU, both in float32."""
-    weights = weights_of(name)
     logits: list[Any] = []
     for device in (CPU, GPU):
-        predictor = predictor_of(name, weights, torch.float32, device)
+        predictor = made(name, torch.float32, device)
         encoded = predictor.encode(predictor.normalise(scene.raw, scene.crop.inside))
         answer = predictor.segment(encoded, scene.point, scene.label, None, None)
         logits.append(torch.from_numpy(answer.low))
@@ -124,10 +154,7 @@ def disagreement(name: str, scene: Scene) -> float:
 
 def overlap(name: str, scene: Scene) -> float:
     """Give the least Dice of masks in bfloat16 against float32, both on the GPU."""
-    weights = weights_of(name)
-    pair: list[PublishedPredictor] = [
-        predictor_of(name, weights, dtype, GPU) for dtype in (torch.float32, torch.bfloat16)
-    ]
+    pair = [made(name, dtype, GPU) for dtype in (torch.float32, torch.bfloat16)]
     return least_dice(*pair, pair[0].normalise(scene.raw, scene.crop.inside))
 
 
@@ -152,7 +179,7 @@ def main() -> int:
     held = (
         not any(row.missed for row in rows)
         and max(differ.values()) < AGREEMENT
-        and min(dices.values()) >= LEAST_DICE
+        and all(least >= least_of(name) for name, least in dices.items())
     )
     machine = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     if given.json:
@@ -168,7 +195,7 @@ def main() -> int:
     for name in given.models:
         print(
             f"{name}: CPU and GPU differ by {differ[name]:.1e} (at most {AGREEMENT}), least Dice "
-            f"of bfloat16 masks {dices[name]:.4f} (at least {LEAST_DICE})"
+            f"of bfloat16 masks {dices[name]:.4f} (at least {least_of(name)})"
         )
     print("all held" if held else "MISSED")
     return 0 if held else 1

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from napari_fastsam3d.geometry import Crop, torso_phantom
 from napari_fastsam3d.model.device import choose_precision, choose_threads
+from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import network_tensors, published_tensors
 from napari_fastsam3d.model.sam_med3d.network import ARCHITECTURES, PublishedNetwork
 from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
@@ -157,7 +158,7 @@ def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return 1.0 if total == 0 else 2 * int((a & b).sum()) / total
 
 
-def least_dice(exact: PublishedPredictor, fast: PublishedPredictor, image: Tensor) -> float:
+def least_dice(exact: Predictor, fast: Predictor, image: Tensor) -> float:
     """Give the least Dice of masks over some clicks, each mode feeding on its own masks."""
     generator = np.random.default_rng(0)
     sides = [(p, p.encode(image.to(p.device))) for p in (exact, fast)]

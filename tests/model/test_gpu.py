@@ -1,16 +1,23 @@
 """The GPU's way, where there is one: graphs against single kernels, half precision against all."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from napari_fastsam3d.model.default import runner as default_runner
+from napari_fastsam3d.model.default.box_features import BoxFeatures
+from napari_fastsam3d.model.default.network import PyramidNetwork, grown
+from napari_fastsam3d.model.default.predictor import PyramidPredictor
+from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.device import PinnedBuffers
-from napari_fastsam3d.model.sam_med3d import cuda_graph as published_runner
-from napari_fastsam3d.model.sam_med3d.cuda_graph import EagerRunner, GraphRunner, z_normalised
+from napari_fastsam3d.model.sam_med3d import runner as published_runner
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
+from napari_fastsam3d.model.sam_med3d.runner import EagerRunner, GraphRunner, z_normalised
 
 Make = Callable[..., PublishedNetwork]
 CPU = torch.device("cpu")
@@ -186,3 +193,80 @@ def test_the_gpu_agrees_with_the_cpu(small_network: Make, dtype: torch.dtype):
     for ours, theirs in zip(clicked(there), clicked(here), strict=True):
         error = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
         assert error < (1e-3 if dtype == torch.float32 else 3e-2)
+
+
+def default_predictor(tiny: PyramidPredictor, device: torch.device = CPU) -> PyramidPredictor:
+    """A default model with a decoder for boxes and one for coarse passes, random weights."""
+    torch.manual_seed(0)
+    config = replace(tiny.network.config, box_decoder=True, coarse_candidates=2)
+    network = grown(PyramidNetwork(tiny.network.config), config)
+    return PyramidPredictor(network, "tiny", device, torch.float32, "0")
+
+
+def default_answers(predictor: PyramidPredictor) -> list[np.ndarray]:
+    """Masks of clicks near by and from afar, of both labels, with a mask fed back, and of a box."""
+    masks: list[np.ndarray] = []
+    box = np.array([[30, 40, 50], [90, 80, 70]], np.float32)
+    for size in (128, 64):
+        inside = tuple(np.ones(size, bool) for _ in range(3))
+        encoded = predictor.encode(predictor.normalise(crop()[:size, :size, :size], inside))
+        previous = None
+        for labels in ([1], [1, 0], [1, 0, 1], [0]):
+            points = POINTS[: len(labels)] * (size / 128)
+            answer = predictor.segment(encoded, points, np.array(labels), None, previous)
+            previous = answer.low
+            masks += [answer.low, answer.fine, *(each.fine for each in answer.candidates)]
+        if size == 128:
+            for points in (POINTS[:0], POINTS[:1]):
+                labels = np.ones(len(points), int)
+                masks.append(predictor.segment(encoded, points, labels, box, None).fine)
+    return masks
+
+
+def test_the_default_model_gives_by_graphs_what_it_gives_plainly(tiny_predictor, monkeypatch):
+    monkeypatch.setattr(default_runner, "CudaGraph", ReplayOnCpu)
+    plain, replayed = (default_predictor(tiny_predictor) for _ in range(2))
+    with torch.inference_mode():
+        replayed._runner = default_runner.GraphRunner(replayed.network, 128)
+    assert replayed.memory_layer is None
+
+    wanted = default_answers(plain)
+    monkeypatch.setattr(ReplayOnCpu, "recorded", 0)
+    got = default_answers(replayed)
+    recorded = ReplayOnCpu.recorded
+    for ours, theirs in zip(got, wanted, strict=True):
+        # Where the plain way draws no fine mask it has the low one, interpolated.
+        likely = theirs > -2
+        np.testing.assert_allclose(ours[likely], theirs[likely], rtol=1e-3, atol=1e-3)
+    default_answers(replayed)
+    assert ReplayOnCpu.recorded == recorded  # nothing is captured twice
+
+
+@pytest.mark.parametrize(("boxed", "coarse"), [(False, False), (True, False), (False, True)])
+def test_nothing_of_the_default_model_that_is_recorded_is_read_back(
+    tiny_predictor, monkeypatch, boxed, coarse
+):
+    """A meta tensor has a shape and no numbers: whatever decides by numbers fails on it."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # none for meta
+    network = default_predictor(tiny_predictor).network.to("meta")
+    decoder, size = network.decoder_of(boxed, coarse), 64 if coarse else 128
+    with torch.device("meta"), torch.inference_mode():
+        pyramid = network.encoder(torch.empty(1, 1, size, size, size))
+        low = torch.empty(1, 1, size // 4, size // 4, size // 4)
+        prompts = Prompts(
+            torch.empty(1, 3, 3), torch.empty(1, 3, dtype=torch.long), torch.empty(1, 2, 3), low
+        )
+        told = decoder.read_box(pyramid, prompts.box) if boxed else BoxFeatures()
+        masks = decoder(pyramid, default_runner.padded(prompts, 4), told)
+    assert masks.fine.shape[2:] == (size // 2,) * 3
+
+
+@needs_gpu
+def test_graphs_of_the_default_model_give_what_single_kernels_give(tiny_predictor):
+    device = torch.device("cuda")
+    graphs, eager = (default_predictor(tiny_predictor, device) for _ in range(2))
+    eager._runner = default_runner.EagerRunner(eager.network)
+
+    assert isinstance(graphs._runner, default_runner.GraphRunner), graphs.notes
+    for ours, theirs in zip(default_answers(graphs), default_answers(eager), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)

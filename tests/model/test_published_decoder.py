@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import network_tensors, published_tensors
-from napari_fastsam3d.model.sam_med3d.cuda_graph import filled
 from napari_fastsam3d.model.sam_med3d.mask_decoder import Expansion
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
+from napari_fastsam3d.model.sam_med3d.runner import filled
 
 Make = Callable[..., PublishedNetwork]
 

@@ -152,8 +152,3 @@ class BasePredictor(ABC):
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
-
-def volume_array(tensor: Tensor) -> Floats:
-    """Bring (1, 1, D, H, W) to a (D, H, W) float32 array in main memory."""
-    return tensor[0, 0].float().cpu().numpy()

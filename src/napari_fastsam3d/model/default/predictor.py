@@ -11,13 +11,15 @@ from scipy.special import expit
 from torch import Tensor
 
 from napari_fastsam3d.geometry.mask import dice
-from napari_fastsam3d.model.base_predictor import BasePredictor, volume_array
+from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.default.box_features import BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import Pyramid, TransformerBlock
 from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
 from napari_fastsam3d.model.default.mixed_precision import use_mixed_precision
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.prompts import Prompts
+from napari_fastsam3d.model.default.runner import EagerRunner, GraphRunner
+from napari_fastsam3d.model.device import PinnedBuffers
 from napari_fastsam3d.model.layers.attention import AttentionLayer
 from napari_fastsam3d.model.normalisation import (
     Inside,
@@ -68,12 +70,19 @@ class PyramidPredictor(BasePredictor):
         if dtype == torch.bfloat16:
             use_mixed_precision(network, device)
         self.coarse_pass = network.coarse_pass
+        self.notes: tuple[str, ...] = ()
         self._last_box: _ReadBox | None = None
+        self._buffers = PinnedBuffers(device)
+        self._runner = EagerRunner(self.network)
+        if device.type == "cuda":
+            self._record_graphs()
         self._ask_before_blocks(self.network)
 
     @property
-    def memory_layer(self) -> AttentionLayer:
-        """See `BasePredictor.memory_layer`."""
+    def memory_layer(self) -> AttentionLayer | None:
+        """See `BasePredictor.memory_layer`; a captured graph can't be given other keys."""
+        if isinstance(self._runner, GraphRunner):
+            return None
         blocks = self.network.encoder.transformer
         return cast(TransformerBlock, blocks[2 * len(blocks) // 3]).attn
 
@@ -86,7 +95,7 @@ class PyramidPredictor(BasePredictor):
     def encode(self, image: Tensor) -> Pyramid:
         """Encode (1, 1, S, S, S) normalised intensities."""
         with torch.inference_mode(), self._autocast():
-            return self.network.encoder(image.to(self.device))
+            return self._runner.encode(image.to(self.device))
 
     def features(self, encoded: Pyramid) -> tuple[Floats, Floats]:
         """Give the features at S/4 and S/8; see `BasePredictor.features`."""
@@ -157,10 +166,9 @@ class PyramidPredictor(BasePredictor):
             None if previous is None else self._tensor(previous)[None, None],
             None if box is None else self._tensor(box)[None],
         )
-        main = _one(masks, 0)
-        if masks.candidates is None:
+        main, *each = self._fetched(masks)
+        if not each:
             return main
-        each = [_one(masks.candidates, number) for number in range(masks.candidates.low.shape[1])]
         if encoded.middle.shape[1] != self.crop_size // 4:
             # From afar it is the choice between meanings that counts.
             main, *each = sorted((main, *each), key=lambda one: -one.quality)
@@ -192,7 +200,25 @@ class PyramidPredictor(BasePredictor):
         )
         with torch.inference_mode(), self._autocast():
             told = self._read(decoder, pyramid, prompts.box)
-            return decoder(pyramid, prompts, told, local=self.device.type == "cpu")
+            return self._runner.decode(decoder, pyramid, prompts, told)
+
+    def _fetched(self, masks: Masks) -> list[Segmentation]:
+        """Bring the main mask and its candidates to main memory, waiting once for all of them."""
+        together = [masks] if masks.candidates is None else [masks, masks.candidates]
+        arrays = self._buffers.fetch(*(part[0] for each in together for part in each[:3]))
+        return [
+            Segmentation(low, fine, float(quality))
+            for place in range(0, len(arrays), 3)
+            for low, fine, quality in zip(*arrays[place : place + 3], strict=True)
+        ]
+
+    def _record_graphs(self) -> None:
+        try:
+            with torch.inference_mode(), self._autocast(), torch.cuda.device(self.device):
+                self._runner = GraphRunner(self.network, self.crop_size)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            self.notes = (f"CUDA graphs cannot be used here ({reason}).",)
 
     def _read(self, decoder: PyramidDecoder, pyramid: Pyramid, box: Tensor) -> BoxFeatures:
         """Read a box, or remember it: a lone one asks seven times, and each click after it."""
@@ -207,11 +233,6 @@ class PyramidPredictor(BasePredictor):
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
         )
-
-
-def _one(masks: Masks, number: int) -> Segmentation:
-    one = masks.select(number, number + 1)
-    return Segmentation(volume_array(one.low), volume_array(one.fine), one.quality.item())
 
 
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:

@@ -89,7 +89,7 @@ def affinity_map(keys: Tensor, clicks: Clicks, shape: Sequence[int], cell: int) 
     clicked = keys.gather(3, where.expand(-1, *keys.shape[1:3], -1))
     cosines = (clicked.transpose(-1, -2) @ keys).unflatten(2, (samples // crops, -1))
     best = cosines.amax(3).transpose(1, 2).flatten(0, 1)
-    best = torch.where(clicks.present[:, None, None], best, best.new_tensor(-1.0))
+    best = best.masked_fill(~clicks.present[:, None, None], -1.0)
     return best.unflatten(2, tuple(shape))
 
 

@@ -18,7 +18,7 @@ class Clicks(NamedTuple):
     present : Tensor
         (B,) bool: whether a sample has such a click.
     any : bool
-        Whether one of the samples has; to ask `present` would be to wait for a GPU.
+        Whether one of the samples has, or may have; to ask `present` would be to wait for a GPU.
     """
 
     points: Tensor
@@ -40,12 +40,16 @@ class Prompts:
         (B, 2, 3) float: the lowest and the highest corner; NaN where there is no box.
     previous : Tensor
         (B, 1, S/4, S/4, S/4) logits of the previous step, zeros at first.
+    static : bool
+        Whether shapes must follow from the number of points alone, and nothing be read back by the
+        host, as in a CUDA graph.
     """
 
     points: Tensor
     labels: Tensor
     box: Tensor
     previous: Tensor
+    static: bool = False
 
     def clicks(self, label: int) -> Clicks:
         """Give the clicks of a label.
@@ -53,11 +57,12 @@ class Prompts:
         Repeating a click changes no map, for every map takes the largest over the clicks; so
         nothing has to be masked afterwards, where it would cost a pass over all cells.
         """
-        chosen = self.labels == label
-        columns = chosen.any(0)
-        clicked = bool(columns.any())
-        columns[0] |= not clicked
-        chosen, points = chosen[:, columns], self.points[:, columns]
+        chosen, points, clicked = self.labels == label, self.points, True
+        if not self.static:
+            columns = chosen.any(0)
+            clicked = bool(columns.any())
+            columns[0] |= not clicked
+            chosen, points = chosen[:, columns], points[:, columns]
         first = chosen.int().argmax(1, keepdim=True)
         number = torch.arange(chosen.shape[1], device=chosen.device)
         which = torch.where(chosen, number, first)[..., None].expand(-1, -1, 3)

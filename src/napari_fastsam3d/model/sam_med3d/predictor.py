@@ -17,14 +17,14 @@ from napari_fastsam3d.model.layers.token_attention import fold_few_tokens
 from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.model.predictor import Floats, Segmentation
 from napari_fastsam3d.model.sam_med3d.checkpoint import Provenance
-from napari_fastsam3d.model.sam_med3d.cuda_graph import (
+from napari_fastsam3d.model.sam_med3d.image_encoder import GlobalAttention, ViTBlock
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
+from napari_fastsam3d.model.sam_med3d.runner import (
     EagerRunner,
     Encoded,
     GraphRunner,
     z_normalised,
 )
-from napari_fastsam3d.model.sam_med3d.image_encoder import GlobalAttention, ViTBlock
-from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 
 T = TypeVar("T")
 

@@ -1,63 +1,17 @@
 """Running a published network: eagerly anywhere, or as CUDA graphs of fixed shapes, replayed."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_fastsam3d.model.cuda_graph import CudaGraph
 from napari_fastsam3d.model.sam_med3d.mask_decoder import PrecomputedFeatures
 from napari_fastsam3d.model.sam_med3d.network import FILLER, PublishedNetwork
 
 _COUNTS = (2, 4, 8, 16, 32)
 """Numbers of point tokens that decoding is captured for; more are rare and run eagerly."""
-
-Function = Callable[..., tuple[Tensor, ...]]
-_WARM_UPS = 3
-
-
-class CudaGraph:
-    """A CUDA graph of a function: on a fast GPU, launching kernels costs more than running them.
-
-    Parameters
-    ----------
-    function : callable
-        Takes tensors and gives a tuple of tensors. It must be static: same kernels for the same
-        shapes, nothing read back by the host.
-    examples : sequence of Tensor
-        Inputs of the shapes and types that every call will have, on the GPU.
-
-    Raises
-    ------
-    RuntimeError
-        When the function cannot be captured, or memory does not suffice.
-    """
-
-    def __init__(self, function: Function, examples: Sequence[Tensor]) -> None:
-        self._inputs = tuple(example.clone() for example in examples)
-        self._graph = torch.cuda.CUDAGraph()
-        self._warm_up(function)
-        # Other threads, such as a viewer's, may use the GPU meanwhile.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._outputs = function(*self._inputs)
-
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Run it; inputs may lie in pinned memory. The outputs are the caller's own."""
-        for slot, value in zip(self._inputs, inputs, strict=True):
-            slot.copy_(value, non_blocking=True)
-        self._graph.replay()
-        return tuple(output.clone() for output in self._outputs)
-
-    def _warm_up(self, function: Function) -> None:
-        """Let libraries choose their kernels and take their workspace, on a stream aside."""
-        present = torch.cuda.current_stream()
-        aside = torch.cuda.Stream()
-        aside.wait_stream(present)
-        with torch.cuda.stream(aside):
-            for _ in range(_WARM_UPS):
-                function(*self._inputs)
-        present.wait_stream(aside)
 
 
 @dataclass(frozen=True)
