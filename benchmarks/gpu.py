@@ -4,9 +4,9 @@ usage: python benchmarks/gpu.py [--rounds N] [--json] [default] [fastsam3d] [sam
 
 Full size; random weights for the published models. For each model and precision, with CUDA graphs
 and without: bringing a raw crop over and normalising it, encoding it, a click as a session makes it
-(prompts over, decoder, logits back), the GPU memory held, and the time to get ready. Then whether the GPU agrees with the
-CPU in float32, and the least Dice of bfloat16 masks against float32 ones. Fails when a target is
-missed, or where there is no GPU.
+(prompts over, decoder, logits back), the GPU memory held, and the time to get ready. Then whether
+the GPU agrees with the CPU in float32, and the least Dice of bfloat16 masks against float32 ones.
+Fails when a target is missed, or where there is no GPU.
 """
 
 import argparse

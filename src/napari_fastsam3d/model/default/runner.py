@@ -86,8 +86,7 @@ class GraphRunner(EagerRunner):
         if key not in self._decoders:
             self._decoders[key] = CudaGraph(_flat(decoder, read), inputs)
         low, fine, quality, *others = self._decoders[key](*inputs)
-        main = Masks(low, fine, quality)
-        return main._replace(candidates=Masks._make(others)) if others else main
+        return Masks(low, fine, quality, _masks(*others) if others else None)
 
     def _flat_encode(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(_tensors(super().encode(image)))
@@ -116,6 +115,10 @@ def _flat(decoder: PyramidDecoder, read: Sequence[str]) -> Function:
         return own if masks.candidates is None else (*own, *masks.candidates[:_OF_MASKS])
 
     return decode
+
+
+def _masks(low: Tensor, fine: Tensor, quality: Tensor) -> Masks:
+    return Masks(low, fine, quality)
 
 
 def _tensors(parts: Pyramid | Prompts) -> list[Tensor]:
