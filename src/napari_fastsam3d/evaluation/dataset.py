@@ -54,6 +54,11 @@ def labelled_cases(folder: Path, part: str) -> list[Case]:
         raise DataError(
             f"{folder / 'split.json'} has no part {part}.", f"It has {', '.join(split)}."
         )
+    if not isinstance(split[part], dict):
+        raise DataError(
+            f"{part} in {folder / 'split.json'} names no sets.",
+            f'Write {{"{part}": {{"SET": ["CASE", ...]}}}}.',
+        )
     return [
         _case(folder, set_name, name) for set_name, names in split[part].items() for name in names
     ]
@@ -139,8 +144,7 @@ def names_in(path: Path) -> dict[int, str]:
         When it cannot be read.
     """
     table = _read_json(path)
-    flat = table.get("labels", table)
-    return {int(value): str(name) for value, name in flat.items() if str(value).isdigit()}
+    return _names(table.get("labels", table), path)
 
 
 def label_names(folder: Path, set_name: str) -> dict[int, str]:
@@ -156,7 +160,7 @@ def label_names(folder: Path, set_name: str) -> dict[int, str]:
             tables = {k: v for k, v in _read_json(path).items() if isinstance(v, dict)}
             for key, table in tables.items():
                 if files and all(name.startswith(f"{key}_") for name in files):
-                    return {int(value): str(name) for value, name in table.items()}
+                    return _names(table, path)
             return names_in(path)
     return {}
 
@@ -181,8 +185,18 @@ def modality(folder: Path, set_name: str) -> str:
     return UNKNOWN
 
 
+def _names(table: Any, path: Path) -> dict[int, str]:
+    if not isinstance(table, dict):
+        raise DataError(f"{path} names no label values.", 'Write {"1": "liver", "2": "spleen"}.')
+    named: dict[str, Any] = table
+    return {int(value): str(name) for value, name in named.items() if value.isdecimal()}
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}.", "Give another, or mend it.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no JSON object.", "Give another, or mend it.")
+    return content

@@ -44,7 +44,7 @@ class Results:
             self._claim(settings)
             self.trials = read_trials(folder)
             self._write_whole_lines()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise EvaluationError(
                 f"{folder} cannot be written to: {error}.", "Choose another folder with --out."
             ) from error
@@ -85,12 +85,13 @@ def read_trials(folder: Path) -> list[Trial]:
         When another line cannot be read.
     """
     path = folder / "results.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = text.splitlines()
     trials: list[Trial] = []
     for number, line in enumerate(lines, start=1):
         try:
             trials.append(Trial.of_row(json.loads(line)))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             if number == len(lines):
                 break
             raise EvaluationError(
@@ -221,5 +222,6 @@ def _number(value: float | None) -> str:
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    cells = [[" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *cells]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
