@@ -294,6 +294,21 @@ def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(
     assert not np.allclose(own.fine, wrong.fine, atol=1e-3)
 
 
+@torch.no_grad()
+def test_features_of_one_encoder_are_comparable_whatever_decodes_them(tiny_predictor):
+    def told(network, dtype=torch.float32):
+        predictor = PyramidPredictor(network, "other", torch.device("cpu"), dtype, "")
+        return predictor.encoder_fingerprint
+
+    ours = tiny_predictor.encoder_fingerprint
+    assert told(deepcopy(tiny_predictor.network), torch.bfloat16) == ours
+    decoded_otherwise, seen_otherwise = (deepcopy(tiny_predictor.network) for _ in range(2))
+    next(decoded_otherwise.decoder.parameters()).add_(1)
+    next(seen_otherwise.encoder.parameters()).add_(1)
+    assert told(decoded_otherwise) == ours
+    assert told(seen_otherwise) != ours
+
+
 def test_a_grown_network_computes_the_same_and_can_learn_more(tiny_predictor):
     network = tiny_predictor.network
     config = replace(network.config, depth=3, blocks=(2, 1, 3))

@@ -14,6 +14,7 @@ class FeatureModel(BrightnessModel):
     """Its features tell air, ball and slab apart."""
 
     memory_layer = None
+    encoder_fingerprint = "fedcba"
 
     def features(self, encoded):
         image = np.nan_to_num(encoded)

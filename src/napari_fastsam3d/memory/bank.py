@@ -38,7 +38,7 @@ class Stats:
     structures : dict of str to int
         Cases of each structure, the most frequent first.
     models : dict of str to int
-        Cases of each model, by its fingerprint.
+        Cases of each model, by the fingerprint of its encoder.
     size, limit : int
         Bytes that the cases take, and that they may take.
     policy : str
@@ -135,7 +135,7 @@ class MemoryBank:
         descriptor : ndarray of float32, shape (D,)
             Unit vector.
         model : str
-            Fingerprint; cases of others are kept and not used.
+            Fingerprint of its encoder; cases of others are kept and not used.
         name : str, optional
             What the object is called: where there are cases of that name, only those are recalled.
         volume : str, optional

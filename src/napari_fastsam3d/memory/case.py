@@ -29,7 +29,7 @@ class Entry:
     name : str
         Structure, as the user called it.
     model : str
-        Fingerprint of the weights that its features are of.
+        Fingerprint of the image encoder that its features are of.
     spacing : float
         Size in mm of a voxel of the crop that they were taken from.
     quality : float or None

@@ -116,7 +116,7 @@ class Recall:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing of this model to recall."""
-        return self._predictor.fingerprint not in self._index.of_model
+        return self._predictor.encoder_fingerprint not in self._index.of_model
 
     def encode(self, image: Any) -> Any:
         """Encode a crop; by the published way with what is recalled for it."""
@@ -194,7 +194,7 @@ class Recall:
         return nearest(
             self._index,
             found_by,
-            self._predictor.fingerprint,
+            self._predictor.encoder_fingerprint,
             name=name,
             volume=self._volume.content_hash,
             count=self._count,

@@ -35,6 +35,11 @@ class Encoder(Predictor, Protocol):
         """See `BasePredictor.memory_layer`."""
         ...
 
+    @property
+    def encoder_fingerprint(self) -> str:
+        """See `BasePredictor.encoder_fingerprint`."""
+        ...
+
     def features(self, encoded: Any) -> tuple[Floats, Floats]:
         """See `BasePredictor.features`."""
         ...
@@ -89,7 +94,7 @@ def remembered_case(
     entry = Entry(
         identity,
         name,
-        predictor.fingerprint,
+        predictor.encoder_fingerprint,
         crop.spacing,
         quality,
         clicks,

@@ -43,6 +43,12 @@ class BasePredictor(ABC):
     fingerprint : str
         SHA-256 of the weights, hexadecimal.
 
+    Attributes
+    ----------
+    encoder_fingerprint : str
+        What tells its image encoder from others: features of one can be compared, whatever decodes
+        them. That of all weights, unless a subclass tells it apart.
+
     What it can do is told by attributes of its class: see `Predictor`.
     """
 
@@ -63,6 +69,7 @@ class BasePredictor(ABC):
         self.device = device
         self.dtype = dtype
         self.fingerprint = fingerprint
+        self.encoder_fingerprint = fingerprint
         self._blocks = _Blocks()
 
     @property

@@ -25,6 +25,18 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fingerprint_of(module: nn.Module) -> str:
+    """Return what tells the weights of a part of a network from others: SHA-256, hexadecimal.
+
+    In half precision, as files hold them; to be asked before weights are cast to anything coarser.
+    """
+    digest = hashlib.sha256()
+    for name, weights in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(weights.shape)} ".encode())
+        digest.update(weights.half().contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def verify(path: Path, expected: str, remedy: str = _REINSTALL) -> str:
     """Give a file's SHA-256 after comparing it with what it should be.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_fastsam3d.geometry.mask import dice
 from napari_fastsam3d.model.base_predictor import BasePredictor
+from napari_fastsam3d.model.checkpoint import fingerprint_of
 from napari_fastsam3d.model.default.box_features import BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import Pyramid, TransformerBlock
 from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
@@ -66,6 +67,7 @@ class PyramidPredictor(BasePredictor):
         fingerprint: str,
     ) -> None:
         super().__init__(name, device, dtype, fingerprint)
+        self.encoder_fingerprint = fingerprint_of(network.encoder)
         self.network = network.eval().requires_grad_(False).to(device)
         if dtype == torch.bfloat16:
             use_mixed_precision(network, device)
