@@ -146,11 +146,20 @@ def read_pyramid(path: Path) -> PyramidNetwork:
             f"{path.name} does not hold weights of this architecture.",
             "Give a file written by `napari-fastsam3d train`.",
         )
-    config = PyramidConfig.of_table(json.loads(metadata["config"]))
-    with torch.device("meta"):
-        network = PyramidNetwork(config)
-    network = network.to_empty(device="cpu")
+    network = _without_weights(path, metadata).to_empty(device="cpu")
     load_strictly(network, tensors)
     if (coarse_pass := metadata.get("coarse_pass")) is not None:
         network.coarse_pass = CoarsePass.of_json(coarse_pass)
     return network
+
+
+def _without_weights(path: Path, metadata: Mapping[str, str]) -> PyramidNetwork:
+    try:
+        config = PyramidConfig.of_table(json.loads(metadata["config"]))
+        with torch.device("meta"):
+            return PyramidNetwork(config)
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"What {path.name} says of its network's sizes can't be read.",
+            "Give a file written by `napari-fastsam3d train`.",
+        ) from error

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -81,14 +82,11 @@ class CoarsePass:
                 bias=float(table["bias"]),
             )
             fits = len(found.mean) == len(found.scale) == len(found.weights)
-            if (
-                not fits
-                or found.size <= 0
-                or found.spacing <= 0
-                or any(s <= 0 for s in found.scale)
-            ):
+            told = (*found.mean, *found.scale, *found.weights, found.spacing, found.bias)
+            positive = min(found.size, found.spacing, *found.scale) > 0
+            if not (fits and positive and all(map(isfinite, told))):
                 raise ValueError
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 "What the weights file says of the coarse pass can't be read.",
                 "Download or install the model again.",

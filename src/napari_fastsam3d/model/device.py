@@ -26,7 +26,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # one that holds no numbers, as "meta", fails here
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(
             f"The device {name!r} cannot be used here.",
@@ -78,9 +78,9 @@ def allowed_processors(quota: Path = _QUOTA) -> int:
 def _quota(path: Path) -> int | None:
     try:
         limit, period = path.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
+        return None if limit == "max" else -(-int(limit) // int(period))
+    except (OSError, ValueError, ZeroDivisionError):
         return None
-    return None if limit == "max" else -(-int(limit) // int(period))
 
 
 def choose_threads() -> int:

@@ -190,7 +190,7 @@ def _install(
 def _first_use(store: ModelStore) -> dict[str, str]:
     try:
         return dict(json.loads((store.folder / "downloads" / "first-use").read_text("utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -77,7 +77,7 @@ class ModelStore:
 
     def names(self) -> tuple[str, ...]:
         """Name the models, in alphabetical order."""
-        return tuple(sorted(path.stem for path in self.folder.glob("*.json")))
+        return tuple(sorted(path.stem for path in self.folder.glob("*.json") if _fits(path.stem)))
 
     def __contains__(self, name: object) -> bool:
         return _fits(name) and self._record_path(str(name)).is_file()
