@@ -49,7 +49,7 @@ _FEWEST = 20
 _TINY = 1e-6
 # Dice that the coarse mask must be expected to be better by: later clicks of a small structure do
 # better where the first one was looked at from near by.
-_MARGIN = 0.07
+_MARGIN = 0.1
 _DRAWN = "drawn"
 # First clicks in drawn volumes that one on a scan is worth: scans are what the judge is for.
 _ON_A_SCAN = 3.0
