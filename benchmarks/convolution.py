@@ -37,7 +37,7 @@ def main() -> None:
         for name, way in ways.items():
             convolution.convolve = way
             begun = time.perf_counter()
-            logits[name] = model.segment(encoded, POINTS, LABELS, None, None).fine
+            logits[name] = model.segment(encoded, POINTS, LABELS, None, None).mask_logits
             if turn:  # the first one of each prepares
                 times[name].append(1000 * (time.perf_counter() - begun))
     medians = {name: statistics.median(values) for name, values in times.items()}

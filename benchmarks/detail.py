@@ -34,7 +34,11 @@ class Variant:
     def segment(self, *prompts):
         """Answer, with as much detail as this variant has."""
         answer = self.model.segment(*prompts)
-        return answer if self.fine else type(answer)(answer.low, answer.low, answer.quality)
+        return (
+            answer
+            if self.fine
+            else type(answer)(answer.low_res_logits, answer.low_res_logits, answer.predicted_iou)
+        )
 
 
 def main() -> None:

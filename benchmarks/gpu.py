@@ -123,7 +123,7 @@ def measure(name: str, dtype: torch.dtype, graphs: bool, rounds: int, scene: Sce
     inside = scene.crop.inside
     image = predictor.normalise(scene.raw, inside)
     encoded = predictor.encode(image)
-    previous = predictor.segment(encoded, scene.point, scene.label, None, None).low
+    previous = predictor.segment(encoded, scene.point, scene.label, None, None).low_res_logits
     clicks = times(
         lambda: predictor.segment(encoded, scene.point, scene.label, None, previous), rounds
     )
@@ -147,7 +147,7 @@ def disagreement(name: str, scene: Scene) -> float:
         predictor = made(name, torch.float32, device)
         encoded = predictor.encode(predictor.normalise(scene.raw, scene.crop.inside))
         answer = predictor.segment(encoded, scene.point, scene.label, None, None)
-        logits.append(torch.from_numpy(answer.low))
+        logits.append(torch.from_numpy(answer.low_res_logits))
     here, there = logits
     return float((there - here).norm() / here.norm())
 

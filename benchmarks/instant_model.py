@@ -16,9 +16,9 @@ _RADIUS = 10.0
 class Answer:
     """A `Segmentation`."""
 
-    low: Floats
-    fine: Floats
-    quality: float = 1.0
+    low_res_logits: Floats
+    mask_logits: Floats
+    predicted_iou: float = 1.0
 
 
 class InstantModel:

@@ -35,9 +35,9 @@ def voxel_of(number: int, click: int) -> tuple[int, int, int]:
     return 80 + 110 * i + 4 * click, 80 + 110 * j, 90 + 110 * k + 3 * click
 
 
-def milliseconds(verb: Callable[[], object]) -> float:
+def milliseconds(command: Callable[[], object]) -> float:
     began = perf_counter()
-    verb()
+    command()
     return 1000 * (perf_counter() - began)
 
 
@@ -60,14 +60,16 @@ def main() -> int:
         held, peak = (size / MIB for size in tracemalloc.get_traced_memory())
         tracemalloc.stop()
         masks = sum(session.region(each.id).voxels.nbytes for each in session.state.objects) / MIB
-        verbs = {
+        commands = {
             "select": lambda n: session.select_object(n),
             "next click": lambda n: click_in(session, n),
             "undo": lambda _: session.undo(),
             "rename": lambda n: session.rename_object(n, f"organ {n}"),
         }
-        for name, verb in verbs.items():
-            times = [milliseconds(lambda n=n, verb=verb: verb(n)) for n in range(1, OBJECTS + 1)]
+        for name, command in commands.items():
+            times = [
+                milliseconds(lambda n=n, command=command: command(n)) for n in range(1, OBJECTS + 1)
+            ]
             print(f"{name:<12} median {statistics.median(times):.1f} ms, most {max(times):.1f} ms")
         mapped = milliseconds(lambda: session.label_map(session.region(1).box))
         print(f"labels of one object's box {mapped:.1f} ms")

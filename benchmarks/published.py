@@ -139,7 +139,7 @@ class Scene:
     def click(self, predictor: PublishedPredictor, encoded: Any, previous: Any, noise: bool) -> Any:
         """Do what a session does for a click."""
         answer = predictor.segment(encoded, self.point, self.label, None, previous)
-        return self.crop.paste_mask(answer.fine if noise else self.organ)
+        return self.crop.paste_mask(answer.mask_logits if noise else self.organ)
 
 
 def check(textbook: Textbook, predictor: PublishedPredictor, scene: Scene, image: Tensor) -> None:
@@ -172,8 +172,8 @@ def least_dice(exact: Predictor, fast: Predictor, image: Tensor) -> float:
                 p.segment(encoded, point, label, None, before)
                 for (p, encoded), before in zip(sides, previous, strict=True)
             ]
-            previous = [answer.low for answer in answers]
-            least = min(least, dice(*(answer.fine > 0 for answer in answers)))
+            previous = [answer.low_res_logits for answer in answers]
+            least = min(least, dice(*(answer.mask_logits > 0 for answer in answers)))
     return least
 
 
@@ -201,7 +201,9 @@ class Comparison:
     def clicking(self, rounds: int, noise: bool) -> list[Row]:
         """Time a second click, whose mask is an organ's or noise."""
         scene, seen = self.scene, [p.encode(self.image) for p in self.predictors]
-        previous = self.predictors[0].segment(seen[0], scene.point, scene.label, None, None).low
+        previous = (
+            self.predictors[0].segment(seen[0], scene.point, scene.label, None, None).low_res_logits
+        )
         embedding, logits = self.textbook.encode(self.image), torch.from_numpy(previous)[None, None]
         works: list[Callable[[], Any]] = [
             lambda: self.textbook.click(embedding, *scene.tensors(), logits)

@@ -48,8 +48,10 @@ def agreement(network: PyramidNetwork, sampler: Sampler, crop: int, samples: int
             pyramid = network.encoder(image)
             for click in range(CLICKS):
                 masks = network.decoder(pyramid, used_points(prompts))
-                totals[click] += float(intersection_over_union(masks.fine, truth)) / samples
-                prompts = next_prompts(prompts, truth, masks.fine, masks.low, random)
+                totals[click] += float(intersection_over_union(masks.mask_logits, truth)) / samples
+                prompts = next_prompts(
+                    prompts, truth, masks.mask_logits, masks.low_res_logits, random
+                )
     return totals
 
 

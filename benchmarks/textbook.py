@@ -50,10 +50,10 @@ class Textbook:
     def click(
         self, embedding: Tensor, points: Tensor, labels: Tensor, previous: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Answer one step; gives logits, quality, and the mask (1, 1, 128, 128, 128) of bool."""
-        logits, quality = self._decode(embedding, points, labels, previous)
+        """Answer one step; gives logits, predicted IoU and the bool mask (1, 1, 128, 128, 128)."""
+        logits, predicted_iou = self._decode(embedding, points, labels, previous)
         full = F.interpolate(logits, scale_factor=4, mode="trilinear", align_corners=False)
-        return logits, quality, torch.sigmoid(full) > 0.5
+        return logits, predicted_iou, torch.sigmoid(full) > 0.5
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
@@ -207,8 +207,8 @@ class Textbook:
         )
         b, c, d, h, k = x.shape
         masks = (hyper @ x.reshape(b, c, d * h * k)).reshape(b, count, d, h, k)
-        quality = self._mlp(f"{stem}iou_prediction_head.layers.", tokens[:, 0])
-        return masks[:, :1], quality[:, :1]
+        predicted_iou = self._mlp(f"{stem}iou_prediction_head.layers.", tokens[:, 0])
+        return masks[:, :1], predicted_iou[:, :1]
 
     def _mlp(self, stem: str, x: Tensor) -> Tensor:
         x = F.relu(self._linear(x, f"{stem}0"))

@@ -2,7 +2,7 @@
 
 
 class FastSAM3DError(Exception):
-    """Something the user can mend.
+    """Something the user can fix.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class PromptError(FastSAM3DError):
 
 
 class SessionError(FastSAM3DError):
-    """A session verb that makes no sense in the present state."""
+    """A session command that makes no sense in the present state."""
 
 
 class JournalError(FastSAM3DError):

@@ -130,7 +130,7 @@ def test_a_file_that_is_not_there_to_fetch(server: str, capsys):
     assert "404" in capsys.readouterr().err
 
 
-def test_without_a_verb_help_is_shown(capsys):
+def test_without_a_command_help_is_shown(capsys):
     cli.run(["models"])
     said = capsys.readouterr()
-    assert all(verb in said.out + said.err for verb in ("list", "info", "fetch", "import"))
+    assert all(command in said.out + said.err for command in ("list", "info", "fetch", "import"))

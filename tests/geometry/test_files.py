@@ -89,4 +89,4 @@ def test_spoilt_files_give_a_volume_or_one_clear_error(
     else:
         assert read.voxels.ndim == 3
         assert np.isfinite(read.affine).all()
-        assert np.isfinite(read.mended(read.voxels)).all()
+        assert np.isfinite(read.valid_intensities(read.voxels)).all()

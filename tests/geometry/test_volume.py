@@ -120,9 +120,9 @@ def test_not_finite_voxels_are_told_and_count_as_the_lowest_intensity():
     voxels[0, 0] = [np.nan, -np.inf, np.inf, -5]
     volume = Volume.from_array(voxels)
     assert any("3 voxels" in note for note in volume.notes)
-    assert volume.mended(volume.voxels)[0, 0].tolist() == [-5, -5, -5, -5]
+    assert volume.valid_intensities(volume.voxels)[0, 0].tolist() == [-5, -5, -5, -5]
     nothing = Volume.from_array(np.full((2, 2, 2), np.nan))
-    assert not nothing.mended(nothing.voxels).any()
+    assert not nothing.valid_intensities(nothing.voxels).any()
 
 
 def a_body(dtype=np.int16, air=-1000.0, noise=15.0) -> np.ndarray:
@@ -151,7 +151,7 @@ def test_padding_far_below_air_counts_as_air(padding, dtype, edges):
     volume = Volume.from_array(voxels)
     floor = volume.intensity_floor
     assert floor == pytest.approx(-1040, abs=25)
-    mended = volume.mended(volume.voxels)
+    mended = volume.valid_intensities(volume.voxels)
     assert mended.dtype == dtype
     assert (mended[circle()] == floor).all()
     inside = ~circle() & (voxels > floor)
@@ -191,7 +191,7 @@ def test_padding_that_is_no_number_beside_a_constant():
     voxels[circle()] = -8192
     voxels[:, :, :4] = np.nan
     volume = Volume.from_array(voxels)
-    mended = volume.mended(volume.voxels)
+    mended = volume.valid_intensities(volume.voxels)
     assert np.isfinite(mended).all()
     assert (mended[:, :, :4] == volume.intensity_floor).all()
 
@@ -213,7 +213,7 @@ def test_padding_that_is_no_number_beside_a_constant():
 def test_without_padding_nothing_changes(voxels):
     volume = Volume.from_array(voxels.astype(np.int16))
     assert volume.intensity_floor is None
-    assert volume.mended(volume.voxels) is volume.voxels
+    assert volume.valid_intensities(volume.voxels) is volume.voxels
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.click_constraints import honour_clicks, reach_mm
+from napari_fastsam3d.inference.click_constraints import enforce_clicks, reach_mm
 from napari_fastsam3d.inference.prompt import Point
 
 SHAPE = (14, 12, 10)
@@ -31,7 +31,7 @@ def distance_mm(index) -> np.ndarray:
 
 @given(clicks, reaches, fills)
 def test_every_click_is_obeyed_and_the_last_on_a_voxel_wins(points, reach, fill):
-    mask = honour_clicks(some_mask(fill), points, VOLUME, reach)
+    mask = enforce_clicks(some_mask(fill), points, VOLUME, reach)
     for index, last in {p.index: p for p in points}.items():
         assert mask.contains(index) == last.positive
 
@@ -39,7 +39,7 @@ def test_every_click_is_obeyed_and_the_last_on_a_voxel_wins(points, reach, fill)
 @given(clicks, reaches, fills)
 def test_each_voxel_near_clicks_obeys_the_nearest_and_others_stay(points, reach, fill):
     before = some_mask(fill)
-    after = honour_clicks(before, points, VOLUME, reach).volume(SHAPE)
+    after = enforce_clicks(before, points, VOLUME, reach).volume(SHAPE)
     if not points:
         assert np.array_equal(after, before.volume(SHAPE))
         return
@@ -51,25 +51,25 @@ def test_each_voxel_near_clicks_obeys_the_nearest_and_others_stay(points, reach,
 
 
 def test_a_ball_grows_an_empty_mask_and_its_box():
-    mask = honour_clicks(Mask.empty(), [Point(1, (5, 5, 5))], VOLUME, 3.0)
+    mask = enforce_clicks(Mask.empty(), [Point(1, (5, 5, 5))], VOLUME, 3.0)
     assert mask.box == Box((2, 3, 4), (9, 8, 7))
     assert mask.contains((8, 5, 5))
     assert not mask.contains((8, 6, 5))
 
 
 def test_a_ball_ends_at_the_border_of_the_volume():
-    mask = honour_clicks(Mask.empty(), [Point(1, (0, 0, 9))], VOLUME, 3.0)
+    mask = enforce_clicks(Mask.empty(), [Point(1, (0, 0, 9))], VOLUME, 3.0)
     assert mask.box == Box((0, 0, 8), (4, 3, 10))
 
 
 def test_only_negative_clicks_leave_an_empty_mask_empty():
-    assert honour_clicks(Mask.empty(), [Point(1, (5, 5, 5), False)], VOLUME, 3.0).is_empty
+    assert enforce_clicks(Mask.empty(), [Point(1, (5, 5, 5), False)], VOLUME, 3.0).is_empty
 
 
 def test_thick_slices_do_not_make_the_ball_reach_into_the_next():
     thick = Volume.from_array(np.zeros((40, 40, 10), np.uint8), spacing=(0.84, 0.84, 17.0))
     reach = reach_mm(thick, cell=3.0)
-    mask = honour_clicks(Mask.empty(), [Point(1, (20, 20, 5))], thick, reach)
+    mask = enforce_clicks(Mask.empty(), [Point(1, (20, 20, 5))], thick, reach)
     assert mask.box.shape[2] == 1
     assert mask.box.shape[0] > 1
 
@@ -83,6 +83,6 @@ def test_the_reach_follows_the_coarser_of_voxel_and_cell(cell, expected):
 def test_all_orders_of_axes_give_the_same_voxels_of_the_patient(points, order):
     volume = order.volume(VOLUME)
     stored = [Point(p.id, order.index(p.index, SHAPE), p.positive) for p in points]
-    there = honour_clicks(Mask.empty(), stored, volume, 4.5).volume(volume.shape)
-    here = honour_clicks(Mask.empty(), points, VOLUME, 4.5).volume(SHAPE)
+    there = enforce_clicks(Mask.empty(), stored, volume, 4.5).volume(volume.shape)
+    here = enforce_clicks(Mask.empty(), points, VOLUME, 4.5).volume(SHAPE)
     assert np.array_equal(there, order.array(here))

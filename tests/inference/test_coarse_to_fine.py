@@ -107,11 +107,11 @@ def test_looking_ahead_makes_the_click_encode_nothing(volume):
     for bias in (1, -1):
         model = Shortsighted(bias)
         replay = Replay(volume, model)
-        assert replay.look_ahead((), IN_SLAB)
+        assert replay.encode_speculatively((), IN_SLAB)
         looked = model.looked
         replay.step([IN_SLAB])
         assert model.looked == looked
-        assert not replay.look_ahead((), IN_SLAB)
+        assert not replay.encode_speculatively((), IN_SLAB)
 
 
 def test_candidates_differ_are_sorted_by_size_and_hold_what_is_shown(volume):
@@ -149,7 +149,7 @@ def test_a_choice_is_that_candidate_and_the_next_click_goes_on_from_it(volume, r
     chosen = replay.step([BALL_CLICK, Choice(2, rank)])
     assert chosen.mask.equals(wanted.mask)
     replay.step([BALL_CLICK, Choice(2, rank), replace(BESIDE, id=3)])
-    assert model.asked[-1][-1] is wanted.low
+    assert model.asked[-1][-1] is wanted.low_res_logits
     fresh = Replay(volume, Proposing()).step([BALL_CLICK, Choice(2, rank), replace(BESIDE, id=3)])
     assert fresh.mask.equals(replay.step([BALL_CLICK, Choice(2, rank), replace(BESIDE, id=3)]).mask)
 

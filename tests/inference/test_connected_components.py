@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_fastsam3d.inference.connected_components import Anchors, without_islands
+from napari_fastsam3d.inference.connected_components import ProtectedSeeds, without_small_components
 
 NOWHERE = np.zeros((0, 3))
 
@@ -19,10 +19,10 @@ SPECK = ((15, 15, 15), 2)  # 8 cells
 TWIN = ((14, 1, 1), 7)  # 343 cells
 
 
-def kept(logits: np.ndarray, **anchors) -> list[bool]:
+def kept(logits: np.ndarray, **seeds) -> list[bool]:
     """Which of body, speck and twin are left."""
-    given = {"points": NOWHERE, **anchors}
-    left = without_islands(logits, Anchors(**given)) > 0
+    given = {"points": NOWHERE, **seeds}
+    left = without_small_components(logits, ProtectedSeeds(**given)) > 0
     return [bool(left[start]) for start, _ in (BODY, SPECK, TWIN)]
 
 
@@ -53,19 +53,19 @@ def test_what_reaches_into_a_box_stays():
 def test_a_piece_at_a_face_stays_where_the_object_goes_on():
     logits = field(BODY, ((22, 22, 22), 2))
     points = np.array([[3.0, 3, 3]])
-    assert without_islands(logits, Anchors(points, faces=True))[23, 23, 23] > 0
-    assert without_islands(logits, Anchors(points))[23, 23, 23] < 0
+    assert without_small_components(logits, ProtectedSeeds(points, faces=True))[23, 23, 23] > 0
+    assert without_small_components(logits, ProtectedSeeds(points))[23, 23, 23] < 0
 
 
 def test_pieces_that_touch_at_a_corner_are_one():
     logits = field(BODY, ((9, 9, 9), 1))
-    assert without_islands(logits, Anchors(np.array([[3.0, 3, 3]])))[9, 9, 9] > 0
+    assert without_small_components(logits, ProtectedSeeds(np.array([[3.0, 3, 3]])))[9, 9, 9] > 0
 
 
 def test_dropping_changes_signs_and_nothing_else_and_leaves_the_input_alone():
     logits = field(BODY, SPECK)
     before = logits.copy()
-    left = without_islands(logits, Anchors(np.array([[3.0, 3, 3]])))
+    left = without_small_components(logits, ProtectedSeeds(np.array([[3.0, 3, 3]])))
     assert np.array_equal(logits, before)
     assert np.array_equal(np.abs(left), np.abs(logits))
     assert left.dtype == np.float32
@@ -74,7 +74,7 @@ def test_dropping_changes_signs_and_nothing_else_and_leaves_the_input_alone():
 
 @pytest.mark.parametrize("logits", [field(), field(BODY)])
 def test_where_nothing_is_to_be_dropped_the_logits_come_back(logits):
-    assert without_islands(logits, Anchors(NOWHERE)) is logits
+    assert without_small_components(logits, ProtectedSeeds(NOWHERE)) is logits
 
 
 def test_clicks_and_boxes_outside_the_grid_hold_nothing_and_do_no_harm():

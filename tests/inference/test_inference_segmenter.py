@@ -22,7 +22,7 @@ def test_a_click_segments_what_was_clicked(replay):
     step = replay.step([BALL_CLICK])
     assert dice(step.mask.volume(SHAPE), truth(100)) > 0.7
     assert step.crop.spacing == 2.0
-    assert 0 < step.quality < 1
+    assert 0 < step.predicted_iou < 1
     assert step.notes == ()
 
 
@@ -47,7 +47,7 @@ def test_each_step_feeds_back_the_one_before(replay, model):
     first = replay.step([BALL_CLICK])
     replay.step([BALL_CLICK, BESIDE])
     points, labels, _, previous = model.asked[-1]
-    assert previous is first.low
+    assert previous is first.low_res_logits
     assert labels.tolist() == [1, 0]
     assert np.allclose(points, first.crop.to_crop([BALL, BESIDE.index]))
     assert model.looked == 1
@@ -82,7 +82,7 @@ def test_the_same_prompts_give_the_same_mask_whatever_came_between(volume):
     fresh = Replay(volume, BrightnessModel()).step(prompts)
     assert last.mask.equals(fresh.mask)
     assert last.crop == fresh.crop
-    assert np.array_equal(last.low, fresh.low)
+    assert np.array_equal(last.low_res_logits, fresh.low_res_logits)
 
 
 def test_a_forgotten_beginning_is_made_again(volume, model):
@@ -104,7 +104,7 @@ def test_a_click_outside_the_crop_moves_it_and_keeps_both_parts(replay, model):
     assert both.mask.contains(SLAB)
     fed = model.asked[-1][3]
     assert fed is not None
-    assert fed is not before.low
+    assert fed is not before.low_res_logits
     assert dice(both.mask.volume(SHAPE), truth(100) | truth(200)) > 0.6
 
 
@@ -147,7 +147,7 @@ def test_a_negative_click_is_obeyed_where_the_crop_no_longer_looks():
 def test_a_box_makes_a_mask_in_the_box(replay):
     box = Box((11, 16, 11), (30, 35, 30))
     step = replay.step([BoxPrompt(1, box)])
-    # Half a side is seen around the box, on a rung whose cells are coarse for this structure.
+    # Half a side is seen around the box, at a spacing whose cells are coarse for this structure.
     assert step.crop.spacing == 4.0
     assert dice(step.mask.volume(SHAPE), truth(100)) > 0.6
     assert step.mask.outside(box.padded(1)).is_empty
@@ -194,43 +194,43 @@ def test_the_user_is_told_what_the_model_could_not_do(volume):
 
 
 def test_looking_ahead_spares_the_click_the_encoder(replay, model):
-    assert replay.look_ahead((), BALL_CLICK)
+    assert replay.encode_speculatively((), BALL_CLICK)
     assert model.looked == 1
     assert model.asked == []
-    assert not replay.look_ahead((), BALL_CLICK)
+    assert not replay.encode_speculatively((), BALL_CLICK)
     replay.step([BALL_CLICK])
     assert model.looked == 1
-    assert not replay.look_ahead((BALL_CLICK,), Point(2, (22, 25, 20)))
+    assert not replay.encode_speculatively((BALL_CLICK,), Point(2, (22, 25, 20)))
 
 
 def test_a_click_that_was_foreseen_costs_nothing(replay, model, volume):
-    assert replay.foresee((), Point(0, BALL))
-    assert replay.foresee((BALL_CLICK,), BESIDE)
-    assert not replay.foresee((BALL_CLICK,), BESIDE)
+    assert replay.predict_speculatively((), Point(0, BALL))
+    assert replay.predict_speculatively((BALL_CLICK,), BESIDE)
+    assert not replay.predict_speculatively((BALL_CLICK,), BESIDE)
     asked = len(model.asked)
     told = replay.step([BALL_CLICK, BESIDE])
     assert len(model.asked) == asked
-    assert not replay.foresee((BALL_CLICK,), BESIDE)
+    assert not replay.predict_speculatively((BALL_CLICK,), BESIDE)
     alone = Replay(volume, BrightnessModel()).step([BALL_CLICK, BESIDE])
     assert np.array_equal(told.mask.volume(SHAPE), alone.mask.volume(SHAPE))
-    assert np.array_equal(told.low, alone.low)
+    assert np.array_equal(told.low_res_logits, alone.low_res_logits)
 
 
 def test_only_the_newest_foreseen_click_is_kept_and_only_it_is_spared(replay, model):
-    replay.foresee((), IN_SLAB)
-    replay.foresee((), BALL_CLICK)
+    replay.predict_speculatively((), IN_SLAB)
+    replay.predict_speculatively((), BALL_CLICK)
     asked = len(model.asked)
     replay.step([IN_SLAB])
     assert len(model.asked) > asked
     asked = len(model.asked)
-    replay.foresee((IN_SLAB,), BALL_CLICK)
+    replay.predict_speculatively((IN_SLAB,), BALL_CLICK)
     replay.step([IN_SLAB, Point(1, BALL, positive=False)])
     assert len(model.asked) == asked + 2
 
 
 def test_a_lone_negative_click_is_not_looked_at(replay, model):
-    assert not replay.look_ahead((), BESIDE)
-    replay.foresee((), BESIDE)
+    assert not replay.encode_speculatively((), BESIDE)
+    replay.predict_speculatively((), BESIDE)
     assert model.looked == 0
     assert replay.step([BESIDE]).mask.is_empty
 

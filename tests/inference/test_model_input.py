@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry import Box, Crop, Volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.model_input import Cues, fed_back, fence, last_box
+from napari_fastsam3d.inference.model_input import ModelInput, box_constraint, fed_back, last_box
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Point
 
@@ -22,40 +22,40 @@ BOX = BoxPrompt(4, Box((45, 46, 48), (55, 56, 52)))
 
 
 def test_a_model_that_feeds_on_all_points_gets_those_in_the_crop_in_order():
-    cues = Cues.of([NEAR, FAR, NEGATIVE], CROP, LOW, BrightnessModel())
-    assert np.allclose(cues.points, CROP.to_crop([NEAR.index, NEGATIVE.index]))
-    assert np.allclose(cues.points[0], [18, 16, 16])  # the first axis runs to the left
-    assert cues.labels.tolist() == [1, 0]
-    assert (cues.points.dtype, cues.labels.dtype) == (np.float32, np.int64)
-    assert cues.previous is LOW
-    assert cues.box is None
+    given = ModelInput.of([NEAR, FAR, NEGATIVE], CROP, LOW, BrightnessModel())
+    assert np.allclose(given.points, CROP.to_crop([NEAR.index, NEGATIVE.index]))
+    assert np.allclose(given.points[0], [18, 16, 16])  # the first axis runs to the left
+    assert given.labels.tolist() == [1, 0]
+    assert (given.points.dtype, given.labels.dtype) == (np.float32, np.int64)
+    assert given.previous is LOW
+    assert given.box is None
 
 
 def test_a_model_that_feeds_on_the_newest_gets_it_alone_once_something_is_fed_back():
     model = BrightnessModel(feeds="single")
-    assert Cues.of([NEAR, NEGATIVE], CROP, LOW, model).labels.tolist() == [0]
-    assert Cues.of([NEAR, NEGATIVE], CROP, None, model).labels.tolist() == [1, 0]
-    assert Cues.of([BOX, NEGATIVE], CROP, LOW, model).box is None
+    assert ModelInput.of([NEAR, NEGATIVE], CROP, LOW, model).labels.tolist() == [0]
+    assert ModelInput.of([NEAR, NEGATIVE], CROP, None, model).labels.tolist() == [1, 0]
+    assert ModelInput.of([BOX, NEGATIVE], CROP, LOW, model).box is None
 
 
 def test_a_box_is_given_by_its_first_and_last_crop_voxels():
-    cues = Cues.of([BOX], CROP, None, BrightnessModel())
-    assert cues.points.shape == (0, 3)
+    given = ModelInput.of([BOX], CROP, None, BrightnessModel())
+    assert given.points.shape == (0, 3)
     # Along the last axis 4 voxels of 2 mm, whose borders fall on the middle of crop voxels.
-    assert np.allclose(cues.box, [[12, 12, 11.5], [21, 21, 18.5]])
+    assert np.allclose(given.box, [[12, 12, 11.5], [21, 21, 18.5]])
 
 
 def test_the_last_box_counts_and_points_with_it():
     other = BoxPrompt(5, Box((48, 48, 48), (50, 50, 50)))
-    cues = Cues.of([BOX, NEAR, other], CROP, LOW, BrightnessModel())
-    assert np.allclose(cues.box, Cues.of([other], CROP, None, BrightnessModel()).box)
-    assert cues.labels.tolist() == [1]
+    given = ModelInput.of([BOX, NEAR, other], CROP, LOW, BrightnessModel())
+    assert np.allclose(given.box, ModelInput.of([other], CROP, None, BrightnessModel()).box)
+    assert given.labels.tolist() == [1]
 
 
 @given(st.tuples(*[st.integers(0, 99)] * 3), st.tuples(*[st.integers(1, 60)] * 3))
 def test_corners_are_in_order_and_in_the_crop_or_there_are_none(start, shape):
     box = Box(start, tuple(a + n for a, n in zip(start, shape, strict=True))).clipped(SHAPE)
-    corners = Cues.of([BoxPrompt(1, box)], CROP, None, BrightnessModel()).box
+    corners = ModelInput.of([BoxPrompt(1, box)], CROP, None, BrightnessModel()).box
     if box.intersection(CROP.box).is_empty:
         assert corners is None or np.ptp(corners, axis=0).min() < 1
     else:
@@ -67,22 +67,22 @@ def test_corners_are_in_order_and_in_the_crop_or_there_are_none(start, shape):
 
 def test_a_model_without_boxes_gets_a_point_at_the_centre_and_a_fence():
     model = BrightnessModel(accepts_boxes=False)
-    cues = Cues.of([BOX, NEGATIVE], CROP, LOW, model)
-    assert cues.box is None
-    assert cues.labels.tolist() == [1, 0]
-    assert np.allclose(CROP.to_source(cues.points[0]), [49.5, 50.5, 49.5])
-    assert fence([BOX], model) == Box((44, 45, 47), (56, 57, 53))
+    given = ModelInput.of([BOX, NEGATIVE], CROP, LOW, model)
+    assert given.box is None
+    assert given.labels.tolist() == [1, 0]
+    assert np.allclose(CROP.to_source(given.points[0]), [49.5, 50.5, 49.5])
+    assert box_constraint([BOX], model) == Box((44, 45, 47), (56, 57, 53))
 
 
 @pytest.mark.parametrize(
-    ("later", "fenced"),
+    ("later", "constrained"),
     [([], True), ([NEAR], True), ([Point(9, (9, 9, 9), False)], True), ([NEAR, FAR], False)],
 )
-def test_the_fence_stands_until_a_positive_click_outside_it(later, fenced):
+def test_the_box_constraint_holds_until_a_positive_click_outside_it(later, constrained):
     model = BrightnessModel(accepts_boxes=False)
-    assert (fence([FAR, BOX, *later], model) is not None) == fenced
-    assert fence([FAR, BOX, *later], BrightnessModel()) is None
-    assert fence(later, model) is None
+    assert (box_constraint([FAR, BOX, *later], model) is not None) == constrained
+    assert box_constraint([FAR, BOX, *later], BrightnessModel()) is None
+    assert box_constraint(later, model) is None
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_the_fence_stands_until_a_positive_click_outside_it(later, fenced):
 )
 def test_a_box_is_told_until_the_object_is_said_to_go_on_beyond_it(later, told):
     assert last_box([FAR, BOX, *later]) == told
-    cues = Cues.of([FAR, BOX, *later], CROP, LOW, BrightnessModel())
-    assert (cues.box is None) == (told is None)
+    given = ModelInput.of([FAR, BOX, *later], CROP, LOW, BrightnessModel())
+    assert (given.box is None) == (told is None)
 
 
 def test_a_mask_is_fed_back_as_sure_logits_where_it_fills_cells():
@@ -132,12 +132,12 @@ def test_positive_points_are_told_a_little_away_from_the_ends_of_the_scan():
     )
     crop = Crop.around(thin, (96, 50, 2), spacing=1.0, size=32)
     prompts = [Point(1, (99, 50, 0)), Point(2, (99, 50, 3), positive=False), Point(3, (90, 35, 2))]
-    told = Cues.of(prompts, crop, None, WaryModel()).points
+    told = ModelInput.of(prompts, crop, None, WaryModel()).points
     meant = crop.to_crop([p.index for p in prompts])
     ends = [np.flatnonzero(planes)[[0, -1]] for planes in crop.inside]
     middle = np.mean(ends[2])
     assert np.allclose(told[1], meant[1])
     assert np.allclose(told[0], [ends[0][0] + 5, meant[0][1], middle])
     assert np.allclose(told[2], [meant[2][0], 5, middle])
-    assert np.allclose(Cues.of(prompts, crop, None, BrightnessModel()).points, meant)
-    assert Cues.of([BOX], CROP, None, WaryModel()).points.shape == (0, 3)
+    assert np.allclose(ModelInput.of(prompts, crop, None, BrightnessModel()).points, meant)
+    assert ModelInput.of([BOX], CROP, None, WaryModel()).points.shape == (0, 3)

@@ -31,7 +31,7 @@ def bank(tmp_path: Path):
 
 
 def remember(bank: MemoryBank, model: FeatureModel, volume: Volume, mask: Mask, name: str) -> str:
-    case = accepted_case(model, volume, mask, name, quality=0.9, clicks=2)
+    case = accepted_case(model, volume, mask, name, predicted_iou=0.9, clicks=2)
     bank.add(case)
     return case.entry.id
 
@@ -79,7 +79,7 @@ def test_without_a_memory_and_with_an_empty_one_masks_are_the_same(
         one, other = plain.step(prompts), empty.step(prompts, "ball")
         assert one.mask.box == other.mask.box
         np.testing.assert_array_equal(one.mask.voxels, other.mask.voxels)
-        np.testing.assert_array_equal(one.low, other.low)
+        np.testing.assert_array_equal(one.low_res_logits, other.low_res_logits)
         assert other.recalled == ()
 
 
@@ -129,7 +129,7 @@ def test_a_bank_of_other_structures_changes_nothing(bank: MemoryBank, model: Fea
 
     assert step.recalled == ()
     np.testing.assert_array_equal(step.mask.voxels, plain.mask.voxels)
-    np.testing.assert_array_equal(step.low, plain.low)
+    np.testing.assert_array_equal(step.low_res_logits, plain.low_res_logits)
 
 
 def test_a_name_chooses_the_structure(bank: MemoryBank, model: FeatureModel):

@@ -19,7 +19,7 @@ from napari_fastsam3d.inference.spacing_levels import scale_of
 from napari_fastsam3d.session import Session
 
 SPACINGS = (0.53, 0.75, 1.06, 1.5, 2.12, 3.0)
-# As many as a crop of the coarsest rung spans in voxels of half a millimetre.
+# As many as a crop of the coarsest spacing level spans in voxels of half a millimetre.
 MOST_VOXELS = (128 * 3.0 / 0.5) ** 3
 CENTRE, RADIUS = (32, 32, 32), 12.8
 logarithms = st.floats(-3, 2)
@@ -77,11 +77,11 @@ def test_no_crop_spans_more_voxels_than_one_of_the_finest_ordinary_scan(logarith
     endless = np.broadcast_to(np.zeros((), np.uint8), (1 << 20,) * 3)
     volume = Volume.from_array(endless, spacing=spacing)
     policy = CropPolicy.of(volume, model())
-    for rung in policy.spacings:
-        crop = Crop.around(volume, (1 << 19,) * 3, rung, policy.size)
-        exact = prod(policy.size * rung / size for size in spacing)
+    for level in policy.spacings:
+        crop = Crop.around(volume, (1 << 19,) * 3, level, policy.size)
+        exact = prod(policy.size * level / size for size in spacing)
         assert exact <= MOST_VOXELS * 1.01
-        assert crop.box.size <= prod(ceil(policy.size * rung / size) + 1 for size in spacing)
+        assert crop.box.size <= prod(ceil(policy.size * level / size) + 1 for size in spacing)
     assert policy.start in policy.spacings
     assert list(policy.spacings) == sorted(policy.spacings)
 

@@ -75,15 +75,15 @@ def test_likeness_is_the_product_with_the_mean_of_a_side():
     assert (alike[:, 3:] == 0).all()
 
 
-def test_cues_begin_as_nothing(tiny_predictor):
+def test_box_features_begin_as_nothing(tiny_predictor):
     reader = BoxFeatureEncoder(tiny_predictor.network.config)
     with torch.no_grad():
-        cues = reader(tiny_predictor.network.encoder(image()), BOX)
-    assert cues.tokens.shape == (1, 64, 16)
-    assert cues.coarse.shape == (1, 8, 8, 8, 8)
-    assert cues.middle.shape == (1, 16, 16, 16, 8)
-    assert cues.fine.shape == (1, 32, 32, 32, 4)
-    assert all((cue == 0).all() for cue in cues)
+        features = reader(tiny_predictor.network.encoder(image()), BOX)
+    assert features.tokens.shape == (1, 64, 16)
+    assert features.coarse.shape == (1, 8, 8, 8, 8)
+    assert features.middle.shape == (1, 16, 16, 16, 8)
+    assert features.fine.shape == (1, 32, 32, 32, 4)
+    assert all((each == 0).all() for each in features)
 
 
 def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
@@ -97,7 +97,7 @@ def test_samples_of_a_batch_keep_their_own_boxes(tiny_predictor):
             alone = reader(encoder(image(batch=3)[number : number + 1]), box)
             for one, other in zip(together, alone, strict=True):
                 torch.testing.assert_close(one[number], other[0], atol=1e-4, rtol=1e-4)
-    assert all((cue[1] == 0).all() for cue in together)
+    assert all((each[1] == 0).all() for each in together)
     assert not torch.allclose(together.fine[0], together.fine[2])
 
 
@@ -105,7 +105,9 @@ def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading
     with torch.no_grad():
         pyramid = reading.encoder(image())
         wanted = reading.decoder(pyramid, told(BOX))
-        assert torch.allclose(reading.box_decoder(pyramid, told(BOX)).fine, wanted.fine, atol=1e-5)
+        assert torch.allclose(
+            reading.box_decoder(pyramid, told(BOX)).mask_logits, wanted.mask_logits, atol=1e-5
+        )
     run = predictor(reading)
     encoded = run.encode(image())
     point = np.array([[20.0, 20, 20]], np.float32), np.array([1])
@@ -114,8 +116,8 @@ def test_a_decoder_for_boxes_begins_as_the_other_and_leaves_clicks_alone(reading
     torch.nn.init.normal_(reading.box_decoder.box_cues.middle[2].weight, std=0.5)
     run = predictor(reading)
     after = run.segment(encoded, *point, None, None), run.segment(encoded, *point, box, None)
-    assert np.array_equal(before[0].fine, after[0].fine)
-    assert not np.allclose(before[1].fine, after[1].fine, atol=1e-3)
+    assert np.array_equal(before[0].mask_logits, after[0].mask_logits)
+    assert not np.allclose(before[1].mask_logits, after[1].mask_logits, atol=1e-3)
 
 
 def test_a_box_is_read_once_a_look(reading):
@@ -125,26 +127,26 @@ def test_a_box_is_read_once_a_look(reading):
     one, other = run.encode(image()), run.encode(image(1))
     none, click = (np.zeros((0, 3), np.float32), np.zeros(0, int)), (box[:1], np.array([0]))
     first = run.segment(one, *none, box, None)
-    clicked = run.segment(one, *click, box, first.low)
+    clicked = run.segment(one, *click, box, first.low_res_logits)
     assert len(readings) == 1
     elsewhere = run.segment(other, *none, box, None)
     tighter = run.segment(other, *none, box - 2, None)
     assert len(readings) == 3
     for encoded, prompts, asked, fed, got in (
-        (one, click, box, first.low, clicked),
+        (one, click, box, first.low_res_logits, clicked),
         (other, none, box, None, elsewhere),
         (other, none, box - 2, None, tighter),
     ):
         afresh = predictor(reading).segment(encoded, *prompts, asked, fed)
-        assert np.array_equal(afresh.fine, got.fine)
+        assert np.array_equal(afresh.mask_logits, got.mask_logits)
 
 
-def test_cues_learn_from_nothing(reading):
+def test_box_features_learn_from_nothing(reading):
     reading.requires_grad_(False)
     reading.box_decoder.box_cues.requires_grad_(True)
     pyramid = reading.encoder(image())
     masks = reading.box_decoder(pyramid, told(BOX))
-    (masks.fine.square().mean() + masks.low.square().mean()).backward()
+    (masks.mask_logits.square().mean() + masks.low_res_logits.square().mean()).backward()
     last = reading.box_decoder.box_cues
     for layer in (last.corners, last.tokens[2], last.coarse[2], last.middle[2], last.fine[2]):
         assert layer.weight.grad.abs().max() > 0

@@ -49,13 +49,13 @@ def test_only_a_coarse_crop_is_answered_by_the_coarse_decoder(tiny_predictor):
             for p in (tiny_predictor, predictor)
         )
         assert len(told.candidates) == candidates
-        assert np.array_equal(told.fine, plain.fine) == (size == 128)
+        assert np.array_equal(told.mask_logits, plain.mask_logits) == (size == 128)
 
 
 def test_what_is_held_to_be_best_comes_first_from_afar(tiny_predictor):
     predictor = predictor_of(network_with(tiny_predictor, coarse_candidates=3))
     found = predictor.segment(predictor.encode(image(64)), CLICK, POSITIVE, None, None)
-    estimates = [found.quality, *(each.quality for each in found.candidates)]
+    estimates = [found.predicted_iou, *(each.predicted_iou for each in found.candidates)]
     assert estimates == sorted(estimates, reverse=True)
     assert len(set(estimates)) == 4
 
@@ -73,8 +73,11 @@ def test_candidates_in_mixed_precision_are_those_of_full(tiny_predictor):
         assert len(got.candidates) == len(wanted.candidates) == 2
         pairs = zip((got, *got.candidates), (wanted, *wanted.candidates), strict=True)
         for one, other in pairs:
-            assert np.abs(one.fine - other.fine).max() < 0.1 * np.abs(other.fine).max() + 0.05
-            assert abs(one.quality - other.quality) < 0.05
+            assert (
+                np.abs(one.mask_logits - other.mask_logits).max()
+                < 0.1 * np.abs(other.mask_logits).max() + 0.05
+            )
+            assert abs(one.predicted_iou - other.predicted_iou) < 0.05
 
 
 def test_weights_keep_what_was_fitted_to_them(tiny_predictor, tmp_path):

@@ -14,7 +14,7 @@ from napari_fastsam3d.model.default.prompt_maps import (
     box_map,
     click_map,
     contrast_map,
-    reach_map,
+    geodesic_map,
     similarity_map,
 )
 from napari_fastsam3d.model.default.prompts import Prompts
@@ -43,10 +43,10 @@ def test_shapes_of_the_interface(tiny_predictor, size):
     cells = size // 16
     assert encoded.embedding.shape == (1, 16, cells, cells, cells)
     points, labels = torch.tensor([[[10.0, 20, 30]]]), torch.tensor([[1]])
-    logits, quality = tiny_predictor.decode(encoded, points, labels)
+    logits, predicted_iou = tiny_predictor.decode(encoded, points, labels)
     assert logits.shape == (1, 1, size // 4, size // 4, size // 4)
-    assert quality.shape == (1, 1)
-    assert 0 <= quality.item() <= 1
+    assert predicted_iou.shape == (1, 1)
+    assert 0 <= predicted_iou.item() <= 1
     again, _ = tiny_predictor.decode(encoded, points, labels, logits)
     assert not torch.equal(again, logits)
 
@@ -56,9 +56,9 @@ def test_a_segmentation_has_the_finer_grid(tiny_predictor):
     answer = tiny_predictor.segment(
         encoded, np.array([[3.0, 4, 5]], np.float32), np.array([1]), None, None
     )
-    assert answer.low.shape == (16, 16, 16)
-    assert answer.fine.shape == (32, 32, 32)
-    assert answer.low.dtype == answer.fine.dtype == np.float32
+    assert answer.low_res_logits.shape == (16, 16, 16)
+    assert answer.mask_logits.shape == (32, 32, 32)
+    assert answer.low_res_logits.dtype == answer.mask_logits.dtype == np.float32
 
 
 def test_a_box_alone_is_a_prompt(tiny_predictor):
@@ -67,7 +67,7 @@ def test_a_box_alone_is_a_prompt(tiny_predictor):
     small = np.array([[10, 10, 10], [20, 20, 20]], np.float32)
     one = tiny_predictor.segment(encoded, *nothing, small, None)
     two = tiny_predictor.segment(encoded, *nothing, small + 20, None)
-    assert not np.array_equal(one.fine, two.fine)
+    assert not np.array_equal(one.mask_logits, two.mask_logits)
 
 
 def test_equal_input_gives_equal_bits(tiny_predictor):
@@ -81,8 +81,8 @@ def test_equal_input_gives_equal_bits(tiny_predictor):
         )
         for _ in range(2)
     )
-    assert np.array_equal(first.fine, second.fine)
-    assert first.quality == second.quality
+    assert np.array_equal(first.mask_logits, second.mask_logits)
+    assert first.predicted_iou == second.predicted_iou
 
 
 def test_padding_points_change_nothing(tiny_predictor):
@@ -91,8 +91,8 @@ def test_padding_points_change_nothing(tiny_predictor):
     with torch.inference_mode():
         alone = decoder(encoded, prompts([[9.0, 8, 7]], [1]))
         padded = decoder(encoded, prompts([[9.0, 8, 7], [50, 50, 50]], [1, -1]))
-    torch.testing.assert_close(padded.fine, alone.fine)
-    torch.testing.assert_close(padded.quality, alone.quality)
+    torch.testing.assert_close(padded.mask_logits, alone.mask_logits)
+    torch.testing.assert_close(padded.predicted_iou, alone.predicted_iou)
 
 
 def test_the_order_of_points_changes_nothing(tiny_predictor):
@@ -101,7 +101,7 @@ def test_the_order_of_points_changes_nothing(tiny_predictor):
     with torch.inference_mode():
         one = tiny_predictor.network.decoder(encoded, prompts(points, labels))
         two = tiny_predictor.network.decoder(encoded, prompts(points[::-1], labels[::-1]))
-    torch.testing.assert_close(one.fine, two.fine, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(one.mask_logits, two.mask_logits, atol=1e-4, rtol=1e-4)
 
 
 def test_a_click_map_peaks_at_its_click():
@@ -186,8 +186,8 @@ def test_bfloat16_stays_near_float32(tiny_predictor):
     said = np.array([[3.0, 4, 5]], np.float32), np.array([1]), None, None
     exact = tiny_predictor.segment(tiny_predictor.encode(crop()), *said)
     rounded = fast.segment(fast.encode(crop()), *said)
-    scale = np.abs(exact.fine).max()
-    assert np.abs(exact.fine - rounded.fine).max() < 0.1 * scale
+    scale = np.abs(exact.mask_logits).max()
+    assert np.abs(exact.mask_logits - rounded.mask_logits).max() < 0.1 * scale
 
 
 def in_bfloat16(predictor):
@@ -213,7 +213,7 @@ def test_reach_stops_at_what_is_unlike():
     similarity[0, 6] = 0
     seeds = torch.zeros(1, 12, 12, 12)
     seeds[0, 2, 5, 5] = 1
-    reach = reach_map(similarity, seeds, steps=12)
+    reach = geodesic_map(similarity, seeds, steps=12)
     assert (reach[0, :6] == 1).all()
     assert (reach[0, 6:] == 0).all()
 
@@ -222,11 +222,13 @@ def test_reach_is_dimmed_by_every_cell_on_the_way():
     similarity = torch.full((1, 8, 8, 8), 0.5)
     seeds = torch.zeros(1, 8, 8, 8)
     seeds[0, 0, 0, 0] = 1
-    reach = reach_map(similarity, seeds, steps=3)
+    reach = geodesic_map(similarity, seeds, steps=3)
     assert [reach[0, i, 0, 0].item() for i in range(5)] == [0.5, 0.25, 0.125, 0.0625, 0]
 
 
-def test_a_network_trained_without_cues_goes_on_with_them_where_it_was(tiny_predictor):
+def test_a_network_trained_without_maps_of_similarity_goes_on_with_them_where_it_was(
+    tiny_predictor,
+):
     from napari_fastsam3d.model.default.network import PyramidNetwork
 
     torch.manual_seed(1)
@@ -235,11 +237,11 @@ def test_a_network_trained_without_cues_goes_on_with_them_where_it_was(tiny_pred
     with torch.inference_mode():
         pyramid = network.encoder(crop())
         shown = network.decoder(pyramid, said)
-        network.decoder.cues = False
+        network.decoder.similarity_maps = False
         hidden = network.decoder(pyramid, said)
-        assert torch.equal(shown.fine, hidden.fine)
+        assert torch.equal(shown.mask_logits, hidden.mask_logits)
         network.decoder.skip_middle.weight.fill_(0.1)
-        assert not torch.equal(network.decoder(pyramid, said).fine, hidden.fine)
+        assert not torch.equal(network.decoder(pyramid, said).mask_logits, hidden.mask_logits)
 
 
 def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_back(
@@ -251,28 +253,34 @@ def test_a_box_alone_is_read_with_a_point_where_it_is_surest_and_the_mask_fed_ba
     def average(place, previous):
         one = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), BOX, previous)
         other = tiny_predictor._answer(encoded, *NO_POINTS, BOX, previous)
-        return (one.low + other.low) / 2, (one.fine + other.fine) / 2
+        return (one.low_res_logits + other.low_res_logits) / 2, (
+            one.mask_logits + other.mask_logits
+        ) / 2
 
     _, middle = average(np.array([24, 24, 24], np.float32), None)
     place = surest_place(middle, BOX, 64)
     low, _ = average(place, None)
     low, fine = average(place, low)
     alone = tiny_predictor.segment(encoded, *NO_POINTS, BOX, None)
-    assert np.allclose(alone.fine, fine, atol=1e-5)
-    assert np.allclose(alone.low, low, atol=1e-5)
+    assert np.allclose(alone.mask_logits, fine, atol=1e-5)
+    assert np.allclose(alone.low_res_logits, low, atol=1e-5)
     with_point = tiny_predictor.segment(encoded, np.array([place]), np.array([1]), BOX, None)
-    assert not np.allclose(with_point.fine, alone.fine, atol=1e-2)
+    assert not np.allclose(with_point.mask_logits, alone.mask_logits, atol=1e-2)
 
 
 def test_a_point_with_which_a_box_shows_something_else_is_not_trusted(tiny_predictor, monkeypatch):
     monkeypatch.setattr(pyramid_predictor, "TRUSTED", 1.1)
     encoded = tiny_predictor.encode(crop())
     first = tiny_predictor._answer(encoded, *NO_POINTS, BOX, None)
-    wanted = tiny_predictor._answer(encoded, *NO_POINTS, BOX, first.low)
-    assert np.array_equal(tiny_predictor.segment(encoded, *NO_POINTS, BOX, None).fine, wanted.fine)
+    wanted = tiny_predictor._answer(encoded, *NO_POINTS, BOX, first.low_res_logits)
+    assert np.array_equal(
+        tiny_predictor.segment(encoded, *NO_POINTS, BOX, None).mask_logits, wanted.mask_logits
+    )
     fed = np.full((16, 16, 16), 8, np.float32)
     wanted = tiny_predictor._answer(encoded, *NO_POINTS, BOX, fed)
-    assert np.array_equal(tiny_predictor.segment(encoded, *NO_POINTS, BOX, fed).fine, wanted.fine)
+    assert np.array_equal(
+        tiny_predictor.segment(encoded, *NO_POINTS, BOX, fed).mask_logits, wanted.mask_logits
+    )
 
 
 def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(
@@ -285,13 +293,15 @@ def test_a_box_with_a_mask_is_read_with_a_point_where_the_mask_is_surest(
     place = surest_place(mask, BOX, 64)
     assert np.abs(place - np.array([21.5, 25.5, 17.5])).max() <= 4
     told = tiny_predictor.segment(encoded, place[None], np.array([1]), BOX, mask)
-    assert np.array_equal(tiny_predictor.segment(encoded, *NO_POINTS, BOX, mask).fine, told.fine)
+    assert np.array_equal(
+        tiny_predictor.segment(encoded, *NO_POINTS, BOX, mask).mask_logits, told.mask_logits
+    )
     # A mask that lies elsewhere tells no place in the box.
     elsewhere = np.roll(mask, 8, (0, 1, 2))
     own = tiny_predictor.segment(encoded, *NO_POINTS, BOX, elsewhere)
     corner = np.array([[9.5, 9.5, 9.5]], np.float32)
     wrong = tiny_predictor.segment(encoded, corner, np.array([1]), BOX, elsewhere)
-    assert not np.allclose(own.fine, wrong.fine, atol=1e-3)
+    assert not np.allclose(own.mask_logits, wrong.mask_logits, atol=1e-3)
 
 
 @torch.no_grad()
@@ -333,11 +343,11 @@ def test_candidates_leave_the_main_mask_as_it_was(tiny_predictor):
         wanted = network.decoder(network.encoder(crop()), told)
         got = larger.decoder(larger.encoder(crop()), told)
     assert wanted.candidates is None
-    assert torch.allclose(got.fine, wanted.fine, atol=1e-5)
-    assert got.candidates.low.shape == (1, 3, 16, 16, 16)
-    assert got.candidates.fine.shape == (1, 3, 32, 32, 32)
-    assert got.candidates.quality.shape == (1, 3)
-    one, two, three = got.candidates.fine[0]
+    assert torch.allclose(got.mask_logits, wanted.mask_logits, atol=1e-5)
+    assert got.candidates.low_res_logits.shape == (1, 3, 16, 16, 16)
+    assert got.candidates.mask_logits.shape == (1, 3, 32, 32, 32)
+    assert got.candidates.predicted_iou.shape == (1, 3)
+    one, two, three = got.candidates.mask_logits[0]
     assert not torch.allclose(one, two)
     assert not torch.allclose(two, three)
 
@@ -346,7 +356,7 @@ def test_each_candidate_learns_from_its_own_mask(tiny_predictor):
     network = tiny_predictor.network
     larger = grown(network, replace(network.config, candidates=2)).requires_grad_(True)
     masks = larger.decoder(larger.encoder(crop()), prompts([[20, 30, 40]], [1]))
-    masks.candidates.fine[:, 1].square().mean().backward()
+    masks.candidates.mask_logits[:, 1].square().mean().backward()
     first, second = larger.decoder.candidates.tokens.weight.grad
     assert not first.any()
     assert second.any()
@@ -366,9 +376,9 @@ def test_samples_that_share_a_crop_are_answered_as_if_each_had_its_own(tiny_pred
         pyramid = larger.encoder(torch.cat([crop(), crop(seed=1)]))
         shared = larger.decoder(pyramid, told)
         apart = larger.decoder(pyramid.for_samples(4), told)
-    assert torch.allclose(shared.fine, apart.fine, atol=1e-5)
-    assert torch.allclose(shared.candidates.fine, apart.candidates.fine, atol=1e-5)
-    assert not torch.allclose(shared.fine[0], shared.fine[1])
+    assert torch.allclose(shared.mask_logits, apart.mask_logits, atol=1e-5)
+    assert torch.allclose(shared.candidates.mask_logits, apart.candidates.mask_logits, atol=1e-5)
+    assert not torch.allclose(shared.mask_logits[0], shared.mask_logits[1])
 
 
 def judged(masks, seed=0):
@@ -386,16 +396,16 @@ def test_a_judge_tells_masks_apart_that_have_equal_tokens():
     masks[0, 0, 2:4, 2:4, 2:4] = 6
     masks[0, 1, 1:7, 1:7, 1:7] = 6
     masks[0, 2] = 0.3
-    quality = judge(tokens, features, masks)
-    assert quality.shape == (1, 3)
-    assert len({round(value, 5) for value in quality[0].tolist()}) == 3
+    predicted_iou = judge(tokens, features, masks)
+    assert predicted_iou.shape == (1, 3)
+    assert len({round(value, 5) for value in predicted_iou[0].tolist()}) == 3
 
 
 def test_a_judge_stands_by_an_empty_and_a_full_mask():
     for fill in (-80.0, 80.0):
-        quality = judged(torch.full((1, 2, 8, 8, 8), fill))
-        assert quality.isfinite().all()
-        assert ((quality >= 0) & (quality <= 1)).all()
+        predicted_iou = judged(torch.full((1, 2, 8, 8, 8), fill))
+        assert predicted_iou.isfinite().all()
+        assert ((predicted_iou >= 0) & (predicted_iou <= 1)).all()
 
 
 def test_a_judge_teaches_masks_nothing():

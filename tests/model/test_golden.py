@@ -88,19 +88,19 @@ def test_three_clicks(case: Case, mode: str):
     previous = None
     for step in range(3):
         points, labels = case.prompts(mode, step)
-        previous, quality = case.model.decode(case.encoded, points, labels, previous)
+        previous, predicted_iou = case.model.decode(case.encoded, points, labels, previous)
         case.close(previous, f"{mode}_logits_{step}")
-        case.close(quality, f"{mode}_iou_{step}")
+        case.close(predicted_iou, f"{mode}_iou_{step}")
 
 
 def test_three_guesses_at_once(case: Case):
     points, labels = case.prompts("single", 0)
 
-    masks, quality = case.model.decode(case.encoded, points, labels, multimask=True)
+    masks, predicted_iou = case.model.decode(case.encoded, points, labels, multimask=True)
 
     assert masks.shape == (1, 3, 32, 32, 32)
     case.close(masks, "single_multimask_0")
-    case.close(quality, "single_multimask_iou_0")
+    case.close(predicted_iou, "single_multimask_iou_0")
 
 
 def test_no_point_at_all(case: Case):

@@ -37,8 +37,8 @@ def clicked(predictor: PublishedPredictor, counts: tuple[int, ...] = (1, 1, 3)) 
     previous, masks = None, []
     for count in counts:
         answer = predictor.segment(encoded, POINTS[:count], np.ones(count, int), None, previous)
-        previous = answer.low
-        masks.append(answer.low)
+        previous = answer.low_res_logits
+        masks.append(answer.low_res_logits)
     return masks
 
 
@@ -116,12 +116,12 @@ def test_nothing_that_is_recorded_is_read_back(small_network: Make, mixing):
         image = z_normalised(torch.empty(1, 1, 128, 128, 128))
         precomputed = runner.encode(image).precomputed
         prompts = torch.empty(1, 8, 3), torch.empty(1, 8, dtype=torch.long)
-        logits, quality = network.decode(
+        logits, predicted_iou = network.decode(
             precomputed, *prompts, torch.empty(1, 1, 32, 32, 32), fillers=True
         )
 
     assert logits.shape == (1, 1, 32, 32, 32)
-    assert quality.shape == (1, 1)
+    assert predicted_iou.shape == (1, 1)
 
 
 def test_without_graphs_it_goes_on_and_says_why(small_network: Make):
@@ -214,12 +214,16 @@ def default_answers(predictor: PyramidPredictor) -> list[np.ndarray]:
         for labels in ([1], [1, 0], [1, 0, 1], [0]):
             points = POINTS[: len(labels)] * (size / 128)
             answer = predictor.segment(encoded, points, np.array(labels), None, previous)
-            previous = answer.low
-            masks += [answer.low, answer.fine, *(each.fine for each in answer.candidates)]
+            previous = answer.low_res_logits
+            masks += [
+                answer.low_res_logits,
+                answer.mask_logits,
+                *(each.mask_logits for each in answer.candidates),
+            ]
         if size == 128:
             for points in (POINTS[:0], POINTS[:1]):
                 labels = np.ones(len(points), int)
-                masks.append(predictor.segment(encoded, points, labels, box, None).fine)
+                masks.append(predictor.segment(encoded, points, labels, box, None).mask_logits)
     return masks
 
 
@@ -258,7 +262,7 @@ def test_nothing_of_the_default_model_that_is_recorded_is_read_back(
         )
         told = decoder.read_box(pyramid, prompts.box) if boxed else BoxFeatures()
         masks = decoder(pyramid, default_runner.padded(prompts, 4), told)
-    assert masks.fine.shape[2:] == (size // 2,) * 3
+    assert masks.mask_logits.shape[2:] == (size // 2,) * 3
 
 
 @needs_gpu

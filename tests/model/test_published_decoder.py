@@ -86,12 +86,12 @@ def test_fillers_change_nothing(network, embedding, count, places):
 
 
 def test_guesses_are_three_and_differ(network, embedding):
-    masks, quality = network.decode(
+    masks, predicted_iou = network.decode(
         network.precompute(embedding), *prompts(1), previous(), multimask=True
     )
 
     assert masks.shape == (1, 3, 32, 32, 32)
-    assert quality.shape == (1, 3)
+    assert predicted_iou.shape == (1, 3)
     assert not torch.allclose(masks[:, 0], masks[:, 1])
 
 

@@ -8,7 +8,7 @@ import torch
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
-from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor, fenced
+from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor, constrained_to_box
 from napari_fastsam3d.session import Session
 
 CPU = torch.device("cpu")
@@ -79,14 +79,16 @@ def test_one_step_of_interaction(predictor: PublishedPredictor):
 
     first = predictor.segment(encoded, points((60, 64, 70)), np.array([1]), None, None)
     again = predictor.segment(encoded, points((60, 64, 70)), np.array([1]), None, None)
-    second = predictor.segment(encoded, points((9, 9, 9)), np.array([0]), None, first.low)
+    second = predictor.segment(
+        encoded, points((9, 9, 9)), np.array([0]), None, first.low_res_logits
+    )
 
     assert encoded.embedding.shape == (1, 48, 8, 8, 8)
-    assert first.low.shape == first.fine.shape == (32, 32, 32)
-    assert first.low.dtype == np.float32
-    assert 0 <= first.quality <= 1
-    assert np.array_equal(first.fine, again.fine)
-    assert not np.array_equal(first.fine, second.fine)
+    assert first.low_res_logits.shape == first.mask_logits.shape == (32, 32, 32)
+    assert first.low_res_logits.dtype == np.float32
+    assert 0 <= first.predicted_iou <= 1
+    assert np.array_equal(first.mask_logits, again.mask_logits)
+    assert not np.array_equal(first.mask_logits, second.mask_logits)
 
 
 def test_a_box_is_a_point_at_its_centre_and_a_fence(predictor: PublishedPredictor):
@@ -94,8 +96,10 @@ def test_a_box_is_a_point_at_its_centre_and_a_fence(predictor: PublishedPredicto
     nothing = points(), np.zeros(0, np.int64)
     box = np.array([[20, 30, 40], [79, 69, 59]], np.float32)
 
-    boxed = predictor.segment(encoded, *nothing, box, None).low
-    clicked = predictor.segment(encoded, points((49.5, 49.5, 49.5)), np.array([1]), None, None).low
+    boxed = predictor.segment(encoded, *nothing, box, None).low_res_logits
+    clicked = predictor.segment(
+        encoded, points((49.5, 49.5, 49.5)), np.array([1]), None, None
+    ).low_res_logits
 
     inside = np.zeros((32, 32, 32), bool)
     inside[3:22, 6:19, 9:16] = True  # voxels 14 to 85, 26 to 73, 38 to 61
@@ -107,7 +111,7 @@ def test_the_fence_never_shuts_out_its_box():
     logits = torch.zeros(1, 1, 32, 32, 32)
     box = torch.tensor([[[5.0, 5.0, 5.0], [5.0, 5.0, 127.0]]])
 
-    kept = fenced(logits, box)[0, 0] == 0
+    kept = constrained_to_box(logits, box)[0, 0] == 0
 
     assert kept[1, 1, 1:].all()
     assert not kept[0].any()

@@ -72,19 +72,21 @@ def test_a_mask_drawn_in_its_region_is_the_mask_drawn_everywhere(
     with torch.no_grad():
         pyramid = network.encoder(image)
         whole = decoder(pyramid, asked)
-        monkeypatch.setattr(module, "UNLIKELY", float(whole.low.max()))
-        region = Region.of_mask(whole.low, asked)
+        monkeypatch.setattr(module, "UNLIKELY", float(whole.low_res_logits.max()))
+        region = Region.of_mask(whole.low_res_logits, asked)
         local = decoder(pyramid, asked, local=True)
     assert region is not None
     assert region.shape == (8, 12, 8)
-    assert torch.equal(local.low, whole.low)
-    assert torch.equal(local.quality, whole.quality)
-    elsewhere = F.interpolate(local.low, scale_factor=2, mode="trilinear")
+    assert torch.equal(local.low_res_logits, whole.low_res_logits)
+    assert torch.equal(local.predicted_iou, whole.predicted_iou)
+    elsewhere = F.interpolate(local.low_res_logits, scale_factor=2, mode="trilinear")
     here = (..., *region.slices(2))
     # The outermost cells lack neighbours for the convolution; there is nothing likely there.
     inner = (..., *(slice(cut.start + 1, cut.stop - 1) for cut in region.slices(2)))
-    torch.testing.assert_close(local.fine[inner], whole.fine[inner], atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(local.fine[inner], elsewhere[inner], atol=1e-3)
-    outside = torch.ones_like(local.fine, dtype=torch.bool)
+    torch.testing.assert_close(
+        local.mask_logits[inner], whole.mask_logits[inner], atol=1e-4, rtol=1e-4
+    )
+    assert not torch.allclose(local.mask_logits[inner], elsewhere[inner], atol=1e-3)
+    outside = torch.ones_like(local.mask_logits, dtype=torch.bool)
     outside[here] = False
-    assert torch.equal(local.fine[outside], elsewhere[outside])
+    assert torch.equal(local.mask_logits[outside], elsewhere[outside])

@@ -100,7 +100,12 @@ class FloodPredictor:
         fine = np.where(mask, 4.0, -4.0).astype(np.float32)
         side = self.crop_size // 4
         low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5))
-        return SimpleNamespace(low=low.astype(np.float32), fine=fine, quality=0.9, candidates=())
+        return SimpleNamespace(
+            low_res_logits=low.astype(np.float32),
+            mask_logits=fine,
+            predicted_iou=0.9,
+            candidates=(),
+        )
 
     def _blob(self, image: np.ndarray, point: np.ndarray) -> np.ndarray:
         i, j, k = np.clip(np.round(point).astype(int), 0, self.crop_size - 1)

@@ -25,7 +25,7 @@ def nested(flood: Any) -> Any:
     class Nested(type(flood)):  # type: ignore[misc]
         def segment(self, *prompts: Any) -> Any:
             found = super().segment(*prompts)
-            inside = found.fine > 0
+            inside = found.mask_logits > 0
             others = (ndimage.binary_erosion(inside), ndimage.binary_dilation(inside))
             found.candidates = tuple(self._answer(each) for each in others)
             return found
@@ -34,7 +34,9 @@ def nested(flood: Any) -> Any:
             fine = np.where(inside, 4.0, -4.0).astype(np.float32)
             side = self.crop_size // 4
             low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5)).astype(np.float32)
-            return SimpleNamespace(low=low, fine=fine, quality=0.5, candidates=())
+            return SimpleNamespace(
+                low_res_logits=low, mask_logits=fine, predicted_iou=0.5, candidates=()
+            )
 
     return Nested()
 

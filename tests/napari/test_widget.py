@@ -493,7 +493,7 @@ def test_a_file_that_can_not_be_read_is_told(make_widget: Callable[..., Any], qt
     _, widget = make_widget()
 
     def broken() -> Volume:
-        raise CheckpointError("It is broken.", "Mend it.")
+        raise CheckpointError("It is broken.", "Fix it.")
 
     widget.workspace._read_scan(broken, widget.workspace.add_scan)
     qtbot.waitUntil(lambda: "It is broken. Mend it." in messages(), timeout=5000)

@@ -47,7 +47,7 @@ def slow(volume):
         model.may_look.set()
 
 
-def test_a_look_ahead_ends_at_the_next_block_when_a_click_comes_elsewhere(slow):
+def test_a_speculative_prediction_ends_at_the_next_block_when_a_click_comes_elsewhere(slow):
     session, model = slow
     look = session.prefetch(SLAB)
     assert model.encoding.wait(TIMEOUT)
@@ -60,7 +60,7 @@ def test_a_look_ahead_ends_at_the_next_block_when_a_click_comes_elsewhere(slow):
 
 
 @pytest.mark.parametrize("clicked", [BALL, (20, 25, 21)])
-def test_a_look_ahead_at_what_the_click_needs_goes_on(slow, clicked):
+def test_a_speculative_prediction_at_what_the_click_needs_goes_on(slow, clicked):
     session, model = slow
     session.prefetch(BALL)
     assert model.encoding.wait(TIMEOUT)
@@ -70,7 +70,7 @@ def test_a_look_ahead_at_what_the_click_needs_goes_on(slow, clicked):
     assert model.blocks == [0, 1, 2, 3]
 
 
-def test_a_look_ahead_ends_when_the_pointer_rests_elsewhere(slow):
+def test_a_speculative_prediction_ends_when_the_pointer_rests_elsewhere(slow):
     session, model = slow
     first = session.prefetch(SLAB)
     assert model.encoding.wait(TIMEOUT)

@@ -209,7 +209,7 @@ def test_another_process_is_told_too(volume, tmp_path):
     assert done.stdout.strip() == "busy", done.stderr
 
 
-def test_a_verb_is_acknowledged_only_once_it_is_on_disk(volume, tmp_path):
+def test_a_command_is_acknowledged_only_once_it_is_on_disk(volume, tmp_path):
     with opened(volume, tmp_path) as session:
         written = []
         put = session._scheduler.autosave.writer._put
@@ -219,9 +219,9 @@ def test_a_verb_is_acknowledged_only_once_it_is_on_disk(volume, tmp_path):
             written.append(history.next_serial)
 
         session._scheduler.autosave.writer._put = slowly
-        for verb in (lambda: session.add_point(BALL), session.new_object, session.undo):
+        for command in (lambda: session.add_point(BALL), session.new_object, session.undo):
             count = len(written)
-            verb()
+            command()
             assert len(written) == count + 1
 
 

@@ -1,4 +1,4 @@
-"""Killed at any moment, a session is found again, but for the verb that was under way."""
+"""Killed at any moment, a session is found again, but for the command that was under way."""
 
 import os
 import random
@@ -19,7 +19,7 @@ LONGEST_S = 4.0
 
 @pytest.fixture(scope="module")
 def told():
-    """State, redo and labels after each verb of the script, done without a journal."""
+    """State, redo and labels after each command of the script, done without a journal."""
     with scripted_user.new_session(None) as session:
         moments = [(session.state, False, session.label_map())]
         for _ in scripted_user.moments(session):
@@ -28,7 +28,7 @@ def told():
 
 
 def acknowledged(folder: Path, delay: float) -> int:
-    """Let the scripted user work for a while, kill it; return how many verbs it got through."""
+    """Let the scripted user work for a while, kill it; return how many commands it got through."""
     script = [sys.executable, scripted_user.__file__, os.fspath(folder)]
     with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as user:
         assert user.stdout is not None
@@ -53,7 +53,7 @@ def test_nothing_that_was_acknowledged_is_lost(kill, told, tmp_path):
             and session.state.current == told[place][0].current
             and session.can_redo == told[place][1]
         ]
-        assert found, f"the journal is neither at verb {done} nor at the next"
+        assert found, f"the journal is neither at command {done} nor at the next"
         assert np.array_equal(session.label_map(), told[found[0]][2])
     assert not list(tmp_path.glob("*damaged*"))
     mask = tmp_path / scripted_user.MASK

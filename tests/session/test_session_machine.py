@@ -105,7 +105,7 @@ class Users(RuleBasedStateMachine):
         self.done.append(self.notebook())
         self.undone.clear()
 
-    def verb(self, name: str, waits: bool, *arguments, **named):
+    def command(self, name: str, waits: bool, *arguments, **named):
         call = getattr(self.session if waits else self.session.futures, name)
         result = call(*arguments, **named)
         if not waits:
@@ -121,12 +121,12 @@ class Users(RuleBasedStateMachine):
         used = {page.value for page in self.objects.values()}
         return min(set(range(wanted, wanted + 99)) - used)
 
-    def add(self, make, verb: str, waits: bool, *arguments, **named):
-        """Give the current object a prompt, in the notebook and by a verb."""
+    def add(self, make, command: str, waits: bool, *arguments, **named):
+        """Give the current object a prompt, in the notebook and by a command."""
         current = self.session.state.current
         if current is not None and self.objects[current].locked is not None:
             with pytest.raises(SessionError, match="locked"):
-                self.verb(verb, waits, *arguments, **named)
+                self.command(command, waits, *arguments, **named)
             return
         self.step()
         if current is None:
@@ -134,7 +134,7 @@ class Users(RuleBasedStateMachine):
             self.objects[current] = Page(f"object {current}", self.free_value(current))
         self.used_prompts += 1
         self.objects[current].prompts[self.used_prompts] = make(self.used_prompts)
-        assert self.verb(verb, waits, *arguments, **named).object == current
+        assert self.command(command, waits, *arguments, **named).object == current
 
     def pick(self, number: int) -> tuple[Page, int]:
         """One of all prompts that may be changed, and its object."""
@@ -242,7 +242,7 @@ class Users(RuleBasedStateMachine):
             to = Box.around_points([index, before.box.start])
             moved = type(before)(prompt, to)
         page.prompts[prompt] = moved
-        self.verb("move_prompt", waits, prompt, to)
+        self.command("move_prompt", waits, prompt, to)
 
     @precondition(has_prompts)
     @rule(number=picks, waits=st.booleans())
@@ -252,7 +252,7 @@ class Users(RuleBasedStateMachine):
         if isinstance(before, Point):
             self.step()
             page.prompts[prompt] = Point(prompt, before.index, not before.positive)
-            self.verb("flip_prompt", waits, prompt)
+            self.command("flip_prompt", waits, prompt)
 
     @precondition(has_prompts)
     @rule(number=picks, waits=st.booleans())
@@ -260,7 +260,7 @@ class Users(RuleBasedStateMachine):
         page, prompt = self.pick(number)
         self.step()
         del page.prompts[prompt]
-        self.verb("delete_prompt", waits, prompt)
+        self.command("delete_prompt", waits, prompt)
 
     @rule(name=st.none() | st.just("liver"), value=st.none() | st.integers(300, 999))
     def new_object(self, name, value):
@@ -312,14 +312,14 @@ class Users(RuleBasedStateMachine):
     @rule(number=picks, waits=st.booleans(), accept=st.booleans())
     def lock(self, number, waits, accept):
         chosen = self.pick_object(number)
-        page, verb = self.objects[chosen], "accept_object" if accept else "lock_object"
+        page, command = self.objects[chosen], "accept_object" if accept else "lock_object"
         if page.locked is not None and not accept:
             with pytest.raises(SessionError, match="locked"):
-                self.verb(verb, waits, chosen)
+                self.command(command, waits, chosen)
             return
         self.step()
         shown, labels = self.session.mask(chosen), self.session.label_map()
-        self.verb(verb, waits, chosen)
+        self.command(command, waits, chosen)
         page.locked = shown if page.locked is None else page.locked
         page.accepted = page.accepted or accept
         assert np.array_equal(self.session.label_map(), labels) or self.rule == "share"
@@ -365,14 +365,14 @@ class Users(RuleBasedStateMachine):
     def undo(self, waits):
         self.undone.append(self.notebook())
         self.turn_to(self.done.pop())
-        self.verb("undo", waits)
+        self.command("undo", waits)
 
     @precondition(lambda self: self.undone)
     @rule(waits=st.booleans())
     def redo(self, waits):
         self.done.append(self.notebook())
         self.turn_to(self.undone.pop())
-        self.verb("redo", waits)
+        self.command("redo", waits)
 
     @precondition(lambda self: self.done)
     @rule()

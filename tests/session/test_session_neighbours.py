@@ -37,10 +37,10 @@ def test_locked_neighbours_become_negative_points_that_the_model_obeys():
         session.lock_object()
         session.new_object()
         session.add_point((10, 10, 10))
-        (index,) = session.intrusions()
+        (index,) = session.overlaps()
         assert session.region(1).contains(index)
         assert not session.region(2).contains(index)  # ceded already; the model does not know
         session.add_point(index, positive=False)
         assert [p.index for p in session.state.object(2).prompts] == [(10, 10, 10), index]
         session.undo()
-        assert session.intrusions(1) == []
+        assert session.overlaps(1) == []

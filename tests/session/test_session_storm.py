@@ -30,20 +30,20 @@ class FlakyModel(BrightnessModel):
 
 def act(session: Session, user: random.Random) -> list:
     """Do one thing without waiting; what makes no sense is refused."""
-    verbs = session.futures
+    commands = session.futures
     prompts = [p.id for o in session.state.objects for p in o.prompts] or [1]
     objects = [o.id for o in session.state.objects] or [1]
     index = tuple(user.randrange(n) for n in SHAPE)
     choices = [
-        *[lambda: verbs.add_point(index, positive=user.random() < 0.7)] * 6,
-        verbs.undo,
-        verbs.redo,
-        verbs.new_object,
-        lambda: verbs.select_object(user.choice(objects)),
-        lambda: verbs.delete_prompt(user.choice(prompts)),
-        lambda: verbs.move_prompt(user.choice(prompts), index),
-        lambda: verbs.flip_prompt(user.choice(prompts)),
-        lambda: verbs.remove_object(user.choice(objects)),
+        *[lambda: commands.add_point(index, positive=user.random() < 0.7)] * 6,
+        commands.undo,
+        commands.redo,
+        commands.new_object,
+        lambda: commands.select_object(user.choice(objects)),
+        lambda: commands.delete_prompt(user.choice(prompts)),
+        lambda: commands.move_prompt(user.choice(prompts), index),
+        lambda: commands.flip_prompt(user.choice(prompts)),
+        lambda: commands.remove_object(user.choice(objects)),
         session.wait,
     ]
     with suppress(FastSAM3DError):

@@ -122,7 +122,7 @@ def test_reset_empties_an_object_and_undo_brings_it_back(session):
     assert np.array_equal(session.mask(), mask)
 
 
-def test_verbs_that_change_no_mask_ask_the_model_nothing(session, model):
+def test_commands_that_change_no_mask_ask_the_model_nothing(session, model):
     session.add_point(BALL)
     asked = len(model.asked)
     for result in (
@@ -141,8 +141,8 @@ def test_undo_and_redo_ask_the_model_nothing(session, model):
     for index in (BALL, (22, 25, 20), (19, 25, 20)):
         session.add_point(index)
     asked = len(model.asked)
-    for verb in ("undo", "undo", "redo", "undo", "undo", "redo", "redo", "redo"):
-        getattr(session, verb)()
+    for command in ("undo", "undo", "redo", "undo", "undo", "redo", "redo", "redo"):
+        getattr(session, command)()
     assert len(model.asked) == asked
 
 
@@ -182,7 +182,7 @@ def test_many_objects_need_wider_labels(session):
 
 
 @pytest.mark.parametrize(
-    ("verb", "arguments"),
+    ("command", "arguments"),
     [
         ("add_point", [(60, 0, 0)]),
         ("add_point", [(1.0, 2, 3)]),
@@ -197,10 +197,10 @@ def test_many_objects_need_wider_labels(session):
         ("delete_prompt", ["one"]),
     ],
 )
-def test_a_bad_prompt_gives_one_error_and_loses_nothing(session, verb, arguments):
+def test_a_bad_prompt_gives_one_error_and_loses_nothing(session, command, arguments):
     session.add_point(BALL)
     state, mask = session.state, session.mask()
-    for call in (getattr(session, verb), getattr(session.futures, verb)):
+    for call in (getattr(session, command), getattr(session.futures, command)):
         with pytest.raises(PromptError) as caught:
             call(*arguments)
         assert caught.value.remedy
@@ -276,7 +276,7 @@ def test_a_model_that_is_not_there_is_told_and_the_prompt_taken_back(volume, tmp
         assert not session.can_undo
 
 
-def test_after_closing_masks_can_be_had_and_verbs_cannot(volume):
+def test_after_closing_masks_can_be_had_and_commands_cannot(volume):
     with Session(volume, model=BrightnessModel()) as session:
         session.add_point(BALL)
     assert session.mask()[BALL]

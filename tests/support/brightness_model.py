@@ -14,9 +14,9 @@ import numpy as np
 
 @dataclass
 class Answer:
-    low: np.ndarray
-    fine: np.ndarray
-    quality: float
+    low_res_logits: np.ndarray
+    mask_logits: np.ndarray
+    predicted_iou: float
     candidates: tuple = ()
 
 
@@ -69,8 +69,8 @@ class BrightnessModel:
         if self.error is not None:
             raise self.error
         fine = self._logits(encoded, points, labels, box, previous)
-        quality = float(1 / (1 + np.exp(-np.abs(fine).mean() / self.tolerance)))
-        return Answer(pooled(fine, 2), fine, quality)
+        predicted_iou = float(1 / (1 + np.exp(-np.abs(fine).mean() / self.tolerance)))
+        return Answer(pooled(fine, 2), fine, predicted_iou)
 
     def _logits(self, image, points, labels, box, previous):
         cells = pooled(image, 2)

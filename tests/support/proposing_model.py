@@ -11,12 +11,15 @@ class Proposing(BrightnessModel):
 
     def segment(self, encoded, points, labels, box, previous):
         main = super().segment(encoded, points, labels, box, previous)
-        far = away(points[0], len(main.fine))
-        less = np.where(far < 3, main.fine, -5).astype(np.float32)
-        more = np.where(far < 7, 5, main.fine).astype(np.float32)
-        fines = (main.fine + 0.01, more, less)
+        far = away(points[0], len(main.mask_logits))
+        less = np.where(far < 3, main.mask_logits, -5).astype(np.float32)
+        more = np.where(far < 7, 5, main.mask_logits).astype(np.float32)
+        fines = (main.mask_logits + 0.01, more, less)
         return replace(
-            main, candidates=tuple(replace(main, fine=f, low=pooled(f, 2)) for f in fines)
+            main,
+            candidates=tuple(
+                replace(main, mask_logits=f, low_res_logits=pooled(f, 2)) for f in fines
+            ),
         )
 
 

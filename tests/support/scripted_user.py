@@ -3,7 +3,7 @@
 usage: python scripted_user.py FOLDER
 
 The program keeps its journal in FOLDER, writes its masks there now and then, and prints a line
-after each verb that was acknowledged.
+after each command that was acknowledged.
 """
 
 import random
@@ -17,8 +17,8 @@ from brightness_model import BrightnessModel
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.session import Mask, Session
 
-VERBS = 80
-SAVES_AT = range(5, VERBS, 10)
+COMMANDS = 80
+SAVES_AT = range(5, COMMANDS, 10)
 MASK = "mask.nii.gz"
 
 
@@ -54,9 +54,9 @@ def act(session: Session, user: random.Random) -> bool:
 
 
 def moments(session: Session, seed: int = 0) -> Iterator[int]:
-    """Do what the script says; yield the number of verbs done, after each."""
+    """Do what the script says; yield the number of commands done, after each."""
     user, done = random.Random(seed), 0
-    while done < VERBS:
+    while done < COMMANDS:
         if act(session, user):
             done += 1
             yield done

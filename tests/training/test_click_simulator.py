@@ -154,18 +154,20 @@ def test_dice_and_iou_by_hand():
 def test_the_loss_prefers_the_better_mask():
     truth = block((2, 2, 2), (9, 9, 9))
 
-    def loss(mask, quality):
+    def loss(mask, predicted_iou):
         fine = mask * 12 - 6
-        return step_loss(Masks(F.avg_pool3d(fine, 2), fine, torch.tensor([[quality]])), truth).loss
+        return step_loss(
+            Masks(F.avg_pool3d(fine, 2), fine, torch.tensor([[predicted_iou]])), truth
+        ).loss
 
     near, far = block((2, 2, 2), (9, 9, 8)), block((8, 8, 8), (15, 15, 15))
     assert loss(truth, 1.0) < loss(near, 0.9) < loss(far, 0.0)
     assert loss(truth, 1.0) < loss(truth, 0.2)
 
 
-def masks_of(*shapes, quality=0.5):
+def masks_of(*shapes, predicted_iou=0.5):
     fine = torch.cat([shape * 12 - 6 for shape in shapes], 1)
-    return Masks(F.avg_pool3d(fine, 2), fine, torch.full((1, len(shapes)), quality))
+    return Masks(F.avg_pool3d(fine, 2), fine, torch.full((1, len(shapes)), predicted_iou))
 
 
 def test_the_candidate_that_is_right_is_the_one_that_counts():
@@ -196,14 +198,14 @@ def test_an_error_beside_a_click_weighs_more_than_one_far_away():
 def test_the_user_corrects_the_main_mask_or_the_candidate_held_to_be_best():
     one, two, three = (block((n, n, n), (n + 5, n + 5, n + 5)) for n in (1, 4, 8))
     masks = masks_of(one)._replace(
-        candidates=masks_of(two, three)._replace(quality=torch.tensor([[0.2, 0.9]]))
+        candidates=masks_of(two, three)._replace(predicted_iou=torch.tensor([[0.2, 0.9]]))
     )
     seen = {
-        int((shown_mask(masks, RandomGenerator.seeded(seed)).fine > 0).float().argmax())
+        int((shown_mask(masks, RandomGenerator.seeded(seed)).mask_logits > 0).float().argmax())
         for seed in range(20)
     }
     assert seen == {int(shape.argmax()) for shape in (one, three)}
-    assert shown_mask(masks_of(one), RandomGenerator.seeded(0)).fine.equal(masks.fine)
+    assert shown_mask(masks_of(one), RandomGenerator.seeded(0)).mask_logits.equal(masks.mask_logits)
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 6, 8, 10), (1, 3, 4, 4, 4)])

@@ -109,18 +109,18 @@ def test_iou_of_nothing_and_nothing_is_none():
     assert intersection_over_union(empty - 1, empty).tolist() == [[0.0]]
 
 
-def masks_of(fine: torch.Tensor, quality: float, candidates: Masks | None = None) -> Masks:
-    quality_of = torch.full((len(fine), fine.shape[1]), quality, dtype=fine.dtype)
-    return Masks(halved(fine), fine, quality_of, candidates)
+def masks_of(fine: torch.Tensor, predicted_iou: float, candidates: Masks | None = None) -> Masks:
+    ious = torch.full((len(fine), fine.shape[1]), predicted_iou, dtype=fine.dtype)
+    return Masks(halved(fine), fine, ious, candidates)
 
 
-def step_of(logits, truth, quality):
+def step_of(logits, truth, predicted_iou):
     """The loss of one mask of one sample, by the formulas above."""
     fine, wanted = logits.numpy()[0], truth.numpy()[0]
     coarse = halved(logits).numpy()[0], halved(truth).numpy()[0]
     drawn = loss_of(fine, wanted) + 0.4 * loss_of(*coarse)
     iou = float(intersection_over_union(logits, truth))
-    return drawn, (quality - iou) ** 2, iou
+    return drawn, (predicted_iou - iou) ** 2, iou
 
 
 def test_a_step_counts_both_resolutions_and_the_predicted_iou():

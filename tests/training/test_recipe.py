@@ -40,10 +40,10 @@ def test_a_bad_recipe_is_refused_by_name(tmp_path, text, told):
     ("change", "told"),
     [
         ("learns = 'encoder'", "learns is one of"),
-        ("learns = 'box_cues'\nboxes = 1.0", "box_decoder only"),
-        ("learns = 'box_cues'\nrate = 1e-3\nnetwork = {box_decoder = true}", "of boxes only"),
+        ("learns = 'box_features'\nboxes = 1.0", "box_decoder only"),
+        ("learns = 'box_features'\nrate = 1e-3\nnetwork = {box_decoder = true}", "of boxes only"),
         (
-            "learns = 'box_cues'\nrate = 1e-3\nnetwork = {box_decoder = true}\n"
+            "learns = 'box_features'\nrate = 1e-3\nnetwork = {box_decoder = true}\n"
             "boxes = 1.0\naimed = 0.5",
             "of boxes only",
         ),

@@ -104,11 +104,11 @@ def test_a_network_grows_where_a_cycle_begins(data, recipe, tmp_path):
     assert run.average.config == recipe.phases[1].network
 
 
-def test_only_the_cues_of_boxes_learn_where_the_phase_says_so(data, recipe, tmp_path):
+def test_only_the_features_of_boxes_learn_where_the_phase_says_so(data, recipe, tmp_path):
     first, last = recipe.phases
     reading = replace(recipe.network, box_decoder=True)
     boxes = replace(
-        last, rate=1e-2, network=reading, boxes=1.0, boxed=1.0, learns="box_cues", ema=0.5
+        last, rate=1e-2, network=reading, boxes=1.0, boxed=1.0, learns="box_features", ema=0.5
     )
     recipe = replace(recipe, phases=(first, boxes))
     run = Trainer(recipe, Sampler.of_folder(data, recipe.sources, 0), tmp_path / "run")

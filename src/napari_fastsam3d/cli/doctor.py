@@ -1,4 +1,4 @@
-"""`napari-fastsam3d doctor`: what this machine has, what it lacks, what mends it."""
+"""`napari-fastsam3d doctor`: what this machine has, what it lacks, what fixes it."""
 
 import json
 import sys

@@ -223,5 +223,5 @@ def draw_trial(target: "Target", trial: "Trial", mask: "Mask") -> Image.Image:
         Dot((at[0] - i, at[1] - j, at[2] - k), _POSITIVE if positive else _NEGATIVE)
         for at, positive in trial.clicks
     ]
-    low, high = np.percentile(target.volume.mended(part.voxels), _PERCENTILES)
+    low, high = np.percentile(target.volume.valid_intensities(part.voxels), _PERCENTILES)
     return draw(part, outlines, (float(low), float(high)), dots)

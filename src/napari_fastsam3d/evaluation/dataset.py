@@ -196,7 +196,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}.", "Give another, or mend it.") from error
+        raise DataError(f"{path} cannot be read: {error}.", "Give another, or fix it.") from error
     if not isinstance(content, dict):
-        raise DataError(f"{path} holds no JSON object.", "Give another, or mend it.")
+        raise DataError(f"{path} holds no JSON object.", "Give another, or fix it.")
     return content

@@ -48,7 +48,7 @@ class Resampling:
 
     def volume(self, volume: Volume) -> Volume:
         """Bring the scan; its intensities become float32."""
-        voxels = resample(volume.mended(volume.voxels), self.filters, (0, 1, 2))
+        voxels = resample(volume.valid_intensities(volume.voxels), self.filters, (0, 1, 2))
         return replace(volume, voxels=np.ascontiguousarray(voxels), affine=self.affine)
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -139,7 +139,7 @@ class Volume:
         """
         return padding_floor(_evenly_spaced(self.voxels))
 
-    def mended(self, part: NDArray[Any]) -> NDArray[Any]:
+    def valid_intensities(self, part: NDArray[Any]) -> NDArray[Any]:
         """Return a part of the voxels, any shape, with an intensity everywhere; same dtype.
 
         Padding counts as `intensity_floor`, and what isn't finite as that or else as the lowest
@@ -188,7 +188,7 @@ def check_affine(affine: NDArray[np.float64]) -> None:
     if not usable:
         raise VolumeError(
             "The geometry of the volume is unusable: its affine is not finite or not invertible.",
-            "Mend the header, for example by converting the scan from DICOM again.",
+            "Fix the header, for example by converting the scan from DICOM again.",
         )
 
 

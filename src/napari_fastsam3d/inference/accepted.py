@@ -19,7 +19,7 @@ def accepted_case(
     mask: Mask,
     name: str,
     *,
-    quality: float | None = None,
+    predicted_iou: float | None = None,
     clicks: int = 0,
 ) -> Case:
     """Look at a mask as a click in its middle would, and as closely as fits it.
@@ -33,7 +33,7 @@ def accepted_case(
         Source index, not empty.
     name : str
         Structure.
-    quality : float, optional
+    predicted_iou : float, optional
         The IoU that the model predicted.
     clicks : int
         Prompts that the mask took.
@@ -41,13 +41,15 @@ def accepted_case(
     middle = middle_of(mask, volume)
     policy = CropPolicy.of(volume, predictor)
     crops = policy.at_click(middle), policy.at(middle, policy.spacing_for(mask.box))
-    return remembered_case(predictor, volume, crops, mask, name, quality=quality, clicks=clicks)
+    return remembered_case(
+        predictor, volume, crops, mask, name, predicted_iou=predicted_iou, clicks=clicks
+    )
 
 
-def refusal(quality: float | None, clicks: int) -> str | None:
+def refusal(predicted_iou: float | None, clicks: int) -> str | None:
     """Return why an accepted mask is not remembered unless it is asked for; None if it is."""
-    if quality is not None and quality < GOOD_ENOUGH:
-        return f"The model is not sure of it: it predicts an IoU of {quality:.2f}."
+    if predicted_iou is not None and predicted_iou < GOOD_ENOUGH:
+        return f"The model is not sure of it: it predicts an IoU of {predicted_iou:.2f}."
     if clicks > FEW_CLICKS:
         return f"It took {clicks} prompts; up to {FEW_CLICKS} are remembered by themselves."
     return None

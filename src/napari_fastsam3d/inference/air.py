@@ -39,7 +39,7 @@ class Air:
         r, a, s = self._volume.canonical.axes
         cut = [slice(None)] * 3
         cut[s] = slice(index[s], index[s] + 1)
-        slab = self._volume.mended(self._volume.voxels[tuple(cut)])
+        slab = self._volume.valid_intensities(self._volume.voxels[tuple(cut)])
         plane = np.squeeze(slab, axis=s).astype(np.float32)
         first, second = sorted((r, a))
         cells = [max(1, round(_CELL / self._volume.spacing[axis])) for axis in (first, second)]
@@ -59,7 +59,7 @@ class Air:
         """Half way from the scan's darkest to its mean; what is below is no tissue."""
         voxels = self._volume.voxels
         step = max(1, round((voxels.size / _SAMPLE) ** (1 / 3)))
-        sample = self._volume.mended(voxels[::step, ::step, ::step]).astype(np.float32)
+        sample = self._volume.valid_intensities(voxels[::step, ::step, ::step]).astype(np.float32)
         low, high = np.percentile(sample, (1, 99))
         return float((low + sample.clip(low, high).mean()) / 2)
 

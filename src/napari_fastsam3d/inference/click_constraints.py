@@ -30,7 +30,7 @@ def reach_mm(volume: Volume, cell: float) -> float:
     return max(_VOXELS * min(volume.spacing), _CELLS * cell)
 
 
-def honour_clicks(mask: Mask, points: Sequence[Point], volume: Volume, reach: float) -> Mask:
+def enforce_clicks(mask: Mask, points: Sequence[Point], volume: Volume, reach: float) -> Mask:
     """Put every positive click inside the mask and every negative one outside it.
 
     A small ball around each click obeys it, not one voxel. Where balls of opposite clicks meet,

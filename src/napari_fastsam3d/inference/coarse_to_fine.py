@@ -11,7 +11,7 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.forward_pass import ForwardPass
-from napari_fastsam3d.inference.model_input import fence
+from napari_fastsam3d.inference.model_input import box_constraint
 from napari_fastsam3d.inference.prompt import (
     BoxPrompt,
     Choice,
@@ -200,7 +200,7 @@ class CoarseToFine:
         return self.policy.holding(_content(before.mask, prompts), newest.index)
 
     def _wider(self, found: Prediction, prompts: Sequence[Prompt]) -> Crop | None:
-        if isinstance(prompts[-1], BoxPrompt) or fence(prompts, self.predictor):
+        if isinstance(prompts[-1], BoxPrompt) or box_constraint(prompts, self.predictor):
             return None
         clicks = [click.index for click in clicks_of(prompts)]
         return self.policy.wider(found.crop, found.logits, clicks)

@@ -14,7 +14,7 @@ _NEIGHBOURS = np.ones((3, 3, 3), dtype=np.bool_)
 
 
 @dataclass(frozen=True, eq=False)
-class Anchors:
+class ProtectedSeeds:
     """What holds a piece of a prediction in place, on the grid of the prediction.
 
     Parameters
@@ -33,7 +33,7 @@ class Anchors:
     faces: bool = False
 
 
-def without_islands(logits: Floats, anchors: Anchors) -> Floats:
+def without_small_components(logits: Floats, seeds: ProtectedSeeds) -> Floats:
     """Drop the small, unclicked pieces of a prediction.
 
     The positive cells fall into pieces that touch nowhere, not even at a corner. A piece stays
@@ -46,7 +46,7 @@ def without_islands(logits: Floats, anchors: Anchors) -> Floats:
     ----------
     logits : ndarray of float32, shape (F, F, F)
         Prediction over the crop; not changed.
-    anchors : Anchors
+    seeds : ProtectedSeeds
         What keeps a piece.
 
     Returns
@@ -64,7 +64,7 @@ def without_islands(logits: Floats, anchors: Anchors) -> Floats:
     if len(sizes) < 3:
         return logits
     sizes[0] = 0
-    held = _held(pieces, anchors)
+    held = _held(pieces, seeds)
     largest = sizes[held].max() if held.size else sizes.max()
     stays = sizes >= _SMALL * largest
     stays[held] = True
@@ -72,11 +72,11 @@ def without_islands(logits: Floats, anchors: Anchors) -> Floats:
     return np.where(dropped, -logits, logits) if dropped.any() else logits
 
 
-def _held(pieces: NDArray[np.int32], anchors: Anchors) -> NDArray[np.intp]:
+def _held(pieces: NDArray[np.int32], seeds: ProtectedSeeds) -> NDArray[np.intp]:
     """Return the numbers of the pieces that something holds."""
-    parts = [pieces[_around(p, p, pieces.shape, 1)].ravel() for p in anchors.points]
-    parts += [pieces[_around(low, high, pieces.shape, 0)].ravel() for low, high in anchors.boxes]
-    if anchors.faces:
+    parts = [pieces[_around(p, p, pieces.shape, 1)].ravel() for p in seeds.points]
+    parts += [pieces[_around(low, high, pieces.shape, 0)].ravel() for low, high in seeds.boxes]
+    if seeds.faces:
         parts += [np.take(pieces, (0, -1), axis=axis).ravel() for axis in range(3)]
     found = np.unique(np.concatenate([*parts, np.zeros(0, dtype=np.int32)]))
     return found[found > 0].astype(np.intp)

@@ -44,9 +44,9 @@ class CropPolicy:
     ----------
     volume : Volume
     spacings : tuple of float
-        The rungs of the ladder: sizes in mm of a crop voxel, fine to coarse.
+        Its spacing levels: sizes in mm of a crop voxel, fine to coarse.
     start : float
-        The rung to begin with at a click.
+        The spacing level to begin with at a click.
     size : int
         Crop voxels along each axis.
     shift : tuple of float
@@ -100,31 +100,31 @@ class CropPolicy:
     def spacing_for(self, box: Box) -> float:
         """Return the spacing at which a structure in a box, source index, is seen best.
 
-        It is the finest rung that holds several times the structure, or else the coarsest.
+        It is the finest spacing level that holds several times the structure, or else the coarsest.
         """
         content = self.volume.canonical.box_to_target(box)
         sizes = self._placement.voxel_size
         longest = max(n * size for n, size in zip(content.shape, sizes, strict=True))
-        rungs = (s for s in self.spacings if s >= self._finest)
-        return next((s for s in rungs if _ROOM * longest <= self.size * s), self.spacings[-1])
+        levels = (s for s in self.spacings if s >= self._finest)
+        return next((s for s in levels if _ROOM * longest <= self.size * s), self.spacings[-1])
 
     def around_box(self, box: Box, closely: bool = True) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.
 
-        It is the finest rung that holds the box with half of the box's side around it, the
+        It is the finest spacing level that holds the box with half of the box's side around it, the
         coarsest if none does: what a structure is not tells where it ends.
 
         Parameters
         ----------
         box : Box
         closely : bool
-            Whether rungs finer than `start` may be taken. A model that is told of a point in place
+            Whether levels finer than `start` may be taken. A model that is told of a point in place
             of the box does better where it begins at a click.
         """
         content = self.volume.canonical.box_to_target(box)
         centre = _centre(content)
-        rungs = [s for s in self.spacings if closely or s >= self.start]
-        for spacing in rungs:
+        levels = [s for s in self.spacings if closely or s >= self.start]
+        for spacing in levels:
             crop = self._placement.at(centre, spacing)
             margins = [_BOX_MARGIN * n for n in content.shape]
             if self._placement.holds(crop, content, margins):
@@ -132,7 +132,7 @@ class CropPolicy:
         return self._placement.at(centre, self.spacings[-1])
 
     def nearer_box(self, box: Box, crop: Crop) -> Crop | None:
-        """Return the crop of the next finer rung than a crop, centred on a box, source index.
+        """Return the crop of the next finer spacing, centred on a box, source index.
 
         None where the scan has no more to show there, or where that crop would not hold the box
         with a tenth of its side around it.
@@ -158,7 +158,7 @@ class CropPolicy:
         Returns
         -------
         Crop
-            The finest rung that holds the content, centred on it; if none does, the coarsest,
+            The finest spacing that holds the content, centred on it; if none does, the coarsest,
             centred on the click, so that it sees where the structure goes on.
         """
         canonical = self.volume.canonical.box_to_target(content)
@@ -173,16 +173,16 @@ class CropPolicy:
     def fitting(self, content: Box, click: Index) -> Crop:
         """Return the crop that shows what a coarse pass found, source index, and as much around it.
 
-        It is the finest rung from `start` on whose side is twice the content's, centred on it; the
-        coarsest if none is. Where that doesn't hold the click it is centred on the click.
+        It is the finest spacing from `start` on whose side is twice the content's, centred on it;
+        the coarsest if none is. Where that doesn't hold the click it is centred on the click.
         """
         canonical = self.volume.canonical.box_to_target(content)
         longest = max(
             n * self.volume.spacing[axis]
             for n, axis in zip(canonical.shape, self.volume.canonical.axes, strict=True)
         )
-        rungs = [s for s in self.spacings if s >= self.start]
-        fit = [s for s in rungs if s * self.size >= _AROUND * longest] or rungs[-1:]
+        levels = [s for s in self.spacings if s >= self.start]
+        fit = [s for s in levels if s * self.size >= _AROUND * longest] or levels[-1:]
         crop = self._placement.at(_centre(canonical), fit[0])
         if self.keeps(crop, click):
             return crop
@@ -210,7 +210,7 @@ class CropPolicy:
         )
 
     def wider(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Crop | None:
-        """Return the crop of the next coarser rung if a crop cuts the object off.
+        """Return the crop of the next coarser spacing level if a crop cuts the object off.
 
         Parameters
         ----------
@@ -223,7 +223,7 @@ class CropPolicy:
         Returns
         -------
         Crop or None
-            None where the object is not cut off, or there is no coarser rung.
+            None where the object is not cut off, or there is no coarser spacing level.
         """
         coarser = [spacing for spacing in self.spacings if spacing > crop.spacing]
         if not coarser or not self.cuts_off(crop, logits):
@@ -231,7 +231,7 @@ class CropPolicy:
         return self._placement.at(_centre(self._content(crop, logits, points)), coarser[0])
 
     def closer(self, crop: Crop, logits: Floats, points: Sequence[Index]) -> Crop | None:
-        """Return the crop of a finer rung if the object is small in a crop.
+        """Return the crop of a finer spacing level if the object is small in a crop.
 
         Parameters
         ----------
@@ -244,7 +244,7 @@ class CropPolicy:
         Returns
         -------
         Crop or None
-            The finest rung that holds several times the object, centred on it; None where none
+            The finest spacing that holds several times the object, centred on it; None where none
             does, or nothing was predicted.
         """
         if not (logits > 0).any():

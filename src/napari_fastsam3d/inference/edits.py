@@ -11,7 +11,7 @@ def apply_edit(mask: Mask, edit: Edit) -> Mask:
     return mask.union(edit.added.unpack()).without(edit.removed.unpack())
 
 
-def honour_edits(mask: Mask, prompts: Sequence[Prompt], frozen: Sequence[Mask] = ()) -> Mask:
+def enforce_edits(mask: Mask, prompts: Sequence[Prompt], frozen: Sequence[Mask] = ()) -> Mask:
     """Make the voxels of edits, frozen regions and clicks obey the newest of them about the voxel.
 
     Of a click only its own voxel competes with edits and frozen regions: the ball around it is a

@@ -11,10 +11,10 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.coarse_judge import Features, describe, relate
-from napari_fastsam3d.inference.connected_components import Anchors, without_islands
-from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, steadied
+from napari_fastsam3d.inference.connected_components import ProtectedSeeds, without_small_components
+from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, locally_blended
 from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
-from napari_fastsam3d.inference.model_input import Cues, fed_back, last_box
+from napari_fastsam3d.inference.model_input import ModelInput, fed_back, last_box
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, clicks_of
 from napari_fastsam3d.inference.step import Prediction, Step
 from napari_fastsam3d.model.predictor import Floats, GoOn, Predictor, Progress, always
@@ -75,19 +75,21 @@ class ForwardPass:
 
     def predict(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, with what was known before it fed back."""
-        previous = before.low if crop == before.crop else fed_back(before.mask, crop)
+        previous = before.low_res_logits if crop == before.crop else fed_back(before.mask, crop)
         fed = self.memory.fed(crop, prompts, previous) if self.memory else previous
-        cues = Cues.of(prompts, crop, fed, self.predictor)
+        given = ModelInput.of(prompts, crop, fed, self.predictor)
         seen = self.predictor.segment(
-            self.encode(crop), cues.points, cues.labels, cues.box, cues.previous
+            self.encode(crop), given.points, given.labels, given.box, given.previous
         )
-        low, fine = seen.low, seen.fine
+        low_res, logits = seen.low_res_logits, seen.mask_logits
         if previous is not None and self.predictor.steady and _corrects(prompts):
-            low, fine = steadied(seen, previous, cues.points[-1], bool(cues.labels[-1]), crop.size)
-        anchors = _anchors(crop, before.mask, prompts, len(fine))
-        logits = without_islands(fine, anchors)
+            low_res, logits = locally_blended(
+                seen, previous, given.points[-1], bool(given.labels[-1]), crop.size
+            )
+        seeds = _protected_seeds(crop, before.mask, prompts, len(logits))
+        logits = without_small_components(logits, seeds)
         guide = self.volume if self.predictor.edge_aware else None
-        return Prediction(crop, low, logits, float(seen.quality), guide, seen.candidates)
+        return Prediction(crop, low_res, logits, float(seen.predicted_iou), guide, seen.candidates)
 
     def alternatives(
         self, found: Prediction, before: Step, prompts: Sequence[Prompt]
@@ -95,10 +97,16 @@ class ForwardPass:
         """Return what else the model proposed beside a prediction."""
         kept = []
         for other in found.alternatives:
-            anchors = _anchors(found.crop, before.mask, prompts, len(other.fine))
-            logits = without_islands(other.fine, anchors)
+            seeds = _protected_seeds(found.crop, before.mask, prompts, len(other.mask_logits))
+            logits = without_small_components(other.mask_logits, seeds)
             kept.append(
-                Prediction(found.crop, other.low, logits, float(other.quality), found.guide)
+                Prediction(
+                    found.crop,
+                    other.low_res_logits,
+                    logits,
+                    float(other.predicted_iou),
+                    found.guide,
+                )
             )
         return kept
 
@@ -122,7 +130,7 @@ class ForwardPass:
         factor = crop.size / len(found.logits)
         place = (crop.to_crop(click) + 0.5) / factor - 0.5
         means = _pooled(means, len(means) // len(found.logits))
-        return describe(found.logits, means, place.tolist(), found.quality)
+        return describe(found.logits, means, place.tolist(), found.predicted_iou)
 
     def encode(self, crop: Crop) -> Any:
         """Return what the image encoder makes of a crop, remembered for the crops in use."""
@@ -161,7 +169,9 @@ def _corrects(prompts: Sequence[Prompt]) -> bool:
     return isinstance(prompts[-1], Point) and len(clicks_of(prompts)) + boxed >= CORRECTIONS_FROM
 
 
-def _anchors(crop: Crop, known: Mask, prompts: Sequence[Prompt], side: int) -> Anchors:
+def _protected_seeds(
+    crop: Crop, known: Mask, prompts: Sequence[Prompt], side: int
+) -> ProtectedSeeds:
     """Return what holds pieces of a prediction on a grid of `side` cells over a crop."""
     factor = crop.size / side
     seen = [p.index for p in clicks_of(prompts) if p.positive and crop.contains(p.index)]
@@ -169,7 +179,7 @@ def _anchors(crop: Crop, known: Mask, prompts: Sequence[Prompt], side: int) -> A
     corners = [
         np.sort(crop.to_crop(np.array([b.start, np.array(b.stop) - 1])), axis=0) for b in boxes
     ]
-    return Anchors(
+    return ProtectedSeeds(
         (crop.to_crop(np.reshape(seen, (-1, 3))) + 0.5) / factor - 0.5,
         tuple((pair + 0.5) / factor - 0.5 for pair in corners),
         faces=known.box.intersection(crop.box) != known.box and not known.is_empty,

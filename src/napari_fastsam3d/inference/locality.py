@@ -19,7 +19,7 @@ _KEPT = 0.7
 _REACH = 10.0
 
 
-def steadied(
+def locally_blended(
     seen: Segmentation, previous: Floats, place: Sequence[float], positive: bool, size: int
 ) -> tuple[Floats, Floats]:
     """Mix what a model says with what was known before, the more so the farther from a click.
@@ -39,22 +39,24 @@ def steadied(
 
     Returns
     -------
-    low : ndarray of float32, shape (size / 4,) * 3
+    low_res_logits : ndarray of float32, shape (size / 4,) * 3
         Logits to be fed back.
-    fine : ndarray of float32, shape (F, F, F)
+    mask_logits : ndarray of float32, shape (F, F, F)
         Logits over the crop.
     """
-    cells = len(seen.low)
+    cells = len(seen.low_res_logits)
     centres = (np.arange(cells) + 0.5) * size / cells - 0.5
     x, y, z = ((centres - at) ** 2 for at in place)
     away = x[:, None, None] + y[:, None] + z
     right = away[(previous > 0) == positive]
     depth = np.sqrt(right.min()) - size / cells if right.size else size
     near = np.exp(-away / (2 * (_REACH + max(0.0, depth)) ** 2))
-    change = (_KEPT * (1 - near) * (previous - seen.low)).astype(np.float32)
-    finer = _interpolation(cells, len(seen.fine))
+    change = (_KEPT * (1 - near) * (previous - seen.low_res_logits)).astype(np.float32)
+    finer = _interpolation(cells, len(seen.mask_logits))
     # The first axis goes last, so that both terms of the sum lie alike in memory.
-    return seen.low + change, seen.fine + resample(change, (finer,) * 3, (2, 1, 0))
+    return seen.low_res_logits + change, seen.mask_logits + resample(
+        change, (finer,) * 3, (2, 1, 0)
+    )
 
 
 @cache

@@ -16,11 +16,11 @@ from napari_fastsam3d.model.predictor import Floats, Predictor
 # a cell half filled gets 0. Sure, and yet within what the networks themselves put out.
 SURE = 8.0
 # Part of a box's side by which a mask may pass it, for a model that has no box prompts.
-_FENCE_MARGIN = 0.1
+_BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Cues:
+class ModelInput:
     """The prompts of one step.
 
     Parameters
@@ -47,7 +47,7 @@ class Cues:
         crop: Crop,
         previous: Floats | None,
         predictor: Predictor,
-    ) -> "Cues":
+    ) -> "ModelInput":
         """Put prompts, the newest last, into the frame of a crop.
 
         A model that feeds on all points gets all that lie in the crop, and the last box. One that
@@ -100,7 +100,7 @@ def last_box(prompts: Sequence[Prompt]) -> Box | None:
     return box
 
 
-def fence(prompts: Sequence[Prompt], predictor: Predictor) -> Box | None:
+def box_constraint(prompts: Sequence[Prompt], predictor: Predictor) -> Box | None:
     """Return where a mask must stay when the model can't be told of a box itself.
 
     It is the last box grown by a tenth of its sides, as long as that stands. Source index; None
@@ -125,7 +125,7 @@ def _farther_in(places: Floats, labels: NDArray[np.int64], crop: Crop, margin: i
 
 
 def _grown(box: Box) -> Box:
-    margins = [max(1, round(_FENCE_MARGIN * n)) for n in box.shape]
+    margins = [max(1, round(_BOX_MARGIN * n)) for n in box.shape]
     a, b, (i, j, k) = box.start, box.stop, margins
     return Box((a[0] - i, a[1] - j, a[2] - k), (b[0] + i, b[1] + j, b[2] + k))
 

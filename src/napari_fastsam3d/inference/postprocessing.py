@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.air import Air
-from napari_fastsam3d.inference.click_constraints import honour_clicks, reach_mm
+from napari_fastsam3d.inference.click_constraints import enforce_clicks, reach_mm
 from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
-from napari_fastsam3d.inference.edits import honour_edits
-from napari_fastsam3d.inference.model_input import fence
+from napari_fastsam3d.inference.edits import enforce_edits
+from napari_fastsam3d.inference.model_input import box_constraint
 from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, Point, Prompt, clicks_of
 from napari_fastsam3d.inference.step import Prediction, Step
 
@@ -34,22 +34,22 @@ class Postprocessing:
 
     def step(self, before: Step, found: Prediction, prompts: Sequence[Prompt]) -> Step:
         """Bring what was seen to the source grid, and join it with what lies elsewhere."""
-        confined = fence(prompts, self._predictor)
+        confined = box_constraint(prompts, self._predictor)
         region = found.crop.box.intersection(confined) if confined else found.crop.box
         here = found.mask.inside(region)
         mask = before.mask.outside(region).union(here)
         reach = reach_mm(self._volume, found.cell)
-        obeyed = honour_clicks(mask, clicks_of(prompts), self._volume, reach)
-        honoured = honour_edits(obeyed, prompts, before.frozen)
+        obeyed = enforce_clicks(mask, clicks_of(prompts), self._volume, reach)
+        enforced = enforce_edits(obeyed, prompts, before.frozen)
         in_air = self._is_in_air(prompts[-1])
         notes = (_IN_AIR,) if in_air else tuple(self._notes(found, here, prompts[-1]))
         if _is_frozen(prompts):
             notes += (_FROZEN,)
         return Step(
-            honoured,
+            enforced,
             found.crop,
-            found.low,
-            found.quality,
+            found.low_res_logits,
+            found.predicted_iou,
             notes,
             before.frozen,
             in_air,

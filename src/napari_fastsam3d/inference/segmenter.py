@@ -86,7 +86,7 @@ class Replay:
         self._postprocessing = Postprocessing(volume, self._search)
         self._steps: Cache[_Keys, Step] = Cache(bytes_kept, lambda s: s.nbytes)
         # By itself, for a pointer at rest here and there must not push real steps out.
-        self._foreseen: Cache[_Keys, Step] = Cache(1)
+        self._speculative: Cache[_Keys, Step] = Cache(1)
         self._candidates: Cache[_Keys, tuple[Step, ...]] = Cache(1)
 
     @property
@@ -107,8 +107,8 @@ class Replay:
         """Return what the prompts, in their order, make of an object."""
         self._recall_for(name)
         keys = self._keys(prompts, name)
-        if (foreseen := self._foreseen.get(keys)) is not None:
-            self._steps.put(keys, foreseen)
+        if (speculative := self._speculative.get(keys)) is not None:
+            self._steps.put(keys, speculative)
         known, step = self._longest_known(keys)
         left = len(keys) - known
         try:
@@ -171,7 +171,9 @@ class Replay:
             return False
         return self._forward.encoding in self._search.crops_of(before, prompts)
 
-    def look_ahead(self, prompts: Sequence[Prompt], click: Point, name: str | None = None) -> bool:
+    def encode_speculatively(
+        self, prompts: Sequence[Prompt], click: Point, name: str | None = None
+    ) -> bool:
         """Encode the crop that a click would use after these prompts.
 
         Returns
@@ -189,7 +191,9 @@ class Replay:
         finally:
             self._making = None
 
-    def foresee(self, prompts: Sequence[Prompt], click: Point, name: str | None = None) -> bool:
+    def predict_speculatively(
+        self, prompts: Sequence[Prompt], click: Point, name: str | None = None
+    ) -> bool:
         """Answer a click after these prompts that may be yet to come; the newest answer is kept.
 
         Returns
@@ -199,10 +203,10 @@ class Replay:
         """
         clicked = (*prompts, click)
         keys = self._keys(clicked, name)
-        if keys in self._steps or keys in self._foreseen:
+        if keys in self._steps or keys in self._speculative:
             return False
         before = self.step(prompts, name)
-        self._foreseen.put(keys, self._advance(before, clicked))
+        self._speculative.put(keys, self._advance(before, clicked))
         return True
 
     def _recall_for(self, name: str | None) -> None:

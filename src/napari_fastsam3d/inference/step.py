@@ -23,10 +23,10 @@ class Step:
         Source index, clicks obeyed.
     crop : Crop or None
         What the model looked at; None while no prompt says where the object is.
-    low : ndarray of float32, shape (size / 4,) * 3, or None
+    low_res_logits : ndarray of float32, shape (size / 4,) * 3, or None
         Logits over the crop, to be fed back at the next step.
-    quality : float or None
-        The model's guess of the overlap (IoU) with the truth, 0 to 1.
+    predicted_iou : float or None
+        The IoU with the truth that the model predicts, 0 to 1.
     notes : tuple of str
         What the user should know, a sentence each.
     frozen : tuple of Mask
@@ -41,8 +41,8 @@ class Step:
 
     mask: Mask = field(default_factory=Mask.empty)
     crop: Crop | None = None
-    low: Floats | None = None
-    quality: float | None = None
+    low_res_logits: Floats | None = None
+    predicted_iou: float | None = None
     notes: tuple[str, ...] = ()
     frozen: tuple[Mask, ...] = ()
     in_air: bool = False
@@ -57,22 +57,22 @@ class Step:
     @property
     def nbytes(self) -> int:
         """Bytes that the step holds."""
-        low = 0 if self.low is None else self.low.nbytes
+        low = 0 if self.low_res_logits is None else self.low_res_logits.nbytes
         return self.mask.nbytes + low + sum(mask.nbytes for mask in self.frozen)
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the model said to one look: logits (F, F, F) over the crop, its small islands gone.
+    """One forward pass: mask logits (F, F, F) over the crop, without small connected components.
 
     `guide` is the scan where the mask is to be drawn to its edges, None where it is not.
     `alternatives` is what else the model proposed over the crop.
     """
 
     crop: Crop
-    low: Floats
+    low_res_logits: Floats
     logits: Floats
-    quality: float
+    predicted_iou: float
     guide: Volume | None
     alternatives: tuple[Segmentation, ...] = ()
 

@@ -70,7 +70,7 @@ class MemoryBank:
     Raises
     ------
     MemoryBankError
-        From any verb, where the folder can't be read or written.
+        From any command, where the folder can't be read or written.
     """
 
     def __init__(self, path: str | PathLike[str] | None = None, limit: int = LIMIT) -> None:

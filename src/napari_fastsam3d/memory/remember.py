@@ -57,7 +57,7 @@ def remembered_case(
     mask: Mask,
     name: str,
     *,
-    quality: float | None = None,
+    predicted_iou: float | None = None,
     clicks: int = 0,
 ) -> Case:
     """Look at an accepted mask once more, and return what is to be remembered of it.
@@ -74,7 +74,7 @@ def remembered_case(
         Source index; not empty, and in the crops.
     name : str
         Structure.
-    quality : float, optional
+    predicted_iou : float, optional
         The IoU that the model predicted.
     clicks : int
         Prompts that the mask took.
@@ -96,7 +96,7 @@ def remembered_case(
         name,
         predictor.encoder_fingerprint,
         crop.spacing,
-        quality,
+        predicted_iou,
         clicks,
         date.today().isoformat(),
         salt,

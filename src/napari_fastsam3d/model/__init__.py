@@ -1,4 +1,4 @@
-"""The resident model: networks, weights, and the predictor that a session talks to.
+"""Models: networks, weights, and the predictor that a session talks to.
 
 The public names are loaded on first use, so that the protocol of a predictor is at hand without
 torch.

@@ -137,7 +137,7 @@ class BasePredictor(ABC):
         Returns
         -------
         tuple of Tensor
-            Logits (1, 1, S/4, S/4, S/4) and quality (1, 1).
+            Logits (1, 1, S/4, S/4, S/4) and predicted IoU (1, 1).
         """
 
     @abstractmethod

@@ -42,11 +42,11 @@ class CudaGraph:
         return tuple(output.clone() for output in self._outputs)
 
     def _warm_up(self, function: Function) -> None:
-        """Let libraries choose their kernels and take their workspace, on a stream aside."""
+        """Let libraries choose their kernels and take their workspace, on a side stream."""
         present = torch.cuda.current_stream()
-        aside = torch.cuda.Stream()
-        aside.wait_stream(present)
-        with torch.cuda.stream(aside):
+        side = torch.cuda.Stream()
+        side.wait_stream(present)
+        with torch.cuda.stream(side):
             for _ in range(_WARM_UPS):
                 function(*self._inputs)
-        present.wait_stream(aside)
+        present.wait_stream(side)

@@ -196,6 +196,6 @@ def _first_use(store: ModelStore) -> dict[str, str]:
 
 def _record_first_use(store: ModelStore, name: str, sha256: str) -> None:
     path = store.folder / "downloads" / "first-use"
-    aside = path.with_name("first-use.part")
-    aside.write_text(json.dumps({**_first_use(store), name: sha256}), "utf-8")
-    os.replace(aside, path)
+    partial = path.with_name("first-use.part")
+    partial.write_text(json.dumps({**_first_use(store), name: sha256}), "utf-8")
+    os.replace(partial, path)

@@ -1,4 +1,4 @@
-"""The resident model, as whoever asks it for masks sees it.
+"""The model, as whoever asks it for masks sees it.
 
 It needs no torch: `BasePredictor` fits it, and so may others.
 """
@@ -35,24 +35,24 @@ class Segmentation:
 
     Attributes
     ----------
-    low : ndarray of float32
+    low_res_logits : ndarray of float32
         (S/4, S/4, S/4) logits, to be fed back at the next step.
-    fine : ndarray of float32
+    mask_logits : ndarray of float32
         (F, F, F) logits over the whole crop, at the finest resolution the model has.
-    quality : float
+    predicted_iou : float
         The model's own estimate of the mask's IoU with the truth, 0 to 1.
     candidates : tuple of Segmentation
         What else the prompts may mean, in no order; empty for a model that proposes nothing.
     """
 
-    low: Floats
-    fine: Floats
-    quality: float
+    low_res_logits: Floats
+    mask_logits: Floats
+    predicted_iou: float
     candidates: "tuple[Segmentation, ...]" = ()
 
 
 class Predictor(Protocol):
-    """A resident model: it encodes a crop once and answers each prompt from that.
+    """A model kept in memory: it encodes a crop once and answers each prompt from that.
 
     It must be deterministic: equal input gives equal bits.
     """

@@ -128,23 +128,23 @@ class ModelStore:
                 "Use letters, digits, dots, dashes and underscores.",
             )
         path = self.weights(name)
-        aside = path.with_suffix(".part")
+        partial = path.with_suffix(".part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             tensors = {key: value.float().contiguous() for key, value in model.tensors.items()}
-            save_file(tensors, aside, metadata={"architecture": model.architecture})
+            save_file(tensors, partial, metadata={"architecture": model.architecture})
             record = Record(
                 name=name,
                 architecture=model.architecture,
-                sha256=fingerprint(aside),
-                size=aside.stat().st_size,
+                sha256=fingerprint(partial),
+                size=partial.stat().st_size,
                 licence=licence,
                 origin=origin,
                 trust=trust,
                 provenance=model.provenance,
             )
             self._record_path(name).unlink(missing_ok=True)
-            _replace(aside, path)
+            _replace(partial, path)
             self._write_record(record)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
@@ -153,7 +153,7 @@ class ModelStore:
             ) from error
         finally:
             with suppress(OSError):
-                aside.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
         return record
 
     def remove(self, name: str) -> int:
@@ -180,9 +180,9 @@ class ModelStore:
 
     def _write_record(self, record: Record) -> None:
         path = self._record_path(record.name)
-        aside = path.with_suffix(".json-part")
-        aside.write_text(json.dumps(asdict(record), indent=2), "utf-8")
-        _replace(aside, path)
+        partial = path.with_suffix(".json-part")
+        partial.write_text(json.dumps(asdict(record), indent=2), "utf-8")
+        _replace(partial, path)
 
     def _require(self, name: str) -> None:
         if name not in self:
@@ -197,10 +197,10 @@ def _fits(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-def _replace(aside: Path, path: Path) -> None:
-    with aside.open("rb+") as file:
+def _replace(partial: Path, path: Path) -> None:
+    with partial.open("rb+") as file:
         os.fsync(file.fileno())
-    os.replace(aside, path)
+    os.replace(partial, path)
 
 
 def _again(name: str) -> str:

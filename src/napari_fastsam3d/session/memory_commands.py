@@ -26,7 +26,7 @@ class MemoryCommands(ModelCommands):
         result = self.futures.accept_object(number).result()
         if self._scheduler.memory is not None and not result.stale:
             each = self.state.object(result.object)
-            why = refusal(self._quality(each), len(each.prompts))
+            why = refusal(self._predicted_iou(each), len(each.prompts))
             if why is None:
                 self.remember(each.id)
             else:
@@ -69,10 +69,10 @@ class MemoryCommands(ModelCommands):
                 f"{predictor.name} has no features that could be remembered.",
                 "Choose the default model or a published one.",
             )
-        quality, prompts = self._quality(each), len(each.prompts)
+        predicted_iou, prompts = self._predicted_iou(each), len(each.prompts)
         return accepted_case(
-            predictor, self.volume, mask, each.name, quality=quality, clicks=prompts
+            predictor, self.volume, mask, each.name, predicted_iou=predicted_iou, clicks=prompts
         )
 
-    def _quality(self, each: ObjectState) -> float | None:
-        return self._scheduler.masks.of_object(each.id).step.quality
+    def _predicted_iou(self, each: ObjectState) -> float | None:
+        return self._scheduler.masks.of_object(each.id).step.predicted_iou

@@ -237,17 +237,19 @@ class ModelRunner:
         with self._asking(go_on) as replay:
             return replay.candidates(prompts, self._name_of(prompts))
 
-    def encode_ahead(self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always) -> bool:
-        """See `Replay.look_ahead`; for `go_on` see `step`."""
-        with self._asking(go_on) as replay:
-            return replay.look_ahead(prompts, click, self._name_of((*prompts, click)))
-
-    def predict_ahead(
+    def encode_speculatively(
         self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
     ) -> bool:
-        """See `Replay.foresee`; for `go_on` see `step`."""
+        """See `Replay.encode_speculatively`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:
-            return replay.foresee(prompts, click, self._name_of((*prompts, click)))
+            return replay.encode_speculatively(prompts, click, self._name_of((*prompts, click)))
+
+    def predict_speculatively(
+        self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
+    ) -> bool:
+        """See `Replay.predict_speculatively`; for `go_on` see `step`."""
+        with self._asking(go_on) as replay:
+            return replay.predict_speculatively(prompts, click, self._name_of((*prompts, click)))
 
     def serves(self, prompts: tuple[Prompt, ...]) -> bool:
         """Whether what is being computed is part of what these prompts need."""

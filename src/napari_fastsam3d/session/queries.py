@@ -102,11 +102,11 @@ class Queries:
         """
         return overlapped(self.state, self._scheduler.masks.own)
 
-    def intrusions(self, number: int | None = None) -> list[Index]:
+    def overlaps(self, number: int | None = None) -> list[Index]:
         """Return where an object's mask overlaps locked ones, after predictions under way.
 
         Negative points there give the locked neighbours to the model:
-        `for index in session.intrusions(): session.add_point(index, positive=False)`.
+        `for index in session.overlaps(): session.add_point(index, positive=False)`.
 
         Parameters
         ----------

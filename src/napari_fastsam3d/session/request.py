@@ -103,7 +103,7 @@ class Request:
         return Result(
             object=self.object,
             box=box,
-            quality=step.quality if step else None,
+            quality=step.predicted_iou if step else None,
             milliseconds=(perf_counter() - self.started) * 1000,
             recalled=step.recalled if step else (),
             request=self.number,

@@ -30,7 +30,7 @@ class Speculation:
     def _run(self, click: Point, runner: ModelRunner) -> bool:
         scheduler, done = self._scheduler, False
         try:
-            for job in (runner.encode_ahead, runner.predict_ahead):
+            for job in (runner.encode_speculatively, runner.predict_speculatively):
                 with scheduler.lock:
                     state = scheduler.history.state
                     if scheduler.unanswered:

@@ -139,7 +139,7 @@ def load_scan(path: Path, device: torch.device | None = None) -> LabelledVolume:
 
 def _intensities(volume: Volume, device: torch.device | None) -> Tensor:
     exact = np.can_cast(volume.voxels.dtype, np.int16)
-    finite = volume.mended(volume.voxels).astype(np.int16 if exact else np.float32)
+    finite = volume.valid_intensities(volume.voxels).astype(np.int16 if exact else np.float32)
     return _canonical(finite, volume, device)
 
 

@@ -94,15 +94,17 @@ def step_loss(masks: Masks, truth: Tensor, weight: Tensor | None = None) -> Step
     near = None if weight is None else halved(weight)
 
     def of_mask(one: Masks) -> tuple[Tensor, Tensor, Tensor]:
-        iou = intersection_over_union(one.fine.detach(), truth)
-        drawn = mask_losses(one.fine, truth, weight) + 0.4 * mask_losses(one.low, coarse, near)
-        return drawn, (one.quality - iou).square().mean(1), iou[:, 0]
+        iou = intersection_over_union(one.mask_logits.detach(), truth)
+        drawn = mask_losses(one.mask_logits, truth, weight) + 0.4 * mask_losses(
+            one.low_res_logits, coarse, near
+        )
+        return drawn, (one.predicted_iou - iou).square().mean(1), iou[:, 0]
 
     drawn, estimate, iou = of_mask(masks)
     loss = drawn.mean() + 0.5 * estimate.mean()
     if masks.candidates is None:
         return StepLoss(loss, iou, iou)
-    count = masks.candidates.quality.shape[1]
+    count = masks.candidates.predicted_iou.shape[1]
     each = [of_mask(masks.candidates.select(at, at + 1)) for at in range(count)]
     losses, estimates, ious = (torch.stack(values) for values in zip(*each, strict=True))
     loss = loss + CANDIDATES * (losses.amin(0).mean() + LEAST * losses.mean())

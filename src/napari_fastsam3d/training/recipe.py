@@ -13,7 +13,7 @@ LEARNING = {
     "network": "",
     "decoder": "decoder.",
     "box_decoder": "box_decoder.",
-    "box_cues": "box_decoder.box_cues.",
+    "box_features": "box_decoder.box_cues.",
     "coarse_decoder": "coarse_decoder.",
     "candidates": "decoder.candidates.",
 }
@@ -93,8 +93,8 @@ class Phase(Choice):
         As of the recipe, over this phase; None takes that of the recipe.
     network : PyramidConfig or None
         Sizes that the network grows to before this phase, which begins a cycle; see `grown`.
-    cues : bool
-        Whether the decoder is given its maps of similarity and reach.
+    similarity_maps : bool
+        Whether the decoder is given its maps of similarity.
     decay : float or None
         As of the recipe, for a cycle that begins with this phase; None takes that of the recipe.
     rate : float or None
@@ -112,7 +112,7 @@ class Phase(Choice):
     learns: str = "network"
     ema: float | None = None
     network: PyramidConfig | None = None
-    cues: bool = True
+    similarity_maps: bool = True
     decay: float | None = None
     rate: float | None = None
 
@@ -233,7 +233,7 @@ def read_recipe(path: str | Path) -> Recipe:
     except OSError as error:
         raise TrainingError(f"The recipe {path} cannot be read.", "Check its path.") from error
     except tomllib.TOMLDecodeError as error:
-        raise TrainingError(f"{path} is not TOML: {error}.", "Mend that line.") from error
+        raise TrainingError(f"{path} is not TOML: {error}.", "Fix that line.") from error
     return _recipe(table)
 
 

@@ -86,8 +86,8 @@ def first_prompts(
 def next_prompts(
     prompts: Prompts,
     truth: Tensor,
-    fine: Tensor,
-    low: Tensor,
+    mask_logits: Tensor,
+    low_res_logits: Tensor,
     random: RandomGenerator,
     most: int = 1,
 ) -> Prompts:
@@ -101,9 +101,9 @@ def next_prompts(
     ----------
     prompts : Prompts
         Of the step before.
-    truth, fine : Tensor
+    truth, mask_logits : Tensor
         (B, 1, S/2, S/2, S/2) share of the structure, and predicted logits.
-    low : Tensor
+    low_res_logits : Tensor
         (B, 1, S/4, S/4, S/4) predicted logits, fed back.
     random : RandomGenerator
         Decides everything; its fields are drawn on the device of `truth`.
@@ -120,8 +120,8 @@ def next_prompts(
     taken = F.one_hot(which, used.shape[1]).bool() & back[:, None]
     labels = prompts.labels.masked_fill(taken, -1)
     counts = counts.masked_fill(back, 0)
-    left = replace(prompts, labels=labels, previous=low.detach().float())
-    return _corrected(left, truth, fine, random, counts, most)
+    left = replace(prompts, labels=labels, previous=low_res_logits.detach().float())
+    return _corrected(left, truth, mask_logits, random, counts, most)
 
 
 def shown_mask(masks: Masks, random: RandomGenerator) -> Masks:
@@ -132,13 +132,16 @@ def shown_mask(masks: Masks, random: RandomGenerator) -> Masks:
     """
     others = masks.candidates
     if others is None or not random.happens(0.5):
-        return Masks(masks.low.detach(), masks.fine.detach(), masks.quality.detach())
-    best = others.quality.detach().argmax(1)
+        return Masks(
+            masks.low_res_logits.detach(), masks.mask_logits.detach(), masks.predicted_iou.detach()
+        )
+    best = others.predicted_iou.detach().argmax(1)
     rows = torch.arange(len(best), device=best.device)
-    low, fine, quality = (
-        part.detach()[rows, best][:, None] for part in (others.low, others.fine, others.quality)
+    low_res, logits, predicted_iou = (
+        part.detach()[rows, best][:, None]
+        for part in (others.low_res_logits, others.mask_logits, others.predicted_iou)
     )
-    return Masks(low, fine, quality)
+    return Masks(low_res, logits, predicted_iou)
 
 
 def used_points(prompts: Prompts) -> Prompts:
@@ -151,13 +154,13 @@ def used_points(prompts: Prompts) -> Prompts:
 def _corrected(
     prompts: Prompts,
     truth: Tensor,
-    fine: Tensor,
+    mask_logits: Tensor,
     random: RandomGenerator,
     counts: Tensor,
     most: int,
 ) -> Prompts:
     """Add clicks, each in an error of its own, while there is room: `counts` (B,) of them."""
-    wanted, got = truth > 0.5, fine > 0
+    wanted, got = truth > 0.5, mask_logits > 0
     depths = torch.maximum(_depth(wanted & ~got), _depth(got & ~wanted))
     size = truth.shape[-1]
     choice = depths * (0.6 + 0.4 * random.uniform(*depths.shape))

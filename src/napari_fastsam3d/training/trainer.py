@@ -147,7 +147,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for decoder in self.network.decoders:
-            decoder.cues = phase.cues
+            decoder.similarity_maps = phase.similarity_maps
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name.startswith(LEARNING[phase.learns]))
         self.optimizer.zero_grad(set_to_none=True)
@@ -197,15 +197,17 @@ class Trainer:
         with precision:
             pyramid = self.network.encoder(images)
             prompts = first_prompts(truth, room, random, clicks.flatten(0, 1), boxes)
-            told = decoder.read_box(pyramid, prompts.box)
+            box_features = decoder.read_box(pyramid, prompts.box)
         for click in range(phase.clicks):
             with precision:
-                masks = decoder(pyramid, used_points(prompts), told)
+                masks = decoder(pyramid, used_points(prompts), box_features)
                 weight = _near_clicks(prompts, truth) if click else None
                 step = step_loss(masks, truth, weight)
                 if click + 1 < phase.clicks:
                     fed = shown_mask(masks, random)
-                    prompts = next_prompts(prompts, truth, fed.fine, fed.low, random, phase.most)
+                    prompts = next_prompts(
+                        prompts, truth, fed.mask_logits, fed.low_res_logits, random, phase.most
+                    )
             if not shared:
                 (step.loss / phase.clicks).backward()
                 step = step._replace(loss=step.loss.detach())

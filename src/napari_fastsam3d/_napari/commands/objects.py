@@ -149,7 +149,7 @@ def exclude_neighbours(work: Workspace, view: SessionView) -> None:
 
     work.tasks.run(
         f"Looking where {own.name} runs into locked objects...",
-        lambda: view.session.intrusions(own.id),
+        lambda: view.session.overlaps(own.id),
         exclude,
         "Nothing was excluded.",
     )

@@ -37,7 +37,7 @@ _UNIT_QUATERNION = 1 + 3 * float(np.finfo(np.float32).eps)
 _LONGEST_QUATERNION = 1.02
 _SAME = 0.01
 
-_MEND = "Mend the header, or convert the scan from its DICOM files again."
+_FIX = "Fix the header, or convert the scan from its DICOM files again."
 _FETCH = "Copy or download the file again."
 
 
@@ -131,7 +131,7 @@ def _frames(header: Any, path: Path) -> int:
     """Return how many 3D volumes there are; raise VolumeError unless they are of scalars."""
     shape = [int(n) for n in header.get_data_shape()]
     if not 1 <= int(header["dim"][0]) <= _MOST_DIMENSIONS or any(n < 1 for n in shape):
-        raise VolumeError(f"{path.name} says that its shape is {tuple(shape)}.", _MEND)
+        raise VolumeError(f"{path.name} says that its shape is {tuple(shape)}.", _FIX)
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
     if len(shape) < 3:

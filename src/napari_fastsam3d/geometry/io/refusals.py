@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import VolumeError
 
 TURNED_ROUND = "The file gives negative voxel sizes: those axes are turned round, as by ITK."
-_MEND = "Mend the header, or convert the scan from its DICOM files again."
+_FIX = "Fix the header, or convert the scan from its DICOM files again."
 _WITH_DATA_FILE = (".mhd", ".nhdr")
 
 
@@ -37,7 +37,7 @@ def damage_told(path: Path, *also: type[Exception]) -> Generator[None]:
         ) from error
     except (KeyError, IndexError, ValueError, OverflowError, *also) as error:
         raise VolumeError(
-            f"The header of {path.name} makes no sense: {_sentence(error)}", _MEND
+            f"The header of {path.name} makes no sense: {_sentence(error)}", _FIX
         ) from error
 
 

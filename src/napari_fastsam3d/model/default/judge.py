@@ -29,7 +29,7 @@ class MaskJudge(nn.Module):
         self.hidden = nn.Linear(width + 2 * features + SCALARS, 96)
         self.last = nn.Linear(96, 1)
 
-    def forward(self, tokens: Tensor, features: Tensor, low: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, features: Tensor, low_res_logits: Tensor) -> Tensor:
         """Estimate IoUs.
 
         Parameters
@@ -38,7 +38,7 @@ class MaskJudge(nn.Module):
             (B, K, width), one for each mask.
         features : Tensor
             (B, D, H, W, C) at S/4.
-        low : Tensor
+        low_res_logits : Tensor
             (B, K, D, H, W) logits of the masks, the main one first.
 
         Returns
@@ -46,8 +46,8 @@ class MaskJudge(nn.Module):
         Tensor
             (B, K) in [0, 1], float32.
         """
-        with torch.autocast(low.device.type, enabled=False):
-            probability = torch.sigmoid(low.detach().float())
+        with torch.autocast(low_res_logits.device.type, enabled=False):
+            probability = torch.sigmoid(low_res_logits.detach().float())
             flat, seen = probability.flatten(2), features.detach().flatten(1, 3).float()
             border = flat * (1 - flat)
             pooled = torch.cat([_pooled(flat, seen), _pooled(border, seen)], -1)

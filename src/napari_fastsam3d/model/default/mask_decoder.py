@@ -21,7 +21,7 @@ from napari_fastsam3d.model.default.prompt_maps import (
     cell_of,
     click_map,
     contrast_map,
-    reach_map,
+    geodesic_map,
     similarity_map,
 )
 from napari_fastsam3d.model.default.prompts import Clicks, Prompts
@@ -37,8 +37,8 @@ NARROW, WIDE = 2.5, 10.0
 STRICT, LOOSE = 0.2, 0.6
 """Differences of normalised intensity within which a cell counts as like the clicked one."""
 
-CUES = 3
-"""Maps of similarity and reach for each label at S/4; at S/2 one fewer, without the reach."""
+SIMILARITY_MAPS = 3
+"""Maps of similarity for each label at S/4, the last geodesic; at S/2 one fewer, without that."""
 
 
 class Masks(NamedTuple):
@@ -46,23 +46,25 @@ class Masks(NamedTuple):
 
     Attributes
     ----------
-    low, fine : Tensor
+    low_res_logits, mask_logits : Tensor
         (B, K, S/4, S/4, S/4) and (B, K, S/2, S/2, S/2) logits.
-    quality : Tensor
-        (B, K) estimated IoU of each mask with the truth.
+    predicted_iou : Tensor
+        (B, K) predicted IoU of each mask with the truth.
     candidates : Masks or None
         Of a decoder that proposes them: what else the prompts may mean, in no order.
     """
 
-    low: Tensor
-    fine: Tensor
-    quality: Tensor
+    low_res_logits: Tensor
+    mask_logits: Tensor
+    predicted_iou: Tensor
     candidates: "Masks | None" = None
 
     def select(self, start: int, stop: int | None) -> "Masks":
         """Give some of the masks, without the candidates beside them."""
         part = slice(start, stop)
-        return Masks(self.low[:, part], self.fine[:, part], self.quality[:, part])
+        return Masks(
+            self.low_res_logits[:, part], self.mask_logits[:, part], self.predicted_iou[:, part]
+        )
 
 
 class PyramidPromptEncoder(nn.Module):
@@ -104,7 +106,7 @@ class PyramidPromptEncoder(nn.Module):
 
 
 class CandidateHead(nn.Module):
-    """Tokens of the candidates, and what makes masks and estimated IoUs of them.
+    """Tokens of the candidates, and what makes masks and predicted IoUs of them.
 
     As SAM's multi-mask output (Kirillov et al. 2023), but its tokens are seen by no other, so that
     the main mask is the same with and without it.
@@ -145,8 +147,8 @@ class PyramidDecoder(nn.Module):
 
     Attributes
     ----------
-    cues : bool
-        Whether the maps of similarity and reach are drawn; else they are zeros, as in the first
+    similarity_maps : bool
+        Whether the maps of similarity are drawn; else they are zeros, as in the first
         phase of training. The weights that read them start at zero, so that a network trained
         without them goes on with them where it was.
     """
@@ -163,20 +165,20 @@ class PyramidDecoder(nn.Module):
         self.skip_coarse = nn.Linear(config.widths[2], coarse)
         self.block_coarse = ResidualBlock(coarse)
         self.expand_middle = Expand(coarse, middle)
-        self.skip_middle = _skip(config.widths[1] + 6, 2 * CUES, 2 * heads[1], middle)
+        self.skip_middle = _skip(config.widths[1] + 6, 2 * SIMILARITY_MAPS, 2 * heads[1], middle)
         self.block_middle = ResidualBlock(middle)
         self.expand_fine = Expand(middle, fine)
-        self.skip_fine = _skip(config.widths[0] + 3, 2 * (CUES - 1), 2 * heads[0], fine)
+        self.skip_fine = _skip(config.widths[0] + 3, 2 * (SIMILARITY_MAPS - 1), 2 * heads[0], fine)
         self.conv_fine = Convolution(fine)
         self.hyper_middle = _mlp(width, middle)
         self.hyper_fine = _mlp(width, fine)
         self.quality = _mlp(width, 1)
         self.candidates = CandidateHead(config) if config.candidates and not reads_boxes else None
         self.box_cues = BoxFeatureEncoder(config) if reads_boxes else None
-        self.cues = True
+        self.similarity_maps = True
 
     def read_box(self, pyramid: Pyramid, box: Tensor) -> BoxFeatures:
-        """Read boxes (B, 2, 3), once for all steps: the cues depend on no other prompt."""
+        """Read boxes (B, 2, 3), once for all steps: its features depend on no other prompt."""
         if self.box_cues is None:
             return BoxFeatures()
         return self.box_cues(pyramid.for_samples(len(box)), box)
@@ -185,7 +187,7 @@ class PyramidDecoder(nn.Module):
         self,
         pyramid: Pyramid,
         prompts: Prompts,
-        told: BoxFeatures | None = None,
+        box_features: BoxFeatures | None = None,
         local: bool = False,
     ) -> Masks:
         """Decode one step of interaction.
@@ -195,13 +197,13 @@ class PyramidDecoder(nn.Module):
         pyramid : Pyramid
             Of crops of S^3 voxels.
         prompts : Prompts
-            All prompts so far and the previous step's low logits, of as many samples as there are
-            crops or a multiple of it: samples that share a crop follow one another.
-        told : BoxFeatures or None
+            All prompts so far and the previous step's low-resolution logits, of as many samples as
+            there are crops or a multiple of it: samples that share a crop follow one another.
+        box_features : BoxFeatures or None
             What `read_box` has read in the box of the prompts; None to read it now.
         local : bool
             Whether a batch of one is drawn finely only in the region of its mask and clicks: the
-            same there up to rounding. Elsewhere the fine logits are the low ones, interpolated.
+            same there up to rounding. Elsewhere mask logits are interpolated.
 
         Returns
         -------
@@ -209,33 +211,35 @@ class PyramidDecoder(nn.Module):
             Of one mask, with the candidates beside it where the decoder proposes any. With
             `local` these are drawn finely in the region of the mask only.
         """
-        if told is None:
-            told = self.read_box(pyramid, prompts.box)
-        tokens, image = self._exchange(pyramid, prompts, told)
+        if box_features is None:
+            box_features = self.read_box(pyramid, prompts.box)
+        tokens, image = self._exchange(pyramid, prompts, box_features)
         skipped = for_samples(self.skip_coarse(pyramid.coarse), len(image))
         features = self.expand_coarse(image) + skipped
-        features = self.expand_middle(self.block_coarse(_added(features, told.coarse)))
+        features = self.expand_middle(self.block_coarse(_added(features, box_features.coarse)))
         features = features + joined_linear(
             self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts)
         )
-        features = self.block_middle(_added(features, told.middle))
+        features = self.block_middle(_added(features, box_features.middle))
         weights = self._mask_weights(tokens)
-        low = self._mask(features, weights.middle)
-        fine = F.interpolate(low, scale_factor=2, mode="trilinear")
-        region = Region.of_mask(low[:, :1], prompts) if local else None
+        low_res = self._mask(features, weights.middle)
+        logits = F.interpolate(low_res, scale_factor=2, mode="trilinear")
+        region = Region.of_mask(low_res[:, :1], prompts) if local else None
         if region is None:
-            fine = fine + self._detail(features, weights.fine, pyramid, prompts, told.fine)
+            logits = logits + self._detail(
+                features, weights.fine, pyramid, prompts, box_features.fine
+            )
         else:
-            fine[(..., *region.slices(2))] += self._detail(
+            logits[(..., *region.slices(2))] += self._detail(
                 region.of_features(features),
                 weights.fine,
                 region.pyramid(pyramid),
                 region.prompts(prompts),
-                None if told.fine is None else region.of_features(told.fine, 2),
+                None if box_features.fine is None else region.of_features(box_features.fine, 2),
             )
         if self.candidates is None:
-            return Masks(low, fine, torch.sigmoid(self.quality(tokens[:, 1]).float()))
-        masks = Masks(low, fine, self.candidates.judge(weights.tokens, features, low))
+            return Masks(low_res, logits, torch.sigmoid(self.quality(tokens[:, 1]).float()))
+        masks = Masks(low_res, logits, self.candidates.judge(weights.tokens, features, low_res))
         return masks.select(0, 1)._replace(candidates=masks.select(1, None))
 
     def _mask_weights(self, tokens: Tensor) -> "_MaskWeights":
@@ -254,24 +258,24 @@ class PyramidDecoder(nn.Module):
         weights: Tensor,
         pyramid: Pyramid,
         prompts: Prompts,
-        told: Tensor | None,
+        box_features: Tensor | None,
     ) -> Tensor:
         """Give what the finest grid adds to logits, (B, K, D, H, W), by features at S/4."""
         features = self.expand_fine(features)
         features = features + joined_linear(
             self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts)
         )
-        features = F.gelu(_added(features, told), approximate="tanh")
+        features = F.gelu(_added(features, box_features), approximate="tanh")
         return self._mask(features + self.conv_fine(features), weights)
 
     def _exchange(
-        self, pyramid: Pyramid, prompts: Prompts, told: BoxFeatures
+        self, pyramid: Pyramid, prompts: Prompts, box_features: BoxFeatures
     ) -> tuple[Tensor, Tensor]:
         embedding = pyramid.embedding.movedim(1, -1)
         size = embedding.shape[1]
         prompt_tokens, valid, dense = self.prompt_encoder(prompts, pyramid)
         batch = prompt_tokens.shape[0]
-        points, corners = prompt_tokens[:, :-2], _added(prompt_tokens[:, -2:], told.corners)
+        points, corners = prompt_tokens[:, :-2], _added(prompt_tokens[:, -2:], box_features.corners)
         output = self.output_tokens.weight.expand(batch, -1, -1).to(prompt_tokens.dtype)
         tokens = torch.cat([output, points, corners], dim=1)
         valid = torch.cat([valid.new_ones(batch, 2), valid], dim=1)
@@ -282,7 +286,7 @@ class PyramidDecoder(nn.Module):
         encoding = grid_encoding(self.prompt_encoder.position, size).to(embedding.dtype)
         tokens, image = self.transformer(
             tokens,
-            for_samples(embedding.flatten(1, 3), batch) + _added(dense, told.tokens),
+            for_samples(embedding.flatten(1, 3), batch) + _added(dense, box_features.tokens),
             encoding.expand(batch, -1, -1),
             padding_bias(valid, tokens.dtype),
         )
@@ -297,12 +301,12 @@ class PyramidDecoder(nn.Module):
         maps += [box_map(prompts.box, shape, 4), torch.tanh(prompts.previous[:, 0].float() / 4)]
         intensity = pyramid.middle_intensity
         for clicks, near in zip(both, seeds, strict=True):
-            if self.cues and clicks.any:
+            if self.similarity_maps and clicks.any:
                 contrast = contrast_map(intensity, clicks, intensity)
                 strict, loose = (similarity_map(contrast, t) for t in (STRICT, LOOSE))
-                maps += [strict, loose, reach_map(loose, near)]
+                maps += [strict, loose, geodesic_map(loose, near)]
             else:
-                maps += CUES * [torch.zeros_like(near)]
+                maps += SIMILARITY_MAPS * [torch.zeros_like(near)]
         return _joined(
             maps, [affinity_map(pyramid.middle_keys, clicks, shape, 4) for clicks in both]
         )
@@ -314,11 +318,11 @@ class PyramidDecoder(nn.Module):
         maps = [click_map(clicks, shape, 2, NARROW) for clicks in both]
         maps.append(box_map(prompts.box, shape, 2))
         for clicks in both:
-            if self.cues and clicks.any:
+            if self.similarity_maps and clicks.any:
                 contrast = contrast_map(pyramid.fine_intensity, clicks, pyramid.middle_intensity)
                 maps += [similarity_map(contrast, tolerance) for tolerance in (STRICT, LOOSE)]
             else:
-                maps += (CUES - 1) * [torch.zeros_like(maps[0])]
+                maps += (SIMILARITY_MAPS - 1) * [torch.zeros_like(maps[0])]
         return _joined(maps, [affinity_map(pyramid.fine_keys, clicks, shape, 2) for clicks in both])
 
     @staticmethod
@@ -341,13 +345,13 @@ def _both(prompts: Prompts) -> tuple[Clicks, Clicks]:
     return prompts.clicks(1), prompts.clicks(0)
 
 
-def _added(features: Tensor, told: Tensor | None) -> Tensor:
-    return features if told is None else features + told
+def _added(features: Tensor, box_features: Tensor | None) -> Tensor:
+    return features if box_features is None else features + box_features
 
 
-def _skip(before: int, cues: int, after: int, out_width: int) -> nn.Linear:
-    skip = nn.Linear(before + cues + after, out_width)
-    nn.init.zeros_(skip.weight[:, before : before + cues])
+def _skip(before: int, maps: int, after: int, out_width: int) -> nn.Linear:
+    skip = nn.Linear(before + maps + after, out_width)
+    nn.init.zeros_(skip.weight[:, before : before + maps])
     return skip
 
 

@@ -1,4 +1,4 @@
-"""The default model as a resident predictor."""
+"""The default model as a predictor."""
 
 from dataclasses import replace
 from typing import Literal, NamedTuple, cast
@@ -41,7 +41,7 @@ class _ReadBox(NamedTuple):
 
     pyramid: Pyramid
     box: Tensor
-    cues: BoxFeatures
+    features: BoxFeatures
 
 
 class PyramidPredictor(BasePredictor):
@@ -114,7 +114,7 @@ class PyramidPredictor(BasePredictor):
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts; see `Predictor.decode`."""
         masks = self._masks(embedding, points, labels, previous_logits, box)
-        return masks.low, masks.quality
+        return masks.low_res_logits, masks.predicted_iou
 
     def segment(
         self,
@@ -146,11 +146,11 @@ class PyramidPredictor(BasePredictor):
             guided = pointed(surest_place(previous, box, size), previous)
             return guided if _agreement(guided, without) >= TRUSTED else without
         middle = _mean(pointed(box.mean(axis=0), previous), without)
-        place = surest_place(middle.fine, box, size)
+        place = surest_place(middle.mask_logits, box, size)
         surest = pointed(place, previous)
         if _agreement(surest, without) < TRUSTED:
-            return self._answer(encoded, points, labels, box, without.low)
-        fed = _mean(surest, without).low
+            return self._answer(encoded, points, labels, box, without.low_res_logits)
+        fed = _mean(surest, without).low_res_logits
         return _mean(pointed(place, fed), self._answer(encoded, points, labels, box, fed))
 
     def _answer(
@@ -173,7 +173,7 @@ class PyramidPredictor(BasePredictor):
             return main
         if encoded.middle.shape[1] != self.crop_size // 4:
             # From afar it is the choice between meanings that counts.
-            main, *each = sorted((main, *each), key=lambda one: -one.quality)
+            main, *each = sorted((main, *each), key=lambda one: -one.predicted_iou)
         return replace(main, candidates=tuple(each))
 
     def _masks(
@@ -201,17 +201,17 @@ class PyramidPredictor(BasePredictor):
             previous.to(self.device, torch.float32),
         )
         with torch.inference_mode(), self._autocast():
-            told = self._read(decoder, pyramid, prompts.box)
-            return self._runner.decode(decoder, pyramid, prompts, told)
+            box_features = self._read(decoder, pyramid, prompts.box)
+            return self._runner.decode(decoder, pyramid, prompts, box_features)
 
     def _fetched(self, masks: Masks) -> list[Segmentation]:
         """Bring the main mask and its candidates to main memory, waiting once for all of them."""
         together = [masks] if masks.candidates is None else [masks, masks.candidates]
         arrays = self._buffers.fetch(*(part[0] for each in together for part in each[:3]))
         return [
-            Segmentation(low, fine, float(quality))
+            Segmentation(low_res, logits, float(predicted_iou))
             for place in range(0, len(arrays), 3)
-            for low, fine, quality in zip(*arrays[place : place + 3], strict=True)
+            for low_res, logits, predicted_iou in zip(*arrays[place : place + 3], strict=True)
         ]
 
     def _record_graphs(self) -> None:
@@ -229,7 +229,7 @@ class PyramidPredictor(BasePredictor):
         last = self._last_box
         if last is None or last.pyramid is not pyramid or not torch.equal(last.box, box):
             last = self._last_box = _ReadBox(pyramid, box, decoder.read_box(pyramid, box))
-        return last.cues
+        return last.features
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -240,9 +240,9 @@ class PyramidPredictor(BasePredictor):
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:
     half = np.float32(0.5)
     return Segmentation(
-        half * (one.low + other.low),
-        half * (one.fine + other.fine),
-        (one.quality + other.quality) / 2,
+        half * (one.low_res_logits + other.low_res_logits),
+        half * (one.mask_logits + other.mask_logits),
+        (one.predicted_iou + other.predicted_iou) / 2,
     )
 
 
@@ -278,4 +278,4 @@ def _in_box(logits: Floats, box: Floats, size: int) -> NDArray[np.bool_]:
 
 
 def _agreement(one: Segmentation, other: Segmentation) -> float:
-    return dice(one.fine > 0, other.fine > 0)
+    return dice(one.mask_logits > 0, other.mask_logits > 0)

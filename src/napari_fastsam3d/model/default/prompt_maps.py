@@ -7,8 +7,8 @@ from torch import Tensor
 
 from napari_fastsam3d.model.default.prompts import Clicks
 
-REACH = 10
-"""Cells that the reach of a click may cross."""
+GEODESIC_STEPS = 10
+"""Cells that a geodesic map crosses from a click."""
 
 
 def cell_of(points: Tensor, shape: Sequence[int], cell: int) -> Tensor:
@@ -125,7 +125,7 @@ def similarity_map(contrast: Tensor, tolerance: float) -> Tensor:
 
 
 @torch.no_grad()
-def reach_map(similarity: Tensor, seeds: Tensor, steps: int = REACH) -> Tensor:
+def geodesic_map(similarity: Tensor, seeds: Tensor, steps: int = GEODESIC_STEPS) -> Tensor:
     """Spread seeds over neighbouring cells, dimmed by every cell that is unlike the clicked ones.
 
     This is the exponential of a geodesic distance whose steps cost the dissimilarity (Wang et al.
@@ -136,10 +136,10 @@ def reach_map(similarity: Tensor, seeds: Tensor, steps: int = REACH) -> Tensor:
     similarity, seeds : Tensor
         (B, D, H, W) in [0, 1].
     """
-    reach = seeds * similarity
+    near = seeds * similarity
     for _ in range(steps):
-        reach = torch.maximum(reach, _largest_around(reach) * similarity)
-    return reach
+        near = torch.maximum(near, _largest_around(near) * similarity)
+    return near
 
 
 def _largest_around(x: Tensor) -> Tensor:

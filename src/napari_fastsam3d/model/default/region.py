@@ -42,12 +42,12 @@ class Region:
     shape: Cells
 
     @classmethod
-    def of_mask(cls, low: Tensor, prompts: Prompts) -> "Region | None":
+    def of_mask(cls, low_res_logits: Tensor, prompts: Prompts) -> "Region | None":
         """Give the region that holds a mask and all clicks.
 
         Parameters
         ----------
-        low : Tensor
+        low_res_logits : Tensor
             (1, 1, S/4, S/4, S/4) logits.
         prompts : Prompts
             Of the one sample.
@@ -57,8 +57,8 @@ class Region:
         Region or None
             None where that is most of the crop, or nothing.
         """
-        size = low.shape[2]
-        likely = (low[0, 0] > UNLIKELY).nonzero()
+        size = low_res_logits.shape[2]
+        likely = (low_res_logits[0, 0] > UNLIKELY).nonzero()
         clicked = (prompts.points[0][prompts.labels[0] >= 0] / 4).round().long()
         held = torch.cat([likely, clicked]).clamp(0, size - 1)
         if not len(held):

@@ -33,10 +33,10 @@ class EagerRunner:
         return self.network.encoder(image)
 
     def decode(
-        self, decoder: PyramidDecoder, pyramid: Pyramid, prompts: Prompts, told: BoxFeatures
+        self, decoder: PyramidDecoder, pyramid: Pyramid, prompts: Prompts, box_features: BoxFeatures
     ) -> Masks:
         """Decode one step of one of the network's decoders; see `PyramidDecoder.forward`."""
-        return decoder(pyramid, prompts, told, local=prompts.points.device.type == "cpu")
+        return decoder(pyramid, prompts, box_features, local=prompts.points.device.type == "cpu")
 
 
 class GraphRunner(EagerRunner):
@@ -73,20 +73,20 @@ class GraphRunner(EagerRunner):
         return Pyramid(*self._encoders[size](image))
 
     def decode(
-        self, decoder: PyramidDecoder, pyramid: Pyramid, prompts: Prompts, told: BoxFeatures
+        self, decoder: PyramidDecoder, pyramid: Pyramid, prompts: Prompts, box_features: BoxFeatures
     ) -> Masks:
         """Decode one step of one of the network's decoders; see `PyramidDecoder.forward`."""
         count = next((n for n in _COUNTS if n >= prompts.points.shape[1]), None)
         if count is None:
-            return decoder(pyramid, prompts, told)
-        read = [name for name, value in told._asdict().items() if value is not None]
+            return decoder(pyramid, prompts, box_features)
+        read = [name for name, value in box_features._asdict().items() if value is not None]
         inputs = [*_tensors(pyramid), *_tensors(padded(prompts, count))]
-        inputs += [getattr(told, name) for name in read]
+        inputs += [getattr(box_features, name) for name in read]
         key = (decoder, pyramid.middle.shape[1], count, *read)
         if key not in self._decoders:
             self._decoders[key] = CudaGraph(_flat(decoder, read), inputs)
-        low, fine, quality, *others = self._decoders[key](*inputs)
-        return Masks(low, fine, quality, _masks(*others) if others else None)
+        low_res, logits, predicted_iou, *others = self._decoders[key](*inputs)
+        return Masks(low_res, logits, predicted_iou, _masks(*others) if others else None)
 
     def _flat_encode(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(_tensors(super().encode(image)))
@@ -108,17 +108,17 @@ def _flat(decoder: PyramidDecoder, read: Sequence[str]) -> Function:
 
     def decode(*inputs: Tensor) -> tuple[Tensor, ...]:
         pyramid = Pyramid(*inputs[:_PARTS])
-        points, labels, box, previous, *told = inputs[_PARTS:]
+        points, labels, box, previous, *box_features = inputs[_PARTS:]
         prompts = Prompts(points, labels, box, previous, static=True)
-        masks = decoder(pyramid, prompts, BoxFeatures(**dict(zip(read, told, strict=True))))
+        masks = decoder(pyramid, prompts, BoxFeatures(**dict(zip(read, box_features, strict=True))))
         own = masks[:_OF_MASKS]
         return own if masks.candidates is None else (*own, *masks.candidates[:_OF_MASKS])
 
     return decode
 
 
-def _masks(low: Tensor, fine: Tensor, quality: Tensor) -> Masks:
-    return Masks(low, fine, quality)
+def _masks(low_res: Tensor, logits: Tensor, predicted_iou: Tensor) -> Masks:
+    return Masks(low_res, logits, predicted_iou)
 
 
 def _tensors(parts: Pyramid | Prompts) -> list[Tensor]:

@@ -231,9 +231,7 @@ def _decoder(tensors: Mapping[str, Tensor], width: int) -> DecoderConfig:
         depth=_blocks(tensors, layers) or usual.depth,
         hidden=rows(f"{layers}0.mlp.lin1.weight", usual.hidden),
         masks=rows("mask_decoder.mask_tokens.weight", usual.masks),
-        quality_hidden=rows(
-            "mask_decoder.iou_prediction_head.layers.0.weight", usual.quality_hidden
-        ),
+        iou_hidden=rows("mask_decoder.iou_prediction_head.layers.0.weight", usual.iou_hidden),
     )
 
 

@@ -37,8 +37,8 @@ class DecoderConfig:
         Channels, blocks, heads and hidden MLP channels of the two-way transformer.
     masks : int
         Mask tokens: one for the single mask, the others for several guesses at once.
-    quality_hidden : int
-        Hidden channels of the quality head.
+    iou_hidden : int
+        Hidden channels of the IoU head.
     """
 
     width: int = 384
@@ -46,7 +46,7 @@ class DecoderConfig:
     heads: int = 8
     hidden: int = 2048
     masks: int = 4
-    quality_hidden: int = 256
+    iou_hidden: int = 256
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class PublishedDecoder(nn.Module):
         self.output_hypernetworks_mlps = nn.ModuleList(
             HyperMLP(width, width, width // 8) for _ in range(config.masks)
         )
-        self.iou_prediction_head = HyperMLP(width, config.quality_hidden, config.masks)
+        self.iou_prediction_head = HyperMLP(width, config.iou_hidden, config.masks)
 
     def pack(self) -> None:
         """Hand the layers that see image tokens, and the widest, to oneDNN; see `pack_linears`.

@@ -1,4 +1,4 @@
-"""FastSAM3D and SAM-Med3D as resident predictors."""
+"""FastSAM3D and SAM-Med3D as predictors."""
 
 from collections.abc import Callable
 from typing import TypeVar, cast
@@ -160,10 +160,10 @@ class PublishedPredictor(BasePredictor):
         if box is not None:
             points = torch.cat([points, box.mean(1, keepdim=True).to(points)], dim=1)
             labels = torch.cat([labels, labels.new_ones(1, 1)], dim=1)
-        logits, quality = self._surely(
+        logits, predicted_iou = self._surely(
             lambda: self._decoded(embedding, points, labels, previous_logits, multimask)
         )
-        return (logits if box is None else fenced(logits, box)), quality
+        return (logits if box is None else constrained_to_box(logits, box)), predicted_iou
 
     def segment(
         self,
@@ -173,16 +173,19 @@ class PublishedPredictor(BasePredictor):
         box: Floats | None,
         previous: Floats | None,
     ) -> Segmentation:
-        """Answer one step of interaction; see `Predictor.segment`. `fine` is `low`."""
-        logits, quality = self.decode(
+        """Answer one step of interaction; see `Predictor.segment`.
+
+        Mask logits are the low-resolution ones.
+        """
+        logits, predicted_iou = self.decode(
             encoded,
             torch.from_numpy(np.asarray(points, np.float32).reshape(1, -1, 3)),
             torch.from_numpy(np.asarray(labels, np.int64).reshape(1, -1)),
             None if previous is None else torch.from_numpy(previous)[None, None],
             None if box is None else torch.from_numpy(box)[None],
         )
-        low, guess = self._buffers.fetch(logits[0, 0], quality[0, 0])
-        return Segmentation(low, low, float(np.clip(guess, 0, 1)))
+        logits, predicted_iou = self._buffers.fetch(logits[0, 0], predicted_iou[0, 0])
+        return Segmentation(logits, logits, float(np.clip(predicted_iou, 0, 1)))
 
     def _normalised(self, crop: Floats, inside: Inside) -> Tensor:
         raw = self._buffers.bring(crop)
@@ -261,7 +264,7 @@ class PublishedPredictor(BasePredictor):
         self.notes = (*self.notes, note)
 
 
-def fenced(logits: Tensor, box: Tensor) -> Tensor:
+def constrained_to_box(logits: Tensor, box: Tensor) -> Tensor:
     """Keep a mask to a box with a margin.
 
     Parameters

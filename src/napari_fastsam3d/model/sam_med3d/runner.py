@@ -135,10 +135,10 @@ class GraphRunner(EagerRunner):
             return super().decode(precomputed, points, labels, previous, multimask)
         decoder = self._decoder_for(count, precomputed)
         points, labels = filled(points, labels, count)
-        logits, quality = decoder(
+        logits, predicted_iou = decoder(
             precomputed.base, precomputed.fold, precomputed.encoding, points, labels, previous
         )
-        return logits, quality
+        return logits, predicted_iou
 
     def _decoder_for(self, count: int, precomputed: PrecomputedFeatures) -> CudaGraph:
         if count not in self._decode:

@@ -58,4 +58,4 @@ def decode_frame(source: bytes, runner: "DecodeRunner") -> bytearray:
     if pixels.shape != (runner.rows, runner.columns):
         raise ValueError(f"The stream holds an image of shape {pixels.shape}.")
     runner.set_option("bits_allocated", pixels.dtype.itemsize * 8)
-    return bytearray(pixels.tobytes())  # to be changed in place where signs are mended
+    return bytearray(pixels.tobytes())  # to be changed in place where signs are fixed
