@@ -3,6 +3,7 @@
 import secrets
 import threading
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -205,9 +206,9 @@ class MemoryBank:
         MemoryBankError
             If it isn't such a file, or a case in it is damaged; then nothing is added.
         """
-        cases = _exported(Path(path).expanduser())
+        cases = {case.entry.id: case for case in _exported(Path(path).expanduser())}
         known = {entry.id for entry in self.list()}
-        fresh = [case for case in cases if case.entry.id not in known]
+        fresh = [case for identity, case in cases.items() if identity not in known]
         for case in fresh:
             self.add(case)
         return tuple(case.entry for case in fresh)
@@ -294,7 +295,7 @@ def _exported(path: Path) -> list[Case]:
             if not members or any(each.file_size > _LARGEST_CASE for each in members):
                 raise ValueError("it holds no cases")
             return [Case.of_bytes(archive.read(each)) for each in members]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise MemoryBankError(
             f"{path.name} isn't an exported memory bank, or is damaged: {error}.",
             "Export it again; nothing was added.",

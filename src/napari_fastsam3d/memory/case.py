@@ -1,9 +1,11 @@
 """One remembered case: what is kept of an accepted mask, and how it lies in a file."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -175,7 +177,7 @@ class Case:
             for number, each in enumerate(json.loads(header["tokens"]))
         )
         entry = replace(Entry(**json.loads(header["entry"])), recalled=0, size=len(data))
-        return cls(
+        case = cls(
             entry,
             arrays["descriptor"],
             tokens,
@@ -184,6 +186,9 @@ class Case:
             arrays.get("keys"),
             arrays.get("values"),
         )
+        if not (_is_plain(entry) and _fits(case)):
+            raise ValueError("it does not say what a remembered case says")
+        return case
 
 
 def key_summary(keys: NDArray[Any]) -> Floats:
@@ -215,6 +220,34 @@ def structure_of(name: str) -> str:
 
 
 _DTYPES = {"F32": np.float32, "F16": np.float16}
+
+
+def _is_plain(entry: Entry) -> bool:
+    """Whether the text of an entry, which names a file and a scan, is what it should be."""
+    texts = (entry.name, entry.model, entry.date)
+    digits = (entry.id, 32), (entry.salt, 32), (entry.volume, 2 * _DIGEST_BYTES)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(re.fullmatch(r"[0-9a-f]*", each) and len(each) == n for each, n in digits)
+        and all(isfinite(x) and x >= 0 for x in (entry.spacing, entry.clicks, entry.quality or 0))
+    )
+
+
+def _fits(case: Case) -> bool:
+    """Whether the arrays of a case belong together."""
+    keys = (case.keys, case.values)
+    return (
+        case.descriptor.ndim == 1
+        and case.descriptor.dtype == np.float32
+        and bool(np.isfinite(case.descriptor).all())
+        and len(case.tokens) > 0
+        and all(t.features.ndim == 4 for t in case.tokens)
+        and all(t.mask.shape == t.features.shape[:3] for t in case.tokens)
+        and case.foreground.ndim == case.background.ndim == 2
+        and all((each is None) == (case.keys is None) for each in keys)
+        and all(each is None or each.ndim == 3 for each in keys)
+        and (case.keys is None or case.values is None or case.keys.shape == case.values.shape)
+    )
 
 
 def _array(view: Mapping[str, Any]) -> NDArray[Any]:

@@ -50,8 +50,10 @@ def nearest(
     part = index.of_model.get(model)
     if part is None or count < 1 or (by_scene and not part.scenes.size):
         return ()
-    similar = (part.scenes if by_scene else part.descriptors) @ descriptor
+    vectors = part.scenes if by_scene else part.descriptors
+    similar = vectors @ descriptor
     order = np.argsort(-similar, kind="stable")
+    order = order[vectors[order].any(axis=1)]
     named = part.structures[order] == structure_of(name or "")
     if named.any():
         order = order[named]

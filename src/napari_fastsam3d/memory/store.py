@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields, replace
@@ -90,6 +91,9 @@ class Store:
             self._database = self._opened()
         with self.writing():
             self._sweep()
+            if self._journal.exists():
+                # One that a killed process left behind is deleted where anything is written.
+                self._database.execute("pragma user_version = 0")
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -125,6 +129,10 @@ class Store:
         data = case.to_bytes()
         entry = replace(case.entry, recalled=0, size=len(data))
         path = self._shard(entry.id)
+        if self._row(entry.id) is not None:
+            raise MemoryBankError(
+                f"The case {entry.id[:8]} is remembered already.", "Forget it first to replace it."
+            )
         try:
             with self.writing():
                 with replacing(path, _SUFFIX) as temporary:
@@ -182,9 +190,14 @@ class Store:
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
-        for each in (path, path.with_name(f"{path.name}-journal")):
+        for each in (path, self._journal):
             each.unlink(missing_ok=True)
         return _connected(path)
+
+    @property
+    def _journal(self) -> Path:
+        """What SQLite needs to take back a change that was cut off."""
+        return self.folder / "index.sqlite-journal"
 
     def _sweep(self) -> None:
         """Make rows and shards agree, as they do unless a process was killed or a file lost."""
@@ -218,18 +231,23 @@ class Store:
 
     def _read(self, identity: str) -> tuple[bytes, int]:
         with self._lock, self._legibly():
-            row = self._database.execute(
-                "select checksum from entries where id = ?", (identity,)
-            ).fetchone()
+            row = self._row(identity)
             try:
                 data = self._shard(identity).read_bytes() if row else None
             except FileNotFoundError:
                 data = None
-        if data is None:
+        if data is None or row is None:
             raise MemoryBankError(
                 f"The memory bank holds no case {identity}.", "It may have been forgotten."
             )
         return data, row[0]
+
+    def _row(self, identity: str) -> tuple[int] | None:
+        """Return the checksum of a case; None where it isn't there."""
+        with self._lock, self._legibly():
+            return self._database.execute(
+                "select checksum from entries where id = ?", (identity,)
+            ).fetchone()
 
     def _read_index(self) -> Index:
         rows = self._database.execute(
@@ -267,7 +285,10 @@ class Store:
 
 
 def _stacked(blobs: Iterable[bytes]) -> Floats:
-    return np.stack([np.frombuffer(blob, "<f4") for blob in blobs])
+    """Stack vectors of one length; zeros for those of another, or none, which nothing finds."""
+    rows = [np.frombuffer(blob, "<f4") for blob in blobs]
+    ((length, _),) = Counter(len(row) for row in rows if len(row)).most_common(1) or [(0, 0)]
+    return np.stack([row if len(row) == length else np.zeros(length, "<f4") for row in rows])
 
 
 def _connected(path: Path) -> sqlite3.Connection:
