@@ -10,7 +10,7 @@ a folder of OUT and goes on where it stopped.
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.progress import track
@@ -34,7 +34,7 @@ from napari_fastsam3d.evaluation.dataset import (
 )
 from napari_fastsam3d.evaluation.report import Results
 from napari_fastsam3d.model.checkpoint import export_pyramid, read_pyramid
-from napari_fastsam3d.model.coarse_pass import CoarsePass
+from napari_fastsam3d.model.coarse_pass import CoarsePass, LinearModel
 from napari_fastsam3d.session import ModelThread
 
 SHIPPED = Path(napari_fastsam3d.__file__).parent / "model/default/weights/default.safetensors"
@@ -49,7 +49,7 @@ def variants(weights: Path, also: list[str], out: Path) -> Iterator[tuple[str, P
     network = read_pyramid(weights)
     judge = network.coarse_pass
     if judge is not None:
-        always = replace(CoarsePass.for_candidates(judge.size, judge.spacing), bias=1.0)
+        always = CoarsePass(judge.size, judge.spacing, LinearModel((), (), (), 1.0))
         for name, coarse_pass in (("near by only", None), ("from afar always", always)):
             file = out / f"{name}.safetensors"
             network.coarse_pass = coarse_pass

@@ -18,7 +18,7 @@ from napari_fastsam3d.inference.coarse_judge import FEATURES, OF_BOTH, OF_ONE, d
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Edit, Point
 from napari_fastsam3d.inference.segmenter import Replay
-from napari_fastsam3d.model.coarse_pass import CoarsePass
+from napari_fastsam3d.model.coarse_pass import CoarsePass, LinearModel
 
 BALL_CLICK = Point(1, BALL)
 IN_SLAB = Point(1, SLAB)
@@ -28,7 +28,8 @@ BESIDE = Point(2, (20, 25, 27), positive=False)
 def judged(bias: float) -> CoarsePass:
     """A judge that always (above 0) or never trusts what is seen from afar."""
     nothing = (0.0,) * len(FEATURES)
-    return CoarsePass(16, 6.0, nothing, (1.0,) * len(FEATURES), nothing, bias)
+    gain = LinearModel(nothing, (1.0,) * len(FEATURES), nothing, bias)
+    return CoarsePass(16, 6.0, gain)
 
 
 class Shortsighted(BrightnessModel):
@@ -70,6 +71,18 @@ def test_what_is_not_trusted_from_afar_changes_no_voxel(volume):
         step, wanted = (Replay(volume, m).step(prompts) for m in (model, Shortsighted()))
         assert step.mask.equals(wanted.mask)
         assert step.crop == wanted.crop
+
+
+def test_where_the_near_mask_makes_it_unlikely_no_coarse_pass_is_made(volume):
+    for bias, looked in ((-1, 1), (1, 3)):
+        model = Shortsighted(1)
+        nothing = (0.0,) * len(OF_ONE)
+        worth = LinearModel(nothing, (1.0,) * len(OF_ONE), nothing, bias)
+        model.coarse_pass = replace(model.coarse_pass, worth=worth)
+        step = Replay(volume, model).step([IN_SLAB])
+        assert model.looked == looked
+        if bias < 0:
+            assert step.mask.equals(Replay(volume, Shortsighted()).step([IN_SLAB]).mask)
 
 
 def test_a_pass_for_candidates_only_is_made_when_they_are_asked_for(volume):
@@ -218,19 +231,21 @@ def test_how_two_masks_relate():
 
 
 def test_a_coarse_pass_is_read_as_it_was_written_and_a_damaged_one_is_refused():
-    wanted = replace(judged(0.25), weights=tuple(np.linspace(-1, 1, len(FEATURES)).tolist()))
+    always = judged(0.25)
+    gain = replace(always.gain, weights=tuple(np.linspace(-1, 1, len(FEATURES)).tolist()))
+    wanted = replace(always, gain=gain)
     assert CoarsePass.of_json(wanted.to_json()) == wanted
     for_candidates = CoarsePass.for_candidates(64, 3.0)
     assert CoarsePass.of_json(for_candidates.to_json()) == for_candidates
     assert not for_candidates.may_be_trusted
     assert wanted.may_be_trusted
     features = np.linspace(-9, 9, len(FEATURES))
-    assert wanted.gain(features) == pytest.approx(
-        0.25 + np.dot(np.clip(features, -3, 3), wanted.weights)
+    assert gain.estimate(features) == pytest.approx(
+        0.25 + np.dot(np.clip(features, -3, 3), gain.weights)
     )
     for damaged in ("", "{}", "[1]", wanted.to_json().replace("16", "-1", 1)):
         with pytest.raises(CheckpointError):
             CoarsePass.of_json(damaged)
-    short = replace(wanted, weights=wanted.weights[1:])
+    short = replace(wanted, gain=replace(gain, weights=gain.weights[1:]))
     with pytest.raises(CheckpointError):
         CoarsePass.of_json(short.to_json())

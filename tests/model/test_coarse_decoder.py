@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
-from napari_fastsam3d.model.coarse_pass import CoarsePass
+from napari_fastsam3d.model.coarse_pass import CoarsePass, LinearModel
 from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 
@@ -85,7 +85,7 @@ def test_weights_keep_what_was_fitted_to_them(tiny_predictor, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_pyramid(network, path)
     assert read_pyramid(path).coarse_pass is None
-    network.coarse_pass = CoarsePass(64, 3.0, (0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1)
+    network.coarse_pass = CoarsePass(64, 3.0, LinearModel((0.0, 1.0), (1.0, 2.0), (0.5, -0.5), 0.1))
     save_pyramid(network, path)
     read = read_pyramid(path)
     assert read.coarse_pass == network.coarse_pass

@@ -48,6 +48,9 @@ FEATURES = (
 )
 """What a first click is judged by, in order."""
 
+NEAR = slice(len(OF_ONE), 2 * len(OF_ONE))
+"""Which of these are of the mask from near by."""
+
 _SHELL = 2
 # Standard deviations of the crop: intensities that count as like the clicked one.
 _LIKE = 0.5

@@ -70,10 +70,9 @@ class CoarseToFine:
         if remembered is not None:
             return self._widened(remembered, before, prompts)
         found = self._widened(self.crop(before, prompts), before, prompts)
-        coarse = self._from_afar(before, prompts) if self._may_trust else None
+        coarse = self._better(found, before, prompts)
         if coarse is not None:
-            trusted = self._trusts(coarse, found, prompts)
-            return self._followed(coarse, prompts) if trusted else found
+            return self._followed(coarse, prompts)
         if isinstance(newest, BoxPrompt):
             return self._nearer(found, newest.box, prompts)
         return self._closer(found, before, prompts)
@@ -135,10 +134,10 @@ class CoarseToFine:
             return self._encoded(remembered)
         crop = self.crop(before, prompts)
         encoded = self._encoded(crop)
-        coarse = self._from_afar(before, prompts) if self._may_trust else None
-        if coarse is not None:
+        if self._may_trust and self._coarse_crop(before, prompts) is not None:
             found = self._widened(crop, before, prompts)
-            if self._trusts(coarse, found, prompts):
+            coarse = self._better(found, before, prompts)
+            if coarse is not None:
                 encoded |= self._encoded(self._fitting(coarse, prompts))
         return encoded
 
@@ -165,11 +164,20 @@ class CoarseToFine:
         crop = self._coarse_crop(before, prompts)
         return None if crop is None else self._forward.predict(crop, before, prompts)
 
-    def _trusts(self, coarse: Prediction, near: Prediction, prompts: Sequence[Prompt]) -> bool:
-        """Whether what was found from afar is likely to be better than what is seen near by."""
-        features = self._forward.compare(coarse, near, _last_click(prompts))
+    def _better(
+        self, near: Prediction, before: Step, prompts: Sequence[Prompt]
+    ) -> Prediction | None:
+        """Return what a coarse pass finds at a first click, if that is likely to be better."""
         judge = self.predictor.coarse_pass
-        return features is not None and judge is not None and judge.gain(features) > 0
+        if judge is None or not self._may_trust or self._coarse_crop(before, prompts) is None:
+            return None
+        click = _last_click(prompts)
+        described = self._forward.describe(near, click)
+        if described is None or not judge.is_worth(described):
+            return None
+        coarse = self._from_afar(before, prompts)
+        features = None if coarse is None else self._forward.compare(coarse, near, click)
+        return coarse if features is not None and judge.gain.estimate(features) > 0 else None
 
     def _fitting(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Crop:
         return self.policy.fitting(coarse.plain_mask.box, _last_click(prompts))

@@ -118,13 +118,14 @@ class ForwardPass:
         ndarray of float64, shape (len(coarse_judge.FEATURES),), or None
             None where either of them is empty.
         """
-        each = [self._describe(found, click) for found in (far, near)]
+        each = [self.describe(found, click) for found in (far, near)]
         masks = far.plain_mask, near.plain_mask
         if each[0] is None or each[1] is None or any(mask.is_empty for mask in masks):
             return None
         return np.concatenate([each[0], each[1], relate(*masks)])
 
-    def _describe(self, found: Prediction, click: Index) -> Features | None:
+    def describe(self, found: Prediction, click: Index) -> Features | None:
+        """Describe a prediction; see `coarse_judge.describe`."""
         crop = found.crop
         means = self._encoded_crop(crop).means
         factor = crop.size / len(found.logits)

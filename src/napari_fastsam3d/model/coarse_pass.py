@@ -1,9 +1,10 @@
 """How a model looks at a first click from afar, and when it trusts what it sees there."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +12,46 @@ from numpy.typing import ArrayLike, NDArray
 from napari_fastsam3d.errors import CheckpointError
 
 _FARTHEST = 3.0
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A weighted sum of standardised features, each held within three deviations.
+
+    Attributes
+    ----------
+    mean, scale : tuple of float
+        Of the features, over the training targets that it was fitted on.
+    weights : tuple of float
+    bias : float
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    def estimate(self, features: ArrayLike) -> float:
+        """Return the sum for features (N,); the bias where there are no weights."""
+        if not self.weights:
+            return self.bias
+        return float(self.standardised(features) @ np.asarray(self.weights) + self.bias)
+
+    def standardised(self, features: ArrayLike) -> NDArray[np.float64]:
+        """Return features (N,) in standard deviations from their mean, held within three."""
+        standard = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
+        return np.clip(standard, -_FARTHEST, _FARTHEST)
+
+    @classmethod
+    def of_table(cls, table: Mapping[str, Any]) -> "LinearModel":
+        """Read what JSON holds of it; KeyError, TypeError or ValueError where that is wrong."""
+        numbers = (_numbers(table[name]) for name in ("mean", "scale", "weights"))
+        found = cls(*numbers, bias=float(table["bias"]))
+        fits = len(found.mean) == len(found.scale) == len(found.weights)
+        told = (*found.mean, *found.scale, *found.weights, found.bias)
+        if not (fits and min(found.scale, default=1) > 0 and all(map(isfinite, told))):
+            raise ValueError
+        return found
 
 
 @dataclass(frozen=True)
@@ -23,42 +64,32 @@ class CoarsePass:
         Voxels of the coarse crop along each axis.
     spacing : float
         Size of a voxel of it, mm.
-    mean, scale : tuple of float
-        Of the features of a coarse mask, over the training targets that it was fitted on; see
-        `inference.coarse_judge.describe`.
-    weights : tuple of float
-        Of the standardised features, which are held within three deviations.
-    bias : float
-        The sum is by how much Dice of the coarse mask is expected to be above the other's.
+    gain : LinearModel
+        By how much Dice of the coarse mask is expected to be above that of the one from near by; of
+        the features of both, see `inference.coarse_judge`.
+    worth : LinearModel or None
+        The same of the features of the near mask alone: where it isn't positive, no coarse pass is
+        made. None where it is always made.
     """
 
     size: int
     spacing: float
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-    weights: tuple[float, ...]
-    bias: float
+    gain: LinearModel
+    worth: LinearModel | None = None
 
     @classmethod
     def for_candidates(cls, size: int, spacing: float) -> "CoarsePass":
         """Return a pass that is never trusted by itself: it gives candidates, to be asked for."""
-        return cls(size, spacing, (), (), (), -1.0)
+        return cls(size, spacing, LinearModel((), (), (), -1.0))
 
     @property
     def may_be_trusted(self) -> bool:
         """Whether any coarse mask could be held to be the better one."""
-        return bool(self.weights) or self.bias > 0
+        return bool(self.gain.weights) or self.gain.bias > 0
 
-    def gain(self, features: ArrayLike) -> float:
-        """Estimate by how much the coarse mask is better, in Dice, of its features (N,)."""
-        if not self.weights:
-            return self.bias
-        return float(self.standardised(features) @ np.asarray(self.weights) + self.bias)
-
-    def standardised(self, features: ArrayLike) -> NDArray[np.float64]:
-        """Return features (N,) in standard deviations from their mean, held within three."""
-        standard = (np.asarray(features, dtype=np.float64) - self.mean) / self.scale
-        return np.clip(standard, -_FARTHEST, _FARTHEST)
+    def is_worth(self, near: ArrayLike) -> bool:
+        """Whether a coarse mask may be the better one, of the features (N,) of the near one."""
+        return self.worth is None or self.worth.estimate(near) > 0
 
     def to_json(self) -> str:
         """Write it for the metadata of a weights file."""
@@ -75,18 +106,17 @@ class CoarsePass:
         """
         try:
             table = json.loads(text)
+            worth = table.get("worth")
             found = cls(
                 int(table["size"]),
                 float(table["spacing"]),
-                *(_numbers(table[name]) for name in ("mean", "scale", "weights")),
-                bias=float(table["bias"]),
+                # Earlier files have the gain's numbers beside size and spacing.
+                LinearModel.of_table(table.get("gain", table)),
+                None if worth is None else LinearModel.of_table(worth),
             )
-            fits = len(found.mean) == len(found.scale) == len(found.weights)
-            told = (*found.mean, *found.scale, *found.weights, found.spacing, found.bias)
-            positive = min(found.size, found.spacing, *found.scale) > 0
-            if not (fits and positive and all(map(isfinite, told))):
+            if not (isfinite(found.spacing) and min(found.size, found.spacing) > 0):
                 raise ValueError
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 "What the weights file says of the coarse pass can't be read.",
                 "Download or install the model again.",
