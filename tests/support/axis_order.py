@@ -35,7 +35,7 @@ class AxisOrder:
         for d, (axis, sign) in enumerate(zip(self.axes, self.signs, strict=True)):
             matrix[axis, d] = sign
             matrix[axis, 3] = 0 if sign > 0 else volume.shape[axis] - 1
-        return Volume.from_array(self.array(volume.voxels), afmask_logits=volume.affine @ matrix)
+        return Volume.from_array(self.array(volume.voxels), affine=volume.affine @ matrix)
 
 
 ORDERS = [
