@@ -458,7 +458,7 @@ def test_any_order_rounding_gap_tilt_and_copies(
     assert any("Copies" in note for note in volume.notes) == bool(copied - missing)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(order=st.permutations(range(24)), names=st.permutations(range(24)))
 def test_parts_do_not_depend_on_the_order_of_files(tmp_path_factory, order, names):
     pixels = planes(24)

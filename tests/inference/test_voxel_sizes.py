@@ -16,7 +16,7 @@ from napari_fastsam3d.inference.edge_refinement import edge_aware_mask
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.inference.spacing_levels import scale_of
-from napari_fastsam3d.session import Session
+from napari_fastsam3d.session import ModelThread, Session
 
 SPACINGS = (0.53, 0.75, 1.06, 1.5, 2.12, 3.0)
 # As many as a crop of the coarsest spacing level spans in voxels of half a millimetre.
@@ -39,10 +39,16 @@ def model(**settings) -> BrightnessModel:
     return made
 
 
-@pytest.mark.parametrize("size", [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.4, 1.0, 7.0, 30.0, 100.0])
-def test_the_default_model_finds_a_ball_of_voxels_of_any_size(size):
+@pytest.fixture(scope="module")
+def default_model():
+    with ModelThread() as thread:
+        yield thread
+
+
+@pytest.mark.parametrize("size", [0.001, 0.02, 0.1, 0.4, 1.0, 7.0, 100.0])
+def test_the_default_model_finds_a_ball_of_voxels_of_any_size(default_model, size):
     volume, truth = ball(size)
-    with Session(volume) as session:
+    with Session(volume, model=default_model) as session:
         session.add_point(CENTRE)
         assert session.region().agreement(truth) > 0.98
 

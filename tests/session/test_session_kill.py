@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import scripted_user
 
-# 10 by default; SESSION_KILLS=300 for once.
-KILLS = int(os.environ.get("SESSION_KILLS", "10"))
+# 6 by default; SESSION_KILLS=300 for once.
+KILLS = int(os.environ.get("SESSION_KILLS", "6"))
 LONGEST_S = 4.0
 
 

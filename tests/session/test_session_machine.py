@@ -30,9 +30,9 @@ from napari_fastsam3d.session import (
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.history import replay
 
-# 10 000 steps by default; SESSION_STEPS=200000 for once.
+# 5 000 steps by default; SESSION_STEPS=200000 for once.
 STEPS_AT_A_TIME = 50
-EXAMPLES = int(os.environ.get("SESSION_STEPS", "10000")) // STEPS_AT_A_TIME
+EXAMPLES = int(os.environ.get("SESSION_STEPS", "5000")) // STEPS_AT_A_TIME
 SHAPE = (24, 18, 10)
 voxels = st.tuples(*[st.integers(0, n - 1) for n in SHAPE])
 strokes = st.lists(voxels, max_size=4)

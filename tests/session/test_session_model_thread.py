@@ -105,7 +105,7 @@ def test_torch_s_threads_soon_sleep_while_they_wait_unless_the_user_says_otherwi
     code = (
         "import os\n"
         "from napari_fastsam3d.session import ModelThread\n"
-        "with ModelThread() as thread:\n"
+        "with ModelThread('no such model') as thread:\n"
         "    thread.load().exception()\n"
         "print(*(os.environ.get(name) for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
     )
