@@ -87,8 +87,17 @@ def test_two_evaluations_are_compared(evaluate, tmp_path):
     assert code == 0
     assert "Against plain" in out
     code, _, err = evaluate("--against", tmp_path / "nothing", *few)
-    assert (code, err.count("\n")) == (1, 3)
-    assert "holds none of these" in err
+    assert code == 1
+    assert err.splitlines() == [
+        f"error: {tmp_path / 'nothing'} holds no evaluation. Name the --out of another evaluation."
+    ]
+    (tmp_path / "other").mkdir()
+    lines = (tmp_path / "plain" / "results.jsonl").read_text().replace('"one"', '"three"')
+    (tmp_path / "other" / "results.jsonl").write_text(lines.splitlines()[0] + "\n")
+    code, out, _ = evaluate("--against", tmp_path / "other", *few)
+    assert code == 0, "what was measured is told all the same"
+    assert "| mean over sets | CT | 2 |" in out
+    assert "holds none of these structures" in out
 
 
 def test_a_baseline_is_evaluated_alike(evaluate, data):

@@ -133,6 +133,7 @@ def _clicks_in_the_liver() -> tuple["Volume", list[Index]]:
 
 def _print_table(costs: list[Cost]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("model", "device", "precision", title="milliseconds, median")
@@ -142,7 +143,7 @@ def _print_table(costs: list[Cost]) -> None:
         memory = "?" if cost.peak_memory is None else f"{cost.peak_memory:.0f} MiB"
         times = (cost.encode, cost.first_click, cost.next_click)
         table.add_row(
-            cost.model, cost.device, cost.dtype, *(f"{time:.1f}" for time in times), memory
+            escape(cost.model), cost.device, cost.dtype, *(f"{time:.1f}" for time in times), memory
         )
     Console().print(table)
 

@@ -116,14 +116,24 @@ def _write(
         typer.echo("curves.png was not drawn: matplotlib is not installed", err=True)
 
 
+def _other_trials(against: Path) -> "list[Trial]":
+    from napari_fastsam3d.evaluation.report import read_trials
+
+    found = read_trials(against)
+    if not found:
+        raise EvaluationError(
+            f"{against} holds no evaluation.", "Name the --out of another evaluation."
+        )
+    return found
+
+
 def _changes(trials: "list[Trial]", modalities: dict[str, str], against: Path) -> str:
     from napari_fastsam3d.evaluation import report, scores_of
-    from napari_fastsam3d.evaluation.report import read_trials
     from napari_fastsam3d.evaluation.score import in_common
 
-    ours, theirs = in_common(trials, read_trials(against))
+    ours, theirs = in_common(trials, _other_trials(against))
     if not ours:
-        raise EvaluationError(f"{against} holds none of these structures.", "Name another.")
+        return f"{against} holds none of these structures; there is nothing to compare.\n"
     changes = report.table_of_changes(scores_of(ours, modalities), scores_of(theirs, modalities))
     return f"Against {against.name}, in points:\n\n{changes}"
 
@@ -216,6 +226,8 @@ def evaluate(
         assert images is not None
         assert labels is not None
         chosen = _data_of_pairs(images, labels, names)
+    if against is not None:
+        _other_trials(against)  # told before hours of work, not after
     protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom, shift)
     wanted = frozenset(structure or ())
     trials: list[Trial] = []

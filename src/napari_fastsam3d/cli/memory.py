@@ -44,13 +44,14 @@ def list_cases(name: _Name = None, bank: _Bank = None, as_json: _AsJson = False)
         _print_json([_row(entry) for entry in entries])
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("id", "structure", "date", "predicted IoU", "clicks", "recalled", "model")
     for entry in entries:
         quality = "" if entry.quality is None else f"{entry.quality:.2f}"
         told = (quality, str(entry.clicks), str(entry.recalled), entry.model[:_SHORT])
-        table.add_row(entry.id[:_SHORT], entry.name, entry.date, *told)
+        table.add_row(entry.id[:_SHORT], escape(entry.name), entry.date, *told)
     Console().print(table)
 
 

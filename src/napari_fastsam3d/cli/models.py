@@ -55,6 +55,7 @@ def list_models(as_json: _AsJson = False) -> None:
         _print_json(rows)
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from napari_fastsam3d.model.registry import megabytes
@@ -64,7 +65,8 @@ def list_models(as_json: _AsJson = False) -> None:
     for row in rows:
         size = "" if row["state"] == "part of the package" else megabytes(row["size"])
         what = row.get("summary") or f"{row['architecture']}, {row['origin']}"
-        table.add_row(row["name"], row["state"], row["licence"], what, size)
+        cells = (row["name"], row["state"], row["licence"], what, size)
+        table.add_row(*map(escape, cells))
     Console().print(table)
 
 

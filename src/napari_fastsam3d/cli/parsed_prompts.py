@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Triple = tuple[int, int, int]
 Place = tuple[float, float, float]
 
+# No scan has a voxel, or reaches, so far; no sum of such numbers overflows.
+_FARTHEST = 1e9
+
 
 def _numbers(text: str, count: int, option: str, example: str) -> list[float]:
     try:
@@ -22,6 +25,8 @@ def _numbers(text: str, count: int, option: str, example: str) -> list[float]:
         numbers = []
     if len(numbers) != count or not np.isfinite(numbers).all():
         raise PromptError(f"{option} {text} is not {count} numbers.", f"Write it as {example}.")
+    if max(map(abs, numbers)) > _FARTHEST:
+        raise PromptError(f"{option} {text} lies beyond all bounds.", f"Write it as {example}.")
     return numbers
 
 

@@ -1,7 +1,7 @@
 """A picture of three slices of a volume with the contours of masks on them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.geometry import Volume
-
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     from napari_fastsam3d.evaluation import Target, Trial
+    from napari_fastsam3d.geometry import Volume
     from napari_fastsam3d.session import Mask
 
 Colour = tuple[int, int, int]
@@ -166,7 +161,8 @@ def draw(
             for mask, outline in zip(masks, outlines, strict=True)
         ]
         rows, columns = (step for other, step in enumerate(spacing) if other != axis)
-        panel = _panel(_grey(np.take(voxels, at, axis=axis), window), contours, (rows, columns))
+        plane = volume.valid_intensities(np.take(voxels, at, axis=axis))
+        panel = _panel(_grey(plane, window), contours, (rows, columns))
         for dot in dots:
             place = np.rint(display.to_target(dot.index))
             y, x = (np.delete(place, axis) + 0.5) / np.delete(voxels.shape, axis)

@@ -130,6 +130,8 @@ def segment(
             "Nothing says where the object is.", "Give a --box, or a --point without ',-'."
         )
     check_output(output)
+    if prompts is not None:
+        check_output(prompts)
 
     from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.geometry import read_volume
