@@ -59,11 +59,15 @@ class PackedMask:
         """Return the mask; ValueError if the bits don't fill the box."""
         if self.is_empty:
             return Mask.empty()
+        length = (self.box.size + 7) // 8
         try:
-            bits = np.frombuffer(zlib.decompress(self.bits), dtype=np.uint8)
+            # No more than fits: a few bytes in a file may unfold to more than there is memory.
+            stream = zlib.decompressobj()
+            unfolded = stream.decompress(self.bits, length + 1)
         except zlib.error as error:
             raise ValueError(str(error)) from None
-        if len(bits) != (self.box.size + 7) // 8:
+        bits = np.frombuffer(unfolded, dtype=np.uint8)
+        if len(bits) != length or not stream.eof:
             raise ValueError("the bits of a mask don't fill its box")
         voxels = np.unpackbits(bits, count=self.box.size).view(np.bool_)
         return Mask.of(self.box, voxels.reshape(self.box.shape, order="F"))
