@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import PromptError
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.inference.prompt import BoxPrompt, Point, box_between, point_index, positivity
+from napari_fastsam3d.inference.prompt import BoxPrompt, Point
+from napari_fastsam3d.inference.prompt_check import box_between, point_index, positivity
 
 SHAPE = (10, 20, 30)
 anywhere = st.tuples(*[st.integers(-40, 70)] * 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Literal
 
 from qtpy.QtCore import QPointF, QRectF, Qt
@@ -20,6 +21,21 @@ _CURSOR = 32
 _SHARPNESS = 2
 
 
+def _drawn(draw: Callable[[QPainter], None]) -> QIcon:
+    pixmap = QPixmap(_SIZE, _SIZE)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    draw(painter)
+    painter.end()
+    return QIcon(pixmap)
+
+
+def _icon(draw: Callable[[QPainter], None]) -> Callable[[], QIcon]:
+    """Make of what paints an icon what gives it."""
+    return wraps(draw)(lambda: _drawn(draw))
+
+
 def include() -> QIcon:
     """Draw a green disc with a plus."""
     return _drawn(lambda painter: _signed_disc(painter, INCLUDE, upright=True))
@@ -28,56 +44,6 @@ def include() -> QIcon:
 def exclude() -> QIcon:
     """Draw a red disc with a minus."""
     return _drawn(lambda painter: _signed_disc(painter, EXCLUDE, upright=False))
-
-
-def box() -> QIcon:
-    """Draw a blue dashed rectangle."""
-    return _drawn(_dashed_rectangle)
-
-
-def freeze() -> QIcon:
-    """Draw a crystal of ice."""
-    return _drawn(_crystal)
-
-
-def adjust() -> QIcon:
-    """Draw the arrow of a pointer."""
-    return _drawn(_pointer)
-
-
-def brush() -> QIcon:
-    """Draw a brush with paint on it."""
-    return _drawn(_paint_brush)
-
-
-def erase() -> QIcon:
-    """Draw a slanted rubber."""
-    return _drawn(_rubber)
-
-
-def clock() -> QIcon:
-    """Draw a clock with an arrow that turns back."""
-    return _drawn(_turned_back_clock)
-
-
-def compact() -> QIcon:
-    """Draw a window with a narrow panel at its side."""
-    return _drawn(_window_with_panel)
-
-
-def plane() -> QIcon:
-    """Draw a box with one of its planes."""
-    return _drawn(_cut_box)
-
-
-def pan() -> QIcon:
-    """Draw four arrows away from a middle."""
-    return _drawn(_four_arrows)
-
-
-def mask() -> QIcon:
-    """Draw the shape of an organ."""
-    return _drawn(_shape)
 
 
 def undo() -> QIcon:
@@ -98,6 +64,11 @@ def smaller() -> QIcon:
 def larger() -> QIcon:
     """Draw a small ring in a larger disc that is filled."""
     return _drawn(lambda painter: _nested(painter, filled=1))
+
+
+def box() -> QIcon:
+    """Draw a blue dashed rectangle."""
+    return _drawn(_dashed_rectangle)
 
 
 def cursor(tool: Literal["include", "exclude", "box"]) -> QCursor:
@@ -152,16 +123,6 @@ def _cross(painter: QPainter) -> None:
             painter.drawLine(inner, QPointF(middle + 11 * x, middle + 11 * y))
 
 
-def _drawn(draw: Callable[[QPainter], None]) -> QIcon:
-    pixmap = QPixmap(_SIZE, _SIZE)
-    pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    draw(painter)
-    painter.end()
-    return QIcon(pixmap)
-
-
 def _pen(colour: str, width: float) -> QPen:
     pen = QPen(QColor(colour), width)
     pen.setCapStyle(Qt.PenCapStyle.RoundCap)
@@ -186,7 +147,9 @@ def _dashed_rectangle(painter: QPainter) -> None:
     painter.drawRect(QRectF(9, 13, 46, 38))
 
 
-def _crystal(painter: QPainter) -> None:
+@_icon
+def freeze(painter: QPainter) -> None:
+    """Draw a crystal of ice."""
     painter.setPen(_pen(FROZEN, 5))
     painter.translate(_SIZE / 2, _SIZE / 2)
     for _ in range(6):
@@ -196,14 +159,18 @@ def _crystal(painter: QPainter) -> None:
         painter.rotate(60)
 
 
-def _pointer(painter: QPainter) -> None:
+@_icon
+def adjust(painter: QPainter) -> None:
+    """Draw the arrow of a pointer."""
     painter.setPen(_pen("#10151c", 2))
     painter.setBrush(QColor(_NEUTRAL))
     outline = [(14, 6), (14, 52), (26, 41), (34, 58), (43, 54), (35, 37), (51, 36)]
     painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
 
 
-def _paint_brush(painter: QPainter) -> None:
+@_icon
+def brush(painter: QPainter) -> None:
+    """Draw a brush with paint on it."""
     painter.setPen(_pen(_NEUTRAL, 9))
     painter.drawLine(QPointF(54, 9), QPointF(31, 34))
     painter.setPen(Qt.PenStyle.NoPen)
@@ -212,7 +179,9 @@ def _paint_brush(painter: QPainter) -> None:
     painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in tip]))
 
 
-def _rubber(painter: QPainter) -> None:
+@_icon
+def erase(painter: QPainter) -> None:
+    """Draw a slanted rubber."""
     painter.setPen(_pen(_NEUTRAL, 5))
     painter.drawLine(QPointF(22, 57), QPointF(58, 57))
     painter.setPen(Qt.PenStyle.NoPen)
@@ -224,7 +193,9 @@ def _rubber(painter: QPainter) -> None:
         painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in outline]))
 
 
-def _turned_back_clock(painter: QPainter) -> None:
+@_icon
+def clock(painter: QPainter) -> None:
+    """Draw a clock with an arrow that turns back."""
     painter.setPen(_pen(_NEUTRAL, 6))
     painter.drawArc(QRectF(10, 10, 46, 46), -150 * 16, 300 * 16)
     painter.drawPolyline(QPolygonF([QPointF(33, 20), QPointF(33, 34), QPointF(43, 40)]))
@@ -233,7 +204,9 @@ def _turned_back_clock(painter: QPainter) -> None:
     painter.drawPolygon(QPolygonF([QPointF(2, 34), QPointF(24, 36), QPointF(9, 52)]))
 
 
-def _window_with_panel(painter: QPainter) -> None:
+@_icon
+def compact(painter: QPainter) -> None:
+    """Draw a window with a narrow panel at its side."""
     painter.setPen(_pen(_NEUTRAL, 5))
     painter.drawRect(QRectF(7, 12, 50, 40))
     painter.setPen(Qt.PenStyle.NoPen)
@@ -241,7 +214,9 @@ def _window_with_panel(painter: QPainter) -> None:
     painter.drawRect(QRectF(44, 14, 12, 36))
 
 
-def _cut_box(painter: QPainter) -> None:
+@_icon
+def plane(painter: QPainter) -> None:
+    """Draw a box with one of its planes."""
     painter.setPen(_pen(_NEUTRAL, 4))
     painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in _FRONT]))
     painter.drawPolyline(QPolygonF([QPointF(8, 20), QPointF(22, 8), QPointF(56, 8)]))
@@ -252,7 +227,9 @@ def _cut_box(painter: QPainter) -> None:
     painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in _CUT]))
 
 
-def _four_arrows(painter: QPainter) -> None:
+@_icon
+def pan(painter: QPainter) -> None:
+    """Draw four arrows away from a middle."""
     painter.translate(_SIZE / 2, _SIZE / 2)
     for _ in range(4):
         painter.setPen(_pen(_NEUTRAL, 5))
@@ -263,7 +240,9 @@ def _four_arrows(painter: QPainter) -> None:
         painter.rotate(90)
 
 
-def _shape(painter: QPainter) -> None:
+@_icon
+def mask(painter: QPainter) -> None:
+    """Draw the shape of an organ."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(INCLUDE))
     painter.drawEllipse(QRectF(6, 16, 44, 36))

@@ -19,6 +19,43 @@ if TYPE_CHECKING:
 
 _BASELINES = ("random-walker", "region-growing")
 
+DataArgument = Annotated[Path | None, typer.Argument(help="Folder with split.json and labelled/.")]
+CasesOption = Annotated[
+    int | None, typer.Option(min=1, help="Take so many cases of a set, evenly spaced.")
+]
+ImagesOption = Annotated[
+    Path | None, typer.Option(help="A scan, or a folder of *_img.nii.gz, instead of DATA.")
+]
+LabelsOption = Annotated[Path | None, typer.Option(help="Its labels, or a folder of *_seg.nii.gz.")]
+NamesOption = Annotated[
+    Path | None, typer.Option(help="JSON file that names the values of --labels.")
+]
+StructureOption = Annotated[
+    list[str] | None, typer.Option(help="A name or value to evaluate; may be repeated.")
+]
+RandomFirstClickOption = Annotated[
+    bool, typer.Option("--random-first-click", help="Click anywhere first, not in the middle.")
+]
+SliceThicknessOption = Annotated[
+    float | None, typer.Option(min=0.1, help="Evaluate in slices at least so thick, mm.")
+]
+ZoomOption = Annotated[
+    float, typer.Option(min=0.1, max=10, help="Evaluate on voxels so many times as large.")
+]
+ShiftOption = Annotated[
+    float, typer.Option(min=0, max=48, help="Move first crops aside by up to so many voxels.")
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(help="A model's name, a file of weights, random-walker or region-growing."),
+]
+OutOption = Annotated[
+    Path | None, typer.Option(help="Folder for results; an evaluation found there goes on.")
+]
+AgainstOption = Annotated[
+    Path | None, typer.Option(help="--out of another evaluation, to tell the difference.")
+]
+
 
 @dataclass(frozen=True)
 class _Data:
@@ -98,6 +135,18 @@ def _trials(
             yield trial
 
 
+def _settings(
+    segmenter: "Segmenter", data: _Data, wanted: frozenset[str], protocol: "Protocol"
+) -> "Settings":
+    return {
+        "model": segmenter.name,
+        "fingerprint": segmenter.fingerprint,
+        "part": data.part,
+        "structures": sorted(wanted),
+        **asdict(protocol),
+    }
+
+
 def _write(
     results: "Results", settings: "Settings", trials: "list[Trial]", scores: "list[Score]"
 ) -> None:
@@ -162,51 +211,24 @@ def _report(
 
 
 def evaluate(
-    data: Annotated[
-        Path | None, typer.Argument(help="Folder with split.json and labelled/.")
-    ] = None,
+    data: DataArgument = None,
     part: Annotated[str, typer.Option(help="Part of the split.")] = "validation",
-    cases_per_set: Annotated[
-        int | None, typer.Option(min=1, help="Take so many cases of a set, evenly spaced.")
-    ] = None,
-    images: Annotated[
-        Path | None, typer.Option(help="A scan, or a folder of *_img.nii.gz, instead of DATA.")
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="Its labels, or a folder of *_seg.nii.gz.")
-    ] = None,
-    names: Annotated[
-        Path | None, typer.Option(help="JSON file that names the values of --labels.")
-    ] = None,
-    structure: Annotated[
-        list[str] | None, typer.Option(help="A name or value to evaluate; may be repeated.")
-    ] = None,
+    cases_per_set: CasesOption = None,
+    images: ImagesOption = None,
+    labels: LabelsOption = None,
+    names: NamesOption = None,
+    structure: StructureOption = None,
     clicks: Annotated[int, typer.Option(min=1, help="Simulated clicks a structure.")] = 10,
     most: Annotated[int, typer.Option(min=1, help="Largest structures taken of a case.")] = 6,
     smallest: Annotated[int, typer.Option(min=1, help="Voxels a structure needs.")] = 200,
-    random_first_click: Annotated[
-        bool, typer.Option("--random-first-click", help="Click anywhere first, not in the middle.")
-    ] = False,
-    slice_thickness: Annotated[
-        float | None, typer.Option(min=0.1, help="Evaluate in slices at least so thick, mm.")
-    ] = None,
-    zoom: Annotated[
-        float, typer.Option(min=0.1, max=10, help="Evaluate on voxels so many times as large.")
-    ] = 1.0,
-    shift: Annotated[
-        float, typer.Option(min=0, max=48, help="Move first crops aside by up to so many voxels.")
-    ] = 0.0,
-    model: Annotated[
-        str,
-        typer.Option(help="A model's name, a file of weights, random-walker or region-growing."),
-    ] = "default",
+    random_first_click: RandomFirstClickOption = False,
+    slice_thickness: SliceThicknessOption = None,
+    zoom: ZoomOption = 1.0,
+    shift: ShiftOption = 0.0,
+    model: ModelOption = "default",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for results; an evaluation found there goes on.")
-    ] = None,
-    against: Annotated[
-        Path | None, typer.Option(help="--out of another evaluation, to tell the difference.")
-    ] = None,
+    out: OutOption = None,
+    against: AgainstOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Segment known structures by simulated clicks and tell Dice and surface Dice after each.
@@ -232,13 +254,7 @@ def evaluate(
     wanted = frozenset(structure or ())
     trials: list[Trial] = []
     with progress_line() as show, _segmenter(model, device, shift) as segmenter:
-        settings = {
-            "model": segmenter.name,
-            "fingerprint": segmenter.fingerprint,
-            "part": chosen.part,
-            "structures": sorted(wanted),
-            **asdict(protocol),
-        }
+        settings = _settings(segmenter, chosen, wanted, protocol)
         results = None if out is None else Results(out, settings)
         for trial in _trials(chosen, segmenter, protocol, wanted, results):
             trials.append(trial)

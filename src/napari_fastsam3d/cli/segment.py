@@ -22,11 +22,46 @@ SeriesOption = Annotated[
     str | None, typer.Option(help="Which volume of a DICOM folder or file with several.")
 ]
 
+OutputOption = Annotated[
+    Path,
+    typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd or .mha."),
+]
+PointOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--point",
+        "-p",
+        metavar="I,J,K[,-]",
+        help="A voxel inside the object, or with ',-' one outside it. May be repeated.",
+    ),
+]
+BoxOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--box",
+        "-b",
+        metavar="I0,J0,K0,I1,J1,K1",
+        help="A box around the object, the second corner not included. May be repeated.",
+    ),
+]
+
 
 def check_output(path: Path) -> None:
     """Refuse what could not be saved before anything is computed."""
     if not path.parent.is_dir():
         raise SaveError(f"There is no folder {path.parent}.", "Make it first, or save elsewhere.")
+
+
+def _parsed(boxes: list[str], points: list[str]) -> tuple[list["ParsedBox"], list["ParsedPoint"]]:
+    """Read boxes and points, of which one must say where the object is."""
+    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
+
+    found = [ParsedBox.parse(text) for text in boxes], [ParsedPoint.parse(text) for text in points]
+    if not found[0] and not any(point.positive for point in found[1]):
+        raise PromptError(
+            "Nothing says where the object is.", "Give a --box, or a --point without ',-'."
+        )
+    return found
 
 
 def _prompt(
@@ -80,28 +115,9 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def segment(
     scan: ScanArgument,
-    output: Annotated[
-        Path,
-        typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd or .mha."),
-    ],
-    point: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--point",
-            "-p",
-            metavar="I,J,K[,-]",
-            help="A voxel inside the object, or with ',-' one outside it. May be repeated.",
-        ),
-    ] = None,
-    box: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--box",
-            "-b",
-            metavar="I0,J0,K0,I1,J1,K1",
-            help="A box around the object, the second corner not included. May be repeated.",
-        ),
-    ] = None,
+    output: OutputOption,
+    point: PointOption = None,
+    box: BoxOption = None,
     world: Annotated[
         bool, typer.Option("--world", help="Points and boxes are in RAS millimetres.")
     ] = False,
@@ -121,14 +137,7 @@ def segment(
 
     Boxes are given to the model first, then the points in the order they are written.
     """
-    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
-
-    points = [ParsedPoint.parse(text) for text in point or ()]
-    boxes = [ParsedBox.parse(text) for text in box or ()]
-    if not boxes and not any(given.positive for given in points):
-        raise PromptError(
-            "Nothing says where the object is.", "Give a --box, or a --point without ',-'."
-        )
+    boxes, points = _parsed(box or [], point or [])
     check_output(output)
     if prompts is not None:
         check_output(prompts)

@@ -109,9 +109,8 @@ class MemoryBank:
         """Return the entries, the oldest first; with a name, those of that structure."""
         self._count()
         entries = self._store.index().entries
-        if name is None:
-            return entries
-        return tuple(e for e in entries if structure_of(e.name) == structure_of(name))
+        wanted = None if name is None else structure_of(name)
+        return tuple(e for e in entries if wanted in (None, structure_of(e.name)))
 
     def get(self, identity: str) -> Case:
         """Read a case; MemoryBankError if it isn't there or is damaged."""

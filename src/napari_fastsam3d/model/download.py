@@ -21,7 +21,6 @@ ReportBytes = Callable[[int, int | None], None]
 
 _BLOCK = 1 << 18
 _ATTEMPTS = 3
-_AGENT = "napari-fastsam3d"
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -160,7 +159,8 @@ def _continue(
         raise
     with response:
         total = _start(response, part)
-        _require_space(part.path.parent, (total or size or 0) - part.size)
+        if (total or size or 0) - part.size > shutil.disk_usage(part.path.parent).free:
+            raise OSError(errno.ENOSPC, "no space left")
         with part.path.open("ab") as file:
             while block := _block(response, url, part, cancelled):
                 file.write(block)
@@ -258,7 +258,7 @@ class _Part:
 
 
 def _open(request: Request, timeout: float) -> HTTPResponse:
-    request.add_header("User-Agent", _AGENT)
+    request.add_header("User-Agent", "napari-fastsam3d")
     # A compressed answer would have other bytes, and another length, than the file.
     request.add_header("Accept-Encoding", "identity")
     return cast(HTTPResponse, urlopen(request, timeout=timeout))
@@ -269,11 +269,6 @@ def _offer(response: HTTPResponse) -> Offer:
     tag = response.headers.get("ETag")
     strong = None if tag is None or tag.startswith("W/") else tag
     return Offer(int(length) if length else None, strong or response.headers.get("Last-Modified"))
-
-
-def _require_space(folder: Path, needed: int) -> None:
-    if needed > shutil.disk_usage(folder).free:
-        raise OSError(errno.ENOSPC, "no space left")
 
 
 def file_name(url: str) -> str:

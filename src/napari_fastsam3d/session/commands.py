@@ -14,11 +14,9 @@ from napari_fastsam3d.inference.prompt import (
     Edit,
     Freeze,
     Point,
-    box_between,
     has_candidates,
-    point_index,
-    positivity,
 )
+from napari_fastsam3d.inference.prompt_check import box_between, point_index, positivity
 from napari_fastsam3d.session.actions import (
     AddPrompt,
     DeletePrompt,

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from napari_fastsam3d.errors import DeviceError, FastSAM3DError, SessionError
+from napari_fastsam3d.errors import SessionError, card_is_full
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Point, Prompt
 from napari_fastsam3d.inference.segmenter import Replay
@@ -275,36 +275,6 @@ class ModelRunner:
     def forget(self) -> None:
         """Drop what is remembered; may be called from any thread."""
         self._replay = None
-
-
-def card_is_full(error: BaseException) -> bool:
-    """Whether a graphics card had too little memory; torch's own error is known by its name."""
-    return type(error).__name__ == "OutOfMemoryError"
-
-
-def explained(error: Exception, remedy: str) -> FastSAM3DError:
-    """Return a failure of the model as an error of the one family.
-
-    Parameters
-    ----------
-    error : Exception
-    remedy : str
-        What to do about it, a clause that can be gone on with.
-    """
-    if isinstance(error, FastSAM3DError):
-        return error
-    if card_is_full(error):
-        return DeviceError(
-            "The model ran out of memory.", f"{remedy} with other programs closed, or on the CPU."
-        )
-    if isinstance(error, MemoryError):
-        return DeviceError(
-            "This machine ran out of memory.", f"{remedy} with other programs closed."
-        )
-    what = f"{type(error).__name__}: {error}".strip(": ").splitlines()[0]
-    return SessionError(
-        f"The model failed ({what}).", f"{remedy}, or choose another model or device."
-    )
 
 
 def _wait_asleep() -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from itertools import count
 from time import perf_counter
 
-from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.errors import SessionError, explained
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Prompt
@@ -18,7 +18,7 @@ from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal.autosave import Autosave
 from napari_fastsam3d.session.label_map import changed_box, holder_of_click, shown_mask
 from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
-from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner, ModelThread, explained
+from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner, ModelThread
 from napari_fastsam3d.session.request import Request, Result, answered
 from napari_fastsam3d.session.state import Action, SessionState
 
@@ -63,8 +63,7 @@ class Scheduler:
         self.masks = MaskCache()
         self.autosave = Autosave(lambda status: emit(self.signals.journalled, status))
         self.closed = False
-        self.unanswered = 0
-        self.postponed = 0
+        self.unanswered = self.postponed = 0
         self.runner = self.runner_in(thread)
         self._numbers = count(1)
         self._newest: dict[int, int] = {}
@@ -156,10 +155,7 @@ class Scheduler:
         self.autosave.wait()
 
     def behind(self) -> list[int]:
-        """Return the ids of the objects whose mask doesn't follow their prompts, and won't.
-
-        Empty as long as any mask is still being made.
-        """
+        """Return the ids of objects whose masks won't follow their prompts; none while some may."""
         with self.lock:
             return [] if self.unanswered else self.masks.behind(self.history.state)
 
@@ -173,19 +169,14 @@ class Scheduler:
 
     def runner_in(self, thread: ModelThread) -> ModelRunner:
         """Return what makes the masks of this session in a model thread."""
-        signals = self.signals
         return ModelRunner(
-            self.volume, thread, signals.report_progress, signals.note, self.memory, self._name_of
+            self.volume,
+            thread,
+            self.signals.report_progress,
+            self.signals.note,
+            self.memory,
+            lambda prompts: self.history.state.name_of(prompts),
         )
-
-    def _name_of(self, prompts: tuple[Prompt, ...]) -> str | None:
-        """Return the name of the object that prompts belong to, or will once they are given."""
-        state = self.history.state
-        for each in state.objects:
-            if prompts and each.prompts and each.prompts[0].id == prompts[0].id:
-                return each.name
-        current = None if state.current is None else state.object(state.current)
-        return None if current is None or current.prompts else current.name
 
     def check_open(self) -> None:
         """Raise SessionError where the session is closed."""
@@ -203,13 +194,10 @@ class Scheduler:
         if answer is None:
             return self.ask_model(request)
         if prompts_of(before.state, request.object) != prompts_of(after.state, request.object):
-            self._settled(request)
+            # It is answered, and those before it for the object are overtaken.
+            self._newest[request.object] = request.number
+            self._unsettled.pop(request.object, None)
         return answer
-
-    def _settled(self, request: Request) -> None:
-        """Note that a request is answered, and those before it for the object are overtaken."""
-        self._newest[request.object] = request.number
-        self._unsettled.pop(request.object, None)
 
     def _count_answer(self, _answer: Future[Result]) -> None:
         with self.answer_came:
@@ -306,11 +294,7 @@ class Scheduler:
             while all_of_it and unsettled:
                 self.history = self.history.withdraw(unsettled.pop())
             self.autosave.written(self.history)
-            self._settle(request.object)
+            # Steps that were overtaken may never have got their mask: it is asked for again.
+            if unsettled and request.object in self.masks.behind(self.history.state):
+                self.ask_model(self.new_request(request.object, unsettled.pop()))
         return True
-
-    def _settle(self, number: int) -> None:
-        """Ask again for what is left, when steps that were overtaken never got their mask."""
-        left = self._unsettled.get(number)
-        if left and number in self.masks.behind(self.history.state):
-            self.ask_model(self.new_request(number, left.pop()))

@@ -1,6 +1,7 @@
 """What a session holds at one moment, immutable, and what an action is that leads to another."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import ClassVar, Literal
@@ -120,6 +121,14 @@ class SessionState:
         raise PromptError(
             f"There is no prompt number {prompt}.", "Name a point or box of the session."
         )
+
+    def name_of(self, prompts: Sequence[Prompt]) -> str | None:
+        """Return the name of the object that prompts belong to, or will once they are given."""
+        for each in self.objects:
+            if prompts and each.prompts and each.prompts[0].id == prompts[0].id:
+                return each.name
+        current = None if self.current is None else self.object(self.current)
+        return None if current is None or current.prompts else current.name
 
     def unlocked(self, number: int) -> ObjectState:
         """Return the object of that id; SessionError if there is none, or it is locked."""

@@ -22,9 +22,9 @@ from napari_fastsam3d.geometry.io.refusals import (
     TURNED_ROUND,
     choose_frame,
     colour_refused,
-    damage_told,
     no_sizes,
     no_unit,
+    reported_damage,
 )
 from napari_fastsam3d.geometry.io.stored_voxels import Encoding, StoredVoxels
 from napari_fastsam3d.geometry.orientation import axis_codes, axis_directions, ras_affine
@@ -81,7 +81,7 @@ class _Header:
 
 def read_meta_image(path: Path, frame: int | None = None) -> Volume:
     """Read a .mha or .mhd file; see `read_volume`."""
-    with damage_told(path):
+    with reported_damage(path):
         header = _read_header(path)
         frames = _frames(path, header)
         chosen = choose_frame(path.name, frames, frame)
@@ -97,7 +97,7 @@ def read_meta_image(path: Path, frame: int | None = None) -> Volume:
 
 def count_meta_image_frames(path: Path) -> int:
     """Return how many volumes a MetaImage file holds."""
-    with damage_told(path):
+    with reported_damage(path):
         return _frames(path, _read_header(path))
 
 

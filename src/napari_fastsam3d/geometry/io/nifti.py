@@ -15,30 +15,23 @@ from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.io.label_names import names_in_texts
 from napari_fastsam3d.geometry.io.length_unit import doubt_unnamed_unit, in_millimetres
 from napari_fastsam3d.geometry.io.refusals import (
+    FIX_HEADER,
     choose_frame,
     colour_refused,
-    damage_told,
     no_sizes,
+    reported_damage,
 )
 from napari_fastsam3d.geometry.io.stored_voxels import StoredVoxels
 from napari_fastsam3d.geometry.source import Source
 from napari_fastsam3d.geometry.volume import Volume, check_affine
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _HEADER_SIZES = {348: "Nifti1Header", 540: "Nifti2Header"}
 _DATA_OFFSETS = {348: 352, 540: 544}
 _SINGLE_FILE_MAGIC = (b"n+1", b"n+2")
 _VECTOR_INTENTS = range(1005, 1013)
 _UNITS = {1: "m", 2: "mm", 3: "um"}
-_MOST_DIMENSIONS = 7
-_LONGEST_EXTENSIONS = 1 << 24
-# From float32: what nibabel lets pass, and what is surely more than a slip of rounding.
+# From float32: what nibabel lets pass.
 _UNIT_QUATERNION = 1 + 3 * float(np.finfo(np.float32).eps)
-_LONGEST_QUATERNION = 1.02
-_SAME = 0.01
-
-_FIX = "Fix the header, or convert the scan from its DICOM files again."
-_FETCH = "Copy or download the file again."
 
 
 def is_nifti(start: bytes) -> bool:
@@ -56,7 +49,7 @@ def read_nifti(path: Path, frame: int | None = None) -> Volume:
     ones are read to their end, so that their checksum is verified (NIfTI readers commonly stop
     short of it, and return garbage from a damaged file).
     """
-    with _damage_told(path):
+    with _reported_damage(path):
         compressed = _is_compressed(path)
         with _opened(path, compressed) as stream:
             header = _read_header(stream, path)
@@ -78,19 +71,19 @@ def read_nifti(path: Path, frame: int | None = None) -> Volume:
 
 def count_nifti_frames(path: Path) -> int:
     """Return how many volumes a NIfTI file holds."""
-    with _damage_told(path), _opened(path, _is_compressed(path)) as stream:
+    with _reported_damage(path), _opened(path, _is_compressed(path)) as stream:
         return _frames(_read_header(stream, path), path)
 
 
-def _damage_told(path: Path) -> AbstractContextManager[None]:
+def _reported_damage(path: Path) -> AbstractContextManager[None]:
     from nibabel.spatialimages import HeaderDataError
 
-    return damage_told(path, HeaderDataError)
+    return reported_damage(path, HeaderDataError)
 
 
 def _is_compressed(path: Path) -> bool:
     with path.open("rb") as stream:
-        compressed = stream.read(2) == _GZIP_MAGIC
+        compressed = stream.read(2) == b"\x1f\x8b"
     if path.suffix.lower() == ".gz" and not compressed:
         raise VolumeError(
             f"{path.name} is named .gz and is not gzip-compressed.",
@@ -111,7 +104,10 @@ def _read_header(stream: BufferedIOBase, path: Path) -> Any:
 
     start = stream.read(4)
     if len(start) < 4 or not is_nifti(start):
-        raise VolumeError(f"{path.name} is not a NIfTI file, whatever its name says.", _FETCH)
+        raise VolumeError(
+            f"{path.name} is not a NIfTI file, whatever its name says.",
+            "Copy or download the file again.",
+        )
     sizes = {order: struct.unpack(f"{order}i", start)[0] for order in "<>"}
     order = "<" if sizes["<"] in _HEADER_SIZES else ">"
     size = sizes[order]
@@ -130,8 +126,8 @@ def _read_header(stream: BufferedIOBase, path: Path) -> Any:
 def _frames(header: Any, path: Path) -> int:
     """Return how many 3D volumes there are; raise VolumeError unless they are of scalars."""
     shape = [int(n) for n in header.get_data_shape()]
-    if not 1 <= int(header["dim"][0]) <= _MOST_DIMENSIONS or any(n < 1 for n in shape):
-        raise VolumeError(f"{path.name} says that its shape is {tuple(shape)}.", _FIX)
+    if not 1 <= int(header["dim"][0]) <= 7 or any(n < 1 for n in shape):
+        raise VolumeError(f"{path.name} says that its shape is {tuple(shape)}.", FIX_HEADER)
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
     if len(shape) < 3:
@@ -167,7 +163,7 @@ def _data_offset(header: Any) -> int:
 
 def _label_names(stream: BufferedIOBase, header: Any) -> dict[int, str]:
     """Return what the extensions after a header say of its values."""
-    room = min(_data_offset(header) - int(header["sizeof_hdr"]), _LONGEST_EXTENSIONS)
+    room = min(_data_offset(header) - int(header["sizeof_hdr"]), 1 << 24)
     block = stream.read(room)
     if not block[:1].strip(b"\0"):
         return {}
@@ -190,7 +186,7 @@ def _settle_geometry(header: Any, path: Path) -> tuple[NDArray[np.float64], list
     As nibabel and most tools do: the sform if there is one, else the qform. What is unusable is
     taken out of the header, so that a mask saved with it lies where the volume was shown.
     """
-    notes = _mend_pixdim(header) + _mend_quaternion(header)
+    notes = _fix_pixdim(header) + _fix_quaternion(header)
     sform, qform = _usable_forms(header, notes)
     if sform is not None:
         notes += _other_sizes(header, sform, qform)
@@ -210,7 +206,7 @@ def _settle_geometry(header: Any, path: Path) -> tuple[NDArray[np.float64], list
     return in_millimetres(affine, [unit] * 3, notes), notes
 
 
-def _mend_pixdim(header: Any) -> list[str]:
+def _fix_pixdim(header: Any) -> list[str]:
     sizes = header["pixdim"][1:4]
     if not (sizes < 0).any():
         return []
@@ -218,7 +214,7 @@ def _mend_pixdim(header: Any) -> list[str]:
     return ["The file gives negative voxel sizes; their signs are ignored."]
 
 
-def _mend_quaternion(header: Any) -> list[str]:
+def _fix_quaternion(header: Any) -> list[str]:
     """Make a qform readable as the standard says, where nibabel would refuse it.
 
     By nifti1.h a qfac of 0 counts as 1, and b, c and d that are longer than 1 by rounding are
@@ -235,7 +231,7 @@ def _mend_quaternion(header: Any) -> list[str]:
     names = ("quatern_b", "quatern_c", "quatern_d")
     parts = np.array([float(header[name]) for name in names])
     length = float(np.linalg.norm(parts))
-    if _UNIT_QUATERNION < length**2 <= _LONGEST_QUATERNION**2:
+    if _UNIT_QUATERNION < length**2 <= 1.02**2:  # more is no rounding
         for name, part in zip(names, parts / length, strict=True):
             header[name] = part
     return notes
@@ -286,10 +282,10 @@ def _other_sizes(
     if not (np.isfinite(sizes).all() and (sizes > 0).all()):
         header["pixdim"][1:4] = lengths
         return []
-    if qform is not None or np.allclose(sizes, lengths, rtol=_SAME, atol=0):
+    if qform is not None or np.allclose(sizes, lengths, rtol=0.01, atol=0):
         return []
-    told, used = (" x ".join(f"{size:.4g}" for size in each) for each in (sizes, lengths))
-    return [f"The file's pixdim says voxels of {told} and its sform {used}; the sform is used."]
+    stated, used = (" x ".join(f"{size:.4g}" for size in each) for each in (sizes, lengths))
+    return [f"The file's pixdim says voxels of {stated} and its sform {used}; the sform is used."]
 
 
 def _base_affine(header: Any, path: Path) -> NDArray[np.float64]:

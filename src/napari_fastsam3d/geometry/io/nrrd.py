@@ -26,9 +26,9 @@ from napari_fastsam3d.geometry.io.refusals import (
     TURNED_ROUND,
     choose_frame,
     colour_refused,
-    damage_told,
     no_sizes,
     no_unit,
+    reported_damage,
     two_sizes,
 )
 from napari_fastsam3d.geometry.io.stored_voxels import Encoding, StoredVoxels
@@ -89,7 +89,7 @@ class _Axes:
 
 def read_nrrd(path: Path, frame: int | None = None) -> Volume:
     """Read a .nrrd or .nhdr file; see `read_volume`."""
-    with damage_told(path):
+    with reported_damage(path):
         header = read_nrrd_header(path)
         axes = _axes(path, header)
         chosen = choose_frame(path.name, _frames(header, axes), frame)
@@ -103,7 +103,7 @@ def read_nrrd(path: Path, frame: int | None = None) -> Volume:
 
 def count_nrrd_frames(path: Path) -> int:
     """Return how many volumes an NRRD file holds."""
-    with damage_told(path):
+    with reported_damage(path):
         header = read_nrrd_header(path)
         return _frames(header, _axes(path, header))
 

@@ -1,4 +1,4 @@
-"""Refusals and notes that several readers share, and damage told in one sentence."""
+"""Refusals and notes that several readers share, and damage reported in one sentence."""
 
 import zlib
 from collections.abc import Generator
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import VolumeError
 
 TURNED_ROUND = "The file gives negative voxel sizes: those axes are turned round, as by ITK."
-_FIX = "Fix the header, or convert the scan from its DICOM files again."
+FIX_HEADER = "Fix the header, or convert the scan from its DICOM files again."
 _WITH_DATA_FILE = (".mhd", ".nhdr")
 
 
 @contextmanager
-def damage_told(path: Path, *also: type[Exception]) -> Generator[None]:
+def reported_damage(path: Path, *also: type[Exception]) -> Generator[None]:
     """Turn what reading damaged files raises into VolumeError.
 
     Parameters
@@ -37,7 +37,7 @@ def damage_told(path: Path, *also: type[Exception]) -> Generator[None]:
         ) from error
     except (KeyError, IndexError, ValueError, OverflowError, *also) as error:
         raise VolumeError(
-            f"The header of {path.name} makes no sense: {_sentence(error)}", _FIX
+            f"The header of {path.name} makes no sense: {_sentence(error)}", FIX_HEADER
         ) from error
 
 

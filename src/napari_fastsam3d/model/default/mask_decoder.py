@@ -1,4 +1,4 @@
-"""The prompt encoder and mask decoder of the default model."""
+"""The mask decoder of the default model."""
 
 from typing import NamedTuple
 
@@ -8,37 +8,19 @@ from torch.nn import functional as F
 
 from napari_fastsam3d.model.default.box_features import BoxFeatureEncoder, BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import (
-    FRAME,
     Pyramid,
     PyramidConfig,
     for_samples,
     grid_encoding,
 )
 from napari_fastsam3d.model.default.judge import MaskJudge
-from napari_fastsam3d.model.default.prompt_maps import (
-    affinity_map,
-    box_map,
-    cell_of,
-    click_map,
-    contrast_map,
-    geodesic_map,
-    similarity_map,
-)
-from napari_fastsam3d.model.default.prompts import Clicks, Prompts
+from napari_fastsam3d.model.default.prompt_encoder import PyramidPromptEncoder
+from napari_fastsam3d.model.default.prompt_maps import SIMILARITY_MAPS, fine_maps, middle_maps
+from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.default.region import Region
 from napari_fastsam3d.model.layers.attention import padding_bias
-from napari_fastsam3d.model.layers.convolution import Convolution, Expand, Merge, ResidualBlock
-from napari_fastsam3d.model.layers.fourier_position import FourierPosition
+from napari_fastsam3d.model.layers.convolution import Convolution, Expand, ResidualBlock
 from napari_fastsam3d.model.layers.two_way_transformer import TwoWayTransformer
-
-NARROW, WIDE = 2.5, 10.0
-"""Standard deviations, in crop voxels, of the two maps drawn around each click."""
-
-STRICT, LOOSE = 0.2, 0.6
-"""Differences of normalised intensity within which a cell counts as like the clicked one."""
-
-SIMILARITY_MAPS = 3
-"""Maps of similarity for each label at S/4, the last geodesic; at S/2 one fewer, without that."""
 
 
 class Masks(NamedTuple):
@@ -65,44 +47,6 @@ class Masks(NamedTuple):
         return Masks(
             self.low_res_logits[:, part], self.mask_logits[:, part], self.predicted_iou[:, part]
         )
-
-
-class PyramidPromptEncoder(nn.Module):
-    """Turn points and a box into tokens, and the previous mask into a bias of the image tokens."""
-
-    def __init__(self, config: PyramidConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.position = FourierPosition(width)
-        self.labels = nn.Embedding(2, width)
-        self.corners = nn.Embedding(2, width)
-        self.clicked = nn.Linear(config.widths[1], width)
-        self.mask = nn.Sequential(Merge(1, 32), nn.GELU(approximate="tanh"), Merge(32, width))
-
-    def forward(self, prompts: Prompts, pyramid: Pyramid) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode prompts.
-
-        Returns
-        -------
-        tuple of Tensor
-            Tokens (B, N + 2, width); which of them are valid (B, N + 2) bool; what the previous
-            mask adds to the image tokens (B, cells, width).
-        """
-        points = self._encode(prompts.points, pyramid) + self.labels(prompts.labels.clamp(min=0))
-        has_box = ~prompts.box.isnan().any(-1)
-        corners = self._encode(prompts.box.nan_to_num(0.0), pyramid) + self.corners.weight
-        tokens = torch.cat([points, corners.to(points.dtype)], dim=1)
-        valid = torch.cat([prompts.labels >= 0, has_box], dim=1)
-        previous = torch.tanh(prompts.previous / 4).movedim(1, -1)
-        return tokens, valid, self.mask(previous).flatten(1, 3)
-
-    def _encode(self, points: Tensor, pyramid: Pyramid) -> Tensor:
-        shape = pyramid.middle.shape[1:4]
-        centred = (points + 0.5 - 2 * shape[0] + FRAME / 2) / FRAME
-        flat = pyramid.middle.flatten(1, 3)
-        where = cell_of(points, shape, 4).reshape(len(flat), -1, 1).expand(-1, -1, flat.shape[-1])
-        clicked = flat.gather(1, where).reshape(*points.shape[:2], -1)
-        return self.position(centred) + self.clicked(clicked)
 
 
 class CandidateHead(nn.Module):
@@ -218,7 +162,7 @@ class PyramidDecoder(nn.Module):
         features = self.expand_coarse(image) + skipped
         features = self.expand_middle(self.block_coarse(_added(features, box_features.coarse)))
         features = features + joined_linear(
-            self.skip_middle, pyramid.middle, self._middle_maps(pyramid, prompts)
+            self.skip_middle, pyramid.middle, middle_maps(pyramid, prompts, self.similarity_maps)
         )
         features = self.block_middle(_added(features, box_features.middle))
         weights = self._mask_weights(tokens)
@@ -263,7 +207,7 @@ class PyramidDecoder(nn.Module):
         """Give what the finest grid adds to logits, (B, K, D, H, W), by features at S/4."""
         features = self.expand_fine(features)
         features = features + joined_linear(
-            self.skip_fine, pyramid.fine, self._fine_maps(pyramid, prompts)
+            self.skip_fine, pyramid.fine, fine_maps(pyramid, prompts, self.similarity_maps)
         )
         features = F.gelu(_added(features, box_features), approximate="tanh")
         return self._mask(features + self.conv_fine(features), weights)
@@ -292,39 +236,6 @@ class PyramidDecoder(nn.Module):
         )
         return tokens, image.unflatten(1, (size, size, size))
 
-    def _middle_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
-        """Draw the prompts at S/4; gives (B, M, S/4, S/4, S/4)."""
-        both = _both(prompts)
-        shape = pyramid.middle.shape[1:4]
-        maps = [click_map(clicks, shape, 4, sigma) for clicks in both for sigma in (NARROW, WIDE)]
-        seeds = maps[0], maps[2]
-        maps += [box_map(prompts.box, shape, 4), torch.tanh(prompts.previous[:, 0].float() / 4)]
-        intensity = pyramid.middle_intensity
-        for clicks, near in zip(both, seeds, strict=True):
-            if self.similarity_maps and clicks.any:
-                contrast = contrast_map(intensity, clicks, intensity)
-                strict, loose = (similarity_map(contrast, t) for t in (STRICT, LOOSE))
-                maps += [strict, loose, geodesic_map(loose, near)]
-            else:
-                maps += SIMILARITY_MAPS * [torch.zeros_like(near)]
-        return _joined(
-            maps, [affinity_map(pyramid.middle_keys, clicks, shape, 4) for clicks in both]
-        )
-
-    def _fine_maps(self, pyramid: Pyramid, prompts: Prompts) -> Tensor:
-        """Draw the prompts at S/2; gives (B, M, D, H, W)."""
-        both = _both(prompts)
-        shape = pyramid.fine.shape[1:4]
-        maps = [click_map(clicks, shape, 2, NARROW) for clicks in both]
-        maps.append(box_map(prompts.box, shape, 2))
-        for clicks in both:
-            if self.similarity_maps and clicks.any:
-                contrast = contrast_map(pyramid.fine_intensity, clicks, pyramid.middle_intensity)
-                maps += [similarity_map(contrast, tolerance) for tolerance in (STRICT, LOOSE)]
-            else:
-                maps += (SIMILARITY_MAPS - 1) * [torch.zeros_like(maps[0])]
-        return _joined(maps, [affinity_map(pyramid.fine_keys, clicks, shape, 2) for clicks in both])
-
     @staticmethod
     def _mask(features: Tensor, weights: Tensor) -> Tensor:
         """Weigh features (B, D, H, W, C) by (B, K, C); gives float logits (B, K, D, H, W)."""
@@ -338,11 +249,6 @@ class _MaskWeights(NamedTuple):
     tokens: Tensor
     middle: Tensor
     fine: Tensor
-
-
-def _both(prompts: Prompts) -> tuple[Clicks, Clicks]:
-    """Give the positive and the negative clicks."""
-    return prompts.clicks(1), prompts.clicks(0)
 
 
 def _added(features: Tensor, box_features: Tensor | None) -> Tensor:
@@ -359,9 +265,3 @@ def _mlp(width: int, out_width: int) -> nn.Sequential:
     last = nn.Linear(width, out_width)
     nn.init.normal_(last.weight, std=0.1 / width**0.5)  # logits start near zero
     return nn.Sequential(nn.Linear(width, width), nn.GELU(approximate="tanh"), last)
-
-
-def _joined(maps: list[Tensor], affinities: list[Tensor]) -> Tensor:
-    """Join maps (B, D, H, W) and affinities (B, heads, D, H, W) along a dimension of channels."""
-    drawn = torch.stack(maps, 1).to(affinities[0].dtype)
-    return torch.cat([drawn, *affinities], 1)

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from napari_fastsam3d.model.default.prompts import Clicks
+from napari_fastsam3d.model.default.image_encoder import Pyramid
+from napari_fastsam3d.model.default.prompts import Clicks, Prompts
+
+NARROW, WIDE = 2.5, 10.0
+"""Standard deviations, in crop voxels, of the two maps drawn around each click."""
+
+STRICT, LOOSE = 0.2, 0.6
+"""Differences of normalised intensity within which a cell counts as like the clicked one."""
+
+SIMILARITY_MAPS = 3
+"""Maps of similarity for each label at S/4, the last geodesic; at S/2 one fewer, without that."""
 
 GEODESIC_STEPS = 10
 """Cells that a geodesic map crosses from a click."""
@@ -159,3 +169,50 @@ def _largest_around(x: Tensor) -> Tensor:
 def centres_of(length: int, cell: int, device: torch.device) -> Tensor:
     """Give the crop indices (length,) of the middles of cells of `cell` voxels along an axis."""
     return torch.arange(length, device=device) * cell + (cell - 1) / 2
+
+
+def middle_maps(pyramid: Pyramid, prompts: Prompts, similarity: bool) -> Tensor:
+    """Draw the prompts at S/4; gives (B, M, S/4, S/4, S/4).
+
+    Without `similarity` the maps of what is like the clicks are zeros.
+    """
+    both = _both(prompts)
+    shape = pyramid.middle.shape[1:4]
+    maps = [click_map(clicks, shape, 4, sigma) for clicks in both for sigma in (NARROW, WIDE)]
+    seeds = maps[0], maps[2]
+    maps += [box_map(prompts.box, shape, 4), torch.tanh(prompts.previous[:, 0].float() / 4)]
+    intensity = pyramid.middle_intensity
+    for clicks, near in zip(both, seeds, strict=True):
+        if similarity and clicks.any:
+            contrast = contrast_map(intensity, clicks, intensity)
+            strict, loose = (similarity_map(contrast, t) for t in (STRICT, LOOSE))
+            maps += [strict, loose, geodesic_map(loose, near)]
+        else:
+            maps += SIMILARITY_MAPS * [torch.zeros_like(near)]
+    return _joined(maps, [affinity_map(pyramid.middle_keys, clicks, shape, 4) for clicks in both])
+
+
+def fine_maps(pyramid: Pyramid, prompts: Prompts, similarity: bool) -> Tensor:
+    """Draw the prompts at S/2; gives (B, M, D, H, W); for `similarity` see `middle_maps`."""
+    both = _both(prompts)
+    shape = pyramid.fine.shape[1:4]
+    maps = [click_map(clicks, shape, 2, NARROW) for clicks in both]
+    maps.append(box_map(prompts.box, shape, 2))
+    for clicks in both:
+        if similarity and clicks.any:
+            contrast = contrast_map(pyramid.fine_intensity, clicks, pyramid.middle_intensity)
+            maps += [similarity_map(contrast, tolerance) for tolerance in (STRICT, LOOSE)]
+        else:
+            maps += (SIMILARITY_MAPS - 1) * [torch.zeros_like(maps[0])]
+    return _joined(maps, [affinity_map(pyramid.fine_keys, clicks, shape, 2) for clicks in both])
+
+
+def _both(prompts: Prompts) -> tuple[Clicks, Clicks]:
+    """Give the positive and the negative clicks."""
+    return prompts.clicks(1), prompts.clicks(0)
+
+
+def _joined(maps: list[Tensor], affinities: list[Tensor]) -> Tensor:
+    """Join maps (B, D, H, W) and affinities (B, heads, D, H, W) along a dimension of channels."""
+    drawn = torch.stack(maps, 1).to(affinities[0].dtype)
+    return torch.cat([drawn, *affinities], 1)
