@@ -20,7 +20,7 @@ from napari_fastsam3d.model.default.prompt_maps import (
     centres_of,
     click_map,
     contrast_map,
-    reach_map,
+    geodesic_map,
     similarity_map,
 )
 from napari_fastsam3d.model.default.prompts import Prompts
@@ -182,7 +182,7 @@ def test_reach_is_the_best_product_along_a_path(seed, steps):
             ]
             spread[cell] = max(best[cell], max(around) * similarity[cell])
         best = spread
-    found = reach_map(tensor(similarity)[None], tensor(seeds)[None], steps)
+    found = geodesic_map(tensor(similarity)[None], tensor(seeds)[None], steps)
     np.testing.assert_allclose(found[0], best, atol=1e-5)
 
 

@@ -72,9 +72,8 @@ def train(
     For several GPUs: `torchrun --nproc-per-node N --no-python napari-fastsam3d train ...`, each of
     which takes the recipe's batch of crops a step.
 
-    With `--judge` the run's weights, or those given, are told when to trust their coarse pass, and
-    written as `judged.safetensors`; with 0 volumes they are told never to, so that it gives
-    candidates only.
+    With `--judge` it is fitted when the run's weights, or those given, trust their coarse pass;
+    they are written as `judged.safetensors`. With 0 volumes a coarse pass gives candidates only.
 
     Writes `weights.safetensors` and `weights.sha256` when the recipe is done, and draws the log
     as `log.png` where matplotlib is installed.
@@ -96,10 +95,10 @@ def train(
     with _bar(place.first) as bar:
         task = bar.add_task("training", iou=0.0)
 
-        def tell(step: int, steps: int, iou: float) -> None:
+        def report(step: int, steps: int, iou: float) -> None:
             bar.update(task, completed=step, total=steps, iou=iou)
 
-        trainer.run(tell, until=until)
+        trainer.run(report, until=until)
     ranks.leave()
     if place.first:
         _report(trainer)
