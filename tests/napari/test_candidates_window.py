@@ -23,7 +23,10 @@ def nested(flood: Any) -> Any:
     """Return a model that proposes what it finds without its rim, and with as much around it."""
 
     class Nested(type(flood)):  # type: ignore[misc]
+        asked = 0
+
         def segment(self, *prompts: Any) -> Any:
+            self.asked += 1
             found = super().segment(*prompts)
             inside = found.mask_logits > 0
             others = (ndimage.binary_erosion(inside), ndimage.binary_dilation(inside))
@@ -100,6 +103,22 @@ def test_past_the_last_candidate_it_says_so_and_changes_nothing(
     qtbot.waitUntil(lambda: bool(told))
     assert "larger" in told[0]
     assert len(widget.view.prompts) == 2
+
+
+def test_after_a_first_click_candidates_are_found_before_they_are_asked_for(
+    scene: tuple[Any, Any], settle: Any, qtbot: Any, nested: Any
+) -> None:
+    _, widget = scene
+    widget.view.run(lambda commands: commands.add_point(CENTRE))
+    settle(widget)
+    answered = nested.asked
+    qtbot.waitUntil(lambda: nested.asked > answered)
+    widget.view.session.futures.candidates().result(20)
+    known = nested.asked
+    widget.run("larger_candidate")
+    qtbot.waitUntil(lambda: len(widget.view.prompts) == 2)
+    settle(widget)
+    assert nested.asked == known
 
 
 def test_without_a_click_there_is_nothing_to_choose(scene: tuple[Any, Any], settle: Any) -> None:

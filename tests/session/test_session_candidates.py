@@ -122,3 +122,18 @@ def test_a_newer_click_does_not_wait_for_candidates(session):
     model.may_go_on.set()
     assert asked.result(20) == ()
     assert click.result(20).stale is False
+
+
+def test_nor_does_a_click_in_another_object(session):
+    session.add_point(BALL)
+    first = session.state.current
+    session.new_object("slab")
+    model = session.predictor
+    model.may_go_on.clear()
+    model.is_waiting.clear()
+    asked = session.futures.candidates(first)
+    assert model.is_waiting.wait(10)
+    click = session.futures.add_point(SLAB)
+    model.may_go_on.set()
+    assert asked.result(20) == ()
+    assert click.result(20).stale is False

@@ -20,6 +20,7 @@ from napari_fastsam3d._napari.main_thread import Dispatcher, notify, show_messag
 from napari_fastsam3d._napari.session_journal import SessionJournal, picture_of
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.inference.prompt import has_candidates
 from napari_fastsam3d.session import (
     ObjectState,
     Point,
@@ -217,6 +218,18 @@ class SessionView:
         clicked = {prompt.index for prompt in self.prompts if isinstance(prompt, Point)}
         if index not in clicked and self.navigation.contains(world):
             self.session.prefetch(index, self.points.positive)
+
+    def find_candidates_ahead(self) -> None:
+        """Find what the first click or box of an object may mean: a key turns to it at once then.
+
+        After later ones candidates are found when they are asked for: which structure is meant is
+        hardly open any more.
+        """
+        own = self.current
+        if own is None or own.locked is not None or self.pending:
+            return
+        if len(own.prompts) == 1 and has_candidates(own.prompts):
+            self.session.futures.candidates()
 
     def close(self) -> None:
         """Stop the session; its mask stays in the viewer as an ordinary layer.

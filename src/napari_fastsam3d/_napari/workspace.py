@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEEP_VIEW_MS = 1000
+_CANDIDATES_MS = 600  # after an answer; the next click may follow at once
 _OUTDATED = "The masks are those of the model before. They stay until their prompts change."
 
 
@@ -107,6 +108,7 @@ class Workspace:
         self.show_crop = self.settings.show_crop
         self._relayed: list[tuple[SignalInstance, Callable[..., object]]] = []
         self._view_timer = single_shot(parent, _KEEP_VIEW_MS, self._keep_view)
+        self._candidates_timer = single_shot(parent, _CANDIDATES_MS, self._find_candidates)
         self._connect()
 
     @property
@@ -215,6 +217,11 @@ class Workspace:
         if not result.stale and result.quality is not None:
             self.loader.trouble = None
         self._view_timer.start()
+        self._candidates_timer.start()
+
+    def _find_candidates(self) -> None:
+        if self.view is not None and not self.loader.loading and not self.loader.trouble:
+            self.view.find_candidates_ahead()
 
     def _keep_view(self) -> None:
         if self.view is not None:

@@ -46,7 +46,8 @@ def _find(
     def check_wanted() -> None:
         with scheduler.lock:
             changed = prompts_of(scheduler.history.state, number) != prompts
-        if changed or scheduler.closed or runner is not scheduler.runner:
+            waited_for = scheduler.unanswered
+        if changed or waited_for or scheduler.closed or runner is not scheduler.runner:
             raise Interrupted
 
     try:
