@@ -1,4 +1,4 @@
-"""Priors and what is remembered, against loops in double precision, scipy and ITK's interpolation."""
+"""Priors and what is remembered, against loops in double precision and ITK."""
 
 from itertools import product
 from types import SimpleNamespace

@@ -43,7 +43,10 @@ class PackedMask:
     def from_json(cls, data: Mapping[str, Any]) -> "PackedMask":
         """Return what `to_json` wrote; KeyError, TypeError or ValueError if it is damaged."""
         packed = cls(json_values.box(data["box"]), b64decode(data["bits"], validate=True))
-        return cls.of(packed.unpack())
+        mask = packed.unpack()
+        if mask.box != packed.box or min(mask.box.start) < 0:
+            raise ValueError("the box of a mask isn't the one around its voxels")
+        return cls.of(mask)
 
     @property
     def is_empty(self) -> bool:

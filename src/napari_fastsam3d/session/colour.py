@@ -95,6 +95,8 @@ def _lab(colours: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def parse_colour(value: Any) -> Colour:
     """Return three finite numbers; TypeError or ValueError if they are none."""
+    if any(type(part) not in (int, float) for part in value):
+        raise TypeError
     red, green, blue = map(float, value)
     if not (isfinite(red) and isfinite(green) and isfinite(blue)):
         raise ValueError
