@@ -9,6 +9,7 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.memory.case import Case, Tokens
 from napari_fastsam3d.memory.prior import (
     ABSENT,
+    SHARE,
     SURE,
     Prior,
     foreground_prior,
@@ -148,3 +149,39 @@ def test_a_mask_prompt_lies_between_prior_and_step_before(trust: float, prior: f
     assert (np.minimum(one, other) - 1e-4 <= mixed).all()
     assert (mixed <= np.maximum(one, other) + 1e-4).all()
     assert np.abs(mixed - other).max() <= np.abs(mixed - one).max() + 1e-4
+
+
+def test_a_mask_is_drawn_with_a_prior_but_where_a_click_contradicts_it(crop: Crop):
+    side = SIZE // 2
+    fine = np.full((side,) * 3, -SURE, np.float32)
+    fine[10:20, 10:20, 10:20] = SURE
+    prior = Prior(crop, np.zeros((SIDE,) * 3, np.float32), fine)
+    predicted = np.random.default_rng(0).normal(size=fine.shape).astype(np.float32)
+    agreed = np.array([[30.0, 30.0, 30.0]], np.float32)
+    contrary = np.array([[30.0, 30.0, 30.0], [21.0, 21.0, 21.0]], np.float32)
+
+    first = prior.drawn_with(crop, predicted, agreed, np.array([1]))
+    second = prior.drawn_with(crop, predicted, contrary, np.array([1, 0]))
+
+    np.testing.assert_allclose(first, predicted + SHARE * (fine - predicted), rtol=1e-5)
+    np.testing.assert_allclose(second[10, 10, 10], predicted[10, 10, 10], atol=0.2)
+    np.testing.assert_allclose(second[25:, 25:, 25:], first[25:, 25:, 25:], rtol=1e-3)
+    # The same click is no news where it is told as the prior has it.
+    same = prior.drawn_with(crop, predicted, contrary, np.array([1, 1]))
+    np.testing.assert_allclose(same, first, rtol=1e-5)
+
+
+def test_beyond_the_crop_of_a_prior_a_prediction_stands(crop: Crop):
+    volume = Volume.from_array(np.zeros((SIZE,) * 3, np.int16), spacing=(1.0, 1.0, 1.0))
+    fine = np.full((SIZE // 2,) * 3, SURE, np.float32)
+    near = Crop.around(volume, (SIZE // 2,) * 3, 0.5, SIZE)
+    prior = Prior(near, np.zeros((SIDE,) * 3, np.float32), fine)
+    predicted = np.full((SIZE // 2,) * 3, -1.0, np.float32)
+
+    drawn = prior.drawn_with(crop, predicted, POINTS[:0], np.zeros(0, np.int64))
+
+    inside = drawn > 0
+    np.testing.assert_array_equal(np.flatnonzero(inside[16, 16]), np.arange(8, 24))
+    assert (drawn[~inside] == -1).all()
+    coarse = Prior(near, np.zeros((SIDE,) * 3, np.float32))
+    assert coarse.drawn_with(crop, predicted, POINTS[:0], np.zeros(0, np.int64)) is predicted

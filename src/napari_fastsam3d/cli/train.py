@@ -66,14 +66,21 @@ def train(
         int | None,
         typer.Option(min=0, help="Fit the coarse pass on so many drawn volumes instead."),
     ] = None,
+    reader: Annotated[
+        bool, typer.Option("--reader", help="Train what reads remembered cases instead.")
+    ] = False,
 ) -> None:
-    """Train the default model; stops and goes on at any step.
+    """Train the default model, or its memory's reader; stops and goes on at any step.
 
     For several GPUs: `torchrun --nproc-per-node N --no-python napari-fastsam3d train ...`, each of
     which takes the recipe's batch of crops a step.
 
     With `--judge` it is fitted when the run's weights, or those given, trust their coarse pass;
     they are written as `judged.safetensors`. With 0 volumes a coarse pass gives candidates only.
+
+    With `--reader` a small network learns to read remembered cases: from the sets of which there
+    are several cases, seen by the encoder of the default model, or of the weights given. Writes
+    `reader.safetensors`.
 
     Writes `weights.safetensors` and `weights.sha256` when the recipe is done, and draws the log
     as `log.png` where matplotlib is installed.
@@ -82,6 +89,9 @@ def train(
     from napari_fastsam3d.training.sample import Sampler
     from napari_fastsam3d.training.trainer import Trainer
 
+    if reader:
+        _train_reader(data, out, weights)
+        return
     recipe = _recipe(config)
     if judge is not None:
         _fit_coarse_pass(data, recipe, weights or out / "weights.safetensors", out, judge)
@@ -102,6 +112,31 @@ def train(
     ranks.leave()
     if place.first:
         _report(trainer)
+
+
+def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
+    from napari_fastsam3d.evaluation.dataset import labelled_cases
+    from napari_fastsam3d.model import load_model
+    from napari_fastsam3d.training.reader import STEPS, Episodes, judge, train_reader
+    from napari_fastsam3d.training.reader_examples import examples_in, prepare, several
+
+    predictor = load_model(weights or "default", device="cpu")
+    cases = several(labelled_cases(data, "train"))
+    with _bar(True) as bar:
+        seen = bar.add_task("looking", total=len(cases), iou=0.0)
+        prepare(
+            data, cases, out / "cases", predictor, lambda done, of: bar.update(seen, completed=done)
+        )
+        episodes = Episodes(examples_in(out / "cases"))
+        task = bar.add_task("training", total=STEPS, iou=0.0)
+
+        def tell(step: int, steps: int, iou: float) -> None:
+            bar.update(task, completed=step, total=steps, iou=iou)
+
+        trained = train_reader(episodes, out, predictor.encoder_fingerprint, tell)
+    found = judge(trained, episodes)
+    typer.echo(f"patients that it did not learn from, with five cases remembered: {found}")
+    typer.echo(f"wrote {out / 'reader.safetensors'}")
 
 
 def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> None:

@@ -40,7 +40,7 @@ def accepted_case(
     """
     middle = middle_of(mask, volume)
     policy = CropPolicy.of(volume, predictor)
-    crops = policy.at_click(middle), policy.at(middle, policy.spacing_for(mask.box))
+    crops = policy.at_click(middle), policy.at(middle, policy.spacing_to_remember(mask.box))
     return remembered_case(
         predictor, volume, crops, mask, name, predicted_iou=predicted_iou, clicks=clicks
     )

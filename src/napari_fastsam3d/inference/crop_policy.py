@@ -28,6 +28,10 @@ _CUT_OFF = 0.005
 # finest crop voxel as a part of the smallest voxel size: anything closer is only a blur.
 _ROOM = 3.5
 _FINEST = 0.3
+# The same of a structure that is remembered: its mask is drawn from that, so voxels are to be told
+# apart, and no more is to be seen around it than a click may be off.
+_ROOM_REMEMBERED = 2.0
+_FINEST_REMEMBERED = 0.6
 # Sides of a crop as a multiple of what a coarse pass found.
 _AROUND = 2.0
 
@@ -97,16 +101,17 @@ class CropPolicy:
         """Return the crop of a spacing in mm with a voxel in its middle, source index."""
         return self._placement.at(self.volume.canonical.to_target(index), spacing)
 
-    def spacing_for(self, box: Box) -> float:
-        """Return the spacing at which a structure in a box, source index, is seen best.
+    def spacing_to_remember(self, box: Box) -> float:
+        """Return the spacing at which a structure in a box, source index, is remembered.
 
-        It is the finest spacing level that holds several times the structure, or else the coarsest.
+        It is the finest spacing level that holds it and hardly magnifies voxels, or the coarsest.
         """
         content = self.volume.canonical.box_to_target(box)
         sizes = self._placement.voxel_size
         longest = max(n * size for n, size in zip(content.shape, sizes, strict=True))
-        levels = (s for s in self.spacings if s >= self._finest)
-        return next((s for s in levels if _ROOM * longest <= self.size * s), self.spacings[-1])
+        finest = _FINEST_REMEMBERED * float(np.cbrt(np.prod(self.volume.spacing)))
+        finest = max(finest, _ROOM_REMEMBERED * longest / self.size)
+        return next((s for s in self.spacings if s >= finest), self.spacings[-1])
 
     def around_box(self, box: Box, closely: bool = True) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_fastsam3d.memory.case import key_summary
+from napari_fastsam3d.memory.case import Case, key_summary
 from napari_fastsam3d.model.layers.attention import AttentionLayer, attend
 
 LOCAL = 0.3
@@ -31,6 +31,13 @@ class Recollection:
     keys: Tensor
     values: Tensor
     weight: float
+
+    @classmethod
+    def of(cls, case: Case, weight: float) -> "Recollection | None":
+        """Return what a case has for the encoder; None for one that was kept without."""
+        if case.keys is None or case.values is None:
+            return None
+        return cls(torch.from_numpy(case.keys), torch.from_numpy(case.values), weight)
 
 
 Choose = Callable[[NDArray[np.float32]], Sequence[Recollection]]

@@ -30,6 +30,12 @@ On six training cases with ten remembered, Dice of a click on a hippocampus beca
 ABSENT = LIKELY - SURE
 """Logit of a cell in which nothing is expected."""
 
+SHARE = 0.75
+"""What counts of a trained prior in a mask, beside what the model predicts."""
+
+AROUND = 0.045
+"""Standard deviation, in sides of a crop, of the place around a click where the model decides."""
+
 # Remembered cells of one case above which the coarser ones are compared: a large structure needs
 # no finer ones, and these would take longer than encoding the crop.
 _MANY = 2500
@@ -49,23 +55,54 @@ class Prior:
     ----------
     crop : Crop
     logits : ndarray of float32, shape (S/4,) * 3
-        From `ABSENT` to `SURE`.
+        What the model is told as its mask prompt.
+    fine : ndarray of float32, shape (S/2,) * 3, or None
+        The same as finely as a mask is drawn; None where the prior is too coarse to be drawn with.
     """
 
     crop: Crop
     logits: Floats
+    fine: Floats | None = None
 
     def on(self, crop: Crop) -> Floats:
         """Return the logits on another crop of the same volume; `ABSENT` beyond this one."""
-        if crop == self.crop:
-            return self.logits
-        factor = CELLS[0]
-        along = (np.arange(crop.size // factor) + 0.5) * factor - 0.5
+        return self._moved(self.logits, crop, crop.size // CELLS[0], ABSENT)
+
+    def drawn_with(
+        self, crop: Crop, logits: Floats, points: Floats, labels: NDArray[np.int64]
+    ) -> Floats:
+        """Return what a model predicted, drawn to where the structure is expected.
+
+        Around each click that contradicts the prior the prediction stands, as it does beyond the
+        crop of the prior.
+
+        Parameters
+        ----------
+        crop : Crop
+        logits : ndarray of float32, shape (F, F, F)
+            Over that crop.
+        points : ndarray of float32, shape (N, 3)
+            All clicks in it, crop index.
+        labels : ndarray of int64, shape (N,)
+            1 for a point inside the object, 0 for one outside.
+        """
+        if self.fine is None:
+            return logits
+        expected = self._moved(self.fine, crop, len(logits), np.nan)
+        share = _shares(expected, points / np.float32(crop.size), labels)
+        mixed = logits + share * (expected - logits)
+        return np.where(np.isnan(expected), logits, mixed).astype(np.float32)
+
+    def _moved(self, grid: Floats, crop: Crop, side: int, beyond: float) -> Floats:
+        """Return a grid over the prior's crop on so many cells over another."""
+        if crop == self.crop and side == len(grid):
+            return grid
+        along = (np.arange(side) + 0.5) * crop.size / side - 0.5
         # Axes of crops are the same, so that a diagonal tells where the cells of each axis lie.
         diagonal = self.crop.to_crop(crop.to_source(np.stack([along] * 3, axis=-1)))
-        x, y, z = ((diagonal + 0.5) / factor - 0.5).T
+        x, y, z = ((diagonal + 0.5) * len(grid) / self.crop.size - 0.5).T
         at = np.meshgrid(x, y, z, indexing="ij")
-        return map_coordinates(self.logits, at, order=1, cval=ABSENT).astype(np.float32)
+        return map_coordinates(grid, at, order=1, cval=beyond).astype(np.float32)
 
 
 def foreground_prior(
@@ -184,6 +221,19 @@ def trust_in(logits: Floats, points: Floats, labels: NDArray[np.int64], size: in
     contradicted = np.where(labels == 1, said < -_DOUBT, said > _DOUBT)
     trust = float(_LEFT ** np.count_nonzero(contradicted))
     return trust if trust >= _LEAST else 0.0
+
+
+def _shares(expected: Floats, points: Floats, labels: NDArray[np.int64]) -> Floats:
+    """Return what counts of a prior at each of its cells: none where a click contradicts it."""
+    side = len(expected)
+    share = np.full(expected.shape, SHARE, np.float32)
+    along = (np.arange(side, dtype=np.float32) + 0.5) / side
+    for point, label in zip(points, labels, strict=True):
+        cell = tuple((point * side).clip(0, side - 1).astype(int))
+        if (expected[cell] > 0) != (label == 1):
+            x, y, z = (np.exp(-(((along - p) / AROUND) ** 2) / 2) for p in point)
+            share *= 1 - x[:, None, None] * y[:, None] * z
+    return share
 
 
 def mask_prompt(prior: Floats, previous: Floats | None, trust: float) -> Floats | None:

@@ -1,0 +1,185 @@
+"""What a reader learns from: structures of training cases, seen by the encoder once and kept."""
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from napari_fastsam3d.evaluation.dataset import Case as LabelledCase
+from napari_fastsam3d.evaluation.dataset import label_names
+from napari_fastsam3d.geometry import Volume, read_labels, read_volume
+from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.mask import Mask, middle_of
+from napari_fastsam3d.inference.accepted import accepted_case
+from napari_fastsam3d.inference.crop_policy import CropPolicy
+from napari_fastsam3d.memory.case import Case
+from napari_fastsam3d.memory.readable_case import ReadableCase
+
+CLICKS = 9
+"""Clicks kept of each structure: one in its middle, the others anywhere in it."""
+
+# Voxels that a structure must have, and cells at S/4 around it of which features are kept.
+_SMALLEST = 50
+_MARGIN = 8
+
+
+@dataclass(frozen=True)
+class Example:
+    """A structure of a training case: asked about in some episodes, remembered in others.
+
+    Attributes
+    ----------
+    set_name, case, structure : str
+    folder : Path
+        Holds what was cached of it.
+    spacing : float
+        Of its crop, mm.
+    """
+
+    set_name: str
+    case: str
+    structure: str
+    folder: Path
+    spacing: float
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """What is remembered together."""
+        return self.set_name, self.structure
+
+    def remembered(self) -> ReadableCase:
+        """Return it as a remembered case."""
+        return _readable(self.folder / f"{self.structure}.case")
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return features at S/4 and S/8 of a region, its mask at S/2, where it is, and clicks."""
+        return load_file(self.folder / f"{self.structure}.example")
+
+
+@lru_cache(maxsize=4096)
+def _readable(path: Path) -> ReadableCase:
+    return ReadableCase.of(Case.of_bytes(path.read_bytes()))
+
+
+def examples_in(folder: Path) -> list[Example]:
+    """List what is cached in `folder/<set>/<case>/<structure>.case`."""
+    found: list[Example] = []
+    for path in sorted(folder.glob("*/*/*.case")):
+        spacing = Case.of_bytes(path.read_bytes()).entry.spacing
+        set_name, case = path.parts[-3:-1]
+        found.append(Example(set_name, case, path.stem, path.parent, spacing))
+    return found
+
+
+def several(cases: Sequence[LabelledCase], least: int = 10) -> list[LabelledCase]:
+    """Return the cases of sets in which a structure may be remembered from others."""
+    sizes = Counter(case.set_name for case in cases)
+    return [case for case in cases if sizes[case.set_name] >= least]
+
+
+def prepare(
+    data: Path,
+    cases: Sequence[LabelledCase],
+    out: Path,
+    predictor: Any,
+    tell: Callable[[int, int], object],
+) -> None:
+    """Cache what the encoder sees of labelled cases; what is there already is not done again."""
+    for number, case in enumerate(cases):
+        home = out / case.set_name / case.name
+        done = home / "done"
+        if not done.exists() and case.image is not None:
+            home.mkdir(parents=True, exist_ok=True)
+            volume = read_volume(case.image)
+            once = SeenOnce(predictor)
+            for name, mask in structures(data, case, volume).items():
+                _keep(home, name, volume, mask, once, case.name)
+            done.touch()
+        tell(number + 1, len(cases))
+
+
+def structures(data: Path, case: LabelledCase, volume: Volume) -> Mapping[str, Mask]:
+    """Return the structures of a case by name; where all are parts of one, the whole as well.
+
+    So they are where all names begin with the same word.
+    """
+    labels = read_labels(case.labels, volume).labels
+    names = {value: name for value, name in label_names(data, case.set_name).items() if value}
+    masks = {name: labels == value for value, name in names.items()}
+    wholes = {name.split()[0] for name in masks}
+    if len(masks) > 1 and len(wholes) == 1:
+        masks[wholes.pop()] = np.isin(labels, list(names))
+    return {
+        name: Mask.of_volume(mask)
+        for name, mask in masks.items()
+        if np.count_nonzero(mask) >= _SMALLEST
+    }
+
+
+class SeenOnce:
+    """A predictor that encodes no crop of a case twice; nothing is kept for memory attention."""
+
+    memory_layer = None
+
+    def __init__(self, predictor: Any) -> None:
+        self._predictor = predictor
+        self._encoded: dict[int, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def encode(self, image: Any) -> Any:
+        """Encode a crop, or return what was made of it before."""
+        key = zlib.crc32(np.asarray(image).tobytes())
+        if key not in self._encoded:
+            self._encoded[key] = self._predictor.encode(image)
+        return self._encoded[key]
+
+
+def _keep(home: Path, name: str, volume: Volume, mask: Mask, predictor: Any, case: str) -> None:
+    made = accepted_case(predictor, volume, mask, name)
+    middle = middle_of(mask, volume)
+    crop = CropPolicy.of(volume, predictor).at(middle, made.entry.spacing)
+    raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
+    seen = predictor.encode(predictor.normalise(raw, crop.inside))
+    truth = crop.resample_mask(mask.box, mask.voxels, 2)
+    found = Box.of_mask(truth > 0)
+    if found is None:
+        return
+    box = found.padded(2 * _MARGIN).clipped(truth.shape)
+    start = np.array(box.start) // 4 * 4
+    stop = -(-np.array(box.stop) // 4) * 4
+    middle_features, coarse_features, kept = (
+        _part(grid, start // n, stop // n)
+        for grid, n in zip((*predictor.features(seen), truth), (2, 4, 1), strict=True)
+    )
+    clicks = crop.to_crop(_clicks(mask, middle, zlib.crc32(f"{case} {name}".encode())))
+    arrays = {
+        "middle": middle_features,
+        "coarse": coarse_features,
+        "truth": kept,
+        "start": np.ascontiguousarray(start // 2),
+        "clicks": np.ascontiguousarray(clicks, dtype=np.float32),
+    }
+    (home / f"{name}.case").write_bytes(made.to_bytes())
+    save_file(arrays, home / f"{name}.example")
+
+
+def _part(
+    grid: NDArray[Any], start: NDArray[np.int64], stop: NDArray[np.int64]
+) -> NDArray[np.float16]:
+    slices = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    return np.ascontiguousarray(grid[slices], dtype=np.float16)
+
+
+def _clicks(mask: Mask, middle: Sequence[int], seed: int) -> NDArray[np.float64]:
+    inside = np.argwhere(mask.voxels) + mask.box.start
+    drawn = np.random.default_rng(seed).integers(len(inside), size=CLICKS - 1)
+    return np.concatenate([[middle], inside[drawn]]).astype(np.float64)
