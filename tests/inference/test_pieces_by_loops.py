@@ -32,13 +32,11 @@ from napari_fastsam3d.inference.prompt import (
     MaskPrompt,
     Point,
     asked_for,
-    box_between,
     has_candidates,
     locates,
     place_of,
-    point_index,
-    positivity,
 )
+from napari_fastsam3d.inference.prompt_check import box_between, point_index, positivity
 from napari_fastsam3d.inference.spacing_levels import scale_of, spacing_levels
 from napari_fastsam3d.model.predictor import Segmentation
 
