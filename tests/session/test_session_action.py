@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.geometry.clean_up import CleanUp
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Edit, Freeze, MaskPrompt, Point
 from napari_fastsam3d.session import actions
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
-from napari_fastsam3d.session.state import Action, SessionState
+from napari_fastsam3d.session.state import Action, OwnPrompt, SessionState
 
 ids = st.integers(1, 2**40)
 voxels = st.tuples(*[st.integers(0, 5000)] * 3)
@@ -21,17 +22,24 @@ blocks = st.builds(
 )
 masks = st.builds(PackedMask.of, blocks)
 mask_prompts = st.builds(MaskPrompt, ids, masks)
+amounts = st.floats(0.01, 1e4)
+clean_ups = st.one_of(
+    st.none(),
+    st.builds(CleanUp, st.sampled_from(["islands", "smooth", "grow", "shrink"]), amounts),
+    st.builds(CleanUp, st.sampled_from(["connected", "holes", "interpolate"])),
+)
 prompts = st.one_of(
     st.builds(Point, ids, voxels, st.booleans()),
     st.builds(BoxPrompt, ids, boxes, st.sampled_from([None, 0, 1, 2])),
     st.builds(Freeze, ids, boxes),
     st.builds(Choice, ids, st.integers(0, 3)),
-    st.builds(Edit, ids, masks, masks),
+    st.builds(Edit, ids, masks, masks, clean_ups),
     mask_prompts,
 )
 colours = st.tuples(*[st.floats(0, 1)] * 3)
 any_action = st.one_of(
     st.builds(actions.AddPrompt, ids, prompts),
+    st.builds(actions.CleanUpObjects, ids, st.lists(st.builds(OwnPrompt, ids, prompts)).map(tuple)),
     st.builds(actions.MovePrompt, ids, ids, voxels | boxes),
     st.builds(actions.FlipPrompt, ids, ids),
     st.builds(actions.DeletePrompt, ids, ids),
@@ -83,6 +91,10 @@ def test_damaged_data_are_refused_in_words(data):
 
 FIRST, SECOND, THIRD = (5, 6, 7), (12, 14, 10), (18, 20, 12)
 SPOT = PackedMask.of(Mask.of_indices([FIRST]))
+TWO = tuple(
+    OwnPrompt(number, Edit(prompt, SPOT, PackedMask(), CleanUp("holes")))
+    for number, prompt in ((2, 11), (1, 12))
+)
 DESCRIBED: list[tuple[Action, str]] = [
     (actions.AddPrompt(1, Point(1, FIRST)), "Point in object 1"),
     (actions.AddPrompt(1, Point(2, FIRST, False)), "Excluding point for object 1"),
@@ -111,6 +123,10 @@ DESCRIBED: list[tuple[Action, str]] = [
     (actions.AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
     (actions.MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
     (actions.SetOverlap("share"), "Overlap: both hold it"),
+    (actions.AddPrompt(2, Edit(10, SPOT, SPOT, CleanUp("smooth", 2.0))), "Smoothed spleen"),
+    (actions.DeletePrompt(2, 10), "Deleted clean-up of spleen"),
+    (actions.UnlockObject(1), "Unlocked liver"),
+    (actions.CleanUpObjects(2, TWO), "Filled holes of 2 objects"),
 ]
 
 

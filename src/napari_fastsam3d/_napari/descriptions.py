@@ -40,7 +40,11 @@ def describe_prompt(prompt: Prompt, volume: Volume) -> str:
 
 
 def describe_edit(edit: Edit) -> str:
-    """Describe how much was painted and erased by hand."""
+    """Describe how much was painted and erased, and what did it if no hand."""
+    if edit.by is not None:
+        what = edit.by.done.removesuffix(" of")
+        amount = f" ({edit.by.amount_text})" if edit.by.amount else ""
+        return f"{what}{amount}: +{count_of(edit.added):,}, −{count_of(edit.removed):,} voxels"
     if edit.removed.is_empty:
         return f"Painted {_voxels(edit.added)}"
     if edit.added.is_empty:

@@ -160,6 +160,17 @@ def freeze(painter: QPainter) -> None:
 
 
 @_icon
+def ruler(painter: QPainter) -> None:
+    """Draw a ruler with its marks."""
+    painter.translate(_SIZE / 2, _SIZE / 2)
+    painter.rotate(-45)
+    painter.setPen(_pen("#ffd24a", 5))
+    painter.drawRect(QRectF(-29, -9, 58, 18))
+    for place in (-15, 0, 15):
+        painter.drawLine(QPointF(place, -9), QPointF(place, 0))
+
+
+@_icon
 def adjust(painter: QPainter) -> None:
     """Draw the arrow of a pointer."""
     painter.setPen(_pen("#10151c", 2))

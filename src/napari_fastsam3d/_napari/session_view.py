@@ -71,6 +71,8 @@ class SessionView:
         self._layers = SessionLayers(viewer, frame, opacity, self._crop_box)
         self.mask, self.boxes = self._layers.mask, self._layers.boxes
         self.points, self.crop = self._layers.points, self._layers.crop
+        self.rulers = self._layers.rulers
+        self.rulers.measured.connect(self._say)
         self.brush = Brush(self.mask, session, self.dispatcher, self.run, self.message.emit)
         self.navigation = Navigation(viewer, frame, self.mask.layer)
         self.journal = SessionJournal(
@@ -127,6 +129,10 @@ class SessionView:
     def show_crop(self, shown: bool) -> None:
         """Outline the crop that the model was given, or stop it."""
         self._layers.show_crop(shown)
+
+    def show_rulers(self) -> None:
+        """Show the layer of the rulers, which is added when it is first asked for."""
+        self._layers.show_rulers()
 
     def set_visible(self, number: int, visible: bool) -> None:
         """Show the mask of an object, or hide it; this is display, not a step of the log."""
@@ -246,6 +252,9 @@ class SessionView:
     def remove_layers(self, keep_mask: bool = True) -> None:
         """Remove the layers of this session from the viewer, by default not a mask with objects."""
         self._layers.remove(keep_mask and bool(self.session.state.objects))
+
+    def _say(self, sentence: str) -> None:
+        self.message.emit(sentence)
 
     def _picture(self) -> bytes:
         region = self.frame.box_to_layer(self.session.region().box)

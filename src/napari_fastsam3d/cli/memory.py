@@ -77,9 +77,9 @@ def add(
 
     from napari_fastsam3d.evaluation.dataset import names_in, paired_cases
     from napari_fastsam3d.geometry import read_labels, read_volume
+    from napari_fastsam3d.geometry.mask import masks_of
     from napari_fastsam3d.inference.accepted import accepted_case
     from napari_fastsam3d.model import load_model
-    from napari_fastsam3d.session.file_commands import masks_of
 
     cases = paired_cases(images, labels)
     table = names_in(names) if names else {}

@@ -11,6 +11,8 @@ from napari_fastsam3d.geometry.io.dicom.reader import Series, list_series
 from napari_fastsam3d.geometry.io.formats import list_frames, read_volume
 from napari_fastsam3d.geometry.io.mask_reader import LabelFile, read_labels
 from napari_fastsam3d.geometry.io.mask_writer import save_mask
+from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.measures import Measured, Measures, measure
 from napari_fastsam3d.geometry.orientation import Orientation
 from napari_fastsam3d.geometry.phantom import torso_phantom
 from napari_fastsam3d.geometry.source import Source
@@ -20,6 +22,9 @@ __all__ = [
     "Box",
     "Crop",
     "LabelFile",
+    "Mask",
+    "Measured",
+    "Measures",
     "Orientation",
     "Series",
     "Source",
@@ -27,6 +32,7 @@ __all__ = [
     "begins_as_dicom",
     "list_frames",
     "list_series",
+    "measure",
     "read_labels",
     "read_volume",
     "save_mask",

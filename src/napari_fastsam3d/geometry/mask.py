@@ -1,6 +1,6 @@
 """A mask kept as the box that holds it: memory follows the object, not the volume."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,6 +159,17 @@ class Mask:
         Only the two masks' own boxes are read, however far apart they lie.
         """
         return self.without(other).box.union(other.without(self).box)
+
+
+def masks_of(labels: NDArray[np.unsignedinteger]) -> Iterator[tuple[int, Mask]]:
+    """Yield each value but 0 that a label map (I, J, K) holds, with its mask.
+
+    Nothing larger than the box of a label is made for it.
+    """
+    for value, slices in enumerate(ndimage.find_objects(labels), start=1):
+        if slices is not None:
+            start, stop = zip(*((part.start, part.stop) for part in slices), strict=True)
+            yield value, Mask.of(Box(start, stop), labels[slices] == value)
 
 
 def _slices(part: Box, whole: Box) -> tuple[slice, slice, slice]:

@@ -1,9 +1,17 @@
 """What the user drew by hand or froze stays, whatever the model says later."""
 
 from collections.abc import Sequence
+from math import ceil
 
+import numpy as np
+
+from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.prompt import Edit, Freeze, Point, Prompt, place_of
+
+# How far in mm a click frees what a clean-up before it changed. It is what a correcting click
+# reaches: ten voxels of the finest crop.
+_FREED = 15.0
 
 
 def apply_edit(mask: Mask, edit: Edit) -> Mask:
@@ -11,11 +19,18 @@ def apply_edit(mask: Mask, edit: Edit) -> Mask:
     return mask.union(edit.added.unpack()).without(edit.removed.unpack())
 
 
-def enforce_edits(mask: Mask, prompts: Sequence[Prompt], frozen: Sequence[Mask] = ()) -> Mask:
+def enforce_edits(
+    mask: Mask,
+    prompts: Sequence[Prompt],
+    frozen: Sequence[Mask] = (),
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Mask:
     """Make the voxels of edits, frozen regions and clicks obey the newest of them about the voxel.
 
     Of a click only its own voxel competes with edits and frozen regions: the ball around it is a
-    guess, and gives way to what was drawn by hand or frozen, also where the click is newer.
+    guess, and gives way to what was drawn by hand or frozen, also where the click is newer. What a
+    clean-up took away follows the model again around a newer positive click, and what it added
+    around a newer negative one: nobody drew those voxels.
 
     Parameters
     ----------
@@ -25,6 +40,8 @@ def enforce_edits(mask: Mask, prompts: Sequence[Prompt], frozen: Sequence[Mask] 
         All prompts of the object, the oldest first.
     frozen : sequence of Mask
         For each frozen region of the prompts, in their order, what it held when it was frozen.
+    spacing : tuple of float
+        Voxel sizes, mm along the source axes.
     """
     fixed = [place for place, prompt in enumerate(prompts) if isinstance(prompt, Edit | Freeze)]
     if not fixed:
@@ -38,10 +55,11 @@ def enforce_edits(mask: Mask, prompts: Sequence[Prompt], frozen: Sequence[Mask] 
             box = box.union(place_of(prompt))
     then = iter(frozen)
     voxels = mask.within(box)
-    for prompt in later:
+    for place, prompt in enumerate(later):
         if isinstance(prompt, Edit):
-            prompt.added.unpack().write(voxels, box, True)
-            prompt.removed.unpack().write(voxels, box, False)
+            added, removed = _binding(prompt, later[place + 1 :], spacing)
+            added.write(voxels, box, True)
+            removed.write(voxels, box, False)
         elif isinstance(prompt, Freeze):
             seen = prompt.box.intersection(box)
             voxels[seen.shifted([-x for x in box.start]).slices] = next(then).within(seen)
@@ -49,3 +67,30 @@ def enforce_edits(mask: Mask, prompts: Sequence[Prompt], frozen: Sequence[Mask] 
             i, j, k = (x - a for x, a in zip(prompt.index, box.start, strict=True))
             voxels[i, j, k] = prompt.positive
     return Mask.of(box, voxels)
+
+
+def _binding(
+    edit: Edit, after: Sequence[Prompt], spacing: tuple[float, float, float]
+) -> tuple[Mask, Mask]:
+    """Return what an edit still adds and removes, after the prompts that came later."""
+    added, removed = edit.added.unpack(), edit.removed.unpack()
+    for click in after if edit.by is not None else ():
+        if isinstance(click, Point):
+            freed = removed if click.positive else added
+            ball = _ball(click, spacing, freed.box)
+            added, removed = (
+                (added, removed.without(ball)) if click.positive else (added.without(ball), removed)
+            )
+    return added, removed
+
+
+def _ball(click: Point, spacing: tuple[float, float, float], within: Box) -> Mask:
+    """Return the voxels of a box that lie near a click."""
+    i, j, k = (ceil(_FREED / size) for size in spacing)
+    a, b, c = click.index
+    box = Box((a - i, b - j, c - k), (a + i + 1, b + j + 1, c + k + 1)).intersection(within)
+    if box.is_empty:
+        return Mask.empty()
+    offsets = np.ogrid[box.shifted([-x for x in click.index]).slices]
+    x, y, z = ((d * size) ** 2 for d, size in zip(offsets, spacing, strict=True))
+    return Mask.of(box, x + y + z <= _FREED**2)

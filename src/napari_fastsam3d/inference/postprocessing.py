@@ -40,7 +40,7 @@ class Postprocessing:
         mask = before.mask.outside(region).union(here)
         reach = reach_mm(self._volume, found.cell)
         obeyed = enforce_clicks(mask, clicks_of(prompts), self._volume, reach)
-        enforced = enforce_edits(obeyed, prompts, before.frozen)
+        enforced = enforce_edits(obeyed, prompts, before.frozen, self._volume.spacing)
         in_air = self._is_in_air(prompts[-1])
         notes = (_IN_AIR,) if in_air else tuple(self._notes(found, here, prompts[-1]))
         if _is_frozen(prompts):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.clean_up import CleanUp
 from napari_fastsam3d.inference.packed_mask import PackedMask
 
 PromptKey = (
@@ -14,6 +15,7 @@ PromptKey = (
     | tuple[str, PackedMask]
     | tuple[str, int]
     | tuple[str, PackedMask, PackedMask]
+    | tuple[str, PackedMask, PackedMask, str]
 )
 
 
@@ -119,7 +121,7 @@ class MaskPrompt:
 
 @dataclass(frozen=True)
 class Edit:
-    """Voxels that the user painted and erased by hand; the model doesn't change them afterwards.
+    """Voxels that the user painted and erased; the model doesn't change them afterwards.
 
     Parameters
     ----------
@@ -127,17 +129,26 @@ class Edit:
         Its number, unique in the session.
     added, removed : PackedMask
         Voxels that belong to the object, and that don't; one in both doesn't. Source index.
+    by : CleanUp or None
+        What cleaned the mask up, where that made the edit; None of what was drawn by hand. Around
+        later clicks the model may change it again.
     """
-
-    noun: ClassVar[str] = "stroke"
 
     id: int
     added: PackedMask
     removed: PackedMask
+    by: CleanUp | None = None
+
+    @property
+    def noun(self) -> str:
+        """What it is called."""
+        return "stroke" if self.by is None else "clean-up"
 
     @property
     def added_as(self) -> str:
         """What adding it is called, to be followed by the name of the object."""
+        if self.by is not None:
+            return self.by.done
         if self.removed.is_empty:
             return "Painted"
         return "Erased from" if self.added.is_empty else "Painted and erased"
@@ -145,6 +156,8 @@ class Edit:
     @property
     def key(self) -> PromptKey:
         """What it says; two prompts with one key have the same effect."""
+        if self.by is not None:
+            return ("edit", self.added, self.removed, "clean-up")
         return ("edit", self.added, self.removed)
 
 

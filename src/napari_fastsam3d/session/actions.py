@@ -13,7 +13,13 @@ from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.session.colour import Colour, free_colour
-from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState
+from napari_fastsam3d.session.state import (
+    Action,
+    ObjectState,
+    OverlapRule,
+    OwnPrompt,
+    SessionState,
+)
 
 OVERLAP_DESCRIPTIONS: dict[str, str] = {
     "keep": "the object begun first keeps it",
@@ -43,6 +49,26 @@ class AddPrompt(Action, kind="add_prompt"):
 
     def describe(self, before: SessionState, after: SessionState) -> str:
         return f"{self.prompt.added_as} {after.object(self.object).name}"
+
+
+@dataclass(frozen=True)
+class CleanUpObjects(Action, kind="clean_up_objects"):
+    """Clean up several objects, all alike: one step, which gives each an edit of its own.
+
+    The object that it is about is one of them, and stays the current one.
+    """
+
+    object: int
+    edits: tuple[OwnPrompt, ...]
+
+    def apply(self, state: SessionState) -> SessionState:
+        after = state
+        for own in self.edits:
+            after = AddPrompt(own.object, own.prompt).apply(after)
+        return replace(after, current=state.object(self.object).id)
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        return f"{self.edits[0].prompt.added_as} {len(self.edits)} objects"
 
 
 @dataclass(frozen=True)

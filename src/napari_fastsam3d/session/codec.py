@@ -8,12 +8,13 @@ strictly: a damaged file must not pass.
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
-from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.geometry.clean_up import CleanUp
 from napari_fastsam3d.inference import json_values
 from napari_fastsam3d.inference.json_values import box_to_json, whole
 from napari_fastsam3d.inference.packed_mask import PackedMask
@@ -27,7 +28,7 @@ from napari_fastsam3d.inference.prompt import (
     Prompt,
 )
 from napari_fastsam3d.session.colour import Colour, parse_colour
-from napari_fastsam3d.session.state import Action, OverlapRule
+from napari_fastsam3d.session.state import Action, OverlapRule, OwnPrompt
 
 
 def action_to_json(action: Action) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
             return {"id": prompt.id, "mask": prompt.mask.to_json()}
         case Edit():
             added, removed = prompt.added.to_json(), prompt.removed.to_json()
-            return {"id": prompt.id, "added": added, "removed": removed}
+            by = {} if prompt.by is None else {"by": asdict(prompt.by)}
+            return {"id": prompt.id, "added": added, "removed": removed, **by}
         case Freeze():
             return {"id": prompt.id, "freeze": box_to_json(prompt.box)}
         case Choice():
@@ -80,8 +82,8 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
     if "mask" in data:
         return MaskPrompt(number, PackedMask.from_json(data["mask"]))
     if "added" in data:
-        added = PackedMask.from_json(data["added"])
-        return Edit(number, added, PackedMask.from_json(data["removed"]))
+        added, removed = (PackedMask.from_json(data[name]) for name in ("added", "removed"))
+        return Edit(number, added, removed, _clean_up(data.get("by")))
     if "freeze" in data:
         return Freeze(number, json_values.box(data["freeze"]))
     if "choice" in data:
@@ -100,9 +102,11 @@ def _plain(value: Any) -> Any:
         return prompt_to_json(value)
     if isinstance(value, PackedMask):
         return value.to_json()
+    if isinstance(value, OwnPrompt):
+        return {"object": value.object, "prompt": prompt_to_json(value.prompt)}
     if isinstance(value, Box):
         return box_to_json(value)
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 @cache
@@ -129,6 +133,15 @@ def _place(value: Any) -> Index | Box:
     return json_values.box(value) if len(value) == 2 else json_values.index(value)
 
 
+def _clean_up(value: Any) -> CleanUp | None:
+    if value is None:
+        return None
+    try:
+        return CleanUp(value["kind"], value["amount"])
+    except PromptError as error:
+        raise ValueError(str(error)) from None
+
+
 def _axis_or_none(value: Any) -> int | None:
     if value not in (None, 0, 1, 2):
         raise ValueError
@@ -148,6 +161,12 @@ def _mask_prompt(value: Any) -> MaskPrompt:
     return prompt
 
 
+def _own_prompts(value: Any) -> tuple[OwnPrompt, ...]:
+    return tuple(
+        OwnPrompt(whole(each["object"]), prompt_from_json(each["prompt"])) for each in value
+    )
+
+
 def _rule(value: Any) -> OverlapRule:
     if value not in get_args(OverlapRule):
         raise ValueError
@@ -165,4 +184,5 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     PackedMask: PackedMask.from_json,
     Prompt: prompt_from_json,
     MaskPrompt | None: _or_none(_mask_prompt),
+    tuple[OwnPrompt, ...]: _own_prompts,
 }

@@ -25,16 +25,16 @@ from napari_fastsam3d.session.actions import (
     ResetObject,
 )
 from napari_fastsam3d.session.candidates import Candidate, ask_candidates
+from napari_fastsam3d.session.clean_up_commands import CleanUpCommands
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import contested, holder_of
-from napari_fastsam3d.session.object_commands import ObjectCommands
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.state import SessionState
 
 Voxel = Sequence[SupportsIndex]
 
 
-class Commands(ObjectCommands):
+class Commands(CleanUpCommands):
     """The commands of a session, each returning at once; `Session` has the same ones that wait.
 
     The log has changed, and `changed` was emitted, when a command returns; bad arguments raise

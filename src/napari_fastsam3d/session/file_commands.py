@@ -4,18 +4,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.io.mask_reader import read_labels
 from napari_fastsam3d.geometry.io.mask_writer import save_mask
-from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.mask import masks_of
 from napari_fastsam3d.geometry.source import MASK_SUFFIXES
 from napari_fastsam3d.session.commands import Commands
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
@@ -191,19 +187,6 @@ class FileCommands(Queries):
 
     def _name_of(self, label: str | None) -> str | None:
         return self.state.free_name(label) if label and label.strip() else None
-
-
-def masks_of(labels: NDArray[np.unsignedinteger]) -> Iterator[tuple[int, Mask]]:
-    """Yield each value but 0 that a label map (I, J, K) holds, with its mask.
-
-    Nothing larger than the box of a label is made for it.
-    """
-    from scipy import ndimage
-
-    for value, slices in enumerate(ndimage.find_objects(labels), start=1):
-        if slices is not None:
-            start, stop = zip(*((part.start, part.stop) for part in slices), strict=True)
-            yield value, Mask.of(Box(start, stop), labels[slices] == value)
 
 
 def paths_of_each(path: Path, objects: Sequence[ObjectState]) -> list[Path]:

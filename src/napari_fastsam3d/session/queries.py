@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.measures import Measured, measure
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.history import History
@@ -123,6 +124,27 @@ class Queries:
         own = self._scheduler.masks.own
         others = [o for o in self.state.objects if o.locked is not None and o.id != each.id]
         return deepest_overlaps(own(each), map(own, others), self.volume.spacing)
+
+    def measures(self, object: int | None = None) -> list[Measured]:
+        """Measure the masks as they are shown, after predictions under way.
+
+        Parameters
+        ----------
+        object : int, optional
+            Id of one object; by default all are measured.
+
+        Returns
+        -------
+        list of Measured
+            In the order of the objects; `Measures` says what is measured and in which frame.
+        """
+        self.wait()
+        state = self.state
+        wanted = state.objects if object is None else (state.object(object),)
+        return [
+            Measured(each.name, each.value, measure(self.region(each.id), self.volume))
+            for each in wanted
+        ]
 
     def mask(self, object: int | None = None) -> NDArray[np.bool_]:
         """Return the last finished mask of an object: bool (I, J, K), source order.

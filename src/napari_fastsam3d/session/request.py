@@ -1,7 +1,9 @@
 """One object's mask, asked for, and what that came to."""
 
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from time import perf_counter
 
 from napari_fastsam3d.geometry.box import Box
@@ -123,3 +125,44 @@ def answered(result: Result, written: "Future[None] | None") -> Future[Result]:
     else:
         written.add_done_callback(lambda _: future.set_result(result))
     return future
+
+
+def others_of(request: Request) -> list[int]:
+    """Return the objects whose prompts a step of the log changed, besides the one it is about."""
+    if request.before is None or request.after is None:
+        return []
+    before, after = request.before.state, request.after.state
+    return [
+        each.id
+        for each in after.objects
+        if each.id != request.object
+        and before.has(each.id)
+        and before.object(each.id).prompts != each.prompts
+    ]
+
+
+def joined(answers: Sequence[Future[Result]]) -> Future[Result]:
+    """Return a future of the first answer, done when all are; its box holds what all changed."""
+    if len(answers) == 1:
+        return answers[0]
+    outcome: Future[Result] = Future()
+    left = [len(answers)]
+    lock = Lock()
+
+    def count(_answer: Future[Result]) -> None:
+        with lock:
+            left[0] -= 1
+            last = not left[0]
+        if last:
+            error = next(filter(None, (each.exception() for each in answers)), None)
+            if error is not None:
+                outcome.set_exception(error)
+                return
+            box = NOWHERE
+            for each in answers:
+                box = box.union(each.result().box)
+            outcome.set_result(replace(answers[0].result(), box=box))
+
+    for each in answers:
+        each.add_done_callback(count)
+    return outcome

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import count
 from time import perf_counter
 
@@ -19,7 +20,7 @@ from napari_fastsam3d.session.journal.autosave import Autosave
 from napari_fastsam3d.session.label_map import changed_box, holder_of_click, shown_mask
 from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
 from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner, ModelThread
-from napari_fastsam3d.session.request import Request, Result, answered
+from napari_fastsam3d.session.request import Request, Result, answered, joined, others_of
 from napari_fastsam3d.session.state import Action, SessionState
 
 _OUTDATED = (
@@ -90,13 +91,21 @@ class Scheduler:
                 serial=after.entries[-1].serial if logged else None,
                 written=self.autosave.written(after),
             )
+            asked = [request, *(self._alongside(request, each) for each in others_of(request))]
             try:
-                answer = self._ask(request, before, after)
+                answers = [self._ask(each, before, after) for each in asked]
             except SessionError:  # the model thread was closed
                 self.history = before
                 self.autosave.written(before)
                 raise
         emit(self.signals.changed, after.state)
+        return joined([self._pass_on(answer, request) for answer in answers])
+
+    def _alongside(self, request: Request, number: int) -> Request:
+        """Return a request for another object that the same step of the log changed."""
+        return replace(request, number=next(self._numbers), object=number)
+
+    def _pass_on(self, answer: Result | Future[Result], request: Request) -> Future[Result]:
         if isinstance(answer, Future):
             return answer
         if not answer.box.is_empty:

@@ -111,6 +111,7 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
     choose = _waiting(Commands.choose)
     freeze_region = _waiting(Commands.freeze_region)
     edit_mask = _waiting(Commands.edit_mask)
+    clean_up = _waiting(Commands.clean_up)
     move_prompt = _waiting(Commands.move_prompt)
     flip_prompt = _waiting(Commands.flip_prompt)
     delete_prompt = _waiting(Commands.delete_prompt)

@@ -57,6 +57,14 @@ class ObjectState:
 
 
 @dataclass(frozen=True)
+class OwnPrompt:
+    """A prompt, and the id of the object that it is for."""
+
+    object: int
+    prompt: Prompt
+
+
+@dataclass(frozen=True)
 class SessionState:
     """All objects and their prompts.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from napari_fastsam3d._napari.commands.candidates import CANDIDATE_COMMANDS
+from napari_fastsam3d._napari.commands.clean_up import CLEAN_UP_COMMANDS
 from napari_fastsam3d._napari.commands.command import Command
 from napari_fastsam3d._napari.commands.files import FILE_COMMANDS
 from napari_fastsam3d._napari.commands.history import HISTORY_COMMANDS
+from napari_fastsam3d._napari.commands.measures import MEASURE_COMMANDS
 from napari_fastsam3d._napari.commands.objects import OBJECT_COMMANDS
 from napari_fastsam3d._napari.commands.scans import SCAN_COMMANDS, VIEW_COMMANDS
 from napari_fastsam3d._napari.commands.tool_selection import TOOL_COMMANDS
@@ -18,7 +20,9 @@ COMMANDS: dict[str, Command] = {
         *CANDIDATE_COMMANDS,
         *HISTORY_COMMANDS,
         *OBJECT_COMMANDS,
+        *CLEAN_UP_COMMANDS,
         *FILE_COMMANDS,
+        *MEASURE_COMMANDS,
         *VIEW_COMMANDS,
     )
 }

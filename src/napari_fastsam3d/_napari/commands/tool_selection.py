@@ -76,6 +76,17 @@ def erase(work: Workspace) -> None:
 
 
 @command(
+    "Ruler",
+    "Drag a line in a slice: its length in mm is written on it and stays.",
+    "Alt+R",
+    checkable=True,
+)
+def ruler(work: Workspace) -> None:
+    """Activate the tool that draws lines and tells their lengths."""
+    _use_in_slice(work, "ruler")
+
+
+@command(
     "Pan",
     "Put the tool away: dragging moves the picture, and a click changes nothing.",
     "Escape",
@@ -94,4 +105,4 @@ def _use_in_slice(work: Workspace, tool: Tool) -> None:
         work.toolbox.use(tool)
 
 
-TOOL_COMMANDS = (include, exclude, box, freeze, adjust, brush, erase, pan)
+TOOL_COMMANDS = (include, exclude, box, freeze, adjust, brush, erase, ruler, pan)

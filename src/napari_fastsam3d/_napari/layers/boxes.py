@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import numpy as np
 from napari.layers import Shapes
@@ -62,7 +63,7 @@ class BoxesLayer:
         self._drawing = False
         self.depth: float | None = None
         self.freezing = False
-        self.layer = _shapes(frame, NAME, BOX)
+        self.layer = shapes_layer(frame, NAME, BOX)
         self.layer.mouse_drag_callbacks.append(self._hold_still)
         self.layer.events.visible.connect(self._draw)
         self.layer.events.data.connect(self._on_data)
@@ -178,7 +179,7 @@ class CropLayer:
         self._crop = crop
         self._plane = Plane()
         self.shown = False
-        self.layer = _shapes(frame, CROP_NAME, _CROP_COLOUR)
+        self.layer = shapes_layer(frame, CROP_NAME, _CROP_COLOUR)
         self.layer.events.visible.connect(self.show)
         self.layer.editable = False
 
@@ -199,7 +200,8 @@ class CropLayer:
         self.layer.editable = False
 
 
-def _shapes(frame: Frame, name: str, colour: str) -> Shapes:
+def shapes_layer(frame: Frame, name: str, colour: str, **more: Any) -> Shapes:
+    """Return a layer of outlines on the grid of the scan, which the user can't remove."""
     layer = Shapes(
         ndim=3,
         name=name,
@@ -208,6 +210,7 @@ def _shapes(frame: Frame, name: str, colour: str) -> Shapes:
         edge_width=_edge_width(frame),  # pyright: ignore[reportArgumentType]
         opacity=0.9,
         **frame.placement,
+        **more,
     )
     layer.locked = True
     return layer

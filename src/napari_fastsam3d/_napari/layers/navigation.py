@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,9 +79,17 @@ class Navigation:
         """Move the slices to the middle of a prompt; a choice has none."""
         if isinstance(prompt, Choice):
             return
-        world = self._layer.data_to_world(np.floor(self._middle(prompt) + 0.5))
+        self._go_to(self._middle(prompt))
+
+    def _go_to(self, point: NDArray[np.float64]) -> None:
+        world = self._layer.data_to_world(np.floor(point + 0.5))
         dims = self._viewer.dims
         dims.set_point(tuple(range(dims.ndim - 3, dims.ndim)), tuple(float(x) for x in world[-3:]))
+
+    def go_to_place(self, mm: Sequence[float]) -> None:
+        """Move the slices to a place of the patient, RAS mm."""
+        volume = self.frame.volume
+        self._go_to(self.frame.to_layer(volume.to_index(np.asarray(mm)))[0])
 
     def go_to_object(self, region: Box, newest: Prompt) -> None:
         """Show the newest prompt of an object, unless its mask (source box) is in the slice."""

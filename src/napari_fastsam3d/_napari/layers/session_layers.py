@@ -13,6 +13,7 @@ from napari_fastsam3d._napari.layers.boxes import BoxesLayer, BoxMark, CropLayer
 from napari_fastsam3d._napari.layers.masks import MaskLayer
 from napari_fastsam3d._napari.layers.outline import Plane
 from napari_fastsam3d._napari.layers.points import Mark, PointsLayer
+from napari_fastsam3d._napari.layers.rulers import RulerLayer
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import BoxPrompt, Freeze, Point, Prompt
 
@@ -42,6 +43,7 @@ class SessionLayers:
         self.boxes = BoxesLayer(frame)
         self.crop = CropLayer(frame, self._crop_in_layer)
         self.points = PointsLayer(frame)
+        self.rulers = RulerLayer(frame)
 
     @property
     def all(self) -> tuple[Layer, ...]:
@@ -61,6 +63,7 @@ class SessionLayers:
         """Show or hide every layer."""
         for layer in self.all:
             layer.visible = visible
+        self.rulers.layer.visible = visible
         if not visible:
             self.show_crop(False)
 
@@ -76,11 +79,18 @@ class SessionLayers:
         self.crop.shown = shown
         self.crop.show()
 
+    def show_rulers(self) -> None:
+        """Add the layer of the rulers, once it is asked for."""
+        layer = self.rulers.layer
+        if layer not in self._viewer.layers:
+            self._add(layer)
+        layer.visible = True
+
     def move(self, frame: Frame) -> None:
         """Put every layer in another place: a frame of the same volume."""
-        self._frame = frame
+        self._frame = self.rulers.frame = frame
         upright = {"rotate": np.eye(3), "shear": np.zeros(3), "affine": np.eye(4)}
-        for layer in (*self.all, self.crop.layer):
+        for layer in (*self.all, self.crop.layer, self.rulers.layer):
             for name, value in {**upright, **frame.placement}.items():
                 setattr(layer, name, value)
 

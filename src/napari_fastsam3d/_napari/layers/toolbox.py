@@ -15,7 +15,7 @@ from napari_fastsam3d._napari.session_view import SessionView
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-Tool = Literal["include", "exclude", "box", "freeze", "adjust", "brush", "erase"]
+Tool = Literal["include", "exclude", "box", "freeze", "adjust", "brush", "erase", "ruler"]
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
 
 _PAINTING: dict[str, Tool] = {"paint": "brush", "erase": "erase"}
@@ -54,11 +54,11 @@ class Toolbox:
     def serve(self, view: SessionView | None) -> None:
         """Work on the layers of another session, with the same tool or else *Include*."""
         if self._view is not None:
-            for layer in self._view.layers:
+            for layer in (*self._view.layers, self._view.rulers.layer):
                 layer.events.mode.disconnect(self._read)
         self._view = view
         if view is not None:
-            for layer in view.layers:
+            for layer in (*view.layers, view.rulers.layer):
                 layer.events.mode.connect(self._read)
         self.use((self.tool or "include") if view is not None else None)
 
@@ -126,6 +126,9 @@ class Toolbox:
         if brush is not None:
             view.mask.layer.visible = True
         view.mask.layer.mode = brush or "pan_zoom"
+        if tool == "ruler":
+            view.show_rulers()
+        view.rulers.layer.mode = "add_line" if tool == "ruler" else "pan_zoom"
         self._viewer.layers.selection.active = self._active(view, tool)
 
     def _active(self, view: SessionView, tool: Tool | None) -> Layer:
@@ -135,6 +138,8 @@ class Toolbox:
             return view.boxes.layer
         if tool in _PAINTING.values():
             return view.mask.layer
+        if tool == "ruler":
+            return view.rulers.layer
         if tool == "adjust":
             return view.points.layer if len(view.points.layer.data) else view.boxes.layer
         return next(
@@ -156,6 +161,8 @@ class Toolbox:
             return "freeze" if self._view.boxes.freezing else "box"
         if active == mask and mask.mode in _PAINTING:
             return _PAINTING[mask.mode]
+        if active == self._view.rulers.layer and active.mode == "add_line":
+            return "ruler"
         gripped = (active == points.layer and points.layer.mode in GRIPS) or (
             active == boxes and boxes.mode in GRIPS
         )

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_fastsam3d._napari import icons
+from napari_fastsam3d._napari.commands.clean_up import CLEAN_UP_COMMANDS
 from napari_fastsam3d._napari.commands.files import (
     open_mask,
     open_prompts,
@@ -27,6 +28,7 @@ from napari_fastsam3d._napari.commands.files import (
     save_mask,
     save_prompts,
 )
+from napari_fastsam3d._napari.commands.measures import draw_diameters, measures
 from napari_fastsam3d._napari.commands.objects import (
     accept_object,
     colour_object,
@@ -53,6 +55,7 @@ _ABOUT = (
     colour_object,
     accept_object,
     lock_object,
+    draw_diameters,
     exclude_neighbours,
     remove_object,
 )
@@ -95,7 +98,10 @@ class ObjectsPanel(QWidget):
         self.lock = controls.push_button(lock_object)
         self.accept = controls.push_button(accept_object)
         self.save = controls.push_button(save_mask)
+        self.measures = controls.push_button(measures)
         self.about = controls.menu(_ABOUT, self)
+        self.clean_up = controls.menu(CLEAN_UP_COMMANDS, self)
+        self.clean_up_button = menu_button("Clean up", "Islands, holes, margins.", self.clean_up)
         self.files = controls.menu(_FILES, self)
         self.about_button = menu_button("Object", "Name, value and colour.", self.about)
         self.files_button = menu_button("Files", "Other ways to save, and to go on.", self.files)
@@ -172,6 +178,7 @@ class ObjectsPanel(QWidget):
             (self.next, self.remove),
             (self.lock, self.accept),
             (self.about_button, self.files_button),
+            (self.clean_up_button, self.measures),
         )
         for row, (left, right) in enumerate(rows):
             grid.addWidget(left, row, 0)

@@ -23,6 +23,7 @@ from napari_fastsam3d._napari.commands.tool_selection import (
     freeze,
     include,
     pan,
+    ruler,
 )
 from napari_fastsam3d._napari.panels.controls import Controls, fit_tool
 from napari_fastsam3d._napari.panels.layout import labelled
@@ -37,9 +38,10 @@ _TOOLS = (
     (brush, icons.brush),
     (erase, icons.erase),
     (freeze, icons.freeze),
+    (ruler, icons.ruler),
     (pan, icons.pan),
 )
-_IN_A_ROW = 4
+_IN_A_ROW = 5
 
 
 class PromptPanel(QWidget):

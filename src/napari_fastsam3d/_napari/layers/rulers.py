@@ -1,0 +1,74 @@
+"""Lines that tell how long they are: a napari Shapes layer on the grid of the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from napari.utils.events import Event
+from numpy.typing import ArrayLike, NDArray
+from psygnal import Signal
+
+from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.layers.boxes import shapes_layer
+from napari_fastsam3d.geometry.diameters import Line
+
+NAME = "Rulers"
+_COLOUR = "#ffd24a"
+_LINES = ("line", "path")
+
+
+class RulerLayer:
+    """Shows lines with their lengths in mm, which follow when a line is changed or moved.
+
+    Lengths are those in the patient, by the scan's affine: also on oblique and anisotropic scans,
+    and from one slice to another. The layer is the user's own: napari's tools change it.
+
+    Parameters
+    ----------
+    frame : Frame
+        Where the layer lies.
+    """
+
+    measured = Signal(str)
+    """The length of the line that was drawn or changed last, in words."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.layer = shapes_layer(
+            frame,
+            NAME,
+            _COLOUR,
+            features={"length": np.array([], dtype=str)},
+            text={"string": "{length}", "color": _COLOUR, "size": 14, "translation": [0, 0, 0]},
+        )
+        self.layer.locked = False
+        self._told: list[str] = []
+        self.layer.events.data.connect(self._on_data)
+
+    def length(self, points: ArrayLike) -> float:
+        """Return the length in mm of a line through layer points (N, 3)."""
+        world = self.frame.volume.to_world(self.frame.to_source(points))
+        return float(np.linalg.norm(np.diff(world, axis=0), axis=1).sum())
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """Draw lines that are given in RAS mm."""
+        if lines:
+            ends = [self._in_layer(line) for line in lines]
+            self.layer.add(ends, shape_type="line", edge_color=_COLOUR)
+
+    def _in_layer(self, line: Line) -> NDArray[np.float64]:
+        return self.frame.to_layer(self.frame.volume.to_index([line.start, line.end]))
+
+    def _on_data(self, event: Event) -> None:
+        if str(getattr(event.action, "value", event.action)) not in ("added", "changed", "removed"):
+            return
+        told = [
+            f"{self.length(points):.1f} mm" if kind in _LINES else ""
+            for points, kind in zip(self.layer.data, self.layer.shape_type, strict=True)
+        ]
+        new = [text for row, text in enumerate(told) if text and told[row] not in self._told]
+        self._told = told
+        self.layer.features = {"length": told}
+        if new:
+            self.measured.emit(f"The line is {new[-1]} long.")
