@@ -49,6 +49,13 @@ def test_a_ruler_measures_in_the_patient(make_widget: Any, settle: Any, affine: 
     assert len(rulers.layer.features) == rulers.layer.nshapes == 3
 
 
+def activate(viewer: Any, qtbot: Any) -> None:
+    """Bring the window back to the front, as after a dialog, and wait for it."""
+    window = viewer.window._qt_window
+    window.activateWindow()
+    qtbot.waitUntil(lambda: QApplication.activeWindow() is window, timeout=WAIT)
+
+
 def press_in_dialog(kind: type, typed: str) -> None:
     """Type into the dialog of that kind and press Enter, as soon as it is open."""
     dialog = QApplication.activeModalWidget()
@@ -66,8 +73,7 @@ def test_measuring_by_mouse_and_key(
     viewer, widget = make_widget(show=True)
     viewer.window._qt_window.resize(1300, 900)
     viewer.add_layer(Layer.create(*image_layer_data(scan(np.diag([0.7, 0.7, 5, 1])))))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
+    activate(viewer, qtbot)
     settle(widget)
     hand, view = Hand(viewer), widget.view
     layer = view.mask.layer
@@ -97,15 +103,12 @@ def test_measuring_by_mouse_and_key(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(chosen), ""))
     qtbot.mouseClick(dialog.save, Qt.MouseButton.LeftButton)
     assert chosen.with_suffix(".csv").read_text("utf-8-sig").startswith("name,label,volume_ml")
-    dialog.resize(1100, 250)
-    dialog.grab().save("/tmp/measures.png")
     dialog.close()
 
     view.run(lambda session: session.undo())
     view.run(lambda session: session.add_point((14, 20, 8)))
     settle(widget)
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
+    activate(viewer, qtbot)
     hand.key("Alt+D")
     qtbot.waitUntil(lambda: view.rulers.layer.nshapes == 2, timeout=WAIT)
     told = [float(text.split()[0]) for text in view.rulers.layer.features["length"]]
@@ -122,7 +125,6 @@ def test_measuring_by_mouse_and_key(
     length = float(view.rulers.layer.features["length"].iloc[-1].split()[0])
     assert length == pytest.approx(np.hypot(20, 10) * 0.7, abs=0.7)
     assert len(view.prompts) == 1  # nothing of it is a prompt
-    viewer.window._qt_window.grab().save("/tmp/ruler.png")
     hand.key("Escape")
     voxels = view.session.region().voxels.sum()
     QTimer.singleShot(500, lambda: press_in_dialog(CleanUpDialog, "3"))
@@ -134,6 +136,7 @@ def test_measuring_by_mouse_and_key(
     assert view.session.region().voxels.sum() > voxels
     assert np.array_equal(view.frame.source_view(layer.data), view.session.label_map())
     assert "Grew (3 mm)" in widget.prompt_list.list.item(1).text()
+    activate(viewer, qtbot)
     hand.key("U")
     settle(widget)
     assert view.session.region().voxels.sum() == voxels

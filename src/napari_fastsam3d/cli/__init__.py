@@ -17,6 +17,7 @@ import typer
 from napari_fastsam3d import __version__
 from napari_fastsam3d.cli.bench import bench
 from napari_fastsam3d.cli.clean import clean
+from napari_fastsam3d.cli.convert import convert
 from napari_fastsam3d.cli.demo import demo
 from napari_fastsam3d.cli.doctor import doctor
 from napari_fastsam3d.cli.evaluate import evaluate
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (segment, replay, measure, clean, demo, doctor, bench, evaluate, train):
+for _command in (segment, replay, measure, clean, convert, demo, doctor, bench, evaluate, train):
     app.command()(_command)
 app.add_typer(models)
 app.add_typer(memory)

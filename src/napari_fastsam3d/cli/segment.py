@@ -24,7 +24,9 @@ SeriesOption = Annotated[
 
 OutputOption = Annotated[
     Path,
-    typer.Option("--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd or .mha."),
+    typer.Option(
+        "--output", "-o", help="The mask to write: .nii.gz, .nii, .nrrd, .mha, .seg.nrrd or .dcm."
+    ),
 ]
 PointOption = Annotated[
     list[str] | None,

@@ -139,7 +139,7 @@ def cleaned_up(mask: Mask, how: CleanUp, volume: Volume, clicks: Sequence[Index]
             held = any(mask.contains(click) for click in clicks)
             return _parts(mask, None, clicks if held else ())
         case "holes":
-            return Mask.of(mask.box, ndimage.binary_fill_holes(mask.voxels))
+            return Mask.of(mask.box, np.asarray(ndimage.binary_fill_holes(mask.voxels), np.bool_))
         case "smooth":
             return _smoothed(mask, amount, volume)
         case "grow":
@@ -159,7 +159,9 @@ def _parts(mask: Mask, least: int | None, clicks: Sequence[Index]) -> Mask:
 
     Without `least` the largest is kept only where nothing is clicked.
     """
-    parts, count = ndimage.label(mask.voxels, structure=_TOUCHING)
+    parts = np.zeros(mask.voxels.shape, dtype=np.int32)
+    ndimage.label(mask.voxels, structure=_TOUCHING, output=parts)
+    count = int(parts.max())
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
     kept = np.zeros(count + 1, dtype=np.bool_) if least is None else sizes >= least
@@ -198,7 +200,8 @@ def _near(inside: Voxels, reach: float, spacing: tuple[float, float, float]) -> 
         low = max(0, first - margin)
         part = inside[low : last + margin]
         if part.any():
-            apart = ndimage.distance_transform_edt(~part, sampling=spacing)
+            apart = np.zeros(part.shape)
+            ndimage.distance_transform_edt(~part, sampling=spacing, distances=apart)
             found[first:last] = apart[first - low : last - low] <= reach * (1 + 1e-9)
     return found
 

@@ -86,7 +86,8 @@ def longest_diameter(mask: Mask, volume: Volume) -> Line:
         Its scan.
     """
     axes = volume.affine[:3, :3]
-    parts, _ = ndimage.label(mask.voxels, structure=np.ones((3, 3, 3)))
+    parts = np.zeros(mask.voxels.shape, dtype=np.int32)
+    ndimage.label(mask.voxels, structure=np.ones((3, 3, 3)), output=parts)
     longest, found = 0.0, None
     for number, slices in enumerate(ndimage.find_objects(parts), start=1):
         part = parts[slices] == number
@@ -107,7 +108,8 @@ def _parts_in_slices(
 ) -> Iterator[tuple[int, NDArray[np.bool_], list[int]]]:
     """Yield the connected parts in each slice: its number, the part, and the part's corner."""
     for number, voxels in enumerate(slices):
-        parts, _ = ndimage.label(voxels, structure=np.ones((3, 3)))
+        parts = np.zeros(voxels.shape, dtype=np.int32)
+        ndimage.label(voxels, structure=np.ones((3, 3)), output=parts)
         for part, window in enumerate(ndimage.find_objects(parts), start=1):
             yield number, parts[window] == part, [each.start for each in window]
 

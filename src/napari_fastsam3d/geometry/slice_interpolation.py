@@ -30,8 +30,7 @@ def between_slices(inside: Voxels, spacing: tuple[float, float, float]) -> Voxel
     ndarray of bool
         (I, J, K); without an empty slice in between, the mask as it is.
     """
-    filled = [inside.any(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
-    gaps = [_gaps(each) for each in filled]
+    gaps = [_gaps(np.moveaxis(inside, axis, 0)) for axis in range(3)]
     axis = int(np.argmax([sum(b - a - 1 for a, b in each) for each in gaps]))
     result = inside.copy()
     slices = np.moveaxis(result, axis, 0)
@@ -41,15 +40,16 @@ def between_slices(inside: Voxels, spacing: tuple[float, float, float]) -> Voxel
     return result
 
 
-def _gaps(filled: Voxels) -> list[tuple[int, int]]:
+def _gaps(slices: Voxels) -> list[tuple[int, int]]:
     """Return the pairs of filled slices that have empty ones between them."""
+    filled = np.array([each.any() for each in slices])
     return [(int(a), int(b)) for a, b in pairwise(np.flatnonzero(filled)) if b - a > 1]
 
 
 def _between(one: Voxels, other: Voxels, steps: int, sampling: tuple[float, ...]) -> Voxels:
     """Return the slices between two that lie `steps` apart."""
     way = np.zeros(2)
-    if not (one & other).any() or all(ndimage.label(each)[1] == 1 for each in (one, other)):
+    if not (one & other).any() or all(_in_one_piece(each) for each in (one, other)):
         way = np.subtract(ndimage.center_of_mass(other), ndimage.center_of_mass(one))
     # Room for what is moved, and for distances that are right at the edge of the slice.
     room = [(int(abs(step)) + 1,) * 2 for step in way]
@@ -63,10 +63,17 @@ def _between(one: Voxels, other: Voxels, steps: int, sampling: tuple[float, ...]
     return found
 
 
+def _in_one_piece(inside: Voxels) -> bool:
+    parts = np.zeros(inside.shape, dtype=np.int32)
+    ndimage.label(inside, output=parts)
+    return int(parts.max()) == 1
+
+
 def _depth(inside: Voxels, sampling: tuple[float, ...]) -> Floats:
     """Return the distance of each pixel to the outline, negative outside."""
-    within = ndimage.distance_transform_edt(inside, sampling=sampling)
-    outside = ndimage.distance_transform_edt(~inside, sampling=sampling)
+    within, outside = np.zeros(inside.shape), np.zeros(inside.shape)
+    ndimage.distance_transform_edt(inside, sampling=sampling, distances=within)
+    ndimage.distance_transform_edt(~inside, sampling=sampling, distances=outside)
     # Both are to centres of pixels; the outline runs between them.
     half = min(sampling) / 2
     return np.where(inside, within - half, half - outside)

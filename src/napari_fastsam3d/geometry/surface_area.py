@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import SphericalVoronoi
 
-_OFFSETS = [offset for offset in product((-1, 0, 1), repeat=3) if offset > (0, 0, 0)]
+_STEPS = (-1, 0, 1)
+_OFFSETS = [each for each in product(_STEPS, _STEPS, _STEPS) if each > (0, 0, 0)]
 
 
 def surface_area(inside: NDArray[np.bool_], axes: NDArray[np.float64]) -> float:

@@ -14,6 +14,7 @@ from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Freeze, MaskPrompt, Point, Prompt
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.state import (
+    LATER,
     Action,
     ObjectState,
     OverlapRule,
@@ -151,13 +152,14 @@ class NewObject(Action, kind="new_object"):
     """Begin an object and make it the current one.
 
     Without a name it gets a default one, without a value the next free one. With a mask it
-    begins with that, as its first prompt.
+    begins with that, as its first prompt. Without a colour it gets one that no other object has.
     """
 
     object: int
     name: str | None = None
     value: int | None = None
     mask: MaskPrompt | None = None
+    colour: Colour | None = field(default=None, metadata=LATER)
 
     def apply(self, state: SessionState) -> SessionState:
         number = self.object
@@ -166,7 +168,7 @@ class NewObject(Action, kind="new_object"):
         unnamed = state.free_name(f"object {number}")
         name = unnamed if self.name is None else _legible(self.name)
         value = state.free_value(number) if self.value is None else self.value
-        colour = free_colour(value, [each.colour for each in state.objects])
+        colour = self.colour or free_colour(value, [each.colour for each in state.objects])
         added = ObjectState(number, name, state.check_value(value), colour)
         objects = (*state.objects, added)
         begun = replace(state, objects=objects, current=number, next_object=number + 1)

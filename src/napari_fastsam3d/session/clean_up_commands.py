@@ -75,6 +75,7 @@ def _clean_when_finished(
 
     The log changes when that is done. Where the objects changed meanwhile it is done again.
     """
+    done: Future[Result] | None = None
     try:
         with scheduler.lock:
             scheduler.check_open()
@@ -91,12 +92,13 @@ def _clean_when_finished(
                 (number, _edit(state, number, own, how, scheduler.volume)) for number in numbers
             ]
             done = _written(scheduler, state, [(n, e) for n, e in edits if e is not None])
-        if waits or done is None:
+        if done is None:
             scheduler.thread.submit(_clean_when_finished, scheduler, wanted, how, outcome)
             return
     except Exception as error:
         outcome.set_exception(error)
     else:
+        assert done is not None
         done.add_done_callback(lambda answer: _pass_on(answer, outcome))
     with scheduler.answer_came:
         scheduler.postponed -= 1

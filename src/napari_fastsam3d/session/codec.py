@@ -34,6 +34,7 @@ from napari_fastsam3d.session.state import Action, OverlapRule, OwnPrompt
 def action_to_json(action: Action) -> dict[str, Any]:
     """Return an action as what `json.dumps` takes; `action_from_json` undoes it exactly."""
     values = {name: _plain(getattr(action, name)) for name in _readers(type(action))}
+    values = {k: v for k, v in values.items() if v is not None or k not in _later(type(action))}
     return {"do": action.kind, **values}
 
 
@@ -47,7 +48,8 @@ def action_from_json(data: Mapping[str, Any]) -> Action:
     """
     try:
         kind = Action.kinds[data["do"]]
-        return kind(**{name: read(data[name]) for name, read in _readers(kind).items()})
+        told = [name for name in _readers(kind) if name in data or name not in _later(kind)]
+        return kind(**{name: _readers(kind)[name](data[name]) for name in told})
     except (KeyError, TypeError, ValueError):
         raise SessionError(
             f"{dict(data)!r} is no action of a session.", "Use a file that this program wrote."
@@ -116,6 +118,12 @@ def _readers(kind: type[Action]) -> dict[str, Callable[[Any], Any]]:
     return {each.name: _READERS[types[each.name]] for each in fields(kind) if each.init}
 
 
+@cache
+def _later(kind: type[Action]) -> frozenset[str]:
+    """Return the fields that actions of earlier versions lack."""
+    return frozenset(each.name for each in fields(kind) if each.metadata.get("later"))
+
+
 def _of(kind: type) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if type(value) is not kind:
@@ -180,6 +188,7 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     str | None: _or_none(_of(str)),
     Index | Box: _place,
     Colour: parse_colour,
+    Colour | None: _or_none(parse_colour),
     OverlapRule: _rule,
     PackedMask: PackedMask.from_json,
     Prompt: prompt_from_json,

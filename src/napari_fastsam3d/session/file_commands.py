@@ -9,9 +9,15 @@ from os import PathLike
 from pathlib import Path
 
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.io.mask_reader import read_labels
+from napari_fastsam3d.geometry.io.label_table import save_label_table
 from napari_fastsam3d.geometry.io.mask_writer import save_mask
-from napari_fastsam3d.geometry.mask import masks_of
+from napari_fastsam3d.geometry.io.meshes import save_meshes
+from napari_fastsam3d.geometry.io.segment import Segment, named
+from napari_fastsam3d.geometry.io.segments import (
+    SEGMENTATION_SUFFIXES,
+    read_segments,
+    save_segments,
+)
 from napari_fastsam3d.geometry.source import MASK_SUFFIXES
 from napari_fastsam3d.session.commands import Commands
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
@@ -37,7 +43,9 @@ class FileCommands(Queries):
         Parameters
         ----------
         path : path
-            Ending in .nii.gz, .nii, .nrrd or .mha; replaced as a whole, or not at all.
+            Ending in .nii.gz, .nii, .nrrd or .mha, or in .seg.nrrd (3D Slicer) or .dcm (DICOM
+            Segmentation, of a scan read from DICOM), which keep names and colours, and overlaps
+            where objects share voxels. Replaced as a whole, or not at all.
         object : int, optional
             Id of one object, to be written as 0 and 1; by default all objects are written, as a
             map of their label values with a table of their names.
@@ -57,9 +65,12 @@ class FileCommands(Queries):
         self.wait()
         drawn = self._drawn(self.state.objects if object is None else [self.state.object(object)])
         if object is not None:
-            return save_mask(path, self.mask(object), self.volume)
-        names = {each.value: each.name for each in drawn}
-        saved = save_mask(path, self.label_map(), self.volume, label_names=names)
+            return self._save_one(path, drawn[0])
+        if str(path).lower().endswith(SEGMENTATION_SUFFIXES):
+            saved = save_segments(path, self._segments(drawn), self.volume, self._model_name)
+        else:
+            names = {each.value: each.name for each in drawn}
+            saved = save_mask(path, self.label_map(), self.volume, label_names=names)
         self._note_what_is_left_out()
         return saved
 
@@ -80,11 +91,28 @@ class FileCommands(Queries):
         self.wait()
         drawn = self._drawn(self.state.objects)
         saved = [
-            save_mask(target, self.mask(each.id), self.volume)
+            self._save_one(target, each)
             for each, target in zip(drawn, paths_of_each(Path(path), drawn), strict=True)
         ]
         self._note_what_is_left_out()
         return saved
+
+    def save_meshes(self, path: str | PathLike[str]) -> list[Path]:
+        """Write the surfaces of the objects in LPS mm; see `geometry.io.meshes.save_meshes`.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .obj, for all objects in one file, or .stl, for one file an object.
+        """
+        self.wait()
+        return save_meshes(path, self._segments(self._drawn(self.state.objects)), self.volume)
+
+    def save_label_table(self, path: str | PathLike[str]) -> Path:
+        """Write names and colours of the objects as ITK-SNAP reads them, to a .txt file."""
+        if not self.state.objects:
+            raise SessionError("There is no object.", "Begin one first.")
+        return save_label_table(path, self._segments(self.state.objects))
 
     def open_mask(self, path: str | PathLike[str]) -> list[Result]:
         """Begin an object with each label of a file, to be refined by clicks.
@@ -96,7 +124,8 @@ class FileCommands(Queries):
         Parameters
         ----------
         path : path
-            A mask or label map on the grid of the volume, as `save` writes it.
+            A mask or label map on the grid of the volume, as `save` writes it; or a .seg.nrrd or
+            DICOM Segmentation, which bring colours along.
 
         Raises
         ------
@@ -106,12 +135,11 @@ class FileCommands(Queries):
             If it is empty.
         """
         self.thread.check_may_wait()
-        found = read_labels(path, self.volume)
         futures = [
             self.futures.add_mask(
-                mask, self._name_of(found.names.get(value)), self.state.free_value(value)
+                each.mask, self._name_of(each), self.state.free_value(each.value), each.colour
             )
-            for value, mask in masks_of(found.labels)
+            for each in read_segments(path, self.volume)
         ]
         if not futures:
             raise SessionError(f"{Path(path).name} holds no mask.", "Choose one that isn't empty.")
@@ -163,6 +191,11 @@ class FileCommands(Queries):
             future.result()
         return found
 
+    def _save_one(self, path: str | PathLike[str], each: ObjectState) -> Path:
+        if str(path).lower().endswith(SEGMENTATION_SUFFIXES):
+            return save_segments(path, self._segments([each]), self.volume, self._model_name)
+        return save_mask(path, self.mask(each.id), self.volume)
+
     def _note_what_is_left_out(self) -> None:
         lost = [each.object for each in self.overlapped_objects()]
         message = left_out(self.state.objects, self.empty_objects(), lost)
@@ -185,13 +218,24 @@ class FileCommands(Queries):
             )
         return drawn
 
-    def _name_of(self, label: str | None) -> str | None:
-        return self.state.free_name(label) if label and label.strip() else None
+    def _name_of(self, each: Segment) -> str | None:
+        """Return the name of a segment, unless it has none of its own."""
+        return self.state.free_name(each.name) if each.name != named({}, each.value) else None
+
+    def _segments(self, objects: Sequence[ObjectState]) -> list[Segment]:
+        return [
+            Segment(each.name, each.value, self.region(each.id), each.colour) for each in objects
+        ]
+
+    @property
+    def _model_name(self) -> str | None:
+        return None if self.predictor is None else self.predictor.name
 
 
 def paths_of_each(path: Path, objects: Sequence[ObjectState]) -> list[Path]:
     """Return a path beside `path` for each object, made of its name."""
-    suffix = next((end for end in MASK_SUFFIXES if path.name.lower().endswith(end)), path.suffix)
+    known = (*SEGMENTATION_SUFFIXES, *MASK_SUFFIXES)
+    suffix = next((end for end in known if path.name.lower().endswith(end)), path.suffix)
     stem = path.name[: len(path.name) - len(suffix)]
     names = [_NOT_IN_NAMES.sub("_", each.name).strip("_.") or str(each.value) for each in objects]
     # Some systems take names for one that differ in nothing but capitals.

@@ -41,7 +41,11 @@ class ObjectCommands:
         self._scheduler = scheduler
 
     def add_mask(
-        self, mask: Mask, name: str | None = None, value: int | None = None
+        self,
+        mask: Mask,
+        name: str | None = None,
+        value: int | None = None,
+        colour: Colour | None = None,
     ) -> Future[Result]:
         """Begin an object with a mask, to be refined by clicks; it becomes the current one.
 
@@ -51,6 +55,8 @@ class ObjectCommands:
             Source index, such as `Mask.of_volume` of an array.
         name, value : optional
             See `new_object`.
+        colour : tuple of float, optional
+            Red, green and blue in [0, 1]; by default one that no other object has.
         """
         packed = self._packed(mask)
         if packed.is_empty:
@@ -61,6 +67,7 @@ class ObjectCommands:
                 _unused(name, state),
                 _value(value),
                 MaskPrompt(state.next_prompt, packed),
+                colour,
             )
         )
 

@@ -13,6 +13,9 @@ from napari_fastsam3d.session.colour import Colour
 
 HIGHEST_VALUE = 65535
 
+LATER = {"later": True}
+"""Marks a field that actions of earlier versions lack; it is written where it isn't None."""
+
 OverlapRule = Literal["keep", "overwrite", "share"]
 
 

@@ -19,10 +19,13 @@ from napari_fastsam3d._napari.dialogs.mask_saver import (
 from napari_fastsam3d._napari.main_thread import show_message
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
+from napari_fastsam3d.geometry.io.meshes import MESH_SUFFIXES, mesh_paths
 from napari_fastsam3d.session.file_commands import paths_of_each
 
 _PROMPTS = "Prompts (*.json)"
-_MASKS = "Masks (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd);;All files (*)"
+_MASKS = "Masks (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+_MESHES = "One file, all objects (*.obj);;A file for each object (*.stl)"
+_TABLES = "ITK-SNAP label descriptions (*.txt)"
 
 
 def _nothing_begun(_work: Workspace, view: SessionView) -> str | None:
@@ -72,16 +75,39 @@ def save_both(work: Workspace, view: SessionView) -> None:
 )
 def save_prompts(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write to it all that was done."""
-    beside = suggested_path(view.frame.volume)
-    offered = beside.with_name(beside.name.removesuffix("_mask.nii.gz") + "_prompts.json")
-    chosen, _ = QFileDialog.getSaveFileName(work.parent, "Save prompts", str(offered), _PROMPTS)
-    if not chosen:
-        return
-    named = Path(chosen)
-    suffixed = named.suffix.lower() == ".json"
-    path = named if suffixed else named.with_name(named.name + ".json")
-    if unless_kept(work.parent, named, path):
+    path = _ask_beside(work, view, "Save prompts", "_prompts.json", _PROMPTS)
+    if path:
         _save(work, view, path, lambda: [view.session.save_prompts(path)])
+
+
+@session_command(
+    "Save meshes...",
+    "Write the surfaces of all objects as OBJ or STL, in LPS millimetres, as 3D Slicer reads them.",
+    "Shift+Alt+M",
+    why_not=_nothing_begun,
+)
+def save_meshes(work: Workspace, view: SessionView) -> None:
+    """Ask for a file, and write the surfaces of all objects to it or to files beside it."""
+    path = _ask_beside(work, view, "Save meshes", "_mesh.obj", _MESHES, MESH_SUFFIXES)
+    if path is None:
+        return
+    drawn = [each.name for each in view.session.state.objects if each.prompts]
+    beside = [each for each in mesh_paths(path, drawn) if each != path]
+    if may_replace(work.parent, beside):
+        _save(work, view, path, lambda: view.session.save_meshes(path))
+
+
+@session_command(
+    "Save label table...",
+    "Write names and colours of the objects for ITK-SNAP, to go with a saved mask.",
+    "Alt+Y",
+    why_not=_nothing_begun,
+)
+def save_label_table(work: Workspace, view: SessionView) -> None:
+    """Ask for a file, and write names and colours to it."""
+    path = _ask_beside(work, view, "Save label table", "_labels.txt", _TABLES)
+    if path:
+        _save(work, view, path, lambda: [view.session.save_label_table(path)])
 
 
 @session_command(
@@ -154,6 +180,26 @@ def _save(work: Workspace, view: SessionView, path: Path, write: Callable[[], li
     work.tasks.run(f"Saving {path.name}...", write, saved, "Nothing was saved.")
 
 
+def _ask_beside(
+    work: Workspace,
+    view: SessionView,
+    title: str,
+    ending: str,
+    kinds: str,
+    suffixes: tuple[str, ...] = (),
+) -> Path | None:
+    """Let the user choose a file to write, offered beside the scan; the usual suffix is added."""
+    beside = suggested_path(view.frame.volume)
+    offered = beside.with_name(beside.name.removesuffix("_mask.nii.gz") + ending)
+    chosen, _ = QFileDialog.getSaveFileName(work.parent, title, str(offered), kinds)
+    if not chosen:
+        return None
+    named = Path(chosen)
+    suffixed = named.suffix.lower() in (suffixes or (offered.suffix,))
+    path = named if suffixed else named.with_name(named.name + offered.suffix)
+    return unless_kept(work.parent, named, path)
+
+
 def _ask_file(work: Workspace, view: SessionView, title: str, kinds: str) -> Path | None:
     folder = str(suggested_path(view.frame.volume).parent)
     chosen, _ = QFileDialog.getOpenFileName(work.parent, title, folder, kinds)
@@ -164,4 +210,13 @@ def _counted(number: int) -> str:
     return "1 object" if number == 1 else f"{number} objects"
 
 
-FILE_COMMANDS = (save_mask, save_each, save_both, save_prompts, open_mask, open_prompts)
+FILE_COMMANDS = (
+    save_mask,
+    save_each,
+    save_both,
+    save_meshes,
+    save_label_table,
+    save_prompts,
+    open_mask,
+    open_prompts,
+)

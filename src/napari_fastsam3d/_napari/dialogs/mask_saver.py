@@ -10,8 +10,11 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.source import SUFFIXES
 
-FILTER = "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha)"
-_SUFFIXES = (*SUFFIXES["nifti"], *SUFFIXES["nrrd"], *SUFFIXES["metaimage"])
+FILTER = (
+    "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
+    "3D Slicer segmentation (*.seg.nrrd);;DICOM segmentation (*.dcm)"
+)
+_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
 def suggested_path(volume: Volume) -> Path:

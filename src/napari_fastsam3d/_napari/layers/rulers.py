@@ -69,6 +69,6 @@ class RulerLayer:
         ]
         new = [text for row, text in enumerate(told) if text and told[row] not in self._told]
         self._told = told
-        self.layer.features = {"length": told}
+        self.layer.features = {"length": np.array(told, dtype=str)}
         if new:
             self.measured.emit(f"The line is {new[-1]} long.")

@@ -161,7 +161,8 @@ class Toolbox:
             return "freeze" if self._view.boxes.freezing else "box"
         if active == mask and mask.mode in _PAINTING:
             return _PAINTING[mask.mode]
-        if active == self._view.rulers.layer and active.mode == "add_line":
+        rulers = self._view.rulers.layer
+        if active == rulers and rulers.mode == "add_line":
             return "ruler"
         gripped = (active == points.layer and points.layer.mode in GRIPS) or (
             active == boxes and boxes.mode in GRIPS

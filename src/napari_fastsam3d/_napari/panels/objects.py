@@ -25,7 +25,9 @@ from napari_fastsam3d._napari.commands.files import (
     open_prompts,
     save_both,
     save_each,
+    save_label_table,
     save_mask,
+    save_meshes,
     save_prompts,
 )
 from napari_fastsam3d._napari.commands.measures import draw_diameters, measures
@@ -59,7 +61,15 @@ _ABOUT = (
     exclude_neighbours,
     remove_object,
 )
-_FILES = (save_each, save_both, save_prompts, open_mask, open_prompts)
+_FILES = (
+    save_each,
+    save_both,
+    save_meshes,
+    save_label_table,
+    save_prompts,
+    open_mask,
+    open_prompts,
+)
 _STANDING = {"": "", "lock": ", locked", "tick": ", accepted and locked"}
 
 

@@ -20,6 +20,7 @@ _NEXT = {
     "freeze": "Drag a rectangle round what is right: later clicks change nothing in it.",
     "adjust": "Drag a point or a side of a box to move it; Delete removes what is selected.",
     "brush": "Drag to paint what the mask lacks; [ and ] change the size of the brush.",
+    "ruler": "Drag a line: its length is written on it. {pan} puts the ruler away.",
     "erase": "Drag to rub out what the mask has too much of; [ and ] change the size.",
     None: "No tool in hand: dragging moves the picture. {include} takes Include.",
 }

@@ -3,7 +3,7 @@
 import gzip
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import SaveError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.label_names import encoded_names
+from napari_fastsam3d.geometry.io.nrrd_writer import Labels, in_lps, planes, words, write_nrrd
 from napari_fastsam3d.geometry.source import MASK_SUFFIXES
 from napari_fastsam3d.geometry.volume import Volume
 
-_BACKSLASH = "\\"
 _FINE_ENOUGH = 0.25
 _COMPRESSION = 4
 _LARGEST_NIFTI1_SIDE = 32767
-
-Labels = NDArray[np.unsignedinteger[Any]]
 
 
 def save_mask(
@@ -61,7 +59,7 @@ def save_mask(
         If the mask doesn't fit the volume, the format isn't known, or the file can't be written.
     """
     target = Path(path).expanduser().absolute()
-    _spare_scan(target, volume)
+    spare_scan(target, volume)
     suffix = _suffix(target)
     labels = _labels(mask, volume)
     names = encoded_names(label_names) if label_names else ""
@@ -70,9 +68,11 @@ def save_mask(
     return target
 
 
-def _spare_scan(target: Path, volume: Volume) -> None:
+def spare_scan(target: Path, volume: Volume) -> None:
+    """Raise SaveError where a file would take the place of the scan."""
     scan = volume.source.path
-    if scan is not None and target.exists() and scan.exists() and target.samefile(scan):
+    own = {path.resolve() for path in (*volume.source.files, *([scan] if scan else []))}
+    if target.exists() and target.resolve() in own:
         raise SaveError(f"{target.name} is the scan itself.", "Choose another name for the mask.")
 
 
@@ -155,33 +155,13 @@ def _set_forms(header: Any, affine: NDArray[np.float64]) -> None:
 
 
 def _write_nrrd(path: Path, labels: Labels, volume: Volume, names: str) -> None:
-    lps = _in_lps(volume)
-    directions = " ".join(_vector(column) for column in lps[:3, :3].T)
-    lines = [
-        "NRRD0004",
-        f"type: {labels.dtype.name}",
-        "dimension: 3",
-        "space: left-posterior-superior",
-        "sizes: {} {} {}".format(*labels.shape),
-        f"space directions: {directions}",
-        "kinds: domain domain domain",
-        "endian: little",
-        "encoding: gzip",
-        'space units: "mm" "mm" "mm"',
-        f"space origin: {_vector(lps[:3, 3])}",
-        *([f"label_names:={names.replace(_BACKSLASH, 2 * _BACKSLASH)}"] if names else []),
-    ]
-    with path.open("xb") as raw:
-        raw.write("\n".join([*lines, "", ""]).encode("ascii"))
-        with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed:
-            for plane in _planes(labels):
-                packed.write(plane)
+    write_nrrd(path, labels, volume, {"label_names": names} if names else {})
 
 
 def _write_meta_image(path: Path, labels: Labels, volume: Volume, names: str) -> None:
-    lps = _in_lps(volume)
+    lps = in_lps(volume)
     packer = zlib.compressobj(_COMPRESSION)
-    packed = [packer.compress(plane) for plane in _planes(labels)]
+    packed = [packer.compress(plane) for plane in planes(labels)]
     packed.append(packer.flush())
     lines = [
         "ObjectType = Image",
@@ -190,10 +170,10 @@ def _write_meta_image(path: Path, labels: Labels, volume: Volume, names: str) ->
         "BinaryDataByteOrderMSB = False",
         "CompressedData = True",
         f"CompressedDataSize = {sum(map(len, packed))}",
-        f"TransformMatrix = {_words((lps[:3, :3] / volume.spacing).T.ravel())}",
-        f"Offset = {_words(lps[:3, 3])}",
+        f"TransformMatrix = {words((lps[:3, :3] / volume.spacing).T.ravel())}",
+        f"Offset = {words(lps[:3, 3])}",
         "CenterOfRotation = 0 0 0",
-        f"ElementSpacing = {_words(volume.spacing)}",
+        f"ElementSpacing = {words(volume.spacing)}",
         "DimSize = {} {} {}".format(*labels.shape),
         *([f"label_names = {names}"] if names else []),
         f"ElementType = {'MET_UCHAR' if labels.itemsize == 1 else 'MET_USHORT'}",
@@ -202,24 +182,6 @@ def _write_meta_image(path: Path, labels: Labels, volume: Volume, names: str) ->
     with path.open("xb") as raw:
         raw.write("\n".join([*lines, ""]).encode("ascii"))
         raw.writelines(packed)
-
-
-def _in_lps(volume: Volume) -> NDArray[np.float64]:
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine + 0.0  # no minus before a zero
-
-
-def _words(numbers: Iterable[float]) -> str:
-    return " ".join(repr(float(number)) for number in numbers)
-
-
-def _vector(numbers: Iterable[float]) -> str:
-    return f"({_words(numbers).replace(' ', ',')})"
-
-
-def _planes(labels: Labels) -> Iterator[bytes]:
-    """Yield the bytes of one plane after the other, i fastest, little-endian."""
-    for k in range(labels.shape[2]):
-        yield labels[:, :, k].astype(labels.dtype.newbyteorder("<")).tobytes(order="F")
 
 
 _WRITERS = {

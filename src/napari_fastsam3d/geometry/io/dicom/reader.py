@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.io.dicom.frame import Frame, read_frames
-from napari_fastsam3d.geometry.io.dicom.grid import arrange
+from napari_fastsam3d.geometry.io.dicom.grid import Grid, arrange
 from napari_fastsam3d.geometry.io.dicom.grouping import Stack, sort_into_stacks
 from napari_fastsam3d.geometry.io.dicom.header import LeftOutError, begins_as_dicom
 from napari_fastsam3d.geometry.io.dicom.pixels import read_voxels, same_values
@@ -138,6 +138,24 @@ def read_dicom(path: Path, series: str | None = None) -> Volume:
         source=source,
         notes=[*notes, *grid.notes, *told],
     )
+
+
+def grid_of(source: Source) -> Grid:
+    """Return where the images of a volume lie that was read from DICOM before.
+
+    Parameters
+    ----------
+    source : Source
+        Of that volume; its files are still there.
+
+    Raises
+    ------
+    VolumeError
+        If the series isn't found any more.
+    """
+    assert source.path is not None
+    _, stack = _chosen(_volumes(source.path, _found(source.path)), source.series, source.path, [])
+    return arrange(stack.frames, source.path.name)
 
 
 def _meant(path: Path) -> Path:
