@@ -105,3 +105,23 @@ def test_what_makes_no_sense_is_refused_in_one_line(files, tmp_path, capsys, arg
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_converting_and_a_report_from_files(files, tmp_path, capsys):
+    scan, mask = files
+    outs = [tmp_path / name for name in ("a.seg.nrrd", "a.obj", "a.txt", "a.mha")]
+    given = [word for out in outs for word in ("-o", str(out))]
+    assert cli.run(["convert", str(mask), "--scan", str(scan), *given]) == 0
+    assert [Path(line) for line in capsys.readouterr().out.split()] == outs
+    image = SimpleITK.ReadImage(str(outs[0]))
+    expected = np.asarray(nib.load(mask).dataobj)
+    assert np.array_equal(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), expected)
+    back = tmp_path / "back.nii.gz"
+    assert cli.run(["convert", str(outs[0]), "--scan", str(scan), "-o", str(back)]) == 0
+    assert np.array_equal(np.asarray(nib.load(back).dataobj), expected)
+    page = tmp_path / "page.png"
+    assert cli.run(["report", str(mask), "--scan", str(scan), "-o", str(page)]) == 0
+    assert page.read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert cli.run(["convert", str(mask), "-s", str(scan), "-o", str(tmp_path / "a.dcm")]) == 1
+    assert "not read from DICOM" in capsys.readouterr().err

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_fastsam3d.cli.picture import Outline, best_planes, draw
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.geometry.picture import Outline, best_planes, draw
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -25,6 +25,7 @@ from napari_fastsam3d.cli.measure import measure
 from napari_fastsam3d.cli.memory import memory
 from napari_fastsam3d.cli.models import models
 from napari_fastsam3d.cli.replay import replay
+from napari_fastsam3d.cli.report import report
 from napari_fastsam3d.cli.segment import segment
 from napari_fastsam3d.cli.train import train
 from napari_fastsam3d.errors import FastSAM3DError
@@ -39,7 +40,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (segment, replay, measure, clean, convert, demo, doctor, bench, evaluate, train):
+for _command in (
+    segment,
+    replay,
+    measure,
+    clean,
+    convert,
+    report,
+    demo,
+    doctor,
+    bench,
+    evaluate,
+    train,
+):
     app.command()(_command)
 app.add_typer(models)
 app.add_typer(memory)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from napari_fastsam3d.cli.picture import Outline
     from napari_fastsam3d.geometry import Volume
+    from napari_fastsam3d.geometry.picture import Outline
     from napari_fastsam3d.session import Prompt, Session, SessionState
 
 Call = tuple[str, list[Any]]
@@ -144,7 +144,7 @@ def _print_table(steps: list[Step]) -> None:
 
 
 def _outlines(session: "Session") -> "list[Outline]":
-    from napari_fastsam3d.cli.picture import Outline
+    from napari_fastsam3d.geometry.picture import Outline
 
     return [
         Outline(entry.name, session.mask(entry.id), _COLOURS[entry.name])
@@ -211,9 +211,9 @@ def _make_folder(out: Path) -> None:
 
 
 def _segment(out: Path, clicks: int, model: str, device: str) -> Performance:
-    from napari_fastsam3d.cli.picture import draw, planes_of
     from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.geometry import torso_phantom
+    from napari_fastsam3d.geometry.picture import draw, planes_of
     from napari_fastsam3d.session import Session
 
     with progress_line() as show:

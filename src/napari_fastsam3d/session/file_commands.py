@@ -22,6 +22,7 @@ from napari_fastsam3d.geometry.source import MASK_SUFFIXES
 from napari_fastsam3d.session.commands import Commands
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
 from napari_fastsam3d.session.queries import Queries
+from napari_fastsam3d.session.report import Report, patient_lines, save_report
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.state import ObjectState
 
@@ -113,6 +114,38 @@ class FileCommands(Queries):
         if not self.state.objects:
             raise SessionError("There is no object.", "Begin one first.")
         return save_label_table(path, self._segments(self.state.objects))
+
+    def save_report(
+        self,
+        path: str | PathLike[str],
+        window: tuple[float, float] | None = None,
+        patient: bool = False,
+    ) -> Path:
+        """Write a page about the objects: three planes with outlines, measures and the model.
+
+        Parameters
+        ----------
+        path : path
+            Ending in .pdf or .png.
+        window : tuple of float, optional
+            Intensities that become black and white; by default by the scan's own.
+        patient : bool
+            Whether it tells the scan's name, and what DICOM says of patient and study.
+
+        Raises
+        ------
+        SessionError
+            If there is no mask.
+        SaveError
+            If it can't be written.
+        """
+        self.wait()
+        segments = self._segments(self._drawn(self.state.objects))
+        about = patient_lines(self.volume) if patient else ()
+        model = self._model_name or "none"
+        return save_report(
+            path, Report(self.volume, segments, self.measures(), model, window, about)
+        )
 
     def open_mask(self, path: str | PathLike[str]) -> list[Result]:
         """Begin an object with each label of a file, to be refined by clicks.

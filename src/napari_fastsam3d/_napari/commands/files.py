@@ -42,7 +42,7 @@ def save_mask(work: Workspace, view: SessionView) -> None:
     """Ask for a file and write all objects to it."""
     path = ask_path(work.parent, view.frame.volume)
     if path:
-        _save(work, view, path, lambda: [view.session.save(path)])
+        save_in_background(work, view, path, lambda: [view.session.save(path)])
 
 
 @session_command(
@@ -75,9 +75,9 @@ def save_both(work: Workspace, view: SessionView) -> None:
 )
 def save_prompts(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write to it all that was done."""
-    path = _ask_beside(work, view, "Save prompts", "_prompts.json", _PROMPTS)
+    path = ask_beside(work, view, "Save prompts", "_prompts.json", _PROMPTS)
     if path:
-        _save(work, view, path, lambda: [view.session.save_prompts(path)])
+        save_in_background(work, view, path, lambda: [view.session.save_prompts(path)])
 
 
 @session_command(
@@ -88,13 +88,13 @@ def save_prompts(work: Workspace, view: SessionView) -> None:
 )
 def save_meshes(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write the surfaces of all objects to it or to files beside it."""
-    path = _ask_beside(work, view, "Save meshes", "_mesh.obj", _MESHES, MESH_SUFFIXES)
+    path = ask_beside(work, view, "Save meshes", "_mesh.obj", _MESHES, MESH_SUFFIXES)
     if path is None:
         return
     drawn = [each.name for each in view.session.state.objects if each.prompts]
     beside = [each for each in mesh_paths(path, drawn) if each != path]
     if may_replace(work.parent, beside):
-        _save(work, view, path, lambda: view.session.save_meshes(path))
+        save_in_background(work, view, path, lambda: view.session.save_meshes(path))
 
 
 @session_command(
@@ -105,9 +105,9 @@ def save_meshes(work: Workspace, view: SessionView) -> None:
 )
 def save_label_table(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write names and colours to it."""
-    path = _ask_beside(work, view, "Save label table", "_labels.txt", _TABLES)
+    path = ask_beside(work, view, "Save label table", "_labels.txt", _TABLES)
     if path:
-        _save(work, view, path, lambda: [view.session.save_label_table(path)])
+        save_in_background(work, view, path, lambda: [view.session.save_label_table(path)])
 
 
 @session_command(
@@ -165,10 +165,13 @@ def _save_apart(work: Workspace, view: SessionView, whole: bool) -> None:
         first = [view.session.save(path)] if whole else []
         return first + view.session.save_each(path)
 
-    _save(work, view, path, write)
+    save_in_background(work, view, path, write)
 
 
-def _save(work: Workspace, view: SessionView, path: Path, write: Callable[[], list[Path]]) -> None:
+def save_in_background(
+    work: Workspace, view: SessionView, path: Path, write: Callable[[], list[Path]]
+) -> None:
+    """Write files in the thread for that, and say where they are."""
     source = view.frame.volume.source.path
 
     def saved(paths: list[Path]) -> None:
@@ -180,7 +183,7 @@ def _save(work: Workspace, view: SessionView, path: Path, write: Callable[[], li
     work.tasks.run(f"Saving {path.name}...", write, saved, "Nothing was saved.")
 
 
-def _ask_beside(
+def ask_beside(
     work: Workspace,
     view: SessionView,
     title: str,

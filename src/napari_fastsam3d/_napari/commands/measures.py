@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from napari_fastsam3d._napari.commands.command import NO_OBJECT, session_command
+from napari_fastsam3d._napari.commands.files import ask_beside, save_in_background
 from napari_fastsam3d._napari.dialogs.measures import MeasuresDialog
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.geometry.diameters import Line
 from napari_fastsam3d.geometry.measures import Measures
+from napari_fastsam3d.session.report import REPORT_SUFFIXES
+
+_REPORTS = "PDF (*.pdf);;PNG (*.png)"
 
 
 def _nothing_begun(_work: Workspace, view: SessionView) -> str | None:
@@ -57,8 +61,44 @@ def draw_diameters(work: Workspace, view: SessionView) -> None:
     )
 
 
+@session_command(
+    "Report...",
+    "Write a page as PDF or PNG: three planes with outlines, measures and the model. It names no "
+    "patient.",
+    "Shift+Alt+R",
+    why_not=_nothing_begun,
+)
+def save_report(work: Workspace, view: SessionView) -> None:
+    """Ask for a file, and write a report without patient data to it."""
+    _report(work, view, patient=False)
+
+
+@session_command(
+    "Report with patient...",
+    "Write the same page with the name of the scan, and what DICOM says of patient and study.",
+    "Shift+Alt+D",
+    why_not=_nothing_begun,
+)
+def save_patient_report(work: Workspace, view: SessionView) -> None:
+    """Ask for a file, and write a report with patient data to it."""
+    _report(work, view, patient=True)
+
+
+def _report(work: Workspace, view: SessionView, patient: bool) -> None:
+    path = ask_beside(work, view, "Save report", "_report.pdf", _REPORTS, REPORT_SUFFIXES)
+    if path is None:
+        return
+    low, high = (float(limit) for limit in view.image.contrast_limits)
+    save_in_background(
+        work,
+        view,
+        path,
+        lambda: [view.session.save_report(path, (low, high), patient)],
+    )
+
+
 def _axes(found: Measures) -> list[Line]:
     return [line for line in (found.long_axis, found.short_axis) if line is not None]
 
 
-MEASURE_COMMANDS = (measures, draw_diameters)
+MEASURE_COMMANDS = (measures, draw_diameters, save_report, save_patient_report)

@@ -30,7 +30,12 @@ from napari_fastsam3d._napari.commands.files import (
     save_meshes,
     save_prompts,
 )
-from napari_fastsam3d._napari.commands.measures import draw_diameters, measures
+from napari_fastsam3d._napari.commands.measures import (
+    draw_diameters,
+    measures,
+    save_patient_report,
+    save_report,
+)
 from napari_fastsam3d._napari.commands.objects import (
     accept_object,
     colour_object,
@@ -66,6 +71,8 @@ _FILES = (
     save_both,
     save_meshes,
     save_label_table,
+    save_report,
+    save_patient_report,
     save_prompts,
     open_mask,
     open_prompts,
