@@ -56,14 +56,14 @@ def activate(viewer: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: QApplication.activeWindow() is window, timeout=WAIT)
 
 
-def press_in_dialog(kind: type, typed: str) -> None:
-    """Type into the dialog of that kind and press Enter, as soon as it is open."""
+def answer(typed: str) -> None:
+    """Type into the dialog that asks how much, and press Enter, as soon as it is open."""
     dialog = QApplication.activeModalWidget()
-    if not isinstance(dialog, kind):
-        QTimer.singleShot(200, lambda: press_in_dialog(kind, typed))
+    if not isinstance(dialog, CleanUpDialog):
+        QTimer.singleShot(200, lambda: answer(typed))
         return
-    QTest.keyClicks(QApplication.focusWidget(), typed)
-    QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Return)
+    QTest.keyClicks(dialog.amount, typed)
+    QTest.keyClick(dialog.amount, Qt.Key.Key_Return)
 
 
 @pytest.mark.gl
@@ -127,7 +127,7 @@ def test_measuring_by_mouse_and_key(
     assert len(view.prompts) == 1  # nothing of it is a prompt
     hand.key("Escape")
     voxels = view.session.region().voxels.sum()
-    QTimer.singleShot(500, lambda: press_in_dialog(CleanUpDialog, "3"))
+    QTimer.singleShot(500, lambda: answer("3"))
     hand.key("Alt+G")
     settle(widget)
     qtbot.waitUntil(lambda: isinstance(view.prompts[-1], Edit), timeout=WAIT)

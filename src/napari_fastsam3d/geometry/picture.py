@@ -99,7 +99,7 @@ def shades(plane: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8
 def _contour(plane: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Outline a mask at the picture's resolution, two pixels wide; `size` is (width, height)."""
     large = np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.NEAREST))
-    return large & ~ndimage.binary_erosion(large, iterations=2)
+    return large & ~np.asarray(ndimage.binary_erosion(large, iterations=2), np.bool_)
 
 
 def panel(

@@ -88,7 +88,7 @@ def _report(work: Workspace, view: SessionView, patient: bool) -> None:
     path = ask_beside(work, view, "Save report", "_report.pdf", _REPORTS, REPORT_SUFFIXES)
     if path is None:
         return
-    low, high = (float(limit) for limit in view.image.contrast_limits)
+    low, high = (float(limit or 0) for limit in view.image.contrast_limits)
     save_in_background(
         work,
         view,
