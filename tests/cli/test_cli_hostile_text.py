@@ -15,19 +15,19 @@ from napari_fastsam3d.cli.check import Check
 from napari_fastsam3d.cli.doctor import _print_table as print_checks
 from napari_fastsam3d.cli.models import _Tenths
 from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
-from napari_fastsam3d.cli.picture import (
-    Dot,
-    Outline,
-    _contour,
-    _grey,
-    best_planes,
-    draw,
-    draw_trial,
-)
+from napari_fastsam3d.cli.picture import draw_trial
 from napari_fastsam3d.errors import PromptError
 from napari_fastsam3d.evaluation import Target, Trial
 from napari_fastsam3d.evaluation.target import Key
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.geometry.picture import (
+    Dot,
+    Outline,
+    _contour,
+    best_planes,
+    draw,
+    shades,
+)
 from napari_fastsam3d.memory.bank import MemoryBank, memory_folder
 from napari_fastsam3d.model import import_model
 from napari_fastsam3d.session import Mask
@@ -132,7 +132,7 @@ def test_planes_are_those_that_a_search_finds(seed):
 @given(SEEDS, st.floats(-1000, 1000), st.floats(0, 500))
 def test_a_window_is_black_below_white_above_and_rises_between(seed, low, width):
     values = np.sort(np.random.default_rng(seed).uniform(low - 100, low + width + 100, 50))
-    grey = _grey(values[None].astype(np.float32), (low, low + width))[0]
+    grey = shades(values[None].astype(np.float32), (low, low + width))[0]
     assert (np.diff(grey.astype(int)) >= 0).all()
     assert not grey[values < low - 1e-2].any()
     assert (grey[values > low + width + 1e-2] == 255).all()
