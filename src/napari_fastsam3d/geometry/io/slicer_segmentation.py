@@ -12,7 +12,7 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.io.nrrd import count_nrrd_frames, read_nrrd
 from napari_fastsam3d.geometry.io.nrrd_header import read_nrrd_header
 from napari_fastsam3d.geometry.io.nrrd_writer import write_nrrd
-from napari_fastsam3d.geometry.io.refusals import damage_told
+from napari_fastsam3d.geometry.io.refusals import reported_damage
 from napari_fastsam3d.geometry.io.segment import Colour, Placing, Segment
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
@@ -69,7 +69,7 @@ def read_slicer_segmentation(path: Path, volume: Volume) -> list[Segment]:
     VolumeError
         If it can't be read, or has other voxels than the scan.
     """
-    with damage_told(path):
+    with reported_damage(path):
         told = _told(read_nrrd_header(path).keys)
     layers: dict[int, Volume] = {}
     frames = count_nrrd_frames(path)
