@@ -47,8 +47,8 @@ def replacing(target: Path, suffix: str) -> Generator[Path]:
 
 
 def _reason(error: Exception) -> str:
-    lines = str(getattr(error, "strerror", None) or error or "out of memory").strip().splitlines()
-    return lines[-1].rstrip(".")
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
+    return lines[-1].rstrip(".") if lines else "out of memory"
 
 
 def _sync_folder(folder: Path) -> None:
