@@ -19,8 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parents[1]
-
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -55,7 +53,10 @@ def _loaded(name: str):
         from napari_fastsam3d.model import load_model
 
         return load_model(name, device="cpu")
-    sys.path.insert(0, str(HERE / "tests" / "support"))
+    import napari_fastsam3d
+
+    # Each checkout's own, which speaks to the package by the names of then.
+    sys.path.insert(0, str(Path(napari_fastsam3d.__file__).parents[2] / "tests" / "support"))
     from brightness_model import BrightnessModel
 
     return BrightnessModel(size=16, spacings=(1.0, 2.0, 4.0), start_spacing=1.0, tolerance=40.0)

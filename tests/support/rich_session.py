@@ -1,7 +1,7 @@
-"""A session in which everything was done that can be, kept as files by an earlier version.
+"""Sessions in which everything was done that can be, kept as files by earlier versions.
 
-`python tests/support/rich_session.py FOLDER` writes the files anew. That is for a new file beside
-the old ones when the format grows: what was written once must be read for ever.
+`python tests/support/rich_session.py NAME FOLDER` writes the files of one anew. That is for a new
+one beside the old ones when the format grows: what was written once must be read for ever.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from ball_and_slab import BALL, SHAPE, SLAB, ball_and_slab
 from brightness_model import BrightnessModel
+from proposing_model import Proposing
 
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.session import Mask, Session, organs
@@ -71,6 +72,28 @@ def play(session: Session) -> None:
         session.undo()
 
 
+def play_choices(session: Session) -> None:
+    """Choose among candidates, and correct, move, undo and do again what was chosen."""
+    session.add_point(BALL)
+    session.choose(0)
+    session.choose(9)
+    session.undo()
+    session.redo()
+    session.add_point((20, 31, 20))
+    session.choose(1)
+    session.move_prompt(session.state.object(1).prompts[0].id, (21, 25, 20))
+    session.new_object("slab")
+    session.add_point(SLAB)
+    session.choose(2)
+    session.delete_prompt(session.state.object(2).prompts[-1].id)
+    session.choose(0)
+    session.add_point((44, 40, 9), positive=False)
+    session.choose(1, 1)
+    session.choose(0, 1)
+    for _ in range(UNDONE):
+        session.undo()
+
+
 def block(start, stop) -> Mask:
     box = Box(start, stop)
     return Mask.of(box, np.ones(box.shape, dtype=bool))
@@ -90,10 +113,14 @@ def of_array(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def write(folder: Path) -> None:
+SESSIONS = {"rich_session": (play, BrightnessModel), "choice_session": (play_choices, Proposing)}
+
+
+def write(name: str, folder: Path) -> None:
+    play_it, model = SESSIONS[name]
     folder.mkdir(parents=True)
-    with Session(ball_and_slab(), model=BrightnessModel(), journal=folder) as session:
-        play(session)
+    with Session(ball_and_slab(), model=model(), journal=folder) as session:
+        play_it(session)
         session.save_prompts(folder / "prompts.json")
         now = fingerprints(session)
         while session.can_redo:
@@ -112,4 +139,4 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(sys.argv[1], Path(sys.argv[2]))
