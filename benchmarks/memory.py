@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from napari_fastsam3d.evaluation.dataset import Case, label_names, labelled_cases
+from napari_fastsam3d.evaluation.dataset import LabelledCase, label_names, labelled_cases
 from napari_fastsam3d.evaluation.simulator import correcting_click
 from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.geometry.mask import Mask
@@ -74,7 +74,9 @@ class Cached:
         return self._encoded[key]
 
 
-def structures(data: Path, case: Case, wanted: set[str]) -> Iterator[tuple[str, Volume, Mask]]:
+def structures(
+    data: Path, case: LabelledCase, wanted: set[str]
+) -> Iterator[tuple[str, Volume, Mask]]:
     volume = read_volume(case.image)
     labels = read_labels(case.labels, volume).labels
     masks = {
@@ -87,7 +89,9 @@ def structures(data: Path, case: Case, wanted: set[str]) -> Iterator[tuple[str, 
             yield name, volume, Mask.of_volume(mask)
 
 
-def remember(pool: MemoryBank, data: Path, cases: list[Case], predictor: Any, given: Any) -> dict:
+def remember(
+    pool: MemoryBank, data: Path, cases: list[LabelledCase], predictor: Any, given: Any
+) -> dict:
     """Remember every structure of the cases in one pool; gives ids by structure."""
     table = Path(given.out) / "pool.json"
     known = json.loads(table.read_text()) if table.exists() else {}
@@ -129,7 +133,7 @@ def clicked(
 
 
 def trials(
-    data: Path, queries: list[Case], banks: dict, predictor: Any, given: Any, done: set
+    data: Path, queries: list[LabelledCase], banks: dict, predictor: Any, given: Any, done: set
 ) -> Iterator[Row]:
     for case in track(queries, "asking"):
         cached = Cached(predictor)

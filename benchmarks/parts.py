@@ -26,7 +26,7 @@ from napari_fastsam3d.evaluation import (
     targets_of,
 )
 from napari_fastsam3d.evaluation.dataset import (
-    Case,
+    LabelledCase,
     evenly_spaced,
     label_names,
     labelled_cases,
@@ -58,7 +58,9 @@ def variants(weights: Path, also: list[str], out: Path) -> Iterator[tuple[str, P
     yield "as it is", weights
 
 
-def trials(data: Path, cases: list[Case], weights: Path, folder: Path, clicks: int) -> list[Trial]:
+def trials(
+    data: Path, cases: list[LabelledCase], weights: Path, folder: Path, clicks: int
+) -> list[Trial]:
     protocol = Protocol(clicks=clicks)
     found: list[Trial] = []
     with ModelThread(str(weights)) as thread:

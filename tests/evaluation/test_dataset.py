@@ -4,7 +4,7 @@ import pytest
 
 from napari_fastsam3d.errors import DataError
 from napari_fastsam3d.evaluation.dataset import (
-    Case,
+    LabelledCase,
     evenly_spaced,
     label_names,
     labelled_cases,
@@ -30,7 +30,9 @@ def test_a_folder_without_split_is_told(tmp_path):
 
 
 def test_a_subset_is_evenly_spaced_and_always_the_same():
-    cases = [Case("x", str(n), None, None) for n in range(10)] + [Case("y", "only", None, None)]
+    cases = [LabelledCase("x", str(n), None, None) for n in range(10)] + [
+        LabelledCase("y", "only", None, None)
+    ]
     assert [case.name for case in evenly_spaced(cases, 3)] == ["0", "3", "6", "only"]
     assert evenly_spaced(cases, 99) == cases
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from napari_fastsam3d.errors import DataError
 from napari_fastsam3d.evaluation.dataset import (
     UNKNOWN,
-    Case,
+    LabelledCase,
     by_set,
     evenly_spaced,
     label_map_cases,
@@ -27,7 +27,7 @@ BROKEN = ["", "{", "[1, 2]", "3", "null", '"text"', b"\xff\xfe"]
 
 
 def case(set_name, name):
-    return Case(set_name, name, Path("image"), Path("labels"))
+    return LabelledCase(set_name, name, Path("image"), Path("labels"))
 
 
 def touch(folder, *names):
@@ -131,8 +131,10 @@ def test_label_maps_and_scans_alone_are_listed_by_set_and_name(tmp_path):
 def test_two_files_are_a_case_of_their_folder(tmp_path):
     touch(tmp_path, "set/a_img.nii.gz", "set/a_seg.nii.gz")
     image, labels = tmp_path / "set" / "a_img.nii.gz", tmp_path / "set" / "a_seg.nii.gz"
-    assert paired_cases(image, labels) == [Case("set", "a", image, labels)]
-    assert paired_cases(tmp_path / "set", tmp_path / "set") == [Case("set", "a", image, labels)]
+    assert paired_cases(image, labels) == [LabelledCase("set", "a", image, labels)]
+    assert paired_cases(tmp_path / "set", tmp_path / "set") == [
+        LabelledCase("set", "a", image, labels)
+    ]
 
 
 sets = st.lists(st.sampled_from("xyz"), max_size=30)

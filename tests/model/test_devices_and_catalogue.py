@@ -17,7 +17,7 @@ from napari_fastsam3d.model.device import (
     choose_precision,
 )
 from napari_fastsam3d.model.fetch import _first_use, _record_first_use, whole_record
-from napari_fastsam3d.model.registry import MODELS, Entry, catalogue, megabytes
+from napari_fastsam3d.model.registry import MODELS, ModelEntry, catalogue, megabytes
 from napari_fastsam3d.model.store import ModelStore, Record
 
 CPU = torch.device("cpu")
@@ -106,7 +106,7 @@ def test_an_imported_model_is_listed_after_the_cards(student_file, tmp_path):
     record = import_model(student_file, name="mine", licence="CC0", store=store)
     assert available_models(store) == ("default", "mine")
     entry = catalogue(store)[-1]
-    assert entry == Entry("mine", None, record)
+    assert entry == ModelEntry("mine", None, record)
     assert (entry.state, entry.licence, entry.summary) == ("on this machine", "CC0", "")
     assert entry.size == store.weights("mine").stat().st_size
     assert str(student_file) in entry.origin

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from napari_fastsam3d.geometry import Crop, read_volume
-from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.recipe import SamplingOptions
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.targets import group_members, group_name
 
@@ -50,7 +50,7 @@ def test_an_aimed_crop_lies_as_at_a_first_click(data):
     spacing = np.prod(read_volume(case.labels).spacing)
     wanted = truth.sum() * spacing / 1.5**3
     counts = [
-        sampler.draw(number, 64, Choice(aimed=1.0)).targets[0].sum() / wanted
+        sampler.draw(number, 64, SamplingOptions(aimed=1.0)).targets[0].sum() / wanted
         for number in range(12)
     ]
     assert 0.8 < np.median(counts) < 1.25

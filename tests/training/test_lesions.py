@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.recipe import SamplingOptions
 from napari_fastsam3d.training.rendering import lesions_in, show_lesions
 from napari_fastsam3d.training.sample import Sampler
 
@@ -62,7 +62,7 @@ def test_a_click_asks_for_one_lesion_or_for_all(data):
     sampler = Sampler.of_folder(data, {"balls": 0.5, "maps": 0.5}, 5)
     pieces, clicked = [], 0
     for number in range(24):
-        sample = sampler.draw(number, 64, Choice(aimed=0.7, lesioned=1.0))
+        sample = sampler.draw(number, 64, SamplingOptions(aimed=0.7, lesioned=1.0))
         (target,), (click,) = sample.targets, sample.clicks
         if target.sum() > 4000:  # random shapes, where no organ had room
             continue

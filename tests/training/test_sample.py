@@ -19,7 +19,7 @@ from napari_fastsam3d.training.augmentation import (
 from napari_fastsam3d.training.axis_matrices import thick_slices
 from napari_fastsam3d.training.data import load_case
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.recipe import SamplingOptions
 from napari_fastsam3d.training.sample import Sampler
 
 
@@ -62,7 +62,7 @@ def test_a_crop_aimed_at_a_click_tells_where_it_fell(data, recipe):
     sampler = Sampler.of_folder(data, {"balls": 1.0, "shapes": 0.3}, 5)
     told = 0
     for number in range(16):
-        sample = sampler.draw(number, 64, Choice(aimed=1.0, large=0.5))
+        sample = sampler.draw(number, 64, SamplingOptions(aimed=1.0, large=0.5))
         (click,) = sample.clicks
         if not np.isnan(click).any():
             i, j, k = np.rint(click).astype(int)
@@ -75,7 +75,7 @@ def test_a_crop_aimed_at_a_click_tells_where_it_fell(data, recipe):
 def test_a_crop_placed_as_at_a_box_shows_the_whole_structure(data):
     sampler = Sampler.of_folder(data, {"balls": 1.0}, 5)
     for number in range(8):
-        target = sampler.draw(number, 64, Choice(boxed=1.0)).targets[0].numpy()
+        target = sampler.draw(number, 64, SamplingOptions(boxed=1.0)).targets[0].numpy()
         where = np.argwhere(target)
         assert (where.min(0) > 0).all()
         assert (where.max(0) < 63).all()

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.recipe import SamplingOptions
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 
@@ -84,7 +84,7 @@ def many(tmp_path):
     return tmp_path
 
 
-CHOICE = Choice(aimed=1.0, targets=5, finest=1.0, coarsest=1.5)
+CHOICE = SamplingOptions(aimed=1.0, targets=5, finest=1.0, coarsest=1.5)
 
 
 @pytest.mark.parametrize("source", ["blocks", "map", "unlabelled", "shapes"])
@@ -106,7 +106,7 @@ def test_a_crop_has_as_many_targets_as_were_asked_for(many, source):
 def test_one_target_of_several_is_the_one_that_would_have_come_alone(many):
     sampler = Sampler.of_folder(many, {"blocks": 1.0}, 3)
     for number in range(6):
-        lone = sampler.draw(number, 48, Choice(aimed=1.0, finest=1.0, coarsest=1.5))
+        lone = sampler.draw(number, 48, SamplingOptions(aimed=1.0, finest=1.0, coarsest=1.5))
         several = sampler.draw(number, 48, CHOICE)
         assert lone.targets[0].sum() == several.targets[0].sum()
 

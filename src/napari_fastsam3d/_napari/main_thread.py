@@ -28,7 +28,7 @@ from napari_fastsam3d.errors import FastSAM3DError
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Action = Callable[[], object]
+Callback = Callable[[], object]
 
 
 class MainThreadQueue(QObject):
@@ -43,7 +43,7 @@ class MainThreadQueue(QObject):
 
     def __init__(self, application: QCoreApplication) -> None:
         super().__init__(application)
-        self._calls: deque[Action] = deque()
+        self._calls: deque[Callback] = deque()
         self._main_thread = get_ident()
         self._posted.connect(self._call_next, Qt.ConnectionType.QueuedConnection)
 
@@ -55,7 +55,7 @@ class MainThreadQueue(QObject):
             raise RuntimeError("There is no Qt application yet.")
         return application.findChild(cls) or cls(application)
 
-    def post(self, call: Action) -> None:
+    def post(self, call: Callback) -> None:
         """Call a function in the main thread: at once if this is it, and soon otherwise."""
         if get_ident() == self._main_thread:
             call()
@@ -79,7 +79,7 @@ class Dispatcher:
         self._open = True
         self._queue = MainThreadQueue.of_application()
         # Kept here and not by the futures, one of which may run long after the widget is gone.
-        self._watched: dict[object, Action] = {}
+        self._watched: dict[object, Callback] = {}
 
     def to_main(self, function: Callable[P, object]) -> Callable[P, None]:
         """Return a function that any thread may call and that runs `function` in the main one."""
@@ -90,7 +90,7 @@ class Dispatcher:
 
         return send
 
-    def defer(self, function: Action) -> None:
+    def defer(self, function: Callback) -> None:
         """Call a function from the event loop, once what runs now has ended; main thread only."""
         QTimer.singleShot(0, lambda: function() if self._open else None)
 
@@ -125,15 +125,15 @@ class CleanupStack:
     """
 
     def __init__(self, owner: object) -> None:
-        self._callbacks: list[Action] = []
-        self.close: Action = weakref.finalize(owner, _run, self._callbacks)
+        self._callbacks: list[Callback] = []
+        self.close: Callback = weakref.finalize(owner, _run, self._callbacks)
         """Run every callback now; a second call does nothing."""
         application = QCoreApplication.instance()
         if application is not None:
             # Qt would hold a bound method only weakly.
             application.aboutToQuit.connect(self.slot())
 
-    def push(self, callback: Action) -> Callable[[], None]:
+    def push(self, callback: Callback) -> Callable[[], None]:
         """Add a callback; it must bear being called twice.
 
         Returns
@@ -183,6 +183,6 @@ def _settle(
     done(outcome)
 
 
-def _run(callbacks: list[Action]) -> None:
+def _run(callbacks: list[Callback]) -> None:
     while callbacks:
         callbacks.pop()()

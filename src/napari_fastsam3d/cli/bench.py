@@ -12,10 +12,9 @@ import typer
 
 if TYPE_CHECKING:
     from napari_fastsam3d.geometry import Volume
+    from napari_fastsam3d.geometry.box import Index
     from napari_fastsam3d.model.base_predictor import BasePredictor
     from napari_fastsam3d.session import ModelThread
-
-Index = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def peak_memory() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def _milliseconds_to_encode(predictor: "BasePredictor", volume: "Volume", centre: Index) -> float:
+def _milliseconds_to_encode(predictor: "BasePredictor", volume: "Volume", centre: "Index") -> float:
     import torch
 
     from napari_fastsam3d.geometry import Crop
@@ -76,7 +75,7 @@ def _milliseconds_to_encode(predictor: "BasePredictor", volume: "Volume", centre
 
 
 def _milliseconds_of_clicks(
-    thread: "ModelThread", volume: "Volume", clicks: list[Index]
+    thread: "ModelThread", volume: "Volume", clicks: "list[Index]"
 ) -> list[float]:
     from napari_fastsam3d.session import Session
 
@@ -84,7 +83,7 @@ def _milliseconds_of_clicks(
         return [session.add_point(click).milliseconds for click in clicks]
 
 
-def measure(thread: "ModelThread", volume: "Volume", clicks: list[Index], runs: int) -> Cost:
+def measure(thread: "ModelThread", volume: "Volume", clicks: "list[Index]", runs: int) -> Cost:
     """Measure one model, after one run that does not count.
 
     Everything is computed in the model's one thread, as in the window: threads that take turns at
@@ -118,7 +117,7 @@ def measure(thread: "ModelThread", volume: "Volume", clicks: list[Index], runs: 
     )
 
 
-def _clicks_in_the_liver() -> tuple["Volume", list[Index]]:
+def _clicks_in_the_liver() -> "tuple[Volume, list[Index]]":
     import numpy as np
 
     from napari_fastsam3d.geometry import torso_phantom

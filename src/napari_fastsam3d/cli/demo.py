@@ -45,7 +45,7 @@ _COLOURS = {"liver": (255, 170, 60), "right kidney": (80, 200, 255)}
 
 
 @dataclass(frozen=True)
-class Step:
+class DemoStep:
     """One prompt of the demonstration and what it achieved.
 
     Parameters
@@ -72,7 +72,7 @@ class Performance:
 
     Parameters
     ----------
-    steps : list of Step
+    steps : list of DemoStep
         In the order of the prompts.
     written : list of Path
         The scan, the masks in one file, and the picture.
@@ -82,7 +82,7 @@ class Performance:
         For each object's name, commands of a session with their arguments.
     """
 
-    steps: list[Step]
+    steps: list[DemoStep]
     written: list[Path]
     plane: int
     objects: dict[str, list[Call]]
@@ -90,7 +90,7 @@ class Performance:
 
 def _click(
     session: "Session", name: str, truth: "NDArray[np.bool_]", clicks: int
-) -> Iterator[Step]:
+) -> Iterator[DemoStep]:
     """Click where a user would: first in the middle, then in the middle of the largest error.
 
     What another object holds can't be won by clicks, so none is made there.
@@ -103,10 +103,10 @@ def _click(
         index, positive = next_click(mask, truth & free, session.volume.spacing)
         result = session.add_point(index, positive=positive)
         prompt = f"{'+' if positive else '-'} {index}"
-        yield Step(name, prompt, dice(session.mask(), truth), result.milliseconds)
+        yield DemoStep(name, prompt, dice(session.mask(), truth), result.milliseconds)
 
 
-def _box(session: "Session", name: str, truth: "NDArray[np.bool_]") -> Step:
+def _box(session: "Session", name: str, truth: "NDArray[np.bool_]") -> DemoStep:
     """Draw a box two voxels wider than the structure, as a hand would."""
     from napari_fastsam3d.evaluation import dice
     from napari_fastsam3d.geometry import Box
@@ -115,12 +115,12 @@ def _box(session: "Session", name: str, truth: "NDArray[np.bool_]") -> Step:
     assert tight is not None  # the phantom has every structure that it names
     box = tight.padded(2).clipped(truth.shape)
     result = session.add_box(box.start, box.stop)
-    return Step(name, "box", dice(session.mask(), truth), result.milliseconds)
+    return DemoStep(name, "box", dice(session.mask(), truth), result.milliseconds)
 
 
 def _perform(
     session: "Session", truths: "dict[str, NDArray[np.bool_]]", clicks: int
-) -> Iterator[Step]:
+) -> Iterator[DemoStep]:
     """Segment the liver by clicks and the right kidney by a box and then clicks."""
     session.new_object("liver")
     yield from _click(session, "liver", truths["liver"], clicks)
@@ -129,7 +129,7 @@ def _perform(
     yield from _click(session, "right kidney", truths["right kidney"], clicks - 1)
 
 
-def _print_table(steps: list[Step]) -> None:
+def _print_table(steps: list[DemoStep]) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -13,8 +13,8 @@ from napari_fastsam3d.errors import DataError, EvaluationError
 
 if TYPE_CHECKING:
     from napari_fastsam3d.evaluation import Protocol, Segmenter, Trial
-    from napari_fastsam3d.evaluation.dataset import Case
-    from napari_fastsam3d.evaluation.report import Results, Settings
+    from napari_fastsam3d.evaluation.dataset import LabelledCase
+    from napari_fastsam3d.evaluation.report import Results, RunSettings
     from napari_fastsam3d.evaluation.score import Score
 
 _BASELINES = ("random-walker", "region-growing")
@@ -61,7 +61,7 @@ AgainstOption = Annotated[
 class _Data:
     """The cases, and what is known of their sets."""
 
-    cases: "list[Case]"
+    cases: "list[LabelledCase]"
     names: Callable[[str], dict[int, str]]
     modality: Callable[[str], str]
     part: str
@@ -137,7 +137,7 @@ def _trials(
 
 def _settings(
     segmenter: "Segmenter", data: _Data, wanted: frozenset[str], protocol: "Protocol"
-) -> "Settings":
+) -> "RunSettings":
     return {
         "model": segmenter.name,
         "fingerprint": segmenter.fingerprint,
@@ -148,7 +148,7 @@ def _settings(
 
 
 def _write(
-    results: "Results", settings: "Settings", trials: "list[Trial]", scores: "list[Score]"
+    results: "Results", settings: "RunSettings", trials: "list[Trial]", scores: "list[Score]"
 ) -> None:
     from napari_fastsam3d.evaluation import report
     from napari_fastsam3d.evaluation.score import FAILED

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.model.registry import Entry
+    from napari_fastsam3d.model.registry import ModelEntry
     from napari_fastsam3d.model.store import Record
 
 models = typer.Typer(
@@ -30,7 +30,7 @@ def _rows() -> list[dict[str, Any]]:
     return [_row(entry) for entry in catalogue()]
 
 
-def _row(entry: "Entry") -> dict[str, Any]:
+def _row(entry: "ModelEntry") -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": entry.name,
         "state": entry.state,

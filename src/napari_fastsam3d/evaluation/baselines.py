@@ -13,9 +13,8 @@ from scipy.spatial import KDTree
 from napari_fastsam3d.errors import EvaluationError
 from napari_fastsam3d.evaluation.simulator import Click
 from napari_fastsam3d.geometry import Box, Crop, Volume
+from napari_fastsam3d.geometry.resample import Floats
 from napari_fastsam3d.session import Mask
-
-Floats = NDArray[np.float32]
 
 SIZE = 64
 """Voxels along each side of the cube that a baseline works on."""

@@ -15,7 +15,7 @@ _IMAGE, _LABELS = "_img.nii.gz", "_seg.nii.gz"
 
 
 @dataclass(frozen=True)
-class Case:
+class LabelledCase:
     """One patient's volume with its labels, or a label map without an image.
 
     Attributes
@@ -34,7 +34,7 @@ class Case:
     labels: Path
 
 
-def labelled_cases(folder: Path, part: str) -> list[Case]:
+def labelled_cases(folder: Path, part: str) -> list[LabelledCase]:
     """List the labelled cases of one part of the split.
 
     Parameters
@@ -64,19 +64,19 @@ def labelled_cases(folder: Path, part: str) -> list[Case]:
     ]
 
 
-def _case(folder: Path, set_name: str, name: str) -> Case:
+def _case(folder: Path, set_name: str, name: str) -> LabelledCase:
     home = folder / "labelled" / set_name
     image, labels = home / f"{name}{_IMAGE}", home / f"{name}{_LABELS}"
     for path in (image, labels):
         if not path.exists():
             raise DataError(f"The split names {path}, which is absent.", "Complete the folder.")
-    return Case(set_name, name, image, labels)
+    return LabelledCase(set_name, name, image, labels)
 
 
-def label_map_cases(folder: Path) -> list[Case]:
+def label_map_cases(folder: Path) -> list[LabelledCase]:
     """List the label maps without images: `label_maps/<set>/*_seg.nii.gz`."""
     return [
-        Case(path.parent.name, path.name.removesuffix(_LABELS), None, path)
+        LabelledCase(path.parent.name, path.name.removesuffix(_LABELS), None, path)
         for path in sorted((folder / "label_maps").glob(f"*/*{_LABELS}"))
     ]
 
@@ -86,7 +86,7 @@ def unlabelled_scans(folder: Path) -> list[Path]:
     return sorted((folder / "unlabelled").glob(f"*/*{_IMAGE}"))
 
 
-def paired_cases(images: Path, labels: Path) -> list[Case]:
+def paired_cases(images: Path, labels: Path) -> list[LabelledCase]:
     """Pair a scan with its labels, or the `*_img.nii.gz` of a folder with `*_seg.nii.gz`.
 
     Parameters
@@ -101,9 +101,9 @@ def paired_cases(images: Path, labels: Path) -> list[Case]:
         When the folder holds no scan, or a scan has no labels.
     """
     if images.is_file():
-        return [Case(images.parent.name, images.name.removesuffix(_IMAGE), images, labels)]
+        return [LabelledCase(images.parent.name, images.name.removesuffix(_IMAGE), images, labels)]
     found = [
-        Case(images.name, path.name.removesuffix(_IMAGE), path, labels / _labels_name(path))
+        LabelledCase(images.name, path.name.removesuffix(_IMAGE), path, labels / _labels_name(path))
         for path in sorted(images.glob(f"*{_IMAGE}"))
     ]
     if not found:
@@ -118,15 +118,15 @@ def _labels_name(image: Path) -> str:
     return image.name.removesuffix(_IMAGE) + _LABELS
 
 
-def by_set(cases: list[Case]) -> dict[str, list[Case]]:
+def by_set(cases: list[LabelledCase]) -> dict[str, list[LabelledCase]]:
     """Group cases by their set."""
-    groups: dict[str, list[Case]] = {}
+    groups: dict[str, list[LabelledCase]] = {}
     for case in cases:
         groups.setdefault(case.set_name, []).append(case)
     return groups
 
 
-def evenly_spaced(cases: list[Case], number: int) -> list[Case]:
+def evenly_spaced(cases: list[LabelledCase], number: int) -> list[LabelledCase]:
     """Take so many cases of each set, the same ones every time, evenly spaced in its list."""
     return [
         group[at * len(group) // min(number, len(group))]

@@ -11,7 +11,7 @@ from napari_fastsam3d.errors import EvaluationError
 from napari_fastsam3d.evaluation.score import Score
 from napari_fastsam3d.evaluation.trial import Trial
 
-Settings = dict[str, Any]
+RunSettings = dict[str, Any]
 """What decides the numbers: the model, its weights, the protocol, the data."""
 
 
@@ -37,7 +37,7 @@ class Results:
         When the folder cannot be written to, or holds an evaluation with other settings.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: RunSettings) -> None:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class Results:
             file.flush()
             os.fsync(file.fileno())
 
-    def _claim(self, settings: Settings) -> None:
+    def _claim(self, settings: RunSettings) -> None:
         path = self.folder / "settings.json"
         text = json.dumps(settings, indent=1)
         if not path.exists():
@@ -104,7 +104,7 @@ SHOWN = (1, 2, 3, 5, 10)
 """The clicks of which tables tell."""
 
 
-def write_summary(path: Path, settings: Settings, scores: Sequence[Score]) -> None:
+def write_summary(path: Path, settings: RunSettings, scores: Sequence[Score]) -> None:
     """Write settings and scores as JSON."""
     content = {"settings": settings, "scores": [asdict(score) for score in scores]}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.resample import AxisFilter, resample
-
-Spacing = tuple[float, float, float]
+from napari_fastsam3d.geometry.volume import Spacing
 
 _SAME = 1e-3
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_fastsam3d.evaluation.dataset import Case
+from napari_fastsam3d.evaluation.dataset import LabelledCase
 from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.session import Mask
@@ -44,13 +44,16 @@ class Target:
 
 
 def targets_of(
-    case: Case, protocol: Protocol, names: dict[int, str], wanted: frozenset[str] = frozenset()
+    case: LabelledCase,
+    protocol: Protocol,
+    names: dict[int, str],
+    wanted: frozenset[str] = frozenset(),
 ) -> Iterator[Target]:
     """Yield the structures of a case, largest first.
 
     Parameters
     ----------
-    case : Case
+    case : LabelledCase
         With an image.
     protocol : Protocol
         How they are chosen, and on which grid they are shown. A structure of which nothing is

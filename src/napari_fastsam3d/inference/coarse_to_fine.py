@@ -74,8 +74,8 @@ class CoarseToFine:
         if coarse is not None:
             return self._followed(coarse, prompts)
         if isinstance(newest, BoxPrompt):
-            return self._nearer(found, newest.box, prompts)
-        return self._closer(found, before, prompts)
+            return self._zoomed_in_on_box(found, newest.box, prompts)
+        return self._zoomed_in(found, before, prompts)
 
     def candidates(self, before: Step, prompts: Sequence[Prompt], count: int) -> list[Prediction]:
         """Return what the newest of the prompts may mean, what `predict` returns first.
@@ -213,8 +213,8 @@ class CoarseToFine:
         clicks = [click.index for click in clicks_of(prompts)]
         return self.policy.wider(found.crop, found.logits, clicks)
 
-    def _closer(self, found: Prediction, before: Step, prompts: Sequence[Prompt]) -> Prediction:
-        """Look again at a small object from near by; keep what was found where that loses it.
+    def _zoomed_in(self, found: Prediction, before: Step, prompts: Sequence[Prompt]) -> Prediction:
+        """Refine a small object by zooming in; keep what was found where that loses it.
 
         After few clicks what looks small may be part of something larger, of which the nearer crop
         would show too little: after one there is none, after two both have to agree.
@@ -231,8 +231,10 @@ class CoarseToFine:
             return found
         return near
 
-    def _nearer(self, found: Prediction, box: Box, prompts: Sequence[Prompt]) -> Prediction:
-        """Look again at what a box holds, the mask fed back; keep what was found where they differ.
+    def _zoomed_in_on_box(
+        self, found: Prediction, box: Box, prompts: Sequence[Prompt]
+    ) -> Prediction:
+        """Refine what a box holds by zooming in, the mask fed back; keep it where they differ.
 
         The first crop shows half of the box's side around it, and so is a coarse one.
         """

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-Floats = NDArray[np.float32]
+from napari_fastsam3d.geometry.resample import Floats
+
 Halves = NDArray[np.float16]
 
 _FORMAT = "napari-fastsam3d memory 1"

@@ -10,9 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fastsam3d.geometry.resample import Floats
 from napari_fastsam3d.model.coarse_pass import CoarsePass
-
-Floats = NDArray[np.float32]
 
 Progress = Callable[[str, int, int], object]
 """Told, of some work, how many of its parts are done, and of how many."""

@@ -81,7 +81,7 @@ def available_models(store: ModelStore | None = None) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """One model: its card, its record in the store, or both.
 
     Parameters
@@ -134,7 +134,7 @@ class Entry:
         return self.card.summary if self.card else ""
 
 
-def catalogue(store: ModelStore | None = None) -> list[Entry]:
+def catalogue(store: ModelStore | None = None) -> list[ModelEntry]:
     """List the models: first those that have a card, then those that the user imported.
 
     Parameters
@@ -150,7 +150,7 @@ def catalogue(store: ModelStore | None = None) -> list[Entry]:
     store = store or ModelStore()
     records = {name: store.record(name) for name in store.names()}
     names = dict.fromkeys([*MODELS, *records])
-    return [Entry(name, MODELS.get(name), records.get(name)) for name in names]
+    return [ModelEntry(name, MODELS.get(name), records.get(name)) for name in names]
 
 
 def megabytes(size: int | None) -> str:

@@ -9,7 +9,7 @@ from napari_fastsam3d.session.state import Action, SessionState
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """One action of the user.
 
     Parameters
@@ -41,7 +41,7 @@ class History:
 
     Parameters
     ----------
-    entries : tuple of Entry
+    entries : tuple of LogEntry
         What was done, and after the cursor what was undone and can be redone.
     cursor : int
         Number of entries that are done.
@@ -53,7 +53,7 @@ class History:
         Id of the object that the last change, undo and redo included, was about.
     """
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[LogEntry, ...] = ()
     cursor: int = 0
     looking_at: int | None = None
     next_serial: int = 1
@@ -91,7 +91,7 @@ class History:
             If the action makes no sense in the present state.
         """
         before = self._replayed
-        entry = Entry(self.next_serial, action, action.apply(before))
+        entry = LogEntry(self.next_serial, action, action.apply(before))
         elsewhere = self.looking_at not in (None, before.current)
         selected = (action.apply(self.state) if elsewhere else entry.state).current
         return History(
@@ -133,12 +133,12 @@ class History:
     def _replayed(self) -> SessionState:
         return self.entries[self.cursor - 1].state if self.cursor else SessionState()
 
-    def _moved(self, cursor: int, over: Entry) -> "History":
+    def _moved(self, cursor: int, over: LogEntry) -> "History":
         touched = over.action.object
         looking_at = self.state.current if touched is None else touched
         return replace(self, cursor=cursor, looking_at=looking_at, touched=touched)
 
-    def _again(self, entry: Entry, done: bool) -> "History":
+    def _again(self, entry: LogEntry, done: bool) -> "History":
         before = self.entries[-1].state if self.entries else SessionState()
         try:
             state = entry.action.apply(before)

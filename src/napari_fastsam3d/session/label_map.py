@@ -16,7 +16,7 @@ from napari_fastsam3d.geometry.mask import NOWHERE, Mask, deepest_voxel
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
-Masks = Callable[[ObjectState], Mask]
+OwnMasks = Callable[[ObjectState], Mask]
 
 
 def in_order(state: SessionState) -> list[ObjectState]:
@@ -32,7 +32,7 @@ def holders(state: SessionState, number: int) -> list[ObjectState]:
     return in_order(state)[: in_order(state).index(own)]
 
 
-def shown_mask(state: SessionState, number: int, masks: Masks) -> Mask:
+def shown_mask(state: SessionState, number: int, masks: OwnMasks) -> Mask:
     """Return the mask of an object as it is shown: without what others hold.
 
     Parameters
@@ -49,7 +49,7 @@ def shown_mask(state: SessionState, number: int, masks: Masks) -> Mask:
     return shown
 
 
-def label_map(state: SessionState, box: Box, masks: Masks) -> NDArray[np.uint8 | np.uint16]:
+def label_map(state: SessionState, box: Box, masks: OwnMasks) -> NDArray[np.uint8 | np.uint16]:
     """Return the values of the objects in a source box, 0 where there is none.
 
     A voxel that several hold, as objects that share do, is that of the first `in_order`.
@@ -69,7 +69,7 @@ def changed_box(state: SessionState, old: Mask, new: Mask) -> Box:
     return old.changed_box(new)
 
 
-def holder_of_click(state: SessionState, number: int, masks: Masks) -> ObjectState | None:
+def holder_of_click(state: SessionState, number: int, masks: OwnMasks) -> ObjectState | None:
     """Return the object that keeps the voxel that another was given by its newest click."""
     prompts = state.object(number).prompts
     newest = prompts[-1] if prompts else None
@@ -78,7 +78,9 @@ def holder_of_click(state: SessionState, number: int, masks: Masks) -> ObjectSta
     return holder_of(state, number, newest.index, masks)
 
 
-def holder_of(state: SessionState, number: int, index: Index, masks: Masks) -> ObjectState | None:
+def holder_of(
+    state: SessionState, number: int, index: Index, masks: OwnMasks
+) -> ObjectState | None:
     """Return the object that keeps a voxel, source index, from another that may claim it."""
     return next((o for o in holders(state, number) if masks(o).contains(index)), None)
 
@@ -102,7 +104,7 @@ class Overlapped:
     holders: tuple[int, ...]
 
 
-def overlapped(state: SessionState, masks: Masks) -> list[Overlapped]:
+def overlapped(state: SessionState, masks: OwnMasks) -> list[Overlapped]:
     """Return the objects of which others keep every positive click, in order of creation."""
     found: list[Overlapped] = []
     for each in state.objects:
@@ -163,7 +165,7 @@ def contested(own: Mask, holder: Mask, index: Index) -> Mask:
     return Mask.of(both, (parts == parts[i, j, k]) & (parts > 0)).union(clicked)
 
 
-def relabelled_box(before: SessionState, after: SessionState, number: int, masks: Masks) -> Box:
+def relabelled_box(before: SessionState, after: SessionState, number: int, masks: OwnMasks) -> Box:
     """Return a source box around all voxels whose label or owner an action changed.
 
     For actions that change no prompts; it may be larger than need be.

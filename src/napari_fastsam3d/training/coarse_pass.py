@@ -29,7 +29,7 @@ from napari_fastsam3d.model.coarse_pass import CoarsePass, LinearModel
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.device import choose_precision
 from napari_fastsam3d.model.predictor import Predictor, silent
-from napari_fastsam3d.training.sample import Choice, Sampler
+from napari_fastsam3d.training.sample import Sampler, SamplingOptions
 
 SIZE, SPACING = 64, 3.0
 """Voxels of a coarse crop along each axis, and their size in mm."""
@@ -214,7 +214,7 @@ def _ridge(
 def _in_volume(
     predictor: Predictor, sampler: Sampler, number: int, size: int
 ) -> Iterator[FirstClick]:
-    choice = Choice(
+    choice = SamplingOptions(
         aimed=1.0,
         regrouped=0.1,
         large=0.7,

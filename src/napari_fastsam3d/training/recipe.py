@@ -23,7 +23,7 @@ _NEEDED = {"coarse_decoder": "coarse_candidates", "candidates": "candidates"}
 
 
 @dataclass(frozen=True)
-class Choice:
+class SamplingOptions:
     """How the target of a sample and the place of its crop are chosen.
 
     Attributes
@@ -67,7 +67,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phase(Choice):
+class Phase(SamplingOptions):
     """A stretch of the run with one crop size, and one choice of samples.
 
     Attributes

@@ -21,7 +21,7 @@ from napari_fastsam3d.training import placement, shapes, targets
 from napari_fastsam3d.training.augmentation import View, augment_intensities, flip
 from napari_fastsam3d.training.data import LabelledVolume, load_case, load_scan
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.recipe import Choice
+from napari_fastsam3d.training.recipe import SamplingOptions
 from napari_fastsam3d.training.rendering import blanked, render
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 from napari_fastsam3d.training.tissues import SCENERY
@@ -122,9 +122,9 @@ class Sampler:
         names = {name: label_names(folder, name) for name in used}
         return cls(tuple(used.items()), cases, seed, names, device, scans)
 
-    def draw(self, number: int, size: int, choice: Choice | None = None) -> Sample:
+    def draw(self, number: int, size: int, choice: SamplingOptions | None = None) -> Sample:
         """Draw sample `number` as a crop of size^3 voxels."""
-        choice = choice or Choice()
+        choice = choice or SamplingOptions()
         device = torch.device(self.device)
         random = RandomGenerator.seeded((self.seed, number), device)
         rng = random.numbers
@@ -155,7 +155,7 @@ def _view_of_case(
     loaded: LabelledVolume,
     size: int,
     random: RandomGenerator,
-    choice: Choice,
+    choice: SamplingOptions,
     names: dict[int, str],
 ) -> View | None:
     if not loaded.structures:
@@ -203,7 +203,7 @@ def _view_of_case(
 
 
 def _view_of_unlabelled(
-    loaded: LabelledVolume, size: int, random: RandomGenerator, choice: Choice
+    loaded: LabelledVolume, size: int, random: RandomGenerator, choice: SamplingOptions
 ) -> View | None:
     """Take supervoxels of a scan of which nothing is known."""
     rng = random.numbers

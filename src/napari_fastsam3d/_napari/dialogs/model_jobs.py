@@ -9,7 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.model.registry import Entry
+    from napari_fastsam3d.model.registry import ModelEntry
     from napari_fastsam3d.model.store import Record
 
 
@@ -20,7 +20,7 @@ class ModelJobs:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-models")
         self._stopped = Event()
 
-    def catalogue(self) -> Future[list[Entry]]:
+    def catalogue(self) -> Future[list[ModelEntry]]:
         """List the models as entries of the catalogue."""
         return self._pool.submit(_catalogue)
 
@@ -51,7 +51,7 @@ class ModelJobs:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _catalogue() -> list[Entry]:
+def _catalogue() -> list[ModelEntry]:
     from napari_fastsam3d.model.registry import catalogue
 
     return catalogue()

@@ -28,7 +28,7 @@ from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.errors import FastSAM3DError
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.model.registry import Entry
+    from napari_fastsam3d.model.registry import ModelEntry
     from napari_fastsam3d.model.store import Record
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class ModelsDialog(QDialog):
         self.setWindowTitle("FastSAM3D models")
         self.resize(*_SIZE)
         self._jobs, self._dispatcher, self._changed = jobs, dispatcher, changed
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, ModelEntry] = {}
         self.fetching = self.busy = False
         self.list = _list()
         self.summary, self.message = _label(), _label()
@@ -77,7 +77,7 @@ class ModelsDialog(QDialog):
         self.refresh()
 
     @property
-    def chosen(self) -> Entry | None:
+    def chosen(self) -> ModelEntry | None:
         """The entry of the catalogue that is selected, or None."""
         item = self.list.currentItem()
         return None if item is None else self._entries.get(item.text(0))
@@ -112,7 +112,7 @@ class ModelsDialog(QDialog):
             removed = self._jobs.remove(entry.name)
             self._do(removed, lambda freed: self._on_gone(entry.name, freed), "Removing...")
 
-    def _offer(self, entry: Entry, size: int | None) -> None:
+    def _offer(self, entry: ModelEntry, size: int | None) -> None:
         url = "" if entry.card is None else entry.card.url
         question = (
             f"{entry.name}: {entry.summary}\n\nSize: {_size(size)}\nLicence: {entry.licence}\n"
@@ -151,7 +151,7 @@ class ModelsDialog(QDialog):
         self.busy = self.fetching = False
         self._show_chosen()
 
-    def _show_entries(self, entries: list[Entry]) -> None:
+    def _show_entries(self, entries: list[ModelEntry]) -> None:
         before = self.list.currentItem()
         name = before.text(0) if before is not None else None
         self._entries = {entry.name: entry for entry in entries}

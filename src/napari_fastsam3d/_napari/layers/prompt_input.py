@@ -16,7 +16,7 @@ from napari_fastsam3d.session import Result, Session
 from napari_fastsam3d.session.commands import Commands
 
 SessionCommand = Callable[[Commands], "Future[Result]"]
-Run = Callable[[SessionCommand], "Future[Result] | None"]
+CommandRunner = Callable[[SessionCommand], "Future[Result] | None"]
 """Runs a command of the session without waiting; None where the session refused."""
 
 _MISSED = (
@@ -34,7 +34,7 @@ class PromptInput:
         Where they lie.
     session : Session
     dispatcher : Dispatcher
-    run : Run
+    run : CommandRunner
     draw : callable
         Draws the layers as the session has them.
     message : callable
@@ -47,7 +47,7 @@ class PromptInput:
         frame: Frame,
         session: Session,
         dispatcher: Dispatcher,
-        run: Run,
+        run: CommandRunner,
         draw: Callable[[], object],
         message: Callable[[str], object],
     ) -> None:

@@ -41,10 +41,10 @@ class _Region(Protocol):
 
 _Voxels = tuple[tuple[NDArray[np.intp], ...], NDArray[np.integer], NDArray[np.integer] | int]
 """A change that napari records as indices, old values and new ones."""
-Change = _Region | _Voxels
+StrokeChange = _Region | _Voxels
 
 
-def stroke_of(item: Sequence[Change], value: int, frame: Frame) -> Stroke | None:
+def stroke_of(item: Sequence[StrokeChange], value: int, frame: Frame) -> Stroke | None:
     """Read one item of the history of a Labels layer, as its `paint` event hands it over.
 
     Parameters
@@ -76,7 +76,7 @@ def stroke_of(item: Sequence[Change], value: int, frame: Frame) -> Stroke | None
     return Stroke(frame.box_to_source(box), frame.source_view(painted), frame.source_view(erased))
 
 
-def _box_of(change: Change) -> Box:
+def _box_of(change: StrokeChange) -> Box:
     # napari's own record is a tuple too, with names.
     if hasattr(change, "slice_key"):
         i, j, k = cast(_Region, change).slice_key
@@ -86,7 +86,7 @@ def _box_of(change: Change) -> Box:
 
 
 def _within(
-    change: Change, box: Box
+    change: StrokeChange, box: Box
 ) -> tuple[tuple[slice, ...] | tuple[NDArray[np.intp], ...], NDArray[np.integer] | int]:
     """Return the index of what changed in an array of the box, and the labels given."""
     if not hasattr(change, "slice_key"):

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 from napari_fastsam3d._napari.commands.scans import earlier_sessions
 from napari_fastsam3d._napari.dialogs.earlier_sessions import counted
 from napari_fastsam3d._napari.main_thread import show_message
-from napari_fastsam3d._napari.panels.notice import Choice, choice_button
+from napari_fastsam3d._napari.panels.notice import NoticeChoice, choice_button
 from napari_fastsam3d._napari.workspace import Workspace, single_shot
 from napari_fastsam3d.session import SavedSession, worked_on
 
@@ -39,7 +39,7 @@ class Banner(QFrame):
         layout.addLayout(self._row)
         self.setVisible(False)
 
-    def show_message(self, text: str, choices: Sequence[Choice] = ()) -> None:
+    def show_message(self, text: str, choices: Sequence[NoticeChoice] = ()) -> None:
         """Show a sentence and its buttons in place of those before."""
         if not self.isHidden() and text == self.text.text():
             return
@@ -112,22 +112,22 @@ class VisibilityBanner(Banner):
         if visibility != before:
             self._work.status_changed.emit()
 
-    def _message(self, image: Image) -> tuple[str, list[Choice]]:
+    def _message(self, image: Image) -> tuple[str, list[NoticeChoice]]:
         work = self._work
         other, outside = work.visibility.now.other, work.visibility.now.outside
         if outside:
-            middle = Choice(
+            middle = NoticeChoice(
                 "Go to it", "Turn to its middle slice.", lambda: work.visibility.middle(image)
             )
             return _OUTSIDE.format(name=image.name), [middle]
-        back = Choice(
+        back = NoticeChoice(
             f"Show {_short(image.name)}",
             "Show the scan that is segmented.",
             lambda: work.visibility.bring(image, again=True),
         )
         if other is None:
             return _HIDDEN.format(name=image.name), [back]
-        take = Choice(
+        take = NoticeChoice(
             f"Segment {_short(other.name)}",
             "Segment the scan that is seen; what was done here stays with the other.",
             lambda: work.choice_requested.emit(other),

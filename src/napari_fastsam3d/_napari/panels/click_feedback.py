@@ -8,7 +8,7 @@ from napari_fastsam3d._napari.commands.command import Command
 from napari_fastsam3d._napari.commands.history import revert_change, show_change, undo
 from napari_fastsam3d._napari.commands.objects import take_over, unlock_holder
 from napari_fastsam3d._napari.descriptions import change_text
-from napari_fastsam3d._napari.panels.notice import Choice, Notice
+from napari_fastsam3d._napari.panels.notice import Notice, NoticeChoice
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import Change, Mask, ObjectState, Point, Result
@@ -70,16 +70,16 @@ class ClickFeedback:
         view = self._work.view
         if view is None:
             return
-        choices: list[Choice] = []
+        choices: list[NoticeChoice] = []
         if view.session.outdated:
             tooltip = "The present model makes them of the same prompts; locked objects stay."
-            choices.append(Choice("Make them again", tooltip, view.make_masks_again))
+            choices.append(NoticeChoice("Make them again", tooltip, view.make_masks_again))
         lost = view.session.overlapped_objects()
         if lost:
             name = view.session.state.object(lost[0].object).name
             choices += [
-                Choice(f"Show {name}", "Turn to it.", lambda: _go_to(view, lost[0].object)),
-                Choice(
+                NoticeChoice(f"Show {name}", "Turn to it.", lambda: _go_to(view, lost[0].object)),
+                NoticeChoice(
                     "Newer objects win",
                     "Let objects take voxels from those begun before; locked ones keep theirs.",
                     lambda: view.run(lambda session: session.set_overlap("overwrite")),
@@ -87,11 +87,11 @@ class ClickFeedback:
             ]
         self._show(sentence, choices)
 
-    def _show(self, sentence: str, choices: Sequence[Choice]) -> None:
+    def _show(self, sentence: str, choices: Sequence[NoticeChoice]) -> None:
         self._notice.show_message(sentence, choices)
 
-    def _choice(self, command: Command, text: str = "") -> Choice:
-        return Choice(text or command.text, command.hint, lambda: command.run(self._work))
+    def _choice(self, command: Command, text: str = "") -> NoticeChoice:
+        return NoticeChoice(text or command.text, command.hint, lambda: command.run(self._work))
 
     def _forget(self, _view: object = None) -> None:
         self._dismissed = None

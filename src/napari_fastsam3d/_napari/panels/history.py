@@ -11,7 +11,7 @@ from napari_fastsam3d.session import History, SessionState
 
 _HEIGHT = 132
 _FADED = 170  # of 255
-Index = QModelIndex | QPersistentModelIndex
+ModelIndex = QModelIndex | QPersistentModelIndex
 _START = "The scan as it was opened"
 
 
@@ -48,11 +48,11 @@ class Steps(QAbstractListModel):
             first, last = sorted((min(before.cursor, same), history.cursor))
             self.dataChanged.emit(self.index(first), self.index(last))
 
-    def rowCount(self, parent: Index | None = None) -> int:  # noqa: N802  (Qt's name)
+    def rowCount(self, parent: ModelIndex | None = None) -> int:  # noqa: N802  (Qt's name)
         return 0 if parent is not None and parent.isValid() else len(self._history.entries) + 1
 
     def data(
-        self, index: Index, role: int = int(Qt.ItemDataRole.DisplayRole)
+        self, index: ModelIndex, role: int = int(Qt.ItemDataRole.DisplayRole)
     ) -> str | QBrush | QFont | None:
         row = index.row()
         if not 0 <= row <= len(self._history.entries):

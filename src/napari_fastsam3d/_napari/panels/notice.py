@@ -30,7 +30,7 @@ QFrame#notice QToolButton { color: #f2f4f8; background: transparent; border: non
 """
 
 
-class Choice(NamedTuple):
+class NoticeChoice(NamedTuple):
     """Words on a button, its tooltip, and what it does."""
 
     text: str
@@ -38,7 +38,7 @@ class Choice(NamedTuple):
     chosen: Callable[[], object]
 
 
-def choice_button(choice: Choice) -> QPushButton:
+def choice_button(choice: NoticeChoice) -> QPushButton:
     """Return a button for a choice."""
     button = QPushButton(choice.text)
     button.setToolTip(choice.tooltip)
@@ -92,7 +92,7 @@ class Notice(QFrame):
         after.installEventFilter(self)
         self.hide()
 
-    def show_message(self, text: str, choices: Sequence[Choice] = ()) -> None:
+    def show_message(self, text: str, choices: Sequence[NoticeChoice] = ()) -> None:
         """Show a sentence and its buttons in place of those before."""
         self._clear()
         self.text.setText(text)

@@ -105,7 +105,7 @@ def _likely(seen: Tensor) -> Tensor:
     return (1 + seen[:, 1]) / 2
 
 
-class Frame(NamedTuple):
+class BoxGrid(NamedTuple):
     """Cells as they are seen from the middle of a box.
 
     Attributes
@@ -126,7 +126,7 @@ class Frame(NamedTuple):
         return self.within * likely, self.around
 
 
-def frame(box: Tensor, size: int, cell: int) -> Frame:
+def frame(box: Tensor, size: int, cell: int) -> BoxGrid:
     """Frame boxes (B, 2, 3), crop indices, on a grid of size^3 cells of `cell` crop voxels."""
     centres = centres_of(size, cell, box.device)
     half = (box[:, 1] - box[:, 0] + 1).clamp(min=1) / 2
@@ -137,7 +137,7 @@ def frame(box: Tensor, size: int, cell: int) -> Frame:
     farthest = torch.maximum(torch.maximum(x, y), z)
     far = [a.clamp(max=2).expand_as(gaussian) for a in (farthest, x, y, z)]
     around = ((farthest > 1) & (farthest < AROUND)).float()
-    return Frame(torch.stack([gaussian, *far], 1), gaussian * (farthest <= 1), around)
+    return BoxGrid(torch.stack([gaussian, *far], 1), gaussian * (farthest <= 1), around)
 
 
 def likeness(keys: Tensor, sides: Sequence[Tensor]) -> Tensor:

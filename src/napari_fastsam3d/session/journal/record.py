@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
-from napari_fastsam3d.session.history import Entry, History
+from napari_fastsam3d.session.history import History, LogEntry
 from napari_fastsam3d.session.state import Action, SessionState
 
 _START = re.compile(rb'[0-9a-f]{8} \{"number":[\x20-\x7e]*')
@@ -133,13 +133,13 @@ def restored(records: Iterable[LogRecord]) -> History:
 
 
 def _log(actions: Iterable[tuple[int, Action]], done: int) -> History:
-    entries: list[Entry] = []
+    entries: list[LogEntry] = []
     state, cursor, serial = SessionState(), 0, 0
     for serial, action in actions:
         try:
             state = action.apply(state)
         except FastSAM3DError:
             continue
-        entries.append(Entry(serial, action, state))
+        entries.append(LogEntry(serial, action, state))
         cursor += serial <= done
     return History(tuple(entries), cursor, None, serial + 1)

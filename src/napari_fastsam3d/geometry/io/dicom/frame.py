@@ -41,7 +41,7 @@ _SMALLEST, _FARTHEST = 1e-6, 1e6  # mm; what lies beyond is no number that was m
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class DicomFrame:
     """One image of a file; geometry in LPS mm.
 
     Parameters
@@ -99,7 +99,7 @@ class Frame:
         return self.directions.T * self.spacing
 
 
-def read_frames(path: Path) -> list[Frame]:
+def read_frames(path: Path) -> list[DicomFrame]:
     """Return the images of a file, at least one, by its header alone.
 
     Raises
@@ -119,7 +119,7 @@ def read_frames(path: Path) -> list[Frame]:
         raise LeftOutError("damaged") from error
 
 
-def _frames(found: "Dataset", header: Header) -> Iterator[Frame]:
+def _frames(found: "Dataset", header: Header) -> Iterator[DicomFrame]:
     own = items_of(found, "PerFrameFunctionalGroupsSequence")
     shared = item_of(found, "SharedFunctionalGroupsSequence")
     if not own and (shared is None or header.frames > 1):
@@ -130,7 +130,7 @@ def _frames(found: "Dataset", header: Header) -> Iterator[Frame]:
     dimensions = declared_dimensions(found)
     for number, item in enumerate(own or [None]):
         groups = FunctionalGroups(item, shared)
-        yield Frame(
+        yield DicomFrame(
             header,
             number,
             *_place(
@@ -144,7 +144,7 @@ def _frames(found: "Dataset", header: Header) -> Iterator[Frame]:
         )
 
 
-def _plain_frames(found: "Dataset", header: Header) -> Iterator[Frame]:
+def _plain_frames(found: "Dataset", header: Header) -> Iterator[DicomFrame]:
     """Return the images of a file that has no functional groups."""
     kind = text_of(found, "SOPClassUID")
     holder = found
@@ -169,7 +169,7 @@ def _plain_frames(found: "Dataset", header: Header) -> Iterator[Frame]:
         position = None
         if first is not None and offsets is not None:
             position = first + np.cross(*directions) * (offsets[number] - offsets[0])
-        yield Frame(header, number, position, directions, *measures, *scale, marks, times)
+        yield DicomFrame(header, number, position, directions, *measures, *scale, marks, times)
 
 
 def _place(
@@ -190,7 +190,7 @@ def _place(
 def _measures(
     holder: "Dataset | None", header: Header
 ) -> tuple[NDArray[np.float64] | None, bool, float | None, float | None]:
-    """Return spacing, whether it is that at the detector, thickness, distance; see `Frame`."""
+    """Return spacing, whether it is that at the detector, thickness, distance; see `DicomFrame`."""
     stated = text_of(holder, "PixelSpacing") != ""
     at_detector = not stated and header.modality in PROJECTIONS
     spacing = numbers_of(holder, "ImagerPixelSpacing" if at_detector else "PixelSpacing", 2)

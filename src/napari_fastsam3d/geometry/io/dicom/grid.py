@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.io.dicom.frame import Frame
+from napari_fastsam3d.geometry.io.dicom.frame import DicomFrame
 from napari_fastsam3d.geometry.io.dicom.header import PROJECTIONS
 
 EXPORT = "Export the whole series again."
@@ -26,7 +26,7 @@ class Grid:
 
     Parameters
     ----------
-    frames : tuple of Frame
+    frames : tuple of DicomFrame
         Along the normal of the image plane.
     places : ndarray of int, shape (N,)
         The slice index of each, from 0; leaves out those that are missing.
@@ -38,14 +38,14 @@ class Grid:
         What is missing, uneven or assumed.
     """
 
-    frames: tuple[Frame, ...]
+    frames: tuple[DicomFrame, ...]
     places: NDArray[np.intp]
     steps: NDArray[np.float64]
     origin: NDArray[np.float64]
     notes: tuple[str, ...] = ()
 
 
-def arrange(frames: Sequence[Frame], name: str) -> Grid:
+def arrange(frames: Sequence[DicomFrame], name: str) -> Grid:
     """Return where the images of one stack lie.
 
     Raises
@@ -82,14 +82,14 @@ class SliceFit:
         mm along the normal, from the first image.
     """
 
-    frames: tuple[Frame, ...]
+    frames: tuple[DicomFrame, ...]
     positions: NDArray[np.float64]
     heights: NDArray[np.float64]
     places: NDArray[np.intp]
     steps: NDArray[np.float64]
 
     @classmethod
-    def of(cls, frames: Sequence[Frame]) -> "SliceFit":
+    def of(cls, frames: Sequence[DicomFrame]) -> "SliceFit":
         """Fit images, at least one, that all say where they lie."""
         steps = np.zeros((3, 3))
         directions = np.median([each.directions for each in frames], axis=0)
@@ -157,13 +157,13 @@ class SliceFit:
         gap = float(np.median(self.gaps))
         return gap > 0 and self.off <= _LARGEST_UNEVENNESS * gap and not too_many
 
-    def places_of(self, frames: Sequence[Frame]) -> NDArray[np.intp]:
+    def places_of(self, frames: Sequence[DicomFrame]) -> NDArray[np.intp]:
         """Return the number of the place of each image, from 0; several may share one."""
         numbers = np.concatenate([[0], (self.gaps >= self.same_place).cumsum()]).astype(np.intp)
         found = dict(zip(map(id, self.frames), numbers.tolist(), strict=True))
         return np.array([found[id(each)] for each in frames], dtype=np.intp)
 
-    def first_pair(self) -> tuple[Frame, Frame]:
+    def first_pair(self) -> tuple[DicomFrame, DicomFrame]:
         """Return the two images that lie closest to each other."""
         n = int(self.gaps.argmin())
         return self.frames[n], self.frames[n + 1]
@@ -189,7 +189,7 @@ class SliceFit:
         return notes
 
 
-def _check_frames(frames: Sequence[Frame], name: str) -> None:
+def _check_frames(frames: Sequence[DicomFrame], name: str) -> None:
     first = frames[0]
     if not first.header.grey:
         raise VolumeError(f"{name} holds colour images.", "Choose a grey-scale series.")
@@ -210,7 +210,7 @@ def _check_frames(frames: Sequence[Frame], name: str) -> None:
         )
 
 
-def _is_projection(frames: Sequence[Frame]) -> bool:
+def _is_projection(frames: Sequence[DicomFrame]) -> bool:
     return len(frames) == 1 and frames[0].header.modality in PROJECTIONS
 
 
@@ -229,7 +229,7 @@ def _check_fit(fit: SliceFit, name: str) -> None:
         )
 
 
-def _single(only: Frame, name: str) -> Grid:
+def _single(only: DicomFrame, name: str) -> Grid:
     notes = _header_notes([only])
     thickness = only.thickness or only.distance
     position = only.position
@@ -249,7 +249,7 @@ def _single(only: Frame, name: str) -> Grid:
     return Grid((only,), np.zeros(1, dtype=np.intp), steps, position, tuple(notes))
 
 
-def _spacing_notes(frames: Sequence[Frame], fit: SliceFit) -> list[str]:
+def _spacing_notes(frames: Sequence[DicomFrame], fit: SliceFit) -> list[str]:
     """Tell where the file says that slices lie closer than they do, as where each other is gone."""
     lies = float(np.linalg.norm(fit.steps[:, 2]))
     for each in frames:
@@ -262,7 +262,7 @@ def _spacing_notes(frames: Sequence[Frame], fit: SliceFit) -> list[str]:
     return []
 
 
-def _header_notes(frames: Sequence[Frame]) -> list[str]:
+def _header_notes(frames: Sequence[DicomFrame]) -> list[str]:
     notes: list[str] = []
     if any(each.at_detector for each in frames):
         notes.append(
@@ -278,6 +278,6 @@ def _header_notes(frames: Sequence[Frame]) -> list[str]:
     return notes
 
 
-def _label(frame: Frame) -> str:
+def _label(frame: DicomFrame) -> str:
     many = frame.header.frames > 1
     return f"{frame.path.name} (image {frame.number + 1})" if many else frame.path.name

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.io.dicom.dimensions import DIMENSION, MARK_NAMES
-from napari_fastsam3d.geometry.io.dicom.frame import Frame
+from napari_fastsam3d.geometry.io.dicom.frame import DicomFrame
 from napari_fastsam3d.geometry.io.dicom.grid import SliceFit
 from napari_fastsam3d.geometry.io.dicom.header import PROJECTIONS
 
@@ -24,7 +24,7 @@ _STACK = "StackID"
 _CONTRASTS = (_STACK, "EffectiveEchoTime", "EchoTime", "DiffusionBValue")
 _FILE = "file"
 
-SameValues = Callable[[Frame, Frame], bool]
+SameValues = Callable[[DicomFrame, DicomFrame], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +33,17 @@ class Stack:
 
     Parameters
     ----------
-    frames : tuple of Frame
+    frames : tuple of DicomFrame
         At least one.
     part : str
         What sets it apart from other stacks of its series, in words; may be empty.
-    copies : tuple of Frame
+    copies : tuple of DicomFrame
         Images left out because another one at their place is the same.
     """
 
-    frames: tuple[Frame, ...]
+    frames: tuple[DicomFrame, ...]
     part: str = ""
-    copies: tuple[Frame, ...] = ()
+    copies: tuple[DicomFrame, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -69,18 +69,18 @@ class Stack:
         return ("sagittal", "coronal", "axial")[int(np.abs(normal).argmax())]
 
 
-def sort_into_stacks(frames: Iterable[Frame], same_values: SameValues) -> list[Stack]:
+def sort_into_stacks(frames: Iterable[DicomFrame], same_values: SameValues) -> list[Stack]:
     """Return the volumes that images make, whatever the order in which they come.
 
     Parameters
     ----------
-    frames : iterable of Frame
+    frames : iterable of DicomFrame
         Of any number of series.
     same_values : callable
         Whether two images at one place hold the same values; asked only where nothing in their
         headers tells them apart.
     """
-    kinds: defaultdict[tuple[Any, ...], list[Frame]] = defaultdict(list)
+    kinds: defaultdict[tuple[Any, ...], list[DicomFrame]] = defaultdict(list)
     for each in frames:
         kinds[_kind(each)].append(each)
     stacks: list[Stack] = []
@@ -90,7 +90,7 @@ def sort_into_stacks(frames: Iterable[Frame], same_values: SameValues) -> list[S
     return stacks
 
 
-def _kind(frame: Frame) -> tuple[Any, ...]:
+def _kind(frame: DicomFrame) -> tuple[Any, ...]:
     """Return what images of one volume have in common, to the letter."""
     header = frame.header
     alone = frame.position is None and header.modality in PROJECTIONS
@@ -106,7 +106,7 @@ def _kind(frame: Frame) -> tuple[Any, ...]:
     )
 
 
-def _alike(frames: list[Frame]) -> list[list[Frame]]:
+def _alike(frames: list[DicomFrame]) -> list[list[DicomFrame]]:
     """Part images by how they are turned and how large their pixels are, noise aside."""
     if frames[0].position is None:
         return [frames]
@@ -122,14 +122,14 @@ def _alike(frames: list[Frame]) -> list[list[Frame]]:
     return [[frames[n] for n in sorted(group)] for group in groups]
 
 
-def _traits(frame: Frame) -> NDArray[np.float64]:
+def _traits(frame: DicomFrame) -> NDArray[np.float64]:
     spacing = np.ones(2) if frame.spacing is None else frame.spacing
     return np.concatenate(
         [frame.directions.ravel() / _SAME_COSINE, np.log(spacing) / _SAME_SPACING]
     )
 
 
-def _stacks_of(alike: list[Frame], same_values: SameValues) -> list[Stack]:
+def _stacks_of(alike: list[DicomFrame], same_values: SameValues) -> list[Stack]:
     if alike[0].position is None:
         return [Stack(tuple(alike))]
     kept, copies = _without_copies(alike, same_values, _told_apart_by)
@@ -146,12 +146,14 @@ def _stacks_of(alike: list[Frame], same_values: SameValues) -> list[Stack]:
 
 
 def _without_copies(
-    frames: list[Frame], same_values: SameValues, told_apart_by: Callable[[Frame], tuple[Any, ...]]
-) -> tuple[list[Frame], list[Frame]]:
-    kept: list[Frame] = []
-    copies: list[Frame] = []
+    frames: list[DicomFrame],
+    same_values: SameValues,
+    told_apart_by: Callable[[DicomFrame], tuple[Any, ...]],
+) -> tuple[list[DicomFrame], list[DicomFrame]]:
+    kept: list[DicomFrame] = []
+    copies: list[DicomFrame] = []
     places = SliceFit.of(frames).places_of(frames)
-    seen: defaultdict[tuple[Any, ...], list[Frame]] = defaultdict(list)
+    seen: defaultdict[tuple[Any, ...], list[DicomFrame]] = defaultdict(list)
     # The shortest name first, for copies are named "x copy" or "x (1)".
     for n in sorted(range(len(frames)), key=lambda n: (len(frames[n].path.name), n)):
         each = frames[n]
@@ -164,11 +166,11 @@ def _without_copies(
     return kept, copies
 
 
-def _told_apart_by(frame: Frame) -> tuple[Any, ...]:
+def _told_apart_by(frame: DicomFrame) -> tuple[Any, ...]:
     return (*((name, value) for name, (value, _) in frame.marks.items()), *frame.times.items())
 
 
-def _parts(frames: list[Frame]) -> list[tuple[list[Frame], tuple[str, ...]]]:
+def _parts(frames: list[DicomFrame]) -> list[tuple[list[DicomFrame], tuple[str, ...]]]:
     """Part images of one plane into volumes, by what tells them apart where that is needed."""
     for name in _CONTRASTS:
         parts = _parted(frames, name)
@@ -191,8 +193,8 @@ def _parts(frames: list[Frame]) -> list[tuple[list[Frame], tuple[str, ...]]]:
 
 
 def _parts_at_one_place(
-    frames: list[Frame], fit: "SliceFit"
-) -> list[tuple[list[Frame], tuple[str, ...]]]:
+    frames: list[DicomFrame], fit: "SliceFit"
+) -> list[tuple[list[DicomFrame], tuple[str, ...]]]:
     places = fit.places_of(frames)
     most = (int(places.max()) + 1) / 2
     place_of = dict(zip(map(id, frames), places.tolist(), strict=True))
@@ -203,7 +205,7 @@ def _parts_at_one_place(
     return _parts_by_time(frames, places) or [(frames, ())]
 
 
-def _is_jitter(frames: list[Frame], name: str) -> bool:
+def _is_jitter(frames: list[DicomFrame], name: str) -> bool:
     """Whether an attribute differs by so little that it means no other contrast."""
     values = [each.marks[name][0][0] for each in frames if name in each.marks]
     if len(values) < len(frames) or not all(isinstance(each, float) for each in values):
@@ -212,33 +214,33 @@ def _is_jitter(frames: list[Frame], name: str) -> bool:
 
 
 def _further(
-    parts: list[tuple[list[Frame], tuple[str, ...]]],
-) -> list[tuple[list[Frame], tuple[str, ...]]]:
+    parts: list[tuple[list[DicomFrame], tuple[str, ...]]],
+) -> list[tuple[list[DicomFrame], tuple[str, ...]]]:
     return [(smaller, (*words, *more)) for part, words in parts for smaller, more in _parts(part)]
 
 
-def _parted(frames: list[Frame], name: str) -> list[tuple[list[Frame], tuple[str, ...]]]:
+def _parted(frames: list[DicomFrame], name: str) -> list[tuple[list[DicomFrame], tuple[str, ...]]]:
     """Part images by one attribute, in the order of its values; those without it come first."""
-    parts: defaultdict[tuple[Any, ...], list[Frame]] = defaultdict(list)
+    parts: defaultdict[tuple[Any, ...], list[DicomFrame]] = defaultdict(list)
     for each in frames:
         parts[_value(each, name)].append(each)
     ordered = sorted(parts, key=_order)
     return [(parts[value], (_words(parts[value][0], name),)) for value in ordered]
 
 
-def _names(frames: list[Frame]) -> list[str]:
+def _names(frames: list[DicomFrame]) -> list[str]:
     names = {name for each in frames for name in each.marks}
     declared = sorted(name for name in names if name.startswith(DIMENSION))
     return [*(name for name in MARK_NAMES if name in names), *declared, _FILE]
 
 
-def _value(frame: Frame, name: str) -> tuple[Any, ...]:
+def _value(frame: DicomFrame, name: str) -> tuple[Any, ...]:
     if name == _FILE:
         return (str(frame.path),) if frame.header.frames > 1 else ()
     return frame.marks[name][0] if name in frame.marks else ()
 
 
-def _words(frame: Frame, name: str) -> str:
+def _words(frame: DicomFrame, name: str) -> str:
     if name == _FILE:
         return frame.path.name
     return frame.marks[name][1] if name in frame.marks else f"no {name}"
@@ -256,8 +258,8 @@ def _order(value: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _parts_by_time(
-    frames: list[Frame], places: NDArray[np.intp]
-) -> list[tuple[list[Frame], tuple[str, ...]]]:
+    frames: list[DicomFrame], places: NDArray[np.intp]
+) -> list[tuple[list[DicomFrame], tuple[str, ...]]]:
     """Part images by which one at its place was taken first, second and so on.
 
     Empty where the places hold unequal numbers of images, or no time tells them apart.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.io.dicom.frame import Frame
+from napari_fastsam3d.geometry.io.dicom.frame import DicomFrame
 from napari_fastsam3d.geometry.io.dicom.grid import EXPORT, Grid
 from napari_fastsam3d.geometry.io.dicom.header import Header
 
@@ -49,7 +49,7 @@ def read_voxels(grid: Grid) -> tuple[NDArray[Any], list[str]]:
     return _filled(voxels, grid.places), notes
 
 
-def same_values(one: Frame, other: Frame) -> bool:
+def same_values(one: DicomFrame, other: DicomFrame) -> bool:
     """Whether two images can be decoded and hold the same intensities."""
     try:
         (_, first), (_, second) = (next(stored_values([each])) for each in (one, other))
@@ -59,7 +59,7 @@ def same_values(one: Frame, other: Frame) -> bool:
     return len(set(scale)) == 1 and np.array_equal(first, second)
 
 
-def stored_values(frames: Sequence[Frame]) -> Iterator[tuple[int, NDArray[Any]]]:
+def stored_values(frames: Sequence[DicomFrame]) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield the index and the stored values, (rows, columns), of each image, file by file."""
     order = sorted(range(len(frames)), key=lambda n: (frames[n].path, frames[n].number))
     for path, group in groupby(order, key=lambda n: frames[n].path):
@@ -107,7 +107,7 @@ def _decoded(header: Header, numbers: list[int]) -> Iterator[NDArray[Any]]:
     yield from iter_pixels(whole, indices=numbers, raw=True)
 
 
-def _intensities(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
+def _intensities(stored: NDArray[Any], frame: DicomFrame) -> NDArray[Any]:
     """Apply the Modality LUT, or slope and intercept, in the narrowest type that fits."""
     if frame.header.lut is not None:
         return _looked_up(stored, frame)
@@ -123,7 +123,7 @@ def _intensities(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
     return whole.astype(next(fitting))
 
 
-def _looked_up(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
+def _looked_up(stored: NDArray[Any], frame: DicomFrame) -> NDArray[Any]:
     from pydicom import Dataset
     from pydicom.pixels.processing import apply_modality_lut
 
@@ -143,7 +143,7 @@ def _wider(one: Any, other: Any) -> Any:
     return np.dtype(np.float32) if "f" in kinds else np.result_type(one, other)
 
 
-def _outside(stored: NDArray[Any], frame: Frame) -> NDArray[np.bool_] | None:
+def _outside(stored: NDArray[Any], frame: DicomFrame) -> NDArray[np.bool_] | None:
     if frame.header.padding is None:
         return None
     low, high = frame.header.padding

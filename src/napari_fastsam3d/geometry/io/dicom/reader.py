@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.geometry.io.dicom.frame import Frame, read_frames
+from napari_fastsam3d.geometry.io.dicom.frame import DicomFrame, read_frames
 from napari_fastsam3d.geometry.io.dicom.grid import Grid, arrange
 from napari_fastsam3d.geometry.io.dicom.grouping import Stack, sort_into_stacks
 from napari_fastsam3d.geometry.io.dicom.header import LeftOutError, begins_as_dicom
@@ -65,7 +65,7 @@ class Series:
 class _Search:
     """The images of some files, and the files that hold none."""
 
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[DicomFrame] = field(default_factory=list)
     left_out: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     notes: list[str] = field(default_factory=list)
 
