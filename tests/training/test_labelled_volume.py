@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_fastsam3d.evaluation.dataset import Case
+from napari_fastsam3d.evaluation.dataset import LabelledCase
 from napari_fastsam3d.geometry import Box, Crop, Volume
 from napari_fastsam3d.training import placement
 from napari_fastsam3d.training.data import (
@@ -47,7 +47,7 @@ def saved(folder, labels, order=ORDERS[0]):
     for kind, voxels in (("img", image), ("seg", labels)):
         volume = order.volume(Volume.from_array(voxels, affine))
         nib.Nifti1Image(volume.voxels, volume.affine).to_filename(folder / f"a_{kind}.nii.gz")
-    return Case("set", "a", folder / "a_img.nii.gz", folder / "a_seg.nii.gz")
+    return LabelledCase("set", "a", folder / "a_img.nii.gz", folder / "a_seg.nii.gz")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_scenery_is_drawn_and_never_asked_for(tmp_path):
 
 def test_a_label_map_has_no_intensities_and_a_scan_alone_no_structures(tmp_path):
     case = saved(tmp_path, blocks(5))
-    label_map = load_case(Case("maps", "a", None, case.labels))
+    label_map = load_case(LabelledCase("maps", "a", None, case.labels))
     assert label_map.image is None
     assert label_map.structures
     with pytest.raises(TypeError, match="no intensities"):

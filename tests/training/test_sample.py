@@ -5,7 +5,7 @@ import torch
 from scipy import ndimage
 
 from napari_fastsam3d.errors import VolumeError
-from napari_fastsam3d.evaluation.dataset import Case, label_map_cases, labelled_cases
+from napari_fastsam3d.evaluation.dataset import LabelledCase, label_map_cases, labelled_cases
 from napari_fastsam3d.geometry import Crop, read_volume
 from napari_fastsam3d.model.normalisation import foreground_contrast, tensor_foreground_contrast
 from napari_fastsam3d.training import shapes
@@ -121,12 +121,12 @@ def test_labels_stored_in_another_order_are_brought_to_the_scan(tmp_path):
     found = []
     for codes in ("RAS", "SPL", "LAI"):
         oriented(tmp_path / f"{codes}.nii.gz", labels, affine, codes)
-        case = Case("odd", codes, tmp_path / "img.nii.gz", tmp_path / f"{codes}.nii.gz")
+        case = LabelledCase("odd", codes, tmp_path / "img.nii.gz", tmp_path / f"{codes}.nii.gz")
         found.append(load_case(case).labels.numpy())
     assert all(np.array_equal(found[0], each) for each in found[1:])
     mirrored = nib.Nifti1Image(labels, np.diag([-1, 1, 1, 1]) @ affine)
     mirrored.to_filename(tmp_path / "mirrored.nii.gz")
-    case = Case("odd", "m", tmp_path / "img.nii.gz", tmp_path / "mirrored.nii.gz")
+    case = LabelledCase("odd", "m", tmp_path / "img.nii.gz", tmp_path / "mirrored.nii.gz")
     with pytest.raises(VolumeError, match="lies elsewhere"):
         load_case(case)
 
@@ -140,7 +140,7 @@ def test_padding_is_no_tissue(tmp_path, hole):
     image[:9] = hole
     for name, array in (("img", image), ("seg", labels)):
         nib.Nifti1Image(array, np.eye(4)).to_filename(tmp_path / f"{name}.nii.gz")
-    case = load_case(Case("odd", "p", tmp_path / "img.nii.gz", tmp_path / "seg.nii.gz"))
+    case = load_case(LabelledCase("odd", "p", tmp_path / "img.nii.gz", tmp_path / "seg.nii.gz"))
     volume = case.volume
     crop = Crop.around(volume, (12, 20, 15), 1.2, size=32)
     wanted = crop.extract(volume.voxels, floor=volume.intensity_floor)
@@ -157,7 +157,7 @@ def odd_case(tmp_path):
     labels = np.digitize(image, np.quantile(image, (0.6, 0.85))).astype(np.uint8)
     for name, array in (("img", image), ("seg", labels)):
         nib.Nifti1Image(array, affine).to_filename(tmp_path / f"{name}.nii.gz")
-    return load_case(Case("odd", "one", tmp_path / "img.nii.gz", tmp_path / "seg.nii.gz"))
+    return load_case(LabelledCase("odd", "one", tmp_path / "img.nii.gz", tmp_path / "seg.nii.gz"))
 
 
 @pytest.mark.parametrize(

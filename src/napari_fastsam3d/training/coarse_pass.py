@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.evaluation.dataset import Case
+from napari_fastsam3d.evaluation.dataset import LabelledCase
 from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.evaluation.simulator import Click, click_anywhere, correcting_click
 from napari_fastsam3d.evaluation.target import targets_of
@@ -114,7 +114,7 @@ def first_clicks(
     file: Path,
     volumes: int,
     size: int = VOLUME,
-    cases: Sequence[Case] = (),
+    cases: Sequence[LabelledCase] = (),
 ) -> Iterator[tuple[int, list[FirstClick]]]:
     """Click once on targets of drawn volumes and of cases; what a file holds is not done again.
 
@@ -239,7 +239,7 @@ def _in_volume(
         yield from _clicked(search, _DRAWN, str(number), target, truth, index)
 
 
-def _in_case(predictor: Predictor, case: Case) -> Iterator[FirstClick]:
+def _in_case(predictor: Predictor, case: LabelledCase) -> Iterator[FirstClick]:
     for target in targets_of(case, Protocol(clicks=1, most=_MOST), {}, frozenset()):
         volume, value = target.volume, target.key.value
         forward = ForwardPass(volume, predictor, silent)

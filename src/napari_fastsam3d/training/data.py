@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_fastsam3d.evaluation.dataset import Case
+from napari_fastsam3d.evaluation.dataset import LabelledCase
 from napari_fastsam3d.geometry import Box, Crop, Volume, read_labels, read_volume
 from napari_fastsam3d.training.axis_matrices import filter_axes, on_device
 
@@ -113,7 +113,7 @@ SEEDS = 500
 
 @cache
 def load_case(
-    case: Case, device: torch.device | None = None, scenery: frozenset[int] = frozenset()
+    case: LabelledCase, device: torch.device | None = None, scenery: frozenset[int] = frozenset()
 ) -> LabelledVolume:
     """Read a case once and keep it, its voxels on a device, by default the CPU.
 

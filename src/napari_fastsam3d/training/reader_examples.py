@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from napari_fastsam3d.evaluation.dataset import Case as LabelledCase
-from napari_fastsam3d.evaluation.dataset import label_names
+from napari_fastsam3d.evaluation.dataset import LabelledCase, label_names
 from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask, middle_of
