@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_fastsam3d.evaluation.dataset import (
-    Case,
+    LabelledCase,
     by_set,
     label_map_cases,
     label_names,
@@ -75,7 +75,7 @@ class Sampler:
     ----------
     sources : tuple of (str, float)
         The shares of the sources: names of sets, "unlabelled" or "shapes".
-    cases : dict of str to list of Case
+    cases : dict of str to list of LabelledCase
         The cases of each set.
     seed : int
         Of the run.
@@ -88,7 +88,7 @@ class Sampler:
     """
 
     sources: tuple[tuple[str, float], ...]
-    cases: dict[str, list[Case]]
+    cases: dict[str, list[LabelledCase]]
     seed: int
     names: dict[str, dict[int, str]] = field(default_factory=dict)
     device: str = "cpu"

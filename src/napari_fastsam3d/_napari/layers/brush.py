@@ -12,7 +12,7 @@ from napari.layers import Labels
 from napari.utils.events import Event
 
 from napari_fastsam3d._napari.layers.masks import LabelMap, MaskLayer
-from napari_fastsam3d._napari.layers.prompt_input import Run
+from napari_fastsam3d._napari.layers.prompt_input import CommandRunner
 from napari_fastsam3d._napari.layers.stroke import Stroke, stroke_of
 from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.geometry import Box
@@ -50,7 +50,7 @@ class Brush:
     mask : MaskLayer
     session : Session
     dispatcher : Dispatcher
-    run : Run
+    run : CommandRunner
     message : callable
         Called with what the user should know.
     """
@@ -60,7 +60,7 @@ class Brush:
         mask: MaskLayer,
         session: Session,
         dispatcher: Dispatcher,
-        run: Run,
+        run: CommandRunner,
         message: Callable[[str], object],
     ) -> None:
         self._mask, self._session, self._dispatcher = mask, session, dispatcher

@@ -8,7 +8,7 @@ from psygnal import Signal
 
 from napari_fastsam3d._napari.layers.boxes import BoxesLayer
 from napari_fastsam3d._napari.layers.points import PointsLayer
-from napari_fastsam3d._napari.layers.prompt_input import Run, SessionCommand
+from napari_fastsam3d._napari.layers.prompt_input import CommandRunner, SessionCommand
 from napari_fastsam3d.session import Point, Prompt
 
 
@@ -21,7 +21,7 @@ class PromptSelection:
         Show what is selected, and signal what the user selects in them.
     prompts : callable
         Returns the prompts of the current object.
-    run : Run
+    run : CommandRunner
     show : callable
         Moves the slices to a prompt.
     """
@@ -33,7 +33,7 @@ class PromptSelection:
         points: PointsLayer,
         boxes: BoxesLayer,
         prompts: Callable[[], tuple[Prompt, ...]],
-        run: Run,
+        run: CommandRunner,
         show: Callable[[Prompt], None],
     ) -> None:
         self._points, self._boxes = points, boxes
