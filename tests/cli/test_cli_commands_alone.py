@@ -13,7 +13,7 @@ from napari_fastsam3d.cli.evaluate import _data_of_folder, _data_of_pairs, _segm
 from napari_fastsam3d.cli.models import _row
 from napari_fastsam3d.cli.segment import check_output
 from napari_fastsam3d.errors import DataError, SaveError
-from napari_fastsam3d.model.registry import MODELS, Entry
+from napari_fastsam3d.model.registry import MODELS, ModelEntry
 from napari_fastsam3d.model.store import Record
 
 RECORD = Record("mine", "fastsam3d", "0" * 64, 12_345_678, "CC0", "a file", "imported")
@@ -87,7 +87,7 @@ def test_a_model_is_called_as_its_file(tiny_weights):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_row_says_what_the_card_says(name):
-    row = _row(Entry(name, MODELS[name]))
+    row = _row(ModelEntry(name, MODELS[name]))
     assert row["name"] == name
     assert row["licence"] == MODELS[name].licence
     assert row["url"] == MODELS[name].url
@@ -95,11 +95,11 @@ def test_a_row_says_what_the_card_says(name):
 
 
 def test_a_row_of_a_model_that_is_here_says_what_was_recorded():
-    row = _row(Entry("mine", None, RECORD))
+    row = _row(ModelEntry("mine", None, RECORD))
     assert row["sha256"] == RECORD.sha256
     assert row["size"] == RECORD.size
     assert "url" not in row
-    fetched = _row(Entry("fastsam3d", MODELS["fastsam3d"], replace(RECORD, name="fastsam3d")))
+    fetched = _row(ModelEntry("fastsam3d", MODELS["fastsam3d"], replace(RECORD, name="fastsam3d")))
     assert fetched["state"] == "on this machine"
     assert fetched["licence"] == "CC0", "of the file that is here, not of the card"
 

@@ -12,7 +12,7 @@ from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Edit, Freeze, Point
 from napari_fastsam3d.session.actions import AddPrompt, CleanUpObjects
 from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.label_map import Masks, shown_mask
+from napari_fastsam3d.session.label_map import OwnMasks, shown_mask
 from napari_fastsam3d.session.object_commands import ObjectCommands
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scheduler import Scheduler
@@ -140,7 +140,7 @@ class _ChangedError(Exception):
 
 
 def _edit(
-    state: SessionState, number: int, own: Masks, how: CleanUp, volume: Volume
+    state: SessionState, number: int, own: OwnMasks, how: CleanUp, volume: Volume
 ) -> Edit | None:
     """Return what cleaning up changes of an object, numbered 0; None where that is nothing."""
     each = state.unlocked(number)
