@@ -140,9 +140,11 @@ def test_measuring_by_mouse_and_key(
     hand.key("U")
     settle(widget)
     assert view.session.region().voxels.sum() == voxels
+    said: list[str] = []
+    widget.workspace.message.connect(said.append)
+    activate(viewer, qtbot)
     hand.key("Alt+O")  # nothing to choose, nothing to fill
-    settle(widget)
-    qtbot.waitUntil(lambda: widget.status.now.text().startswith("Nothing had"), timeout=WAIT)
+    qtbot.waitUntil(lambda: "Nothing had to be cleaned up." in said, timeout=WAIT)
 
     hand.key("Q")
     assert widget.workspace.toolbox.tool == "include"

@@ -187,3 +187,29 @@ def test_the_mask_of_a_dicom_folder_is_offered_beside_the_folder(tmp_path: Path)
 @pytest.mark.parametrize(("name", "expected"), [("a", "a.nii.gz"), ("a.MHA", "a.MHA")])
 def test_a_name_without_suffix_becomes_nifti(name: str, expected: str, tmp_path: Any) -> None:
     assert with_suffix(tmp_path / name) == tmp_path / expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "name"),
+    [
+        ("mask", "", "mask.nii.gz"),
+        ("mask", "NIfTI (*.nii.gz *.nii)", "mask.nii.gz"),
+        ("mask.nii", "NIfTI (*.nii.gz *.nii)", "mask.nii"),
+        ("mask.mha", "NIfTI (*.nii.gz *.nii)", "mask.mha"),
+        ("mask.nii.gz", "3D Slicer segmentation (*.seg.nrrd)", "mask.seg.nrrd"),
+        ("mask.seg.nrrd", "3D Slicer segmentation (*.seg.nrrd)", "mask.seg.nrrd"),
+        ("1.2.3", "DICOM segmentation (*.dcm)", "1.2.3.dcm"),
+        ("mask.nii.gz", "DICOM segmentation (*.dcm)", "mask.dcm"),
+    ],
+)
+def test_a_name_gets_the_suffix_of_the_kind_that_was_chosen(
+    typed: str, kind: str, name: str
+) -> None:
+    assert with_suffix(Path(typed), kind).name == name
+
+
+def test_other_kinds_of_files_have_suffixes_of_their_own() -> None:
+    kinds = "One file, all objects (*.obj);;A file for each object (*.stl)"
+    assert with_suffix(Path("a.obj"), kinds.split(";;")[1], kinds).name == "a.stl"
+    assert with_suffix(Path("a"), "", kinds).name == "a.obj"
+    assert with_suffix(Path("a.json"), "", "Prompts (*.json)").name == "a.json"

@@ -19,7 +19,7 @@ from napari_fastsam3d._napari.dialogs.mask_saver import (
 from napari_fastsam3d._napari.main_thread import show_message
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
-from napari_fastsam3d.geometry.io.meshes import MESH_SUFFIXES, mesh_paths
+from napari_fastsam3d.geometry.io.meshes import mesh_paths
 from napari_fastsam3d.session.file_commands import paths_of_each
 
 _PROMPTS = "Prompts (*.json)"
@@ -88,7 +88,7 @@ def save_prompts(work: Workspace, view: SessionView) -> None:
 )
 def save_meshes(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write the surfaces of all objects to it or to files beside it."""
-    path = ask_beside(work, view, "Save meshes", "_mesh.obj", _MESHES, MESH_SUFFIXES)
+    path = ask_beside(work, view, "Save meshes", "_mesh.obj", _MESHES)
     if path is None:
         return
     drawn = [each.name for each in view.session.state.objects if each.prompts]
@@ -146,7 +146,7 @@ def open_prompts(work: Workspace, view: SessionView) -> None:
 
 def _save_apart(work: Workspace, view: SessionView, whole: bool) -> None:
     # The name chosen is but the beginning of the files', so those are asked about instead.
-    chosen, _ = QFileDialog.getSaveFileName(
+    chosen, kind = QFileDialog.getSaveFileName(
         work.parent,
         "Save a file for each object",
         str(suggested_path(view.frame.volume)),
@@ -155,7 +155,7 @@ def _save_apart(work: Workspace, view: SessionView, whole: bool) -> None:
     )
     if not chosen:
         return
-    path = with_suffix(Path(chosen))
+    path = with_suffix(Path(chosen), kind)
     drawn = [each for each in view.session.state.objects if each.prompts]
     written = [*paths_of_each(path, drawn), *([path] if whole else [])]
     if not may_replace(work.parent, written):
@@ -184,23 +184,15 @@ def save_in_background(
 
 
 def ask_beside(
-    work: Workspace,
-    view: SessionView,
-    title: str,
-    ending: str,
-    kinds: str,
-    suffixes: tuple[str, ...] = (),
+    work: Workspace, view: SessionView, title: str, ending: str, kinds: str
 ) -> Path | None:
-    """Let the user choose a file to write, offered beside the scan; the usual suffix is added."""
+    """Let the user choose a file to write, offered beside the scan; its kind's suffix is added."""
     beside = suggested_path(view.frame.volume)
     offered = beside.with_name(beside.name.removesuffix("_mask.nii.gz") + ending)
-    chosen, _ = QFileDialog.getSaveFileName(work.parent, title, str(offered), kinds)
+    chosen, kind = QFileDialog.getSaveFileName(work.parent, title, str(offered), kinds)
     if not chosen:
         return None
-    named = Path(chosen)
-    suffixed = named.suffix.lower() in (suffixes or (offered.suffix,))
-    path = named if suffixed else named.with_name(named.name + offered.suffix)
-    return unless_kept(work.parent, named, path)
+    return unless_kept(work.parent, Path(chosen), with_suffix(Path(chosen), kind, kinds))
 
 
 def _ask_file(work: Workspace, view: SessionView, title: str, kinds: str) -> Path | None:

@@ -9,7 +9,6 @@ from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.geometry.diameters import Line
 from napari_fastsam3d.geometry.measures import Measures
-from napari_fastsam3d.session.report import REPORT_SUFFIXES
 
 _REPORTS = "PDF (*.pdf);;PNG (*.png)"
 
@@ -85,7 +84,7 @@ def save_patient_report(work: Workspace, view: SessionView) -> None:
 
 
 def _report(work: Workspace, view: SessionView, patient: bool) -> None:
-    path = ask_beside(work, view, "Save report", "_report.pdf", _REPORTS, REPORT_SUFFIXES)
+    path = ask_beside(work, view, "Save report", "_report.pdf", _REPORTS)
     if path is None:
         return
     low, high = (float(limit or 0) for limit in view.image.contrast_limits)

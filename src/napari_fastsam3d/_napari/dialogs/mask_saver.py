@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ FILTER = (
     "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
     "3D Slicer segmentation (*.seg.nrrd);;DICOM segmentation (*.dcm)"
 )
+_PATTERN = re.compile(r"\*(\.[\w.]+)")
 _SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
@@ -29,11 +31,11 @@ def suggested_path(volume: Volume) -> Path:
 
 
 def ask_path(parent: QWidget | None, volume: Volume) -> Path | None:
-    """Let the user choose where to save; without a suffix it becomes ``.nii.gz``."""
-    chosen, _ = QFileDialog.getSaveFileName(
+    """Let the user choose where to save; without a suffix it gets that of the kind chosen."""
+    chosen, kind = QFileDialog.getSaveFileName(
         parent, "Save mask", str(suggested_path(volume)), FILTER
     )
-    return unless_kept(parent, Path(chosen), with_suffix(Path(chosen))) if chosen else None
+    return unless_kept(parent, Path(chosen), with_suffix(Path(chosen), kind)) if chosen else None
 
 
 def unless_kept(parent: QWidget | None, chosen: Path, path: Path) -> Path | None:
@@ -55,11 +57,27 @@ def may_replace(parent: QWidget | None, paths: Sequence[Path]) -> bool:
     return answer == QMessageBox.StandardButton.Yes
 
 
-def with_suffix(path: Path) -> Path:
-    """Add ``.nii.gz`` to a name that has no suffix of a medical image."""
-    if path.name.lower().endswith(_SUFFIXES):
+def with_suffix(path: Path, kind: str = "", kinds: str = FILTER) -> Path:
+    """Return a path with the suffix of its kind of file.
+
+    Parameters
+    ----------
+    path : Path
+        What was typed. A suffix of a medical image or of one of the kinds is kept, unless another
+        kind was chosen than the first, which a dialog begins with.
+    kind : str
+        The kind that was chosen, as a dialog names it, such as ``"NRRD (*.nrrd)"``.
+    kinds : str
+        All kinds that were offered.
+    """
+    first = kinds.split(";;")[0]
+    wanted = _PATTERN.findall(kind) or _PATTERN.findall(first)
+    name = path.name.lower()
+    known = sorted({*_SUFFIXES, *_PATTERN.findall(kinds)}, key=len, reverse=True)
+    suffix = next((end for end in known if name.endswith(end)), "")
+    if suffix in wanted or (suffix and kind in ("", first)):
         return path
-    return path.with_name(path.name + ".nii.gz")
+    return path.with_name(path.name[: len(name) - len(suffix)] + wanted[0])
 
 
 def _stem(name: str) -> str:
