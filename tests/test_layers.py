@@ -139,3 +139,10 @@ def test_no_module_of_the_window_imports_itself_by_a_detour():
         done |= ready
 
     assert sorted(set(imports) - done) == []
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """Files of tests are modules without a package, of which Python knows one of each name."""
+    names = [path.name for path in Path(__file__).parent.rglob("*.py")]
+    several = {name for name in names if names.count(name) > 1 and name != "conftest.py"}
+    assert not several
