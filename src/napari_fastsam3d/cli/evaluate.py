@@ -236,18 +236,16 @@ def evaluate(
     Every click falls in the middle of the largest error, positive or negative; one more column
     tells what a single box does. Give a data folder, or --images and --labels.
     """
-    if (data is None) == (images is None) or (images is None) != (labels is None):
-        raise typer.BadParameter("Give either DATA, or --images and --labels.")
     from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.evaluation import Protocol, scores_of
     from napari_fastsam3d.evaluation.report import Results
 
-    if data is not None:
+    if data is not None and images is None and labels is None:
         chosen = _data_of_folder(data, part, cases_per_set)
-    else:
-        assert images is not None
-        assert labels is not None
+    elif data is None and images is not None and labels is not None:
         chosen = _data_of_pairs(images, labels, names)
+    else:
+        raise typer.BadParameter("Give either DATA, or --images and --labels.")
     if against is not None:
         _other_trials(against)  # told before hours of work, not after
     protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom, shift)

@@ -20,6 +20,31 @@ if TYPE_CHECKING:
 _JUDGE_SEED = 7_001
 _JUDGE_CASES = 24
 
+DataArgument = Annotated[
+    Path, typer.Argument(help="Folder with split.json, labelled/ and label_maps/.")
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="Recipe (TOML); by default that of the shipped weights.")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that make samples; by default 1, with a GPU more."),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(help="Weights (.safetensors) to begin the recipe's last cycle with."),
+]
+MinutesOption = Annotated[
+    float | None, typer.Option(help="Stop after so long; the same command goes on.")
+]
+JudgeOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Fit the coarse pass on so many drawn volumes instead."),
+]
+ReaderOption = Annotated[
+    bool, typer.Option("--reader", help="Train what reads remembered cases instead.")
+]
+
 
 def _recipe(path: Path | None) -> "Recipe":
     from napari_fastsam3d.training.recipe import read_recipe
@@ -43,32 +68,15 @@ def _bar(shown: bool) -> "Bar":
 
 
 def train(
-    data: Annotated[
-        Path, typer.Argument(help="Folder with split.json, labelled/ and label_maps/.")
-    ],
+    data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder of the run; a run found there goes on.")],
-    config: Annotated[
-        Path | None, typer.Option(help="Recipe (TOML); by default that of the shipped weights.")
-    ] = None,
+    config: ConfigOption = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes that make samples; by default 1, with a GPU more."),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Weights (.safetensors) to begin the recipe's last cycle with."),
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Stop after so long; the same command goes on.")
-    ] = None,
-    judge: Annotated[
-        int | None,
-        typer.Option(min=0, help="Fit the coarse pass on so many drawn volumes instead."),
-    ] = None,
-    reader: Annotated[
-        bool, typer.Option("--reader", help="Train what reads remembered cases instead.")
-    ] = False,
+    workers: WorkersOption = None,
+    weights: WeightsOption = None,
+    minutes: MinutesOption = None,
+    judge: JudgeOption = None,
+    reader: ReaderOption = False,
 ) -> None:
     """Train the default model, or its memory's reader; stops and goes on at any step.
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from napari_fastsam3d.errors import MemoryBankError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.memory.case import Case, Entry, Floats, structure_of
-from napari_fastsam3d.memory.search import Neighbour, nearest
-from napari_fastsam3d.memory.store import Index, Store
+from napari_fastsam3d.memory.search import Index, Neighbour, nearest
+from napari_fastsam3d.memory.store import Store
 
 LIMIT = 2 << 30
 """Bytes that a bank holds unless it is told otherwise."""

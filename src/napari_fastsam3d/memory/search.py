@@ -1,6 +1,7 @@
 """Which remembered cases are like something, and which of those may be used."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -8,9 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.memory.case import Entry, Floats, structure_of
-from napari_fastsam3d.memory.store import Index
 
 _CLOSEST = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Searchable:
+    """The entries of one model, with what they are found by.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        The oldest first.
+    structures : ndarray of str, shape (N,)
+        Their names as names are compared.
+    descriptors, scenes : ndarray of float32, shapes (N, D) and (N, E)
+        `Case.descriptor` and `Case.scene`.
+    """
+
+    entries: tuple[Entry, ...]
+    structures: NDArray[np.str_]
+    descriptors: Floats
+    scenes: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """All entries, the oldest first, and the same by the fingerprint of their model."""
+
+    entries: tuple[Entry, ...]
+    of_model: Mapping[str, Searchable]
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import MemoryBankError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.memory.case import Case, Entry, Floats, structure_of
+from napari_fastsam3d.memory.search import Index, Searchable
 
 # Seconds that another process, which is writing, is waited for.
 _PATIENCE = 30.0
@@ -30,34 +30,6 @@ _COLUMNS = ", ".join(f.name for f in fields(Entry))
 _INSERT = (
     f"insert into entries ({_COLUMNS}, checksum, descriptor, scene) values ({', '.join('?' * 14)})"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Searchable:
-    """The entries of one model, with what they are found by.
-
-    Attributes
-    ----------
-    entries : tuple of Entry
-        The oldest first.
-    structures : ndarray of str, shape (N,)
-        Their names as names are compared.
-    descriptors, scenes : ndarray of float32, shapes (N, D) and (N, E)
-        `Case.descriptor` and `Case.scene`.
-    """
-
-    entries: tuple[Entry, ...]
-    structures: NDArray[np.str_]
-    descriptors: Floats
-    scenes: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Index:
-    """All entries, the oldest first, and the same by the fingerprint of their model."""
-
-    entries: tuple[Entry, ...]
-    of_model: Mapping[str, Searchable]
 
 
 class Store:

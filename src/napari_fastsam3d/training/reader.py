@@ -205,6 +205,22 @@ def settle_gate(reader: Reader, episodes: Episodes, first: int, count: int) -> N
         optimiser.step()
 
 
+def _accumulate(reader: Reader, episodes: Episodes, step: int) -> tuple[float, list[float]]:
+    """Add up the gradients of a step; gives its loss, and the IoU of episodes that match."""
+    losses: list[float] = []
+    found: list[float] = []
+    for number in range(_EPISODES):
+        episode = episodes.draw(step * _EPISODES + number)
+        reading, truth, _ = read_episode(reader, episode)
+        loss = episode_loss(reading, truth, episode.matches) / _EPISODES
+        loss.backward()
+        losses.append(loss.item())
+        if episode.matches:
+            both = reading.logits[None, None], truth[None, None]
+            found.append(intersection_over_union(*both).item())
+    return sum(losses), found
+
+
 def train_reader(
     episodes: Episodes, out: Path, encoder: str, tell: Tell, steps: int = STEPS
 ) -> Reader:
@@ -239,25 +255,15 @@ def train_reader(
     forget_steps_from(first, log)
     recent: float | None = None
     for step in range(first, steps):
-        losses: list[float] = []
-        found: list[float] = []
         optimiser.zero_grad()
-        for number in range(_EPISODES):
-            episode = episodes.draw(step * _EPISODES + number)
-            reading, truth, _ = read_episode(reader, episode)
-            loss = episode_loss(reading, truth, episode.matches) / _EPISODES
-            loss.backward()
-            losses.append(loss.item())
-            if episode.matches:
-                both = reading.logits[None, None], truth[None, None]
-                found.append(intersection_over_union(*both).item())
+        loss, found = _accumulate(reader, episodes, step)
         torch.nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         if found:
             mean = float(np.mean(found))
             recent = mean if recent is None else 0.98 * recent + 0.02 * mean
-        append_entry(log, {"step": step, "loss": sum(losses), "iou": [recent or 0.0]})
+        append_entry(log, {"step": step, "loss": loss, "iou": [recent or 0.0]})
         tell(step + 1, steps, recent or 0.0)
         if (step + 1) % _KEPT_EVERY == 0 or step + 1 == steps:
             parts = {"reader": reader, "optimiser": optimiser, "schedule": schedule}
