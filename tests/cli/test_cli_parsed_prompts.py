@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
+from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint, ParsedScribble
 from napari_fastsam3d.errors import PromptError
 from napari_fastsam3d.geometry import Volume
 
@@ -81,3 +81,36 @@ def test_a_box_in_millimetres_is_no_larger_than_needed_where_axes_agree():
 
 def test_a_box_of_indices_is_taken_as_it_is(oblique: Volume):
     assert ParsedBox.parse("1,2,3,7,8,5").corners(oblique, world=False) == ((1, 2, 3), (7, 8, 5))
+
+
+@given(st.lists(INDEX, min_size=1, max_size=9), st.sampled_from(["", ",+", ",-"]))
+def test_a_scribble_reads_as_it_is_written(corners, sign):
+    text = text_of(number for corner in corners for number in corner) + sign
+    parsed = ParsedScribble.parse(text, "--scribble", 1)
+
+    assert parsed.corners == tuple(corners)
+    assert parsed.positive is ("-" not in sign)
+
+
+def test_corners_in_millimetres_lie_where_they_do_in_voxels(oblique):
+    corners = ((3, 4, 2), (30, 4.4, 2), (30, 40, 2.2))
+    world = tuple(map(tuple, np.asarray(oblique.to_world(np.array(corners)))))
+    plane, outline = ParsedScribble(world, True).in_slice(oblique, world=True)
+
+    assert plane == (2, 2)
+    assert np.allclose(outline, np.array(corners)[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("1,2,3,4,5,3", "not 9 numbers"),
+        ("1,2,3,4,5,3,6,7", "not 9 numbers"),
+        ("1,2,3,4,5,3,6,7,x", "not 9 numbers"),
+        ("1,2,3,4,5,6,7,8,9", "in no one slice"),
+        ("1,2,3,1,5,3,1,7,3", "in a line"),
+    ],
+)
+def test_what_is_no_lasso_is_refused(oblique, text, refused):
+    with pytest.raises(PromptError, match=refused):
+        ParsedScribble.parse(text, "--lasso", 3).in_slice(oblique, world=False)

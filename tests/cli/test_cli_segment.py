@@ -65,6 +65,17 @@ def test_the_mask_lies_on_the_scan_and_obeys_every_click(segment, scan: Path, ca
     assert voxels[5, 5, 3] == 0
 
 
+def test_a_scribble_and_a_lasso_are_obeyed(segment, scan: Path, capsys):
+    lasso = "16,12,10,28,12,10,28,24,10,16,24,10"
+    code = segment("--lasso", lasso, "--scribble", "2,2,3,9,2,3,9,6,3,-")
+
+    assert code == 0, capsys.readouterr().err
+    voxels = np.asarray(written(scan).dataobj)
+    assert voxels[22, 18, 10] == 1
+    assert not voxels[2:10, 2, 3].any()
+    assert not voxels[9, 2:7, 3].any()
+
+
 def test_the_line_says_how_much_was_found(segment, scan: Path, capsys):
     assert segment("-p", "22,18,10") == 0
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,20 @@ class Hand:
             self._move(where, Qt.MouseButton.LeftButton)
         self._release(last)
 
+    @contextmanager
+    def drawing(
+        self, *path: Sequence[float], held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier
+    ) -> Iterator[None]:
+        """Drag with the left button along a path of world points, and let go only afterwards."""
+        places = [self.place(each) for each in path]
+        self._step(QTest.mouseMove, places[0])
+        self._press(places[0], held=held)
+        for first, last in pairwise(places):
+            for share in np.linspace(0, 1, _STEPS)[1:]:
+                self._move(first + (last - first) * float(share), Qt.MouseButton.LeftButton, held)
+        yield
+        self._release(places[-1], held=held)
+
     def drag_right(self, start: QPoint, end: QPoint) -> None:
         """Drag with the right button from one place of the canvas to another."""
         with self.dragging_right(start, end):
@@ -85,16 +100,21 @@ class Hand:
         act(self._canvas.native, where)
         QTest.qWait(20)
 
-    def _press(self, where: QPoint, button: Qt.MouseButton = Qt.MouseButton.LeftButton) -> None:
-        QTest.mousePress(
-            self._canvas.native,
-            button,
-            Qt.KeyboardModifier.NoModifier,
-            where,
-        )
+    def _press(
+        self,
+        where: QPoint,
+        button: Qt.MouseButton = Qt.MouseButton.LeftButton,
+        held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    ) -> None:
+        QTest.mousePress(self._canvas.native, button, held, where)
         QTest.qWait(20)
 
-    def _move(self, where: QPoint, pressed: Qt.MouseButton) -> None:
+    def _move(
+        self,
+        where: QPoint,
+        pressed: Qt.MouseButton,
+        held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    ) -> None:
         from qtpy.QtCore import QEvent, QPointF
         from qtpy.QtGui import QMouseEvent
 
@@ -105,16 +125,16 @@ class Hand:
             QPointF(native.mapToGlobal(where)),
             Qt.MouseButton.NoButton,
             pressed,
-            Qt.KeyboardModifier.NoModifier,
+            held,
         )
         QApplication.sendEvent(native, event)
         QTest.qWait(20)
 
-    def _release(self, where: QPoint, button: Qt.MouseButton = Qt.MouseButton.LeftButton) -> None:
-        QTest.mouseRelease(
-            self._canvas.native,
-            button,
-            Qt.KeyboardModifier.NoModifier,
-            where,
-        )
+    def _release(
+        self,
+        where: QPoint,
+        button: Qt.MouseButton = Qt.MouseButton.LeftButton,
+        held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
+    ) -> None:
+        QTest.mouseRelease(self._canvas.native, button, held, where)
         QTest.qWait(20)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from painter import Painter
 
-TOOLS = ["include", "exclude", "box", "adjust", "brush", "erase", "freeze"]
+TOOLS = ["include", "exclude", "box", "scribble", "lasso", "adjust", "brush", "erase", "freeze"]
 
 
 class User:

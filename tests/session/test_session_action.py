@@ -9,7 +9,15 @@ from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.clean_up import CleanUp
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Edit, Freeze, MaskPrompt, Point
+from napari_fastsam3d.inference.prompt import (
+    BoxPrompt,
+    Choice,
+    Edit,
+    Freeze,
+    MaskPrompt,
+    Point,
+    Scribble,
+)
 from napari_fastsam3d.session import actions
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.state import Action, OwnPrompt, SessionState
@@ -34,6 +42,7 @@ prompts = st.one_of(
     st.builds(Freeze, ids, boxes),
     st.builds(Choice, ids, st.integers(0, 3)),
     st.builds(Edit, ids, masks, masks, clean_ups),
+    st.builds(Scribble, ids, masks, st.booleans(), st.booleans()),
     mask_prompts,
 )
 colours = st.tuples(*[st.floats(0, 1)] * 3)
@@ -90,6 +99,7 @@ def test_damaged_data_are_refused_in_words(data):
 
 
 FIRST, SECOND, THIRD = (5, 6, 7), (12, 14, 10), (18, 20, 12)
+DRAWN = PackedMask.of(Mask.of_indices([FIRST]))
 SPOT = PackedMask.of(Mask.of_indices([FIRST]))
 TWO = tuple(
     OwnPrompt(number, Edit(prompt, SPOT, PackedMask(), CleanUp("holes")))
@@ -122,6 +132,9 @@ DESCRIBED: list[tuple[Action, str]] = [
     (actions.RemoveObject(3), "Removed rib"),
     (actions.AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
     (actions.MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
+    (actions.AddPrompt(2, Scribble(10, DRAWN)), "Scribble in spleen"),
+    (actions.FlipPrompt(2, 10), "Flipped scribble of spleen to exclude"),
+    (actions.AddPrompt(2, Scribble(11, DRAWN, False, True)), "Excluding lasso for spleen"),
     (actions.SetOverlap("share"), "Overlap: both hold it"),
     (actions.AddPrompt(2, Edit(10, SPOT, SPOT, CleanUp("smooth", 2.0))), "Smoothed spleen"),
     (actions.DeletePrompt(2, 10), "Deleted clean-up of spleen"),

@@ -2,7 +2,8 @@
 
 import os
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -25,6 +26,7 @@ from napari_fastsam3d.session import (
     PackedMask,
     Point,
     Prompt,
+    Scribble,
     Session,
 )
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
@@ -212,6 +214,12 @@ class Users(RuleBasedStateMachine):
         packed = PackedMask.of(plus), PackedMask.of(minus)
         self.add(lambda n: Edit(n, *packed), "edit_mask", waits, plus, minus)
 
+    @rule(first=voxels, more=strokes, positive=st.booleans(), waits=st.booleans())
+    def scribble(self, first, more, positive, waits):
+        line = PackedMask.of(Mask.of_indices([first, *more]))
+        make = partial(Scribble, voxels=line, positive=positive)
+        self.add(make, "add_scribble", waits, [first, *more], positive)
+
     @rule(first=voxels, more=strokes, name=st.sampled_from([None, "lung"]))
     def open_mask(self, first, more, name):
         if self.is_taken(name):
@@ -249,9 +257,9 @@ class Users(RuleBasedStateMachine):
     def flip(self, number, waits):
         page, prompt = self.pick(number)
         before = page.prompts[prompt]
-        if isinstance(before, Point):
+        if isinstance(before, Point | Scribble):
             self.step()
-            page.prompts[prompt] = Point(prompt, before.index, not before.positive)
+            page.prompts[prompt] = replace(before, positive=not before.positive)
             self.command("flip_prompt", waits, prompt)
 
     @precondition(has_prompts)

@@ -15,6 +15,7 @@ from napari_fastsam3d.session import (
     PackedMask,
     Point,
     Prompt,
+    Scribble,
 )
 
 _AXES = (("R", "L"), ("A", "P"), ("S", "I"))
@@ -29,6 +30,9 @@ def describe_prompt(prompt: Prompt, volume: Volume) -> str:
         case BoxPrompt():
             guess = "" if prompt.guessed is None else ", depth guessed"
             return f"Box of {_size(prompt.box, volume)}{guess}"
+        case Scribble():
+            sign = "Include" if prompt.positive else "Exclude"
+            return f"{sign} by {prompt.noun} of {_voxels(prompt.voxels)}"
         case Freeze():
             return f"Frozen: {_size(prompt.box, volume)}"
         case Choice():

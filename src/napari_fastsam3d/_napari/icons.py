@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Literal
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QCursor, QIcon, QPainter, QPen, QPixmap, QPolygonF
+from qtpy.QtGui import QColor, QCursor, QIcon, QPainter, QPainterPath, QPen, QPixmap, QPolygonF
 
 INCLUDE = "#3ecf6b"
 EXCLUDE = "#ff5d5d"
@@ -69,6 +69,16 @@ def larger() -> QIcon:
 def box() -> QIcon:
     """Draw a blue dashed rectangle."""
     return _drawn(_dashed_rectangle)
+
+
+def scribble(positive: bool = True) -> QIcon:
+    """Draw a wavy line."""
+    return _drawn(lambda painter: _wave(painter, INCLUDE if positive else EXCLUDE))
+
+
+def lasso(positive: bool = True) -> QIcon:
+    """Draw a loop with a loose end."""
+    return _drawn(lambda painter: _loop(painter, INCLUDE if positive else EXCLUDE))
 
 
 def cursor(tool: Literal["include", "exclude", "box"]) -> QCursor:
@@ -138,6 +148,25 @@ def _signed_disc(painter: QPainter, colour: str, upright: bool) -> None:
     painter.drawLine(QPointF(20, 32), QPointF(44, 32))
     if upright:
         painter.drawLine(QPointF(32, 20), QPointF(32, 44))
+
+
+def _wave(painter: QPainter, colour: str) -> None:
+    path = QPainterPath(QPointF(8, 46))
+    path.cubicTo(QPointF(20, -2), QPointF(26, 14), QPointF(30, 34))
+    path.cubicTo(QPointF(34, 60), QPointF(42, 58), QPointF(56, 14))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(_pen(colour, 7))
+    painter.drawPath(path)
+
+
+def _loop(painter: QPainter, colour: str) -> None:
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    pen = _pen(colour, 6)
+    pen.setStyle(Qt.PenStyle.DotLine)
+    painter.setPen(pen)
+    painter.drawEllipse(QRectF(8, 8, 48, 34))
+    painter.setPen(_pen(colour, 6))
+    painter.drawLine(QPointF(24, 42), QPointF(16, 58))
 
 
 def _dashed_rectangle(painter: QPainter) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.inference.prompt import place_of
-from napari_fastsam3d.session import BoxPrompt, Change, ObjectState, Point, Result
+from napari_fastsam3d.session import BoxPrompt, Change, ObjectState, Point, Result, Scribble
 from napari_fastsam3d.session.actions import AddPrompt, FlipPrompt, MovePrompt
 from napari_fastsam3d.session.change import Run
 
@@ -107,13 +107,13 @@ def _far_change(view: SessionView, result: Result) -> Change | None:
 
 
 def _prompt_box(view: SessionView, number: int) -> Box | None:
-    """Return where the newest click or box of an object is; None where it is undone or drawn."""
+    """Return where an object's newest click, box or scribble is; None where undone or painted."""
     history = view.session.history
     done = history.actions
     if history.can_redo or not done or done[-1].object != number:
         return None
     match done[-1]:
-        case AddPrompt(prompt=Point() | BoxPrompt() as prompt):
+        case AddPrompt(prompt=Point() | BoxPrompt() | Scribble() as prompt):
             return place_of(prompt)
         case MovePrompt(prompt=prompt) | FlipPrompt(prompt=prompt):
             return place_of(view.session.state.object(number).prompt(prompt))

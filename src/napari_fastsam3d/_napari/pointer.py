@@ -30,6 +30,8 @@ class Pointer:
             "exclude": icons.cursor("exclude"),
             "box": icons.cursor("box"),
             "freeze": icons.cursor("box"),
+            "scribble": icons.cursor("include"),
+            "lasso": icons.cursor("include"),
         }
         self._blocked = QCursor(Qt.CursorShape.ForbiddenCursor)
         windowing = work.windowing

@@ -73,13 +73,14 @@ class SessionView:
         self.points, self.crop = self._layers.points, self._layers.crop
         self.rulers = self._layers.rulers
         self.rulers.measured.connect(self._say)
+        self.scribbles = self._layers.scribbles
         self.brush = Brush(self.mask, session, self.dispatcher, self.run, self.message.emit)
         self.navigation = Navigation(viewer, frame, self.mask.layer)
         self.journal = SessionJournal(
             session, self.dispatcher, self.navigation, self._picture, self.draw
         )
         self.selection = PromptSelection(
-            self.points, self.boxes, lambda: self.prompts, self.run, self.navigation.go_to_prompt
+            self._layers, lambda: self.prompts, self.run, self.navigation.go_to_prompt
         )
         self._input = PromptInput(
             self._layers, frame, session, self.dispatcher, self.run, self.draw, self.message.emit

@@ -30,6 +30,12 @@ def _numbers(text: str, count: int, option: str, example: str) -> list[float]:
     return numbers
 
 
+def _signed(text: str) -> tuple[str, bool]:
+    """Take the sign off the end of a prompt; without one it is positive."""
+    body, _, sign = text.rpartition(",")
+    return (body, sign.strip() == "+") if sign.strip() in ("+", "-") else (text, True)
+
+
 def _whole(place: Place, option: str) -> Triple:
     if any(number != int(number) for number in place):
         raise PromptError(
@@ -62,11 +68,9 @@ class ParsedPoint:
     @classmethod
     def parse(cls, text: str) -> "ParsedPoint":
         """Read `i,j,k`, `i,j,k,+` or `i,j,k,-`; raises PromptError for anything else."""
-        body, _, sign = text.rpartition(",")
-        if sign.strip() not in ("+", "-"):
-            body, sign = text, "+"
+        body, positive = _signed(text)
         x, y, z = _numbers(body, 3, "--point", "120,88,40 or 120,88,40,-")
-        return cls((x, y, z), sign.strip() == "+")
+        return cls((x, y, z), positive)
 
     def index(self, volume: "Volume", world: bool) -> Triple:
         """Give the source index; `world` says that the place is in RAS millimetres."""
@@ -106,3 +110,62 @@ class ParsedBox:
         index = np.asarray(volume.to_index(corners))
         last = _nearest(index.max(axis=0))
         return _nearest(index.min(axis=0)), (last[0] + 1, last[1] + 1, last[2] + 1)
+
+
+@dataclass(frozen=True)
+class ParsedScribble:
+    """A scribble or a lasso of the command line, not yet in any volume.
+
+    Parameters
+    ----------
+    corners : tuple of tuples of 3 floats
+        What is joined by straight lines: source indices, or RAS millimetres with `--world`.
+    positive : bool
+        Whether the object is there, or is not.
+    """
+
+    corners: tuple[Place, ...]
+    positive: bool
+
+    @classmethod
+    def parse(cls, text: str, option: str, fewest: int) -> "ParsedScribble":
+        """Read `i,j,k,i,j,k,...` and a sign; PromptError for anything else, or for fewer corners.
+
+        Parameters
+        ----------
+        text : str
+        option : str
+            What it is called in a refusal.
+        fewest : int
+            Corners that it needs.
+        """
+        body, positive = _signed(text)
+        count = 3 * max(fewest, (body.count(",") + 1) // 3)
+        numbers = _numbers(body, count, option, "60,80,40,70,85,40,75,95,40 or with ,- after it")
+        corners = [(numbers[n], numbers[n + 1], numbers[n + 2]) for n in range(0, count, 3)]
+        return cls(tuple(corners), positive)
+
+    def places(self, volume: "Volume", world: bool) -> np.ndarray:
+        """Give the corners in source indices, shape (N, 3), not rounded."""
+        corners = np.asarray(self.corners)
+        return np.asarray(volume.to_index(corners)) if world else corners
+
+    def in_slice(self, volume: "Volume", world: bool) -> tuple[tuple[int, int], np.ndarray]:
+        """Give the slice that the corners share, axis and index, and where they lie in it, (N, 2).
+
+        Raises
+        ------
+        PromptError
+            If they lie in no slice, or in a line.
+        """
+        places = self.places(volume, world)
+        slices = np.floor(places + 0.5)
+        shared = np.flatnonzero((slices == slices[0]).all(axis=0))
+        if len(shared) != 1:
+            where = "in a line" if len(shared) else "in no one slice"
+            raise PromptError(
+                f"The corners of --lasso lie {where}.",
+                "Give three or more that have one of their three indices in common.",
+            )
+        axis = int(shared[0])
+        return (axis, int(slices[0, axis])), np.delete(places, axis, axis=1)

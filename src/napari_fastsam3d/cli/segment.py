@@ -10,9 +10,11 @@ import typer
 from napari_fastsam3d.errors import PromptError, SaveError
 
 if TYPE_CHECKING:
-    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
+    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint, ParsedScribble
     from napari_fastsam3d.geometry import Volume
     from napari_fastsam3d.session import Result, Session
+
+    _Prompts = tuple[list[ParsedBox], list[ParsedScribble], list[ParsedScribble], list[ParsedPoint]]
 
 ScanArgument = Annotated[
     Path, typer.Argument(help="A NIfTI, NRRD or MHA file, or a folder with a DICOM series.")
@@ -46,6 +48,23 @@ BoxOption = Annotated[
         help="A box around the object, the second corner not included. May be repeated.",
     ),
 ]
+ScribbleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scribble",
+        metavar="I,J,K,I,J,K,...[,-]",
+        help="A line through voxels of the object, or with ',-' beside it. May be repeated.",
+    ),
+]
+LassoOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lasso",
+        metavar="I,J,K,I,J,K,I,J,K,...[,-]",
+        help="Corners round a part of the object in one slice, or with ',-' round what is not. "
+        "May be repeated.",
+    ),
+]
 
 
 def check_output(path: Path) -> None:
@@ -54,27 +73,39 @@ def check_output(path: Path) -> None:
         raise SaveError(f"There is no folder {path.parent}.", "Make it first, or save elsewhere.")
 
 
-def _parsed(boxes: list[str], points: list[str]) -> tuple[list["ParsedBox"], list["ParsedPoint"]]:
-    """Read boxes and points, of which one must say where the object is."""
-    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint
+def _parsed(
+    boxes: list[str], lassos: list[str], scribbles: list[str], points: list[str]
+) -> "_Prompts":
+    """Read prompts, of which one must say where the object is."""
+    from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint, ParsedScribble
 
-    found = [ParsedBox.parse(text) for text in boxes], [ParsedPoint.parse(text) for text in points]
-    if not found[0] and not any(point.positive for point in found[1]):
+    signed = (
+        [ParsedScribble.parse(text, "--lasso", 3) for text in lassos],
+        [ParsedScribble.parse(text, "--scribble", 1) for text in scribbles],
+        [ParsedPoint.parse(text) for text in points],
+    )
+    found = [ParsedBox.parse(text) for text in boxes], *signed
+    if not boxes and not any(each.positive for kind in signed for each in kind):
         raise PromptError(
-            "Nothing says where the object is.", "Give a --box, or a --point without ',-'."
+            "Nothing says where the object is.",
+            "Give a --box, or a --point, --scribble or --lasso without ',-'.",
         )
     return found
 
 
 def _prompt(
-    session: "Session",
-    volume: "Volume",
-    boxes: list["ParsedBox"],
-    points: list["ParsedPoint"],
-    world: bool,
+    session: "Session", volume: "Volume", prompts: "_Prompts", world: bool
 ) -> list["Result"]:
-    """Give the session its prompts, boxes first, and wait for each mask."""
+    """Give the session its prompts, one kind after the other, and wait for each mask."""
+    from napari_fastsam3d.geometry.drawing import voxels_along
+
+    boxes, lassos, scribbles, points = prompts
     results = [session.add_box(*box.corners(volume, world)) for box in boxes]
+    for lasso in lassos:
+        results.append(session.add_lasso(*lasso.in_slice(volume, world), positive=lasso.positive))
+    for scribble in scribbles:
+        voxels = voxels_along(scribble.places(volume, world))
+        results.append(session.add_scribble(voxels, positive=scribble.positive))
     for point in points:
         results.append(session.add_point(point.index(volume, world), positive=point.positive))
     return results
@@ -120,8 +151,10 @@ def segment(
     output: OutputOption,
     point: PointOption = None,
     box: BoxOption = None,
+    scribble: ScribbleOption = None,
+    lasso: LassoOption = None,
     world: Annotated[
-        bool, typer.Option("--world", help="Points and boxes are in RAS millimetres.")
+        bool, typer.Option("--world", help="All prompts are in RAS millimetres.")
     ] = False,
     model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
@@ -137,9 +170,10 @@ def segment(
 ) -> None:
     """Segment one object of a scan and save its mask on the scan's own grid.
 
-    Boxes are given to the model first, then the points in the order they are written.
+    Boxes are given to the model first, then lassos, scribbles and points, each kind in the order in
+    which they are written.
     """
-    boxes, points = _parsed(box or [], point or [])
+    given = _parsed(box or [], lasso or [], scribble or [], point or [])
     check_output(output)
     if prompts is not None:
         check_output(prompts)
@@ -154,7 +188,7 @@ def segment(
         show(f"loading the model {model}")
         with Session(volume, model=model, device=device) as session:
             session.progress.connect(show.step)
-            results = _prompt(session, volume, boxes, points, world)
+            results = _prompt(session, volume, given, world)
             show(f"saving {output}")
             saved = session.save(output)
             if prompts is not None:

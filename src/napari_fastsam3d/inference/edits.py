@@ -1,4 +1,4 @@
-"""What the user drew by hand or froze stays, whatever the model says later."""
+"""What the user drew, painted or froze stays, whatever the model says later."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -7,7 +7,8 @@ import numpy as np
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.prompt import Edit, Freeze, Point, Prompt, place_of
+from napari_fastsam3d.inference.prompt import Edit, Freeze, Point, Prompt, Scribble, place_of
+from napari_fastsam3d.inference.sure_part import sure_part
 
 # How far in mm a click frees what a clean-up before it changed. It is what a correcting click
 # reaches: ten voxels of the finest crop.
@@ -25,12 +26,12 @@ def enforce_edits(
     frozen: Sequence[Mask] = (),
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Mask:
-    """Make the voxels of edits, frozen regions and clicks obey the newest of them about the voxel.
+    """Make the voxels of edits, scribbles, frozen regions and clicks obey the newest about them.
 
-    Of a click only its own voxel competes with edits and frozen regions: the ball around it is a
-    guess, and gives way to what was drawn by hand or frozen, also where the click is newer. What a
-    clean-up took away follows the model again around a newer positive click, and what it added
-    around a newer negative one: nobody drew those voxels.
+    Of a click only its own voxel competes with the others: the ball around it is a guess, and
+    gives way to what was drawn or frozen, also where the click is newer. Of a lasso only what lies
+    well inside does. What a clean-up took away follows the model again around a newer positive
+    click, and what it added around a newer negative one: nobody drew those voxels.
 
     Parameters
     ----------
@@ -43,10 +44,10 @@ def enforce_edits(
     spacing : tuple of float
         Voxel sizes, mm along the source axes.
     """
-    fixed = [place for place, prompt in enumerate(prompts) if isinstance(prompt, Edit | Freeze)]
+    fixed = [n for n, prompt in enumerate(prompts) if isinstance(prompt, Edit | Freeze | Scribble)]
     if not fixed:
         return mask
-    later = [p for p in prompts[fixed[0] :] if isinstance(p, Edit | Freeze | Point)]
+    later = [p for p in prompts[fixed[0] :] if isinstance(p, Edit | Freeze | Scribble | Point)]
     box = mask.box
     for held in frozen:
         box = box.union(held.box)
@@ -63,6 +64,8 @@ def enforce_edits(
         elif isinstance(prompt, Freeze):
             seen = prompt.box.intersection(box)
             voxels[seen.shifted([-x for x in box.start]).slices] = next(then).within(seen)
+        elif isinstance(prompt, Scribble):
+            sure_part(prompt, spacing).write(voxels, box, prompt.positive)
         else:
             i, j, k = (x - a for x, a in zip(prompt.index, box.start, strict=True))
             voxels[i, j, k] = prompt.positive

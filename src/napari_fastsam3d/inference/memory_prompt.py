@@ -9,7 +9,7 @@ from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.crop_policy import CropPolicy
-from napari_fastsam3d.inference.prompt import Point, Prompt, clicks_of, locates
+from napari_fastsam3d.inference.prompt import Point, Prompt, Scribble, clicks_of, locates
 from napari_fastsam3d.memory.prior import mask_prompt, trust_in
 from napari_fastsam3d.memory.recall import Recall, Recalled
 from napari_fastsam3d.memory.search import Neighbour
@@ -50,7 +50,8 @@ class MemoryPrompt:
 
     def recalled(self, prompts: Sequence[Prompt]) -> Recalled:
         """Return what is recalled for an object; nothing for one that began otherwise."""
-        first = next(filter(locates, prompts), None)
+        told = (prompt for prompt in prompts if not isinstance(prompt, Scribble))
+        first = next(filter(locates, told), None)
         if not isinstance(first, Point):
             return Recalled()
         key = (first.index, self.structure)

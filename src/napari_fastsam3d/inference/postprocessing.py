@@ -54,6 +54,7 @@ class Postprocessing:
             before.frozen,
             in_air,
             before.box,
+            told=before.told,
         )
 
     def _is_in_air(self, newest: Prompt) -> bool:

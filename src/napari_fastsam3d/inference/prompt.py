@@ -1,4 +1,4 @@
-"""What the user says about an object: a point, a box, a mask to begin with, strokes of a brush."""
+"""What the user says about an object: points, boxes, scribbles, a mask to begin with, strokes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ PromptKey = (
     | tuple[str, int]
     | tuple[str, PackedMask, PackedMask]
     | tuple[str, PackedMask, PackedMask, str]
+    | tuple[str, PackedMask, bool]
 )
 
 
@@ -192,6 +193,43 @@ class Freeze:
 
 
 @dataclass(frozen=True)
+class Scribble:
+    """A line drawn in the object or beside it, or a region that was circled, a lasso.
+
+    Parameters
+    ----------
+    id : int
+        Its number, unique in the session.
+    voxels : PackedMask
+        What was drawn, of a lasso all that it holds; source index, not empty.
+    positive : bool
+        Whether it belongs to the object.
+    filled : bool
+        Whether it is a lasso.
+    """
+
+    id: int
+    voxels: PackedMask
+    positive: bool = True
+    filled: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What it is called."""
+        return "lasso" if self.filled else "scribble"
+
+    @property
+    def added_as(self) -> str:
+        """What adding it is called, to be followed by the name of the object."""
+        return f"{self.noun.capitalize()} in" if self.positive else f"Excluding {self.noun} for"
+
+    @property
+    def key(self) -> PromptKey:
+        """What it says; two prompts with one key have the same effect."""
+        return (self.noun, self.voxels, self.positive)
+
+
+@dataclass(frozen=True)
 class Choice:
     """Another of the candidates that the prompt before it may mean.
 
@@ -219,7 +257,7 @@ class Choice:
         return "Another candidate for"
 
 
-Prompt = Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice
+Prompt = Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice | Scribble
 
 _NOWHERE = Box((0, 0, 0), (0, 0, 0))
 
@@ -227,7 +265,7 @@ _NOWHERE = Box((0, 0, 0), (0, 0, 0))
 def locates(prompt: Prompt) -> bool:
     """Whether a prompt says where the object is, not only where it isn't."""
     match prompt:
-        case Point():
+        case Point() | Scribble():
             return prompt.positive
         case BoxPrompt():
             return True
@@ -253,6 +291,8 @@ def place_of(prompt: Prompt) -> Box:
             return prompt.mask.box
         case Edit():
             return prompt.added.box
+        case Scribble():
+            return prompt.voxels.box
         case Choice():
             return _NOWHERE
 

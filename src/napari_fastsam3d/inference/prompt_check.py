@@ -39,7 +39,7 @@ def positivity(positive: Any) -> bool:
     """Check that what says whether a click belongs to the object is a truth value."""
     if not isinstance(positive, bool | np.bool_):
         raise PromptError(
-            f"A point is positive or negative; {positive!r} is neither.", "Give True or False."
+            f"A prompt is positive or negative; {positive!r} is neither.", "Give True or False."
         )
     return bool(positive)
 

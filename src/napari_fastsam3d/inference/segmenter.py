@@ -25,10 +25,12 @@ from napari_fastsam3d.inference.prompt import (
     Point,
     Prompt,
     PromptKey,
+    Scribble,
     asked_for,
     has_candidates,
     locates,
 )
+from napari_fastsam3d.inference.scribble import read_scribble, with_clicks
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.model.predictor import GoOn, Predictor, Progress, silent
@@ -150,7 +152,7 @@ class Replay:
         before = self.step(prompts[:-1], name)
         if isinstance(prompts[-1], BoxPrompt):
             before = replace(before, box=None)
-        settled = as_settled(prompts, shown.box)
+        settled = with_clicks(as_settled(prompts, shown.box), shown.told, self._volume)
         kept = [shown]
         for found in self._search.candidates(before, settled, _CANDIDATES)[1:]:
             step = self._postprocessing.step(before, found, settled)
@@ -249,7 +251,9 @@ class Replay:
             if newest.guessed is not None:
                 return read_guessed(self._volume, self._advanced, before, prompts)
             before = replace(before, box=None)
-        prompts = as_settled(prompts, before.box)
+        if isinstance(newest, Scribble):
+            return read_scribble(self._volume, self._advanced, before, prompts)
+        prompts = with_clicks(as_settled(prompts, before.box), before.told, self._volume)
         if isinstance(newest, Edit):
             return self._by_hand(before, apply_edit(before.mask, newest))
         if isinstance(newest, MaskPrompt):
@@ -268,4 +272,4 @@ class Replay:
         """Return the step to a mask that the user made; the model is given it at the next one."""
         crop = before.crop
         low = None if crop is None else fed_back(mask, crop)
-        return Step(mask, crop, low, frozen=before.frozen, box=before.box)
+        return Step(mask, crop, low, frozen=before.frozen, box=before.box, told=before.told)

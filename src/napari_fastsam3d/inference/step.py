@@ -9,6 +9,7 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.edge_refinement import edge_aware_mask
 from napari_fastsam3d.inference.partial_volume import averaged_over_voxels
+from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.memory.search import Neighbour
 from napari_fastsam3d.model.predictor import Floats, Segmentation
 
@@ -37,6 +38,9 @@ class Step:
         What the newest box is taken for where its depth was a guess; None where none was.
     recalled : tuple of Neighbour
         Remembered cases that the model was told of, and that the clicks have not refuted.
+    told : tuple of (int, tuple of Point)
+        For each scribble and lasso of the prompts, by its id, the clicks that the model was told of
+        in its place.
     """
 
     mask: Mask = field(default_factory=Mask.empty)
@@ -48,6 +52,7 @@ class Step:
     in_air: bool = False
     box: Box | None = None
     recalled: tuple[Neighbour, ...] = ()
+    told: tuple[tuple[int, tuple[Point, ...]], ...] = ()
 
     @property
     def is_beginning(self) -> bool:

@@ -13,6 +13,7 @@ from napari_fastsam3d.inference.prompt import (
     MaskPrompt,
     Point,
     Prompt,
+    Scribble,
 )
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.candidates import Candidate
@@ -56,6 +57,7 @@ __all__ = [
     "PromptFile",
     "Result",
     "SavedSession",
+    "Scribble",
     "Segmentation",
     "Session",
     "SessionState",

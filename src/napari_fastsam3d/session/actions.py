@@ -11,7 +11,16 @@ from itertools import dropwhile
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Freeze, MaskPrompt, Point, Prompt
+from napari_fastsam3d.inference.prompt import (
+    BoxPrompt,
+    Choice,
+    Freeze,
+    MaskPrompt,
+    Point,
+    Prompt,
+    Scribble,
+    locates,
+)
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.state import (
     LATER,
@@ -108,22 +117,24 @@ class MovePrompt(Action, kind="move_prompt"):
 
 @dataclass(frozen=True)
 class FlipPrompt(Action, kind="flip_prompt"):
-    """Make a positive point negative, or a negative one positive."""
+    """Make a positive point or scribble negative, or a negative one positive."""
 
     object: int
     prompt: int
 
     def apply(self, state: SessionState) -> SessionState:
         prompt = state.object(self.object).prompt(self.prompt)
-        if not isinstance(prompt, Point):
-            raise PromptError("Only a point is positive or negative.", "Flip a point.")
+        if not isinstance(prompt, Point | Scribble):
+            raise PromptError(
+                "Only points, scribbles and lassos are positive or negative.", "Flip one of these."
+            )
         return state.with_prompt(self.object, replace(prompt, positive=not prompt.positive))
 
     def describe(self, before: SessionState, after: SessionState) -> str:
         own = after.object(self.object)
-        point = own.prompt(self.prompt)
-        to = "include" if isinstance(point, Point) and point.positive else "exclude"
-        return f"Flipped point of {own.name} to {to}"
+        prompt = own.prompt(self.prompt)
+        to = "include" if locates(prompt) else "exclude"
+        return f"Flipped {prompt.noun} of {own.name} to {to}"
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """Cleaning up the masks of objects: what is done to them as a whole, each one step of undo."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
+import numpy as np
+
 from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.clean_up import CleanUp, cleaned_up
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import Edit, Freeze, Point
+from napari_fastsam3d.inference.prompt import Edit, Freeze, Point, Prompt, Scribble
+from napari_fastsam3d.inference.sure_part import sure_part
 from napari_fastsam3d.session.actions import AddPrompt, CleanUpObjects
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import OwnMasks, shown_mask
@@ -139,14 +143,24 @@ class _ChangedError(Exception):
     """The objects are not any more what they were when the masks were cleaned up."""
 
 
+def _said(prompts: Iterable[Prompt], volume: Volume) -> Iterator[tuple[Index, bool]]:
+    """Yield the voxels that clicks and scribbles say belong to an object, or don't."""
+    for prompt in prompts:
+        if isinstance(prompt, Point):
+            yield prompt.index, prompt.positive
+        elif isinstance(prompt, Scribble):
+            sure = sure_part(prompt, volume.spacing)
+            for i, j, k in (np.argwhere(sure.voxels) + sure.box.start).tolist():
+                yield (i, j, k), prompt.positive
+
+
 def _edit(
     state: SessionState, number: int, own: OwnMasks, how: CleanUp, volume: Volume
 ) -> Edit | None:
     """Return what cleaning up changes of an object, numbered 0; None where that is nothing."""
     each = state.unlocked(number)
-    points = [prompt for prompt in each.prompts if isinstance(prompt, Point)]
-    # Of clicks on one voxel the last counts.
-    last = {point.index: point.positive for point in points}
+    # Of what was said of one voxel the last counts.
+    last = dict(_said(each.prompts, volume))
     inside = [index for index, positive in last.items() if positive]
     shown = shown_mask(state, number, own)
     clean = cleaned_up(shown, how, volume, inside)

@@ -26,6 +26,7 @@ from napari_fastsam3d.inference.prompt import (
     MaskPrompt,
     Point,
     Prompt,
+    Scribble,
 )
 from napari_fastsam3d.session.colour import Colour, parse_colour
 from napari_fastsam3d.session.state import Action, OverlapRule, OwnPrompt
@@ -74,6 +75,9 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
             return {"id": prompt.id, "freeze": box_to_json(prompt.box)}
         case Choice():
             return {"id": prompt.id, "choice": prompt.rank}
+        case Scribble():
+            drawn = prompt.voxels.to_json()
+            return {"id": prompt.id, prompt.noun: drawn, "positive": prompt.positive}
 
 
 def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
@@ -90,6 +94,10 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
         return Freeze(number, json_values.box(data["freeze"]))
     if "choice" in data:
         return Choice(number, _rank(data["choice"]))
+    for noun in ("scribble", "lasso"):
+        if noun in data:
+            drawn = _not_empty(PackedMask.from_json(data[noun]))
+            return Scribble(number, drawn, _of(bool)(data["positive"]), noun == "lasso")
     return Point(number, json_values.index(data["point"]), _of(bool)(data["positive"]))
 
 
@@ -100,7 +108,7 @@ def prompts_digest(prompts: tuple[Prompt, ...]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice):
+    if isinstance(value, Prompt):
         return prompt_to_json(value)
     if isinstance(value, PackedMask):
         return value.to_json()
@@ -160,6 +168,12 @@ def _rank(value: Any) -> int:
     if whole(value) < 0:
         raise ValueError
     return value
+
+
+def _not_empty(mask: PackedMask) -> PackedMask:
+    if mask.is_empty:
+        raise ValueError
+    return mask
 
 
 def _mask_prompt(value: Any) -> MaskPrompt:

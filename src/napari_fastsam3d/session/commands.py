@@ -29,12 +29,13 @@ from napari_fastsam3d.session.clean_up_commands import CleanUpCommands
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import contested, holder_of
 from napari_fastsam3d.session.request import Result
+from napari_fastsam3d.session.scribble_commands import ScribbleCommands
 from napari_fastsam3d.session.state import SessionState
 
 Voxel = Sequence[SupportsIndex]
 
 
-class Commands(CleanUpCommands):
+class Commands(CleanUpCommands, ScribbleCommands):
     """The commands of a session, each returning at once; `Session` has the same ones that wait.
 
     The log has changed, and `changed` was emitted, when a command returns; bad arguments raise
@@ -62,7 +63,7 @@ class Commands(CleanUpCommands):
         voxel = point_index(index, self._scheduler.volume.shape)
         inside = positivity(positive)
         return self._scheduler.do(
-            lambda state: AddPrompt(_target(state), Point(state.next_prompt, voxel, inside))
+            lambda state: AddPrompt(state.target, Point(state.next_prompt, voxel, inside))
         )
 
     def add_box(self, start: Voxel, stop: Voxel, guessed_axis: int | None = None) -> Future[Result]:
@@ -81,7 +82,7 @@ class Commands(CleanUpCommands):
         if guessed_axis not in (None, 0, 1, 2):
             raise PromptError(f"{guessed_axis!r} is no axis.", "Give 0, 1, 2 or None.")
         return self._scheduler.do(
-            lambda state: AddPrompt(_target(state), BoxPrompt(state.next_prompt, box, guessed_axis))
+            lambda state: AddPrompt(state.target, BoxPrompt(state.next_prompt, box, guessed_axis))
         )
 
     def candidates(self, number: int | None = None) -> Future[tuple[Candidate, ...]]:
@@ -137,7 +138,7 @@ class Commands(CleanUpCommands):
         """
         box = box_between(start, stop, self._scheduler.volume.shape)
         return self._scheduler.do(
-            lambda state: AddPrompt(_target(state), Freeze(state.next_prompt, box))
+            lambda state: AddPrompt(state.target, Freeze(state.next_prompt, box))
         )
 
     def move_prompt(self, prompt: int, to: Voxel | Box) -> Future[Result]:
@@ -154,7 +155,7 @@ class Commands(CleanUpCommands):
         return self._scheduler.do(lambda state: MovePrompt(state.owner(prompt).id, prompt, place))
 
     def flip_prompt(self, prompt: int) -> Future[Result]:
-        """Make the positive point of that id negative, or a negative one positive."""
+        """Make the positive point or scribble of that id negative, or a negative one positive."""
         return self._scheduler.do(lambda state: FlipPrompt(state.owner(prompt).id, prompt))
 
     def delete_prompt(self, prompt: int) -> Future[Result]:
@@ -232,7 +233,7 @@ class Commands(CleanUpCommands):
             raise PromptError("The edit holds no voxel of the volume.", "Paint inside it.")
         return self._scheduler.do(
             lambda state: AddPrompt(
-                _target(state) if number is None else number, Edit(state.next_prompt, plus, minus)
+                state.target if number is None else number, Edit(state.next_prompt, plus, minus)
             )
         )
 
@@ -249,8 +250,3 @@ class Commands(CleanUpCommands):
 
 def _place(to: Voxel | Box, shape: Index) -> Index | Box:
     return box_between(to.start, to.stop, shape) if isinstance(to, Box) else point_index(to, shape)
-
-
-def _target(state: SessionState) -> int:
-    """Return the object that a new prompt belongs to: the current one, or else a new one."""
-    return state.next_object if state.current is None else state.current

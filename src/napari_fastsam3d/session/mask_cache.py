@@ -6,7 +6,7 @@ from functools import lru_cache
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt
+from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, Scribble
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.session.codec import prompts_digest
 from napari_fastsam3d.session.journal.saved_session import SavedSession
@@ -39,7 +39,7 @@ class FinishedMask:
 
     def is_of_another(self, model: str) -> bool:
         """Whether another model made it, of prompts that a model is needed for."""
-        asked = any(isinstance(prompt, Point | BoxPrompt) for prompt in self.prompts)
+        asked = any(isinstance(prompt, Point | BoxPrompt | Scribble) for prompt in self.prompts)
         return asked and bool(self.model) and self.model != model
 
 

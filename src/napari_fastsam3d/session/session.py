@@ -107,6 +107,8 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
 
     add_point = _waiting(Commands.add_point)
     add_box = _waiting(Commands.add_box)
+    add_scribble = _waiting(Commands.add_scribble)
+    add_lasso = _waiting(Commands.add_lasso)
     candidates = _waiting(Commands.candidates)
     choose = _waiting(Commands.choose)
     freeze_region = _waiting(Commands.freeze_region)

@@ -109,6 +109,11 @@ class SessionState:
             raise SessionError("There is no object yet.", "Add a point or a box first.")
         return self.object(number)
 
+    @property
+    def target(self) -> int:
+        """The object that a new prompt belongs to: the current one, or else a new one."""
+        return self.next_object if self.current is None else self.current
+
     def free_value(self, wanted: int) -> int:
         """Return a label value that no object has: the wanted one, or the next."""
         used = {each.value for each in self.objects}

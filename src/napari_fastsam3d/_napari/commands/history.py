@@ -6,7 +6,7 @@ from napari_fastsam3d._napari.commands.command import NO_OBJECT, NO_PROMPT, sess
 from napari_fastsam3d._napari.commands.objects import lock_object
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
-from napari_fastsam3d.session import Point
+from napari_fastsam3d.session import Point, Scribble
 from napari_fastsam3d.session.commands import Commands
 
 
@@ -33,8 +33,8 @@ def _nothing_to_redo(_work: Workspace, view: SessionView) -> str | None:
 
 
 def _nothing_to_flip(_work: Workspace, view: SessionView) -> str | None:
-    points = any(isinstance(prompt, Point) for prompt in view.prompts)
-    return locked(view) or (None if points else "There is no point to flip.")
+    signed = any(isinstance(prompt, Point | Scribble) for prompt in view.prompts)
+    return locked(view) or (None if signed else "There is no point or scribble to flip.")
 
 
 def _nothing_to_delete(_work: Workspace, view: SessionView) -> str | None:
@@ -84,7 +84,7 @@ def reset_object(_work: Workspace, view: SessionView) -> None:
 
 @session_command(
     "Flip",
-    "Turn the selected points, or else the last one, from include to exclude or back.",
+    "Turn the selected points and scribbles, or else the last, from include to exclude or back.",
     "J",
     why_not=_nothing_to_flip,
 )

@@ -37,6 +37,28 @@ def box(work: Workspace) -> None:
 
 
 @command(
+    "Scribble",
+    "Draw a line through the structure in a slice, or with Shift held along what is not of it.",
+    "Shift+W",
+    checkable=True,
+)
+def scribble(work: Workspace) -> None:
+    """Activate the tool that draws lines."""
+    _use_in_slice(work, "scribble")
+
+
+@command(
+    "Lasso",
+    "Draw a line round a part of the structure in a slice, or with Shift held round what is not.",
+    "Shift+Z",
+    checkable=True,
+)
+def lasso(work: Workspace) -> None:
+    """Activate the tool that circles regions."""
+    _use_in_slice(work, "lasso")
+
+
+@command(
     "Freeze",
     "Drag a rectangle round what is right: later clicks change nothing in it, in any slice.",
     "Shift+K",
@@ -105,4 +127,16 @@ def _use_in_slice(work: Workspace, tool: Tool) -> None:
         work.toolbox.use(tool)
 
 
-TOOL_COMMANDS = (include, exclude, box, freeze, adjust, brush, erase, ruler, pan)
+TOOL_COMMANDS = (
+    include,
+    exclude,
+    box,
+    scribble,
+    lasso,
+    freeze,
+    adjust,
+    brush,
+    erase,
+    ruler,
+    pan,
+)

@@ -9,9 +9,11 @@ import numpy as np
 
 from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.layers.points import Ray
+from napari_fastsam3d._napari.layers.scribbles import Drawing
 from napari_fastsam3d._napari.layers.session_layers import SessionLayers
 from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.geometry.drawing import voxels_along
 from napari_fastsam3d.session import Result, Session
 from napari_fastsam3d.session.commands import Commands
 
@@ -19,6 +21,7 @@ SessionCommand = Callable[[Commands], "Future[Result]"]
 CommandRunner = Callable[[SessionCommand], "Future[Result] | None"]
 """Runs a command of the session without waiting; None where the session refused."""
 
+_FEWEST_CORNERS = 3
 _MISSED = (
     "In the 3D view a click must hit the mask. Turn to a slice (Ctrl+Y) to click anywhere else."
 )
@@ -63,6 +66,7 @@ class PromptInput:
         boxes.moved.connect(self._move_box)
         boxes.deleted.connect(self._delete)
         boxes.refused.connect(self._refuse)
+        layers.scribbles.drawn.connect(self._add_drawing)
 
     def _add_point(self, place: tuple[float, ...], positive: bool) -> None:
         index = self._frame.source_index(place)
@@ -86,6 +90,20 @@ class PromptInput:
     def _freeze(self, box: Box) -> None:
         source = self._frame.box_to_source(box)
         self._later(lambda session: session.freeze_region(source.start, source.stop))
+
+    def _add_drawing(self, drawing: Drawing) -> None:
+        source = self._frame.to_source(drawing.path)
+        if drawing.tool == "scribble":
+            line = self._frame.to_source(voxels_along(drawing.path)).round()
+            self._later(lambda session: session.add_scribble(line, drawing.positive))
+            return
+        axis = self._frame.orientation.axes[drawing.axis]
+        plane = (axis, int(np.floor(source[0, axis] + 0.5)))
+        outline = np.delete(source, axis, axis=1)
+        if len(outline) < _FEWEST_CORNERS:
+            self._refuse("Drag a line round the structure: a single click makes no lasso.")
+        else:
+            self._later(lambda session: session.add_lasso(plane, outline, drawing.positive))
 
     def _move_point(self, prompt: int, place: tuple[float, ...]) -> None:
         index = self._frame.source_index(place)

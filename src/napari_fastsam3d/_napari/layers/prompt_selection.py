@@ -1,4 +1,4 @@
-"""Which prompts are selected: the same ones in the list, in the points and in the boxes."""
+"""Which prompts are selected: the same ones in the list and in the layers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 
 from psygnal import Signal
 
-from napari_fastsam3d._napari.layers.boxes import BoxesLayer
-from napari_fastsam3d._napari.layers.points import PointsLayer
 from napari_fastsam3d._napari.layers.prompt_input import CommandRunner, SessionCommand
-from napari_fastsam3d.session import Point, Prompt
+from napari_fastsam3d._napari.layers.session_layers import SessionLayers
+from napari_fastsam3d.session import Point, Prompt, Scribble
 
 
 class PromptSelection:
@@ -17,7 +16,7 @@ class PromptSelection:
 
     Parameters
     ----------
-    points, boxes : PointsLayer, BoxesLayer
+    layers : SessionLayers
         Show what is selected, and signal what the user selects in them.
     prompts : callable
         Returns the prompts of the current object.
@@ -30,17 +29,16 @@ class PromptSelection:
 
     def __init__(
         self,
-        points: PointsLayer,
-        boxes: BoxesLayer,
+        layers: SessionLayers,
         prompts: Callable[[], tuple[Prompt, ...]],
         run: CommandRunner,
         show: Callable[[Prompt], None],
     ) -> None:
-        self._points, self._boxes = points, boxes
+        self._layers = layers
         self._prompts, self._run, self._show = prompts, run, show
         self.ids: tuple[int, ...] = ()
-        points.selected.connect(self._select)
-        boxes.selected.connect(self._select)
+        layers.points.selected.connect(self._select)
+        layers.boxes.selected.connect(self._select)
 
     def select(self, ids: Sequence[int], show: int | None = None) -> None:
         """Select exactly these prompts, and move the slices to one of them."""
@@ -59,10 +57,10 @@ class PromptSelection:
         self.select([number], show=number)
 
     def flip(self) -> None:
-        """Flip the selected points; where nothing is selected, the last one."""
-        points = [prompt.id for prompt in self._prompts() if isinstance(prompt, Point)]
-        chosen = [number for number in points if number in self.ids]
-        flipped = chosen if self.ids else points[-1:]
+        """Flip the selected points and scribbles; where nothing is selected, the last one."""
+        signed = [prompt.id for prompt in self._prompts() if isinstance(prompt, Point | Scribble)]
+        chosen = [number for number in signed if number in self.ids]
+        flipped = chosen if self.ids else signed[-1:]
         self._each([lambda session, n=n: session.flip_prompt(n) for n in flipped])
 
     def delete(self) -> None:
@@ -81,7 +79,8 @@ class PromptSelection:
 
     def _select(self, ids: tuple[int, ...]) -> None:
         changed, self.ids = ids != self.ids, ids
-        self._points.select(ids)
-        self._boxes.select(ids)
+        self._layers.points.select(ids)
+        self._layers.boxes.select(ids)
+        self._layers.scribbles.select(ids)
         if changed:
             self.changed.emit(ids)

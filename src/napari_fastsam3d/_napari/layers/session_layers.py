@@ -1,4 +1,4 @@
-"""The napari layers of one session: masks, boxes, points, and the outline of the crop."""
+"""The napari layers of one session: masks, boxes, scribbles, points, the outline of the crop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from napari_fastsam3d._napari.layers.masks import MaskLayer
 from napari_fastsam3d._napari.layers.outline import Plane
 from napari_fastsam3d._napari.layers.points import Mark, PointsLayer
 from napari_fastsam3d._napari.layers.rulers import RulerLayer
+from napari_fastsam3d._napari.layers.scribbles import ScribblesLayer
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.session import BoxPrompt, Freeze, Point, Prompt
+from napari_fastsam3d.session import BoxPrompt, Freeze, Point, Prompt, Scribble
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -42,13 +43,14 @@ class SessionLayers:
         self.mask = MaskLayer(frame, opacity)
         self.boxes = BoxesLayer(frame)
         self.crop = CropLayer(frame, self._crop_in_layer)
+        self.scribbles = ScribblesLayer(frame)
         self.points = PointsLayer(frame)
         self.rulers = RulerLayer(frame)
 
     @property
     def all(self) -> tuple[Layer, ...]:
         """The layers that are always in the viewer, the lowest first."""
-        return (self.mask.layer, self.boxes.layer, self.points.layer)
+        return (self.mask.layer, self.boxes.layer, self.scribbles.layer, self.points.layer)
 
     def attach(self) -> None:
         """Add to the viewer whatever of these layers it lacks."""
@@ -89,6 +91,7 @@ class SessionLayers:
     def move(self, frame: Frame) -> None:
         """Put every layer in another place: a frame of the same volume."""
         self._frame = self.rulers.frame = frame
+        self.scribbles.move(frame)
         upright = {"rotate": np.eye(3), "shear": np.zeros(3), "affine": np.eye(4)}
         for layer in (*self.all, self.crop.layer, self.rulers.layer):
             for name, value in {**upright, **frame.placement}.items():
@@ -106,6 +109,7 @@ class SessionLayers:
         self.points.show([self._mark(each) for each in prompts if isinstance(each, Point)])
         boxes = [each for each in prompts if isinstance(each, BoxPrompt | Freeze)]
         self.boxes.show([self._box_mark(each) for each in boxes])
+        self.scribbles.show([each for each in prompts if isinstance(each, Scribble)])
         self.crop.show()
 
     def show_plane(self, plane: Plane) -> None:

@@ -15,7 +15,9 @@ from napari_fastsam3d._napari.session_view import SessionView
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-Tool = Literal["include", "exclude", "box", "freeze", "adjust", "brush", "erase", "ruler"]
+Tool = Literal[
+    "include", "exclude", "box", "scribble", "lasso", "freeze", "adjust", "brush", "erase", "ruler"
+]
 AnyLayer = TypeVar("AnyLayer", bound=Layer)
 
 _PAINTING: dict[str, Tool] = {"paint": "brush", "erase": "erase"}
@@ -80,6 +82,8 @@ class Toolbox:
 
     def put_away(self) -> None:
         """Deactivate the tool; what is being drawn in napari's own way is ended first."""
+        if self._view is not None and self._view.scribbles.cancel():
+            return
         active = self._viewer.layers.selection.active
         drawing: Any = None if active is None else _unproxied(active)
         if isinstance(active, Labels):
@@ -120,6 +124,7 @@ class Toolbox:
         if tool in ("include", "exclude"):
             view.points.positive = tool == "include"
         view.boxes.freezing = tool == "freeze"
+        view.scribbles.tool = tool if tool == "scribble" or tool == "lasso" else None
         points.mode, mode = _MODES.get(tool, ("pan_zoom", "pan_zoom"))
         boxes.mode = mode if boxes.editable else "pan_zoom"
         brush = next((mode for mode, painting in _PAINTING.items() if painting == tool), None)
@@ -136,6 +141,8 @@ class Toolbox:
             return view.points.layer
         if tool in ("box", "freeze"):
             return view.boxes.layer
+        if tool in ("scribble", "lasso"):
+            return view.scribbles.layer
         if tool in _PAINTING.values():
             return view.mask.layer
         if tool == "ruler":
@@ -159,6 +166,8 @@ class Toolbox:
             return "include" if points.positive else "exclude"
         if active == boxes and boxes.mode == "add_rectangle":
             return "freeze" if self._view.boxes.freezing else "box"
+        if active == self._view.scribbles.layer:
+            return self._view.scribbles.tool
         if active == mask and mask.mode in _PAINTING:
             return _PAINTING[mask.mode]
         rulers = self._view.rulers.layer

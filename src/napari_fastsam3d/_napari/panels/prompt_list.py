@@ -24,12 +24,12 @@ from napari_fastsam3d._napari.panels.controls import Controls
 from napari_fastsam3d._napari.panels.layout import fit_rows
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
-from napari_fastsam3d.session import BoxPrompt, Edit, Freeze, Point, Prompt
+from napari_fastsam3d.session import BoxPrompt, Edit, Freeze, Point, Prompt, Scribble
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _HEIGHT = 104
 _DELETING = (Qt.Key.Key_Delete, Qt.Key.Key_Backspace)
-_NO_POINT = "Only points can be flipped: select one."
+_NO_POINT = "Only points, scribbles and lassos can be flipped: select one."
 
 
 class _Keyed(QListWidget):
@@ -162,8 +162,8 @@ class PromptList(QWidget):
 
     def _no_point(self) -> str | None:
         ids = () if self._view is None else self._view.selection.ids
-        points = any(isinstance(p, Point) and p.id in ids for p in self._prompts)
-        return None if points else _NO_POINT
+        signed = any(isinstance(p, Point | Scribble) and p.id in ids for p in self._prompts)
+        return None if signed else _NO_POINT
 
     def _on_selected(self) -> None:
         if self._view is None:
@@ -199,6 +199,10 @@ def _icon(prompt: Prompt) -> QIcon:
             return icons.include() if prompt.positive else icons.exclude()
         case BoxPrompt():
             return icons.box()
+        case Scribble():
+            return (
+                icons.lasso(prompt.positive) if prompt.filled else icons.scribble(prompt.positive)
+            )
         case Freeze():
             return icons.freeze()
         case Edit():

@@ -22,8 +22,10 @@ from napari_fastsam3d._napari.commands.tool_selection import (
     exclude,
     freeze,
     include,
+    lasso,
     pan,
     ruler,
+    scribble,
 )
 from napari_fastsam3d._napari.panels.controls import Controls, fit_tool
 from napari_fastsam3d._napari.panels.layout import labelled
@@ -34,6 +36,8 @@ _TOOLS = (
     (include, icons.include),
     (exclude, icons.exclude),
     (box, icons.box),
+    (scribble, icons.scribble),
+    (lasso, icons.lasso),
     (adjust, icons.adjust),
     (brush, icons.brush),
     (erase, icons.erase),

@@ -17,6 +17,8 @@ _NEXT = {
     "include": "Click what the mask lacks. {exclude} takes away, {next_object} begins another.",
     "exclude": "Click what the mask has too much of. {include} adds, {next_object} begins another.",
     "box": "Drag a rectangle round the structure in this slice.",
+    "scribble": "Draw a line through the structure; with Shift held along what is not of it.",
+    "lasso": "Draw a line round the structure in this slice; with Shift held round what is not.",
     "freeze": "Drag a rectangle round what is right: later clicks change nothing in it.",
     "adjust": "Drag a point or a side of a box to move it; Delete removes what is selected.",
     "brush": "Drag to paint what the mask lacks; [ and ] change the size of the brush.",
