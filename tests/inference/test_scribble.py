@@ -44,8 +44,9 @@ def test_a_line_that_the_mask_follows_is_one_click_in_its_middle(replay, model):
 
 
 def test_a_line_into_what_the_mask_lacks_is_told_until_it_follows(replay, model):
-    bent = [(x, Y, Z) for x in range(X - 6, X + 7)], [(45, y, Z) for y in range(15, 35)]
-    into_both = line(1, *bent[0], *bent[1])
+    in_ball = [(x, Y, Z) for x in range(X - 6, X + 7)]
+    in_slab = [(45, y, Z) for y in (*range(10, 18), *range(33, 41))]
+    into_both = line(1, *in_ball, *in_slab)
     step = replay.step([into_both])
     assert 1 < len(model.asked[-1][1]) <= 5
     assert into_both.voxels.unpack().without(step.mask).is_empty

@@ -66,7 +66,7 @@ class Pointer:
         if outside != self._outside:
             self._outside = outside
             self._show_cursor()
-        if flat and tool in ("include", "exclude"):
+        if flat and tool in ("include", "exclude", "scribble", "lasso"):
             self._place = place
             self._timer.start()
 

@@ -76,7 +76,7 @@ class ScribblesLayer:
         self._prompts: tuple[Scribble, ...] = ()
         self._selected: frozenset[int] = frozenset()
         self._drawing: Drawing | None = None
-        self._pressed = False
+        self._pressed, self._flat = False, True
         self.layer = Points(
             np.empty((0, 3)),
             ndim=3,
@@ -103,6 +103,11 @@ class ScribblesLayer:
     def tool(self, tool: DrawingTool | None) -> None:
         self._tool = tool
         self.cancel()
+        self._hold_camera()
+
+    def follow_view(self, flat: bool) -> None:
+        """Note whether slices are shown: in the 3D view a drag turns the picture."""
+        self._flat = flat
         self._hold_camera()
 
     def show(self, prompts: Sequence[Scribble]) -> None:
@@ -190,7 +195,7 @@ class ScribblesLayer:
             self.layer.editable = False
 
     def _hold_camera(self, _event: Event | None = None) -> None:
-        self.layer.mouse_pan = self._tool is None
+        self.layer.mouse_pan = self._tool is None or not self._flat
 
 
 @lru_cache(maxsize=256)

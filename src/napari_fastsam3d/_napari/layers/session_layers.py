@@ -114,6 +114,7 @@ class SessionLayers:
 
     def show_plane(self, plane: Plane) -> None:
         """Cut boxes and crop by another plane."""
+        self.scribbles.follow_view(flat=plane.axis is not None)
         self.boxes.show_plane(plane)
         self.crop.show_plane(plane)
 
