@@ -109,6 +109,7 @@ def test_corners_in_millimetres_lie_where_they_do_in_voxels(oblique):
         ("1,2,3,4,5,3,6,7,x", "not 9 numbers"),
         ("1,2,3,4,5,6,7,8,9", "in no one slice"),
         ("1,2,3,1,5,3,1,7,3", "in a line"),
+        ("1,2,3,1,5,3,100000,7,3", "far from the scan"),
     ],
 )
 def test_what_is_no_lasso_is_refused(oblique, text, refused):

@@ -11,6 +11,9 @@ from napari_fastsam3d.errors import PromptError
 if TYPE_CHECKING:
     from napari_fastsam3d.geometry import Volume
 
+# Longest sides of a scan from its middle beyond which a corner is a slip.
+_SIDES = 100
+
 Triple = tuple[int, int, int]
 Place = tuple[float, float, float]
 
@@ -146,9 +149,21 @@ class ParsedScribble:
         return cls(tuple(corners), positive)
 
     def places(self, volume: "Volume", world: bool) -> np.ndarray:
-        """Give the corners in source indices, shape (N, 3), not rounded."""
+        """Give the corners in source indices, shape (N, 3), not rounded.
+
+        Raises
+        ------
+        PromptError
+            If one lies far from the scan.
+        """
         corners = np.asarray(self.corners)
-        return np.asarray(volume.to_index(corners)) if world else corners
+        places = np.asarray(volume.to_index(corners)) if world else corners
+        if (np.abs(places - np.asarray(volume.shape) / 2) > _SIDES * max(volume.shape)).any():
+            raise PromptError(
+                "A corner of --scribble or --lasso lies far from the scan.",
+                "Give source indices, or --world if these are millimetres.",
+            )
+        return places
 
     def in_slice(self, volume: "Volume", world: bool) -> tuple[tuple[int, int], np.ndarray]:
         """Give the slice that the corners share, axis and index, and where they lie in it, (N, 2).

@@ -88,6 +88,8 @@ class ScribblesLayer:
             canvas_size_limits=(3, 10000),
             **frame.placement,
         )
+        # napari's status bar asks for it in a thread of its own, while what is drawn changes.
+        self.layer.get_value = _no_value  # pyright: ignore[reportAttributeAccessIssue]
         self.layer.locked = True
         self.layer.editable = False
         self.layer.events.editable.connect(self._keep_uneditable)
@@ -196,6 +198,10 @@ class ScribblesLayer:
 
     def _hold_camera(self, _event: Event | None = None) -> None:
         self.layer.mouse_pan = self._tool is None or not self._flat
+
+
+def _no_value(*_position: object, **_view: object) -> None:
+    """Return no value for any position."""
 
 
 @lru_cache(maxsize=256)
