@@ -65,11 +65,11 @@ def with_clicks(
     for prompt in prompts:
         found.append(prompt)
         if isinstance(prompt, Scribble):
-            found += known.get(prompt.id) or [
-                Point(
-                    prompt.id, _middle(sure_part(prompt, volume.spacing), volume), prompt.positive
-                )
-            ]
+            clicks = known.get(prompt.id)
+            if clicks is None:
+                middle = _middle(sure_part(prompt, volume.spacing), volume)
+                clicks = (Point(prompt.id, middle, prompt.positive),)
+            found += clicks
     return found
 
 
