@@ -99,7 +99,6 @@ def test_damaged_data_are_refused_in_words(data):
 
 
 FIRST, SECOND, THIRD = (5, 6, 7), (12, 14, 10), (18, 20, 12)
-DRAWN = PackedMask.of(Mask.of_indices([FIRST]))
 SPOT = PackedMask.of(Mask.of_indices([FIRST]))
 TWO = tuple(
     OwnPrompt(number, Edit(prompt, SPOT, PackedMask(), CleanUp("holes")))
@@ -132,14 +131,14 @@ DESCRIBED: list[tuple[Action, str]] = [
     (actions.RemoveObject(3), "Removed rib"),
     (actions.AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
     (actions.MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
-    (actions.AddPrompt(2, Scribble(10, DRAWN)), "Scribble in spleen"),
-    (actions.FlipPrompt(2, 10), "Flipped scribble of spleen to exclude"),
-    (actions.AddPrompt(2, Scribble(11, DRAWN, False, True)), "Excluding lasso for spleen"),
     (actions.SetOverlap("share"), "Overlap: both hold it"),
     (actions.AddPrompt(2, Edit(10, SPOT, SPOT, CleanUp("smooth", 2.0))), "Smoothed spleen"),
     (actions.DeletePrompt(2, 10), "Deleted clean-up of spleen"),
     (actions.UnlockObject(1), "Unlocked liver"),
     (actions.CleanUpObjects(2, TWO), "Filled holes of 2 objects"),
+    (actions.AddPrompt(2, Scribble(13, SPOT)), "Scribble in spleen"),
+    (actions.FlipPrompt(2, 13), "Flipped scribble of spleen to exclude"),
+    (actions.AddPrompt(2, Scribble(14, SPOT, False, True)), "Excluding lasso for spleen"),
 ]
 
 

@@ -83,3 +83,12 @@ def test_a_lasso_round_a_structure_in_any_plane_finds_it(session):
         both = session.mask() & truth(100)
         assert 2 * both.sum() / (session.mask().sum() + truth(100).sum()) > 0.7
         session.undo()
+
+
+def test_cleaning_up_leaves_what_was_scribbled(session):
+    session.add_point(BALL)
+    far = np.array([(X, Y + 18, z) for z in range(Z - 4, Z + 5)])
+    session.add_scribble(far)
+    assert session.mask()[tuple(far.T)].all()
+    session.clean_up("connected")
+    assert session.mask()[tuple(far.T)].all()
