@@ -50,6 +50,7 @@ class MeasuresDialog(QDialog):
         self.table = QTableWidget()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.verticalHeader().setVisible(False)
         self.table.setToolTip("Double-click a row to turn to its object.")
         self.table.cellDoubleClicked.connect(self._go_to)
         self.state = QLabel(_UNFINISHED)
@@ -68,7 +69,7 @@ class MeasuresDialog(QDialog):
         layout = QVBoxLayout(self)
         for widget in (self.table, self.state, about, self.buttons):
             layout.addWidget(widget)
-        self.resize(1100, 320)
+        self.resize(1260, 360)
         self._soon = single_shot(self, _WAIT_MS, self._measure)
         for signal in (work.state_changed, work.finished, work.switched):
             signal.connect(self._restart)

@@ -40,7 +40,7 @@ class RulerLayer:
             NAME,
             _COLOUR,
             features={"length": np.array([], dtype=str)},
-            text={"string": "{length}", "color": _COLOUR, "size": 14, "translation": [0, 0, 0]},
+            text={"string": "{length}", "color": _COLOUR, "size": 14, "anchor": "upper_left"},
         )
         self.layer.locked = False
         self._told: list[str] = []
