@@ -271,8 +271,7 @@ def surplus(entries: Sequence[Entry], limit: int, newest: str) -> tuple[Entry, .
     newest : str
         Id of an entry that stays.
     """
-    left, gone = [*entries], list[Entry]()
-    size = sum(entry.size for entry in left)
+    left, gone, size = [*entries], list[Entry](), sum(entry.size for entry in entries)
     while size > limit:
         cases = Counter(structure_of(entry.name) for entry in left)
         choice = [entry for entry in left if entry.id != newest]

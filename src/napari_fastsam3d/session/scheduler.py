@@ -64,12 +64,11 @@ class Scheduler:
         self.masks = MaskCache()
         self.autosave = Autosave(lambda status: emit(self.signals.journalled, status))
         self.closed = False
-        self.unanswered = self.postponed = 0
+        self.unanswered = self.postponed = self._cancelled = 0
         self.runner = self.runner_in(thread)
         self._numbers = count(1)
         self._newest: dict[int, int] = {}
         self._unsettled: dict[int, list[int]] = {}
-        self._cancelled = 0
 
     def do(self, make: Callable[[SessionState], Action]) -> Future[Result]:
         """Add to the log the action that `make` makes of the state, and ask for its mask."""
@@ -91,7 +90,8 @@ class Scheduler:
                 serial=after.entries[-1].serial if logged else None,
                 written=self.autosave.written(after),
             )
-            asked = [request, *(self._alongside(request, each) for each in others_of(request))]
+            others, numbers = others_of(request), self._numbers
+            asked = [request, *(replace(request, number=next(numbers), object=n) for n in others)]
             try:
                 answers = [self._ask(each, before, after) for each in asked]
             except SessionError:  # the model thread was closed
@@ -100,10 +100,6 @@ class Scheduler:
                 raise
         emit(self.signals.changed, after.state)
         return joined([self._pass_on(answer, request) for answer in answers])
-
-    def _alongside(self, request: Request, number: int) -> Request:
-        """Return a request for another object that the same step of the log changed."""
-        return replace(request, number=next(self._numbers), object=number)
 
     def _pass_on(self, answer: Result | Future[Result], request: Request) -> Future[Result]:
         if isinstance(answer, Future):
@@ -151,8 +147,7 @@ class Scheduler:
     def wait(self) -> None:
         """Block until every mask asked for so far is there.
 
-        Where an undo failed and could not be taken back, for the log had gone on, the mask is
-        asked for once more.
+        Where an undo failed and the log had gone on, the mask is asked for once more.
         """
         self.thread.check_may_wait()
         self._wait_for_answers()
@@ -178,13 +173,9 @@ class Scheduler:
 
     def runner_in(self, thread: ModelThread) -> ModelRunner:
         """Return what makes the masks of this session in a model thread."""
+        report, note = self.signals.report_progress, self.signals.note
         return ModelRunner(
-            self.volume,
-            thread,
-            self.signals.report_progress,
-            self.signals.note,
-            self.memory,
-            lambda prompts: self.history.state.name_of(prompts),
+            self.volume, thread, report, note, self.memory, lambda p: self.history.state.name_of(p)
         )
 
     def check_open(self) -> None:
