@@ -496,7 +496,7 @@ def test_a_file_that_can_not_be_read_is_told(make_widget: Callable[..., Any], qt
         raise CheckpointError("It is broken.", "Fix it.")
 
     widget.workspace._read_scan(broken, widget.workspace.add_scan)
-    qtbot.waitUntil(lambda: "It is broken. Mend it." in messages(), timeout=5000)
+    qtbot.waitUntil(lambda: "It is broken. Fix it." in messages(), timeout=5000)
 
 
 def test_closing_the_window_ends_every_thread(
