@@ -1,7 +1,7 @@
 """Take the documentation's pictures of the real window: docs_pictures.py SCAN LABELS.
 
-SCAN is a torso CT and LABELS its structures, liver 5 and right kidney 2 (TotalSegmentator's
-example). Needs a display, or xvfb-run.
+SCAN is a torso CT and LABELS its structures, spleen 1, right kidney 2 and liver 5
+(TotalSegmentator's example). Needs a display, or xvfb-run.
 """
 
 import sys
@@ -13,11 +13,12 @@ import numpy as np
 from qtpy.QtTest import QTest
 
 import napari
+from napari_fastsam3d.geometry.drawing import voxels_along
 from napari_fastsam3d.geometry.mask import deepest_voxel
 from napari_fastsam3d.session.commands import Commands
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
-LIVER, RIGHT_KIDNEY = 5, 2
+SPLEEN, RIGHT_KIDNEY, LIVER = 1, 2, 5
 SIZE = (1360, 860)
 
 
@@ -46,6 +47,21 @@ def show_both(viewer: napari.Viewer, labels: np.ndarray) -> None:
     """Turn to the slice in which the smaller of two objects is largest."""
     areas = [(labels == value).sum(axis=(1, 2)) for value in (1, 2)]
     viewer.dims.set_current_step(0, int(np.minimum(*areas).argmax()))
+
+
+def take_scribble(viewer: napari.Viewer, widget: Any, spleen: np.ndarray) -> None:
+    """Draw a line through the spleen in a coronal slice, and write its picture."""
+    j = int(spleen.sum(axis=(0, 2)).argmax())
+    heights = np.flatnonzero(spleen[:, j].any(axis=0))[2:-2:3]
+    path = [(np.flatnonzero(spleen[:, j, k]).mean().round(), j, k) for k in heights]
+    widget.run("next_plane")
+    axis = widget.view.navigation.plane().axis
+    shown = widget.view.frame.to_layer(path[0])[0]
+    viewer.dims.set_current_step(axis, round(float(shown[axis])))
+    widget.run("scribble")
+    widget.view.run(lambda session: session.add_scribble(voxels_along(path)))
+    settle(widget)
+    take(viewer, "scribble")
 
 
 def take_models(widget: Any) -> None:
@@ -97,6 +113,8 @@ def main(scan: str, labels: str) -> None:
     show_both(viewer, np.asarray(widget.view.mask.layer.data))
     settle(widget)
     take(viewer, "window")
+    widget.run("next_object")
+    take_scribble(viewer, widget, truth == SPLEEN)
     take_models(widget)
     viewer.close()
 

@@ -241,7 +241,7 @@ class Users(RuleBasedStateMachine):
     def move(self, number, index, waits):
         page, prompt = self.pick(number)
         before = page.prompts[prompt]
-        if isinstance(before, Edit | MaskPrompt):
+        if isinstance(before, Edit | MaskPrompt | Scribble):
             return
         self.step()
         if isinstance(before, Point):
@@ -443,6 +443,8 @@ class Users(RuleBasedStateMachine):
             for prompt in each.prompts:
                 if isinstance(prompt, Point):
                     said[prompt.index] = prompt.positive
+                elif isinstance(prompt, Scribble):
+                    said[prompt.voxels.unpack().volume(SHAPE)] = prompt.positive
                 elif isinstance(prompt, Edit):
                     said[prompt.added.unpack().volume(SHAPE)] = True
                     said[prompt.removed.unpack().volume(SHAPE)] = False

@@ -45,7 +45,7 @@ _TOOLS = (
     (ruler, icons.ruler),
     (pan, icons.pan),
 )
-_IN_A_ROW = 5
+_IN_A_ROW = 4
 
 
 class PromptPanel(QWidget):
