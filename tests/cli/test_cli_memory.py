@@ -73,20 +73,50 @@ def test_stats_tell_the_policy(bank: Path, capsys: pytest.CaptureFixture[str]):
     assert json.loads(told(capsys, "stats", "--json"))["structures"] == {"liver": 2, "spleen": 1}
 
 
-def test_a_labelled_folder_is_remembered(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    labels = np.zeros((40, 40, 30), np.uint8)
-    labels[10:20, 12:25, 8:20] = 1
-    labels[28:34, 12:25, 8:20] = 2
-    rng = np.random.default_rng(0)
-    for case in ("a", "b"):
-        voxels = (100 * labels + rng.integers(0, 20, labels.shape)).astype(np.int16)
-        for array, suffix in ((voxels, "img"), (labels, "seg")):
+@pytest.fixture
+def labelled(tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A folder of three scans, of which the blocks of two are remembered in `bank`."""
+    for case, shift in (("a", 0), ("b", 1), ("c", 2)):
+        labels = np.zeros((40, 40, 30), np.uint8)
+        labels[10 + shift : 20 + shift, 12:25, 8:20] = 1
+        labels[28:34, 12:25, 8:20] = 2
+        noise = np.random.default_rng(shift).integers(0, 20, labels.shape)
+        for array, suffix in (((100 * labels + noise).astype(np.int16), "img"), (labels, "seg")):
             image = nibabel.Nifti1Image(array, np.diag([2, 2, 2, 1]))
             nibabel.save(image, tmp_path / f"{case}_{suffix}.nii.gz")
+    (tmp_path / "c_seg.nii.gz").unlink()
+    (tmp_path / "c_img.nii.gz").rename(tmp_path / "c.nii.gz")
     (tmp_path / "names.json").write_text('{"1": "block", "2": "plate"}')
     given = [tmp_path, tmp_path, "--names", tmp_path / "names.json", "--device", "cpu"]
+    given += ["--only", "block", "--bank", tmp_path / "bank", "--model", tiny_weights]
+    assert "remembered 2 structures of 2 scans" in told(capsys, "add", *given)
+    return tmp_path
 
-    text = told(capsys, "add", *given, "--only", "block", "--bank", tmp_path / "bank")
 
-    assert "remembered 2 structures of 2 scans" in text
-    assert names(tmp_path / "bank") == ["block", "block"]
+def test_a_labelled_folder_is_remembered(labelled: Path):
+    assert names(labelled / "bank") == ["block", "block"]
+
+
+def test_a_remembered_structure_is_found_and_replayed(
+    labelled: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+):
+    scan, prompts = labelled / "c.nii.gz", labelled / "prompts.json"
+    first, again = labelled / "first.nii.gz", labelled / "again.nii.gz"
+    common = ["--bank", labelled / "bank", "--model", tiny_weights, "--device", "cpu"]
+
+    def done(*arguments: object) -> int:
+        return run([str(each) for each in (*arguments, *common)])
+
+    assert done("segment", scan, "--find", "Block", "-o", first, "--prompts", prompts) == 0
+    assert done("replay", scan, prompts, "-o", again) == 0
+    assert "note" not in capsys.readouterr().err
+    masks = [np.asarray(nibabel.load(path).dataobj) for path in (first, again)]
+    assert masks[0].any()
+    np.testing.assert_array_equal(*masks)
+
+    with MemoryBank(labelled / "bank") as bank:
+        bank.forget_structure("block")
+    assert done("replay", scan, prompts, "-o", again) == 1  # for there is no mask to save
+    assert "2 of 2 are not in this memory" in capsys.readouterr().err
+    assert done("segment", scan, "--find", "Block", "-o", first) == 1
+    assert "Block is not remembered" in capsys.readouterr().err

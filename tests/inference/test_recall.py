@@ -13,6 +13,7 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.accepted import accepted_case, refusal
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point
+from napari_fastsam3d.inference.recall_prompts import FromMemory
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.recall import Recall
@@ -36,6 +37,7 @@ def remember(bank: MemoryBank, model: FeatureModel, volume: Volume, mask: Mask, 
     return case.entry.id
 
 
+PRIOR, PUBLISHED = FromMemory("prior"), FromMemory("published")
 CLICK = Point(1, (21, 24, 20))
 FAR = Point(2, (50, 25, 20))
 
@@ -76,7 +78,7 @@ def test_without_a_memory_and_with_an_empty_one_masks_are_the_same(
     plain = Replay(volume, model)
     empty = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
     for prompts in ([CLICK], [CLICK, replace(FAR, positive=False)]):
-        one, other = plain.step(prompts), empty.step(prompts, "ball")
+        one, other = plain.step(prompts), empty.step([FromMemory("prior", "ball"), *prompts])
         assert one.mask.box == other.mask.box
         np.testing.assert_array_equal(one.mask.voxels, other.mask.voxels)
         np.testing.assert_array_equal(one.low_res_logits, other.low_res_logits)
@@ -87,7 +89,7 @@ def test_a_case_of_another_scan_is_recalled_and_fed(bank: MemoryBank, model: Fea
     known = remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, truth = scan()
 
-    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
+    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([PRIOR, CLICK])
 
     (used,) = step.recalled
     assert used.entry.id == known
@@ -105,7 +107,7 @@ def test_a_recalled_case_says_how_closely_to_look(bank: MemoryBank):
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, _ = scan()
     plain = Replay(volume, model).step([CLICK])
-    told = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
+    told = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([PRIOR, CLICK])
     assert plain.crop.spacing == 2.0
     assert told.crop.spacing == 1.9
 
@@ -113,7 +115,7 @@ def test_a_recalled_case_says_how_closely_to_look(bank: MemoryBank):
 def test_a_scan_never_recalls_itself(bank: MemoryBank, model: FeatureModel):
     volume, mask = scan()
     remember(bank, model, volume, mask, "ball")
-    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
+    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([PRIOR, CLICK])
     assert step.recalled == ()
 
 
@@ -124,7 +126,7 @@ def test_a_bank_of_other_structures_changes_nothing(bank: MemoryBank, model: Fea
     remember(bank, model, other, Mask.of_volume(slab), "slab")
     volume, _ = scan()
 
-    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([CLICK])
+    step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step([PRIOR, CLICK])
     plain = Replay(volume, model).step([CLICK])
 
     assert step.recalled == ()
@@ -140,7 +142,10 @@ def test_a_name_chooses_the_structure(bank: MemoryBank, model: FeatureModel):
     volume, _ = scan()
     replay = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
 
-    names = [replay.step([CLICK], name).recalled[0].entry.name for name in ("whole", "upper half")]
+    names = [
+        replay.step([FromMemory("prior", name), CLICK]).recalled[0].entry.name
+        for name in ("whole", "upper half")
+    ]
 
     assert names == ["whole", "upper half"]
 
@@ -153,7 +158,7 @@ def test_clicks_that_contradict_what_was_recalled_make_it_fade(
     replay = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
     against = [Point(n, (20 + n, 25, 20), positive=False) for n in range(2, 5)]
 
-    recalled = [len(replay.step([CLICK, *against[:n]]).recalled) for n in range(4)]
+    recalled = [len(replay.step([PRIOR, CLICK, *against[:n]]).recalled) for n in range(4)]
 
     assert recalled == [1, 1, 1, 0]
 
@@ -163,12 +168,12 @@ def test_undo_and_replay_are_exact(bank: MemoryBank, model: FeatureModel):
     volume, _ = scan()
     recall = Recall(bank, model, volume, fewest=1)
     replay = Replay(volume, model, recall=recall)
-    first = replay.step([CLICK])
-    replay.step([CLICK, FAR])
+    first = replay.step([PRIOR, CLICK])
+    replay.step([PRIOR, CLICK, FAR])
     remember(bank, model, *scan((22, 22, 18), seed=2), "ball")  # comes too late for this session
 
-    assert replay.step([CLICK]) is first
-    again = Replay(volume, model, recall=recall, bytes_kept=1).step([CLICK])
+    assert replay.step([PRIOR, CLICK]) is first
+    again = Replay(volume, model, recall=recall, bytes_kept=1).step([PRIOR, CLICK])
     np.testing.assert_array_equal(again.mask.voxels, first.mask.voxels)
     assert again.recalled == first.recalled
 
@@ -176,10 +181,13 @@ def test_undo_and_replay_are_exact(bank: MemoryBank, model: FeatureModel):
 def test_one_case_alone_is_not_enough(bank: MemoryBank, model: FeatureModel):
     volume, _ = scan()
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
-    assert Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK]).recalled == ()
+    assert (
+        Replay(volume, model, recall=Recall(bank, model, volume)).step([PRIOR, CLICK]).recalled
+        == ()
+    )
 
     remember(bank, model, *scan((22, 22, 18), seed=2), "ball")
-    step = Replay(volume, model, recall=Recall(bank, model, volume)).step([CLICK])
+    step = Replay(volume, model, recall=Recall(bank, model, volume)).step([PRIOR, CLICK])
     assert sum(each.weight for each in step.recalled) == pytest.approx(1)
     assert len(step.recalled) == 2
 
@@ -188,7 +196,7 @@ def test_an_object_begun_with_a_box_recalls_nothing(bank: MemoryBank, model: Fea
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, truth = scan()
     step = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1)).step(
-        [BoxPrompt(1, truth.box)]
+        [PRIOR, BoxPrompt(1, truth.box)]
     )
     assert step.recalled == ()
 
@@ -200,7 +208,7 @@ def test_a_case_that_was_damaged_or_forgotten_is_left_out(bank: MemoryBank, mode
     recall = Recall(bank, model, volume, fewest=1)
     bank.forget(bank.list()[0].id)
 
-    step = Replay(volume, model, recall=recall).step([CLICK])
+    step = Replay(volume, model, recall=recall).step([PRIOR, CLICK])
 
     assert [each.entry.id for each in step.recalled] == [bank.list()[0].id]
     assert step.recalled[0].weight == pytest.approx(1)
@@ -210,7 +218,7 @@ def test_recalls_are_counted_once_an_object(bank: MemoryBank, model: FeatureMode
     remember(bank, model, *scan((25, 20, 18), seed=1), "ball")
     volume, _ = scan()
     replay = Replay(volume, model, recall=Recall(bank, model, volume, fewest=1))
-    for prompts in ([CLICK], [CLICK, FAR], [CLICK]):
+    for prompts in ([PRIOR, CLICK], [PRIOR, CLICK, FAR], [PRIOR, CLICK]):
         replay.step(prompts)
     assert bank.list()[0].recalled == 1
 
@@ -221,21 +229,21 @@ def test_the_default_model_remembers_and_recalls(bank: MemoryBank, tiny_predicto
 
     volume, mask = scan((25, 20, 18), seed=1)
     crop = policy(volume).at_click((25, 20, 18))
-    case = remembered_case(tiny_predictor, volume, (crop, crop), mask, "ball")
+    case = remembered_case(tiny_predictor, volume, (crop, crop, crop), mask, "ball")
     bank.add(case)
     other, _ = scan()
 
     recall = Recall(bank, tiny_predictor, other, least=-1, fewest=1)
-    step = Replay(other, tiny_predictor, recall=recall).step([CLICK])
-    published = Recall(bank, tiny_predictor, other, "published")
-    image = tiny_predictor.normalise(np.zeros((128,) * 3, np.float32), crop.inside)
+    replay = Replay(other, tiny_predictor, recall=recall)
+    step, plain = replay.step([PRIOR, CLICK]), replay.step([CLICK])
+    attended = replay.step([PUBLISHED, CLICK])
 
     assert case.keys is not None
     assert case.keys.shape == (2, 512, 8)
     assert [each.entry.id for each in step.recalled] == [case.entry.id]
-    assert not np.array_equal(
-        published.encode(image).embedding, tiny_predictor.encode(image).embedding
-    )
+    assert [each.entry.id for each in attended.recalled] == [case.entry.id]
+    assert plain.recalled == ()
+    assert not np.array_equal(attended.low_res_logits, plain.low_res_logits)
 
 
 def test_only_good_masks_are_remembered_by_themselves():

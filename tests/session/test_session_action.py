@@ -18,6 +18,7 @@ from napari_fastsam3d.inference.prompt import (
     Point,
     Scribble,
 )
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
 from napari_fastsam3d.session import actions
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.state import Action, OwnPrompt, SessionState
@@ -139,6 +140,10 @@ DESCRIBED: list[tuple[Action, str]] = [
     (actions.AddPrompt(2, Scribble(13, SPOT)), "Scribble in spleen"),
     (actions.FlipPrompt(2, 13), "Flipped scribble of spleen to exclude"),
     (actions.AddPrompt(2, Scribble(14, SPOT, False, True)), "Excluding lasso for spleen"),
+    (actions.SetRecall(2, FromMemory("prior", "spleen")), "Memory on for spleen"),
+    (actions.SetRecall(2, FromMemory("published")), "Memory on for spleen (published)"),
+    (actions.SetRecall(2, None), "Memory off for spleen"),
+    (actions.FindStructure(4, FindPrompt(90, "aorta", 3)), "Looked for aorta"),
 ]
 
 

@@ -10,7 +10,9 @@ from napari_fastsam3d.session import (
     Change,
     Choice,
     Edit,
+    FindPrompt,
     Freeze,
+    FromMemory,
     MaskPrompt,
     PackedMask,
     Point,
@@ -41,6 +43,10 @@ def describe_prompt(prompt: Prompt, volume: Volume) -> str:
             return f"Mask opened, {_voxels(prompt.mask)}"
         case Edit():
             return describe_edit(prompt)
+        case FindPrompt():
+            return f"Found without a click, by {prompt.known} remembered"
+        case FromMemory():
+            return "Memory"
 
 
 def describe_edit(edit: Edit) -> str:

@@ -17,6 +17,8 @@ from napari_fastsam3d._napari.panels.click_feedback import ClickFeedback
 from napari_fastsam3d._napari.panels.controls import Controls
 from napari_fastsam3d._napari.panels.history import HistoryPanel
 from napari_fastsam3d._napari.panels.layout import CollapsibleSection, column
+from napari_fastsam3d._napari.panels.memory import MemoryPanel
+from napari_fastsam3d._napari.panels.memory_banner import MemoryBanner
 from napari_fastsam3d._napari.panels.model import ModelPanel
 from napari_fastsam3d._napari.panels.notice import Notice
 from napari_fastsam3d._napari.panels.objects import ObjectsPanel
@@ -65,6 +67,8 @@ class FastSAM3DWidget(QWidget):
         self.objects = ObjectsPanel(work, controls)
         self.prompt_list = PromptList(work, controls)
         self.history = HistoryPanel(work)
+        self.memory_banner = MemoryBanner(work)
+        self.memory = MemoryPanel(work, controls, self._note_recall, self.memory_banner.offer_back)
         self.model = ModelPanel(work)
         self.visibility_banner = VisibilityBanner(work)
         self.banner = ResumeBanner(work)
@@ -75,6 +79,7 @@ class FastSAM3DWidget(QWidget):
         self._shortcuts = Shortcuts(self, work)
         self._removal = single_shot(self, 0, self._end_if_removed)
         self.sections = self._sections()
+        self.memory.refresh()
         self._lay_out()
         self._connect()
         work.loader.load()
@@ -126,6 +131,7 @@ class FastSAM3DWidget(QWidget):
             ("objects", self.objects, settings.show_objects),
             ("prompts", self.prompt_list, settings.show_prompts),
             ("history", self.history, settings.show_history),
+            ("memory", self.memory, settings.show_memory),
         )
         sections = {
             name: CollapsibleSection(name.capitalize(), panel, opened, partial(save_shown, name))
@@ -138,7 +144,7 @@ class FastSAM3DWidget(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(column(list(self.sections.values())), 1)
-        for panel in (self.visibility_banner, self.banner, self.status):
+        for panel in (self.visibility_banner, self.banner, self.memory_banner, self.status):
             outer.addWidget(panel)
         self.setMinimumWidth(_MIN_WIDTH)
 
@@ -155,6 +161,10 @@ class FastSAM3DWidget(QWidget):
     def arrange(self, small: bool) -> None:
         """Let the dock be narrow, or not."""
         self.setMinimumWidth(_NARROW if small else _MIN_WIDTH)
+
+    def _note_recall(self, words: str) -> None:
+        if hasattr(self, "sections"):
+            self.sections["memory"].note(words)
 
     def _end_if_removed(self) -> None:
         """End where napari has closed the panel; nobody owns the widget then."""

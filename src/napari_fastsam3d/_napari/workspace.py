@@ -27,10 +27,12 @@ from napari_fastsam3d._napari.layers.toolbox import Toolbox
 from napari_fastsam3d._napari.layers.visible_scan import ScanVisibility
 from napari_fastsam3d._napari.layers.windowing import Windowing
 from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher
+from napari_fastsam3d._napari.memory_keeper import MemoryKeeper, as_way
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.viewer_events import ViewerEvents
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.session import JournalStatus, Result, SavedSession, SessionState
 from napari_fastsam3d.session.model_thread import Model
 
@@ -74,6 +76,8 @@ class Workspace:
     choice_requested = Signal(Image)
     """A scan should be chosen, as if the user had."""
     crop_shown = Signal(bool)
+    accepted = Signal(int)
+    """The user has accepted an object: its id."""
     status_changed = Signal()
     """The status line may have something else to say."""
 
@@ -87,6 +91,8 @@ class Workspace:
         self.loader = ModelLoader(
             model or self.settings.model, self.settings.device, self.dispatcher, self.cleanup
         )
+        way, when = as_way(self.settings.recall), self.settings.remember
+        self.memory = MemoryKeeper(self.tasks, self.dispatcher, self.cleanup, way, when)
         self.views = ScanViews(
             viewer,
             self.loader.thread,
@@ -95,6 +101,7 @@ class Workspace:
             self.cleanup,
             self.settings.opacity,
             self.settings.journal,
+            self.memory,
         )
         self.visibility = ScanVisibility(viewer)
         self.windowing = Windowing(viewer)
@@ -144,6 +151,12 @@ class Workspace:
         if self.view is not None:
             self.view.show_crop(shown)
         self.crop_shown.emit(shown)
+
+    def set_recall(self, way: Way | None) -> None:
+        """Choose how accepted cases are recalled, for the current object too; it is saved."""
+        self.memory.set_way(way)
+        self.views.recall(way)
+        self.memory.changed.emit()
 
     def toggle_layout(self) -> None:
         """Change between the compact and the full layout; the setting is saved."""

@@ -78,7 +78,7 @@ def add(
     from napari_fastsam3d.evaluation.dataset import names_in, paired_cases
     from napari_fastsam3d.geometry import read_labels, read_volume
     from napari_fastsam3d.geometry.mask import masks_of
-    from napari_fastsam3d.inference.accepted import accepted_case
+    from napari_fastsam3d.inference.accepted import accepted_case, keep
     from napari_fastsam3d.model import load_model
 
     cases = paired_cases(images, labels)
@@ -93,7 +93,8 @@ def add(
             for value, mask in masks_of(found.labels):
                 name = table.get(value) or found.names.get(value) or str(value)
                 if not wanted or name in wanted:
-                    gone += len(opened.add(accepted_case(predictor, volume, mask, name)))
+                    looked_at = accepted_case(predictor, volume, mask, name)
+                    gone += len(keep(opened, looked_at, volume))
                     added += 1
     typer.echo(f"remembered {added} structures of {len(cases)} scans")
     if gone:

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_fastsam3d.cli.segment import FrameOption, ScanArgument, SeriesOption, check_output
+from napari_fastsam3d.cli.segment import (
+    BankOption,
+    FrameOption,
+    ScanArgument,
+    SeriesOption,
+    check_output,
+    opened_memory,
+)
 
 if TYPE_CHECKING:
     from napari_fastsam3d.session import PromptFile, Session
@@ -35,10 +42,15 @@ def replay(
         str | None, typer.Option(help="A model's name or file; by default the one of the prompts.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    bank: BankOption = None,
     frame: FrameOption = None,
     series: SeriesOption = None,
 ) -> None:
-    """Make the masks of a saved session again, voxel for voxel on the same machine."""
+    """Make the masks of a saved session again, voxel for voxel on the same machine.
+
+    Where remembered cases helped, they are taken from the memory bank; a note says so where they
+    aren't there.
+    """
     check_output(output)
 
     from napari_fastsam3d.cli.progress import progress_line
@@ -52,7 +64,10 @@ def replay(
         found.check_scan(volume)
         chosen = model or found.model or _DEFAULT
         show(f"loading the model {chosen}")
-        with Session(volume, model=chosen, device=device) as session:
+        with (
+            opened_memory(bool(found.recalled), bank) as memory,
+            Session(volume, chosen, device, memory) as session,
+        ):
             session.progress.connect(show.step)
             session.load_prompts(prompts)
             show(f"saving {output}")

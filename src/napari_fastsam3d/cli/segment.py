@@ -2,6 +2,9 @@
 
 import json
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +15,8 @@ from napari_fastsam3d.errors import PromptError, SaveError
 if TYPE_CHECKING:
     from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint, ParsedScribble
     from napari_fastsam3d.geometry import Volume
+    from napari_fastsam3d.memory.bank import MemoryBank
+    from napari_fastsam3d.memory.question import Way
     from napari_fastsam3d.session import Result, Session
 
     _Prompts = tuple[list[ParsedBox], list[ParsedScribble], list[ParsedScribble], list[ParsedPoint]]
@@ -67,16 +72,39 @@ LassoOption = Annotated[
 ]
 
 
+_WAYS: "dict[str, Way | None]" = {"off": None, "prior": "prior", "published": "published"}
+
+BankOption = Annotated[
+    Path | None, typer.Option("--bank", help="Folder of the memory bank; by default your own.")
+]
+
+
 def check_output(path: Path) -> None:
     """Refuse what could not be saved before anything is computed."""
     if not path.parent.is_dir():
         raise SaveError(f"There is no folder {path.parent}.", "Make it first, or save elsewhere.")
 
 
+@contextmanager
+def opened_memory(is_used: bool, folder: Path | None) -> "Generator[MemoryBank | None]":
+    """Open the memory where it is used."""
+    if not is_used:
+        yield None
+        return
+    from napari_fastsam3d.memory.bank import MemoryBank
+
+    with MemoryBank(folder) as bank:
+        yield bank
+
+
 def _parsed(
-    boxes: list[str], lassos: list[str], scribbles: list[str], points: list[str]
+    boxes: list[str],
+    lassos: list[str],
+    scribbles: list[str],
+    points: list[str],
+    find: str | None,
 ) -> "_Prompts":
-    """Read prompts, of which one must say where the object is."""
+    """Read prompts; with what is to be found, one must say where the object is."""
     from napari_fastsam3d.cli.parsed_prompts import ParsedBox, ParsedPoint, ParsedScribble
 
     signed = (
@@ -85,22 +113,27 @@ def _parsed(
         [ParsedPoint.parse(text) for text in points],
     )
     found = [ParsedBox.parse(text) for text in boxes], *signed
-    if not boxes and not any(each.positive for kind in signed for each in kind):
+    if not find and not boxes and not any(each.positive for kind in signed for each in kind):
         raise PromptError(
             "Nothing says where the object is.",
-            "Give a --box, or a --point, --scribble or --lasso without ',-'.",
+            "Give a --box, a --point, --scribble or --lasso without ',-', or what to --find.",
         )
     return found
 
 
 def _prompt(
-    session: "Session", volume: "Volume", prompts: "_Prompts", world: bool
+    session: "Session",
+    volume: "Volume",
+    prompts: "_Prompts",
+    world: bool,
+    structure: str | None,
 ) -> list["Result"]:
     """Give the session its prompts, one kind after the other, and wait for each mask."""
     from napari_fastsam3d.geometry.drawing import voxels_along
 
     boxes, lassos, scribbles, points = prompts
-    results = [session.add_box(*box.corners(volume, world)) for box in boxes]
+    results = [] if structure is None else [session.find(structure)]
+    results += [session.add_box(*box.corners(volume, world)) for box in boxes]
     for lasso in lassos:
         results.append(session.add_lasso(*lasso.in_slice(volume, world), positive=lasso.positive))
     for scribble in scribbles:
@@ -132,6 +165,7 @@ def _report(session: "Session", volume: "Volume", results: list["Result"]) -> di
             for result in results
             if result.change is not None
         ],
+        "recalled": [asdict(case) for case in session.recalled()],
         "milliseconds": [round(result.milliseconds, 1) for result in results],
         "box": {"start": list(region.box.start), "stop": list(region.box.stop)},
         "notes": [*volume.notes, *(note for result in results for note in result.notes)],
@@ -160,6 +194,14 @@ def segment(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     frame: FrameOption = None,
     series: SeriesOption = None,
+    find: Annotated[
+        str | None,
+        typer.Option("--find", help="A remembered structure, to be found without a click."),
+    ] = None,
+    recall: Annotated[
+        str, typer.Option(help="How remembered cases help a click: off, prior or published.")
+    ] = "off",
+    bank: BankOption = None,
     prompts: Annotated[
         Path | None,
         typer.Option("--prompts", help="Also write the prompts, for `replay`, to this .json."),
@@ -170,10 +212,12 @@ def segment(
 ) -> None:
     """Segment one object of a scan and save its mask on the scan's own grid.
 
-    Boxes are given to the model first, then lassos, scribbles and points, each kind in the order in
-    which they are written.
+    A structure is found first; then boxes are given to the model, then lassos, scribbles and
+    points, each kind in the order in which they are written.
     """
-    given = _parsed(box or [], lasso or [], scribble or [], point or [])
+    given = _parsed(box or [], lasso or [], scribble or [], point or [], find)
+    if recall not in _WAYS:
+        raise PromptError(f"There is no way {recall!r}.", f"Choose one of {', '.join(_WAYS)}.")
     check_output(output)
     if prompts is not None:
         check_output(prompts)
@@ -186,9 +230,12 @@ def segment(
         show(f"reading {scan}")
         volume = read_volume(scan, frame=frame, series=series)
         show(f"loading the model {model}")
-        with Session(volume, model=model, device=device) as session:
+        with (
+            opened_memory(find is not None or recall != "off", bank) as memory,
+            Session(volume, model, device, memory, _WAYS[recall]) as session,
+        ):
             session.progress.connect(show.step)
-            results = _prompt(session, volume, given, world)
+            results = _prompt(session, volume, given, world, find)
             show(f"saving {output}")
             saved = session.save(output)
             if prompts is not None:

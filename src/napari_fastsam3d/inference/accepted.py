@@ -3,7 +3,8 @@
 from napari_fastsam3d.geometry.mask import Mask, middle_of
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.crop_policy import CropPolicy
-from napari_fastsam3d.memory.case import Case
+from napari_fastsam3d.memory.bank import MemoryBank
+from napari_fastsam3d.memory.case import Case, Entry, structure_of
 from napari_fastsam3d.memory.remember import Encoder, remembered_case
 
 GOOD_ENOUGH = 0.6
@@ -40,10 +41,29 @@ def accepted_case(
     """
     middle = middle_of(mask, volume)
     policy = CropPolicy.of(volume, predictor)
-    crops = policy.at_click(middle), policy.at(middle, policy.spacing_to_remember(mask.box))
+    fitting, widest = policy.spacing_to_remember(mask.box), policy.spacings[-1]
+    crops = policy.at_click(middle), policy.at(middle, fitting), policy.at(middle, widest)
     return remembered_case(
         predictor, volume, crops, mask, name, predicted_iou=predicted_iou, clicks=clicks
     )
+
+
+def keep(bank: MemoryBank, case: Case, volume: Volume) -> tuple[Entry, ...]:
+    """Remember a case in place of an earlier one of the structure on the same scan.
+
+    Returns
+    -------
+    tuple of Entry
+        What had to go for it where the bank is full; see `MemoryBank.add`.
+    """
+    name, scan = structure_of(case.entry.name), volume.content_hash
+    earlier = [
+        each.id for each in bank.list(name) if each.model == case.entry.model and each.is_of(scan)
+    ]
+    gone = bank.add(case)
+    for identity in {*earlier} - {each.id for each in gone}:
+        bank.forget(identity)
+    return gone
 
 
 def refusal(predicted_iou: float | None, clicks: int) -> str | None:

@@ -21,6 +21,7 @@ from napari_fastsam3d.inference.prompt import (
     clicks_of,
     place_of,
 )
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
 from napari_fastsam3d.inference.step import Prediction, Step
 
 # Clicks from which on small objects are looked at from near by; Dice of that prediction with the
@@ -117,7 +118,7 @@ class CoarseToFine:
         if coarse is None:
             return None
         near = self._widened(self.crop(Step(), prompts), Step(), prompts)
-        features = self._forward.compare(coarse, near, _last_click(prompts))
+        features = self._forward.compare(coarse, near, prompts)
         if features is None:
             return None
         return Comparison(features, self._followed(coarse, prompts), near)
@@ -131,20 +132,20 @@ class CoarseToFine:
         """Encode the crops of a step; passes are made to know them. Whether there were any."""
         remembered = self._remembered(before, prompts)
         if remembered is not None:
-            return self._encoded(remembered)
+            return self._encoded(remembered, prompts)
         crop = self.crop(before, prompts)
-        encoded = self._encoded(crop)
+        encoded = self._encoded(crop, prompts)
         if self._may_trust and self._coarse_crop(before, prompts) is not None:
             found = self._widened(crop, before, prompts)
             coarse = self._better(found, before, prompts)
             if coarse is not None:
-                encoded |= self._encoded(self._fitting(coarse, prompts))
+                encoded |= self._encoded(self._fitting(coarse, prompts), prompts)
         return encoded
 
-    def _encoded(self, crop: Crop) -> bool:
+    def _encoded(self, crop: Crop, prompts: Sequence[Prompt]) -> bool:
         """Encode a crop; whether it wasn't yet."""
-        known = self._forward.has_encoded(crop)
-        self._forward.encode(crop)
+        known = self._forward.has_encoded(crop, prompts)
+        self._forward.encode(crop, prompts)
         return not known
 
     def _remembered(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
@@ -171,12 +172,11 @@ class CoarseToFine:
         judge = self.predictor.coarse_pass
         if judge is None or not self._may_trust or self._coarse_crop(before, prompts) is None:
             return None
-        click = _last_click(prompts)
-        described = self._forward.describe(near, click)
+        described = self._forward.describe(near, prompts)
         if described is None or not judge.is_worth(described):
             return None
         coarse = self._from_afar(before, prompts)
-        features = None if coarse is None else self._forward.compare(coarse, near, click)
+        features = None if coarse is None else self._forward.compare(coarse, near, prompts)
         return coarse if features is not None and judge.gain.estimate(features) > 0 else None
 
     def _fitting(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Crop:
@@ -257,6 +257,6 @@ def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
     """Return the source box of a mask and of all prompts."""
     content = mask.box
     for prompt in prompts:
-        if not isinstance(prompt, Freeze | Choice):
+        if not isinstance(prompt, Freeze | Choice | FindPrompt | FromMemory):
             content = content.union(place_of(prompt))
     return content

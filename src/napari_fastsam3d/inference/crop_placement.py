@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from math import ceil, floor
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_fastsam3d.model.predictor import Floats
 Faces = tuple[tuple[bool, bool], tuple[bool, bool], tuple[bool, bool]]
 
 _DECIMALS = 6
+_STRIDE = 3 / 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,22 @@ class CropPlacement:
             self.volume.canonical.target_shape,
         )
         return replace(self._template, centre=(r, a, s), spacing=spacing)
+
+    def covering(self, spacing: float) -> list[tuple[float, float, float]]:
+        """Return the centres, canonical index, of crops of a spacing that cover the volume.
+
+        Neighbours share a quarter of their side, so that whatever lies at a face of one lies well
+        inside another.
+        """
+        axes = []
+        for step, length in zip(
+            self.voxels_per_step(spacing), self.volume.canonical.target_shape, strict=True
+        ):
+            span = self.size * step
+            count = max(1, ceil((length - span) / (_STRIDE * span)) + 1)
+            middle = (length - 1) / 2
+            axes.append(np.linspace(min(span / 2, middle), max(length - span / 2, middle), count))
+        return [(float(r), float(a), float(s)) for r, a, s in product(*axes)]
 
     def _pushed_back(self, centre: float, step: float, length: int) -> float:
         # In half voxels, so that no rounding differs, and outwards, so that a crop at the end of

@@ -97,6 +97,11 @@ class CropPolicy:
             [floor(x / n + 0.5) * n + a for x, n, a in zip(point, nodes, aside, strict=True)]
         )
 
+    def covering(self) -> list[Crop]:
+        """Return crops of the coarsest spacing that together show the whole volume."""
+        widest = self.spacings[-1]
+        return [self._placement.at(centre, widest) for centre in self._placement.covering(widest)]
+
     def at(self, index: Sequence[float], spacing: float) -> Crop:
         """Return the crop of a spacing in mm with a voxel in its middle, source index."""
         return self._placement.at(self.volume.canonical.to_target(index), spacing)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
@@ -17,6 +16,7 @@ from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
 from napari_fastsam3d.inference.model_input import ModelInput, fed_back, last_box
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, clicks_of
 from napari_fastsam3d.inference.step import Prediction, Step
+from napari_fastsam3d.memory.question import Question
 from napari_fastsam3d.model.predictor import Floats, GoOn, Predictor, Progress, always
 
 _LOOKING = "Looking at the scan"
@@ -63,11 +63,11 @@ class ForwardPass:
         self.encoding: Crop | None = None
         self.memory: MemoryPrompt | None = None
         self._progress = progress
-        self._encoded: Cache[Crop, _Encoded] = Cache(_CROPS_KEPT)
+        self._encoded: Cache[tuple[Crop, Question | None], _Encoded] = Cache(_CROPS_KEPT)
 
-    def has_encoded(self, crop: Crop) -> bool:
-        """Whether a crop needs no encoding any more."""
-        return crop in self._encoded
+    def has_encoded(self, crop: Crop, prompts: Sequence[Prompt] = ()) -> bool:
+        """Whether a crop needs no encoding any more for prompts."""
+        return (crop, self._question(crop, prompts)) in self._encoded
 
     def remembered_crop(self, prompts: Sequence[Prompt]) -> Crop | None:
         """Return the crop that fits what is recalled for an object; None where nothing is."""
@@ -79,7 +79,7 @@ class ForwardPass:
         fed = self.memory.fed(crop, prompts, previous) if self.memory else previous
         given = ModelInput.of(prompts, crop, fed, self.predictor)
         seen = self.predictor.segment(
-            self.encode(crop), given.points, given.labels, given.box, given.previous
+            self.encode(crop, prompts), given.points, given.labels, given.box, given.previous
         )
         low_res, logits = seen.low_res_logits, seen.mask_logits
         if previous is not None and self.predictor.steady and _corrects(prompts):
@@ -110,51 +110,72 @@ class ForwardPass:
             )
         return kept
 
-    def compare(self, far: Prediction, near: Prediction, click: Index) -> Features | None:
-        """Describe what a first click gives from afar and from near by.
+    def compare(
+        self, far: Prediction, near: Prediction, prompts: Sequence[Prompt]
+    ) -> Features | None:
+        """Describe what a first click, the last of some prompts, gives from afar and near by.
 
         Returns
         -------
         ndarray of float64, shape (len(coarse_judge.FEATURES),), or None
             None where either of them is empty.
         """
-        each = [self.describe(found, click) for found in (far, near)]
+        each = [self.describe(found, prompts) for found in (far, near)]
         masks = far.plain_mask, near.plain_mask
         if each[0] is None or each[1] is None or any(mask.is_empty for mask in masks):
             return None
         return np.concatenate([each[0], each[1], relate(*masks)])
 
-    def describe(self, found: Prediction, click: Index) -> Features | None:
-        """Describe a prediction; see `coarse_judge.describe`."""
-        crop = found.crop
-        means = self._encoded_crop(crop).means
+    def describe(self, found: Prediction, prompts: Sequence[Prompt]) -> Features | None:
+        """Describe the prediction of a first click; see `coarse_judge.describe`."""
+        crop, click = found.crop, clicks_of(prompts)[-1].index
+        means = self._encoded_crop(crop, prompts).means
         factor = crop.size / len(found.logits)
         place = (crop.to_crop(click) + 0.5) / factor - 0.5
         means = _pooled(means, len(means) // len(found.logits))
         return describe(found.logits, means, place.tolist(), found.predicted_iou)
 
-    def encode(self, crop: Crop) -> Any:
-        """Return what the image encoder makes of a crop, remembered for the crops in use."""
-        return self._encoded_crop(crop).encoding
+    def encode(
+        self, crop: Crop, prompts: Sequence[Prompt] = (), progress: Progress | None = None
+    ) -> Any:
+        """Return what the image encoder makes of a crop, remembered for the crops in use.
 
-    def _encoded_crop(self, crop: Crop) -> "_Encoded":
+        Where memory attention is the way for the prompts, with what is recalled for them.
+        """
+        return self._encoded_crop(crop, prompts, progress).encoding
+
+    def _question(self, crop: Crop, prompts: Sequence[Prompt]) -> Question | None:
+        """Return the question that changes what is encoded; keys of coarse crops fit no other."""
+        if self.memory is None or crop.size != self.predictor.crop_size:
+            return None
+        return self.memory.asked_by_attention(prompts)
+
+    def _encoded_crop(
+        self, crop: Crop, prompts: Sequence[Prompt] = (), progress: Progress | None = None
+    ) -> "_Encoded":
         self.go_on()
-        encoded = self._encoded.get(crop)
+        progress = progress or self._progress
+        question = self._question(crop, prompts)
+        encoded = self._encoded.get((crop, question))
         if encoded is None:
             self.encoding = crop
-            self._progress(_LOOKING, 0, 1)
+            progress(_LOOKING, 0, 1)
             volume = self.volume
             try:
                 raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
                 self.go_on()
                 image = self.predictor.normalise(raw, crop.inside)
                 self.go_on()
-                encoding = (self.memory or self.predictor).encode(image)
+                encoding = (
+                    self.predictor.encode(image)
+                    if self.memory is None
+                    else self.memory.encode(image, question)
+                )
                 encoded = _Encoded(encoding, _pooled(raw, _MEAN_OF))
             finally:
                 self.encoding = None
-                self._progress(_LOOKING, 1, 1)
-            self._encoded.put(crop, encoded)
+                progress(_LOOKING, 1, 1)
+            self._encoded.put((crop, question), encoded)
         return encoded
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.clean_up import CleanUp
 from napari_fastsam3d.inference.packed_mask import PackedMask
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
 
 PromptKey = (
     tuple[str, Index, bool]
@@ -17,6 +18,8 @@ PromptKey = (
     | tuple[str, PackedMask, PackedMask]
     | tuple[str, PackedMask, PackedMask, str]
     | tuple[str, PackedMask, bool]
+    | tuple[str, str, str, tuple[str, ...]]
+    | tuple[str, str, int]
 )
 
 
@@ -257,7 +260,9 @@ class Choice:
         return "Another candidate for"
 
 
-Prompt = Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice | Scribble
+Prompt = (
+    Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice | Scribble | FindPrompt | FromMemory
+)
 
 _NOWHERE = Box((0, 0, 0), (0, 0, 0))
 
@@ -267,20 +272,20 @@ def locates(prompt: Prompt) -> bool:
     match prompt:
         case Point() | Scribble():
             return prompt.positive
-        case BoxPrompt():
+        case BoxPrompt() | FindPrompt():
             return True
         case MaskPrompt():
             return not prompt.mask.is_empty
         case Edit():
             return not prompt.added.is_empty
-        case Freeze() | Choice():
+        case Freeze() | Choice() | FromMemory():
             return False
 
 
 def place_of(prompt: Prompt) -> Box:
     """Return the source box of what a prompt is about; for an edit, of what it adds.
 
-    It is empty for a choice.
+    It is empty for a choice, and for what a memory is asked.
     """
     match prompt:
         case Point():
@@ -293,7 +298,7 @@ def place_of(prompt: Prompt) -> Box:
             return prompt.added.box
         case Scribble():
             return prompt.voxels.box
-        case Choice():
+        case Choice() | FindPrompt() | FromMemory():
             return _NOWHERE
 
 

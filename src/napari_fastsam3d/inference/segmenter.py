@@ -30,19 +30,22 @@ from napari_fastsam3d.inference.prompt import (
     has_candidates,
     locates,
 )
+from napari_fastsam3d.inference.recall_prompts import FindPrompt
 from napari_fastsam3d.inference.scribble import read_scribble, with_clicks
 from napari_fastsam3d.inference.step import Step
+from napari_fastsam3d.inference.structure_search import StructureSearch
 from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.model.predictor import GoOn, Predictor, Progress, silent
 
 _REPLAYING = "Making the mask again"
+_NOT_FOUND = "Nothing in this scan looks like what is remembered of {}; click it."
 # Prompts to be gone through from which on that is told as long work.
 _MANY = 4
 _BYTES_KEPT = 256 << 20
 # Candidates that are offered.
 _CANDIDATES = 3
 
-_Keys = tuple[PromptKey | tuple[PromptKey, str], ...]
+_Keys = tuple[PromptKey, ...]
 
 
 class Replay:
@@ -64,8 +67,8 @@ class Replay:
     shift : tuple of float
         See `CropPolicy`.
     recall : Recall, optional
-        How earlier cases are recalled; without it masks are those of the model alone. With it the
-        name of an object, wherever one is given, tells which structure to recall.
+        How earlier cases are recalled for prompts that begin with a `FromMemory` or a `FindPrompt`;
+        without it masks are those of the model alone.
     """
 
     def __init__(
@@ -84,7 +87,8 @@ class Replay:
         policy = CropPolicy.of(volume, predictor, shift)
         self._search = CoarseToFine(self._forward, policy)
         if recall is not None:
-            self._forward.memory = MemoryPrompt(recall, policy, self._forward.encode)
+            find = StructureSearch(recall, self._forward, policy, progress).find
+            self._forward.memory = MemoryPrompt(recall, policy, self._forward.encode, find)
         self._postprocessing = Postprocessing(volume, self._search)
         self._steps: Cache[_Keys, Step] = Cache(bytes_kept, lambda s: s.nbytes)
         # By itself, for a pointer at rest here and there must not push real steps out.
@@ -105,10 +109,9 @@ class Replay:
     def go_on(self, ask: GoOn) -> None:
         self._forward.go_on = ask
 
-    def step(self, prompts: Sequence[Prompt], name: str | None = None) -> Step:
+    def step(self, prompts: Sequence[Prompt]) -> Step:
         """Return what the prompts, in their order, make of an object."""
-        self._recall_for(name)
-        keys = self._keys(prompts, name)
+        keys = _keys(prompts)
         if (speculative := self._speculative.get(keys)) is not None:
             self._steps.put(keys, speculative)
         known, step = self._longest_known(keys)
@@ -124,7 +127,7 @@ class Replay:
                 self._progress(_REPLAYING, left, left)
         return step
 
-    def candidates(self, prompts: Sequence[Prompt], name: str | None = None) -> tuple[Step, ...]:
+    def candidates(self, prompts: Sequence[Prompt]) -> tuple[Step, ...]:
         """Return what the newest click or box may mean, the smallest first.
 
         Returns
@@ -136,20 +139,16 @@ class Replay:
         asked = asked_for(prompts)
         if not has_candidates(asked):
             return ()
-        keys = self._keys(asked, name)
+        keys = _keys(asked)
         found = self._candidates.get(keys)
         if found is None:
-            shown = self.step(asked, name)
-            found = (
-                self._other_meanings(shown, asked, name) if any(map(locates, asked)) else (shown,)
-            )
+            shown = self.step(asked)
+            found = self._other_meanings(shown, asked) if any(map(locates, asked)) else (shown,)
             self._candidates.put(keys, found)
         return found
 
-    def _other_meanings(
-        self, shown: Step, prompts: Sequence[Prompt], name: str | None
-    ) -> tuple[Step, ...]:
-        before = self.step(prompts[:-1], name)
+    def _other_meanings(self, shown: Step, prompts: Sequence[Prompt]) -> tuple[Step, ...]:
+        before = self.step(prompts[:-1])
         if isinstance(prompts[-1], BoxPrompt):
             before = replace(before, box=None)
         settled = with_clicks(as_settled(prompts, shown.box), shown.told, self._volume)
@@ -165,17 +164,17 @@ class Replay:
 
         So it is where it is the beginning of them, and where it looks at their crop.
         """
-        keys = tuple(prompt.key for prompt in prompts)
+        keys = _keys(prompts)
         if self._making is not None and keys[: len(self._making)] == self._making:
             return True
+        if prompts and isinstance(prompts[-1], FindPrompt):
+            return False
         before = self._steps.get(keys[:-1]) if keys[:-1] else Step()
         if self._forward.encoding is None or before is None or not any(map(locates, prompts)):
             return False
         return self._forward.encoding in self._search.crops_of(before, prompts)
 
-    def encode_speculatively(
-        self, prompts: Sequence[Prompt], click: Point, name: str | None = None
-    ) -> bool:
+    def encode_speculatively(self, prompts: Sequence[Prompt], click: Point) -> bool:
         """Encode the crop that a click would use after these prompts.
 
         Returns
@@ -186,16 +185,14 @@ class Replay:
         clicked = (*prompts, click)
         if not any(map(locates, clicked)):
             return False
-        before = self.step(prompts, name)
-        self._making = tuple(prompt.key for prompt in clicked)
+        before = self.step(prompts)
+        self._making = _keys(clicked)
         try:
             return self._search.encode_ahead(before, clicked)
         finally:
             self._making = None
 
-    def predict_speculatively(
-        self, prompts: Sequence[Prompt], click: Point, name: str | None = None
-    ) -> bool:
+    def predict_speculatively(self, prompts: Sequence[Prompt], click: Point) -> bool:
         """Answer a click after these prompts that may be yet to come; the newest answer is kept.
 
         Returns
@@ -204,23 +201,12 @@ class Replay:
             Whether there was anything to do.
         """
         clicked = (*prompts, click)
-        keys = self._keys(clicked, name)
+        keys = _keys(clicked)
         if keys in self._steps or keys in self._speculative:
             return False
-        before = self.step(prompts, name)
+        before = self.step(prompts)
         self._speculative.put(keys, self._advance(before, clicked))
         return True
-
-    def _recall_for(self, name: str | None) -> None:
-        if self._forward.memory is not None:
-            self._forward.memory.structure = name
-
-    def _keys(self, prompts: Sequence[Prompt], name: str | None) -> _Keys:
-        """Return what tells prompts from others; with a memory the object's name counts too."""
-        keys = tuple(prompt.key for prompt in prompts)
-        if name is None or self._forward.memory is None or not keys:
-            return keys
-        return ((keys[0], name), *keys[1:])
 
     def _longest_known(self, keys: _Keys) -> tuple[int, Step]:
         for length in range(len(keys), 0, -1):
@@ -231,7 +217,7 @@ class Replay:
 
     def _advance(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         """Add the last of the prompts to what the others made."""
-        self._making = tuple(prompt.key for prompt in prompts)
+        self._making = _keys(prompts)
         try:
             return self._advanced(before, prompts)
         finally:
@@ -240,7 +226,7 @@ class Replay:
     def _advanced(self, before: Step, prompts: Sequence[Prompt]) -> Step:
         newest = prompts[-1]
         if isinstance(newest, Choice):
-            choices = self.candidates(prompts, self._name)
+            choices = self.candidates(prompts)
             return choices[min(newest.rank, len(choices) - 1)] if choices else before
         if isinstance(newest, Freeze):
             held = before.mask.inside(newest.box)
@@ -258,18 +244,22 @@ class Replay:
             return self._by_hand(before, apply_edit(before.mask, newest))
         if isinstance(newest, MaskPrompt):
             return self._by_hand(before, newest.mask.unpack())
-        found = self._search.predict(before, prompts)
+        memory = self._forward.memory
+        told = prompts if memory is None else memory.told(prompts)
+        if isinstance(told[-1], FindPrompt):
+            return Step(notes=(_NOT_FOUND.format(told[-1].structure),))
+        found = self._search.predict(before, told)
         self._forward.go_on()
         step = self._postprocessing.step(before, found, prompts)
-        memory = self._forward.memory
         return step if memory is None else replace(step, recalled=memory.neighbours(prompts))
-
-    @property
-    def _name(self) -> str | None:
-        return None if self._forward.memory is None else self._forward.memory.structure
 
     def _by_hand(self, before: Step, mask: Mask) -> Step:
         """Return the step to a mask that the user made; the model is given it at the next one."""
         crop = before.crop
         low = None if crop is None else fed_back(mask, crop)
         return Step(mask, crop, low, frozen=before.frozen, box=before.box, told=before.told)
+
+
+def _keys(prompts: Sequence[Prompt]) -> _Keys:
+    """Return what tells prompts from others."""
+    return tuple(prompt.key for prompt in prompts)

@@ -109,6 +109,8 @@ class Case:
         were upsampled before they were masked.
     keys, values : ndarray of float16, shape (heads, T, c), or None
         Of the encoder block that memory attention works in; None for a model without one.
+    surroundings : ndarray of float16, shape (n, n, n, C), or None
+        What lies around it, seen from afar; see `surroundings_of`.
     """
 
     entry: Entry
@@ -118,6 +120,7 @@ class Case:
     background: Halves
     keys: Halves | None = None
     values: Halves | None = None
+    surroundings: Halves | None = None
 
     @property
     def scene(self) -> Floats:
@@ -139,6 +142,8 @@ class Case:
             arrays[f"tokens.{number}.mask"] = tokens.mask
         if self.keys is not None and self.values is not None:
             arrays |= {"keys": self.keys, "values": self.values}
+        if self.surroundings is not None:
+            arrays["surroundings"] = self.surroundings
         layout = [{"origin": tokens.origin, "cell": tokens.cell} for tokens in self.tokens]
         header = {
             "format": _FORMAT,
@@ -186,10 +191,17 @@ class Case:
             arrays["background"],
             arrays.get("keys"),
             arrays.get("values"),
+            arrays.get("surroundings"),
         )
         if not (_is_plain(entry) and _fits(case)):
             raise ValueError("it does not say what a remembered case says")
         return case
+
+
+def unit(vectors: NDArray[Any]) -> Floats:
+    """Return vectors (..., C) of length one."""
+    exact = vectors.astype(np.float32)
+    return exact / np.maximum(np.linalg.norm(exact, axis=-1, keepdims=True), 1e-12)
 
 
 def key_summary(keys: NDArray[Any]) -> Floats:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from napari_fastsam3d.geometry.crop import Crop
-from napari_fastsam3d.memory.case import Case, Floats, Tokens
-from napari_fastsam3d.memory.remember import CELLS, centres, unit
+from napari_fastsam3d.memory.case import Case, Floats, Tokens, unit
+from napari_fastsam3d.memory.remember import CELLS, centres
 
 SURE = 8.0
 """Logit of a cell that remembered structures fill, as of a mask that is fed back."""

@@ -13,7 +13,8 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask, middle_of
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.memory.bank import new_identity
-from napari_fastsam3d.memory.case import Case, Entry, Floats, Halves, Tokens, scan_digest
+from napari_fastsam3d.memory.case import Case, Entry, Floats, Halves, Tokens, scan_digest, unit
+from napari_fastsam3d.memory.surroundings import contrasted, surroundings_of
 from napari_fastsam3d.model.predictor import Predictor
 
 CELLS = (4, 8)
@@ -53,7 +54,7 @@ def has_features(predictor: Predictor) -> TypeGuard[Encoder]:
 def remembered_case(
     predictor: Encoder,
     volume: Volume,
-    crops: tuple[Crop, Crop],
+    crops: tuple[Crop, Crop, Crop],
     mask: Mask,
     name: str,
     *,
@@ -68,8 +69,8 @@ def remembered_case(
         The model that later cases will be segmented with.
     volume : Volume
     crops : tuple of Crop
-        The one that the model looks at for a click in the middle of the mask, see `middle_of`, and
-        the one of a spacing that fits it.
+        The one that the model looks at for a click in the middle of the mask, see `middle_of`, the
+        one of a spacing that fits it, and the one that shows most around it.
     mask : Mask
         Source index; not empty, and in the crops.
     name : str
@@ -79,7 +80,7 @@ def remembered_case(
     clicks : int
         Prompts that the mask took.
     """
-    first, crop = crops
+    first, crop, wide = crops
     seen, keys, values = _encoded(predictor, volume, first)
     source = np.asarray(middle_of(mask, volume), dtype=np.float64)
     found_by = descriptor(predictor.features(seen), first.to_crop(source))
@@ -89,6 +90,7 @@ def remembered_case(
     tokens = tuple(
         _tokens(each, crop, cell, mask, middle) for each, cell in zip(features, CELLS, strict=True)
     )
+    around = _surroundings(predictor, volume, wide, source)
     foreground, background = _vectors(features[0], crop, mask)
     identity, salt = new_identity()
     entry = Entry(
@@ -102,7 +104,7 @@ def remembered_case(
         salt,
         scan_digest(volume.content_hash, salt),
     )
-    return Case(entry, found_by, tokens, foreground, background, keys, values)
+    return Case(entry, found_by, tokens, foreground, background, keys, values, around)
 
 
 def descriptor(features: tuple[Floats, ...], point: NDArray[np.floating[Any]]) -> Floats:
@@ -124,12 +126,6 @@ def descriptor(features: tuple[Floats, ...], point: NDArray[np.floating[Any]]) -
     return unit(np.concatenate(parts))
 
 
-def unit(vectors: NDArray[Any]) -> Floats:
-    """Return vectors (..., C) of length one."""
-    exact = vectors.astype(np.float32)
-    return exact / np.maximum(np.linalg.norm(exact, axis=-1, keepdims=True), 1e-12)
-
-
 def centres(side: int, cell: int, point: float, spacing: float) -> Floats:
     """Return where the cells along an axis lie, (side,), in mm from a crop index."""
     return (((np.arange(side) + 0.5) * cell - 0.5 - point) * spacing).astype(np.float32)
@@ -148,6 +144,15 @@ def _encoded(
         encoded = predictor.encode(image)
     keys, values = kept
     return encoded, keys, values
+
+
+def _surroundings(
+    predictor: Encoder, volume: Volume, crop: Crop, source: NDArray[np.float64]
+) -> Halves:
+    seen, _, _ = _encoded(predictor, volume, crop)
+    features = predictor.features(seen)[0]
+    i, j, k = ((np.asarray(crop.to_crop(source)) + 0.5) // CELLS[0]).clip(0, len(features) - 1)
+    return surroundings_of(contrasted(features, crop), (int(i), int(j), int(k)))
 
 
 def _tokens(

@@ -1,7 +1,7 @@
 """Which remembered cases are like something, and which of those may be used."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -69,6 +69,7 @@ def nearest(
     count: int,
     least: float,
     by_scene: bool = False,
+    without: Container[str] = (),
 ) -> tuple[Neighbour, ...]:
     """Return the cases of one structure that are most like a descriptor; see `MemoryBank.recall`.
 
@@ -87,9 +88,11 @@ def nearest(
         order = order[named]
     order = order[similar[order] >= least]
 
+    def may_be_used(entry: Entry) -> bool:
+        return entry.id not in without and (volume is None or not entry.is_of(volume))
+
     def likest(places: NDArray[np.intp]) -> list[int]:
-        others = (int(n) for n in places if volume is None or not part.entries[n].is_of(volume))
-        return [*islice(others, count)]
+        return [*islice((int(n) for n in places if may_be_used(part.entries[n])), count)]
 
     chosen = likest(order)
     if not chosen:

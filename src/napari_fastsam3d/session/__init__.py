@@ -15,6 +15,7 @@ from napari_fastsam3d.inference.prompt import (
     Prompt,
     Scribble,
 )
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.candidates import Candidate
 from napari_fastsam3d.session.change import Change
@@ -40,7 +41,9 @@ __all__ = [
     "Choice",
     "EarlierSession",
     "Edit",
+    "FindPrompt",
     "Freeze",
+    "FromMemory",
     "History",
     "JournalStatus",
     "Mask",

@@ -21,6 +21,7 @@ from napari_fastsam3d.inference.prompt import (
     Scribble,
     locates,
 )
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.state import (
     LATER,
@@ -41,19 +42,28 @@ OVERLAP_DESCRIPTIONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class AddPrompt(Action, kind="add_prompt"):
-    """Give an object one more prompt; where it is the session's next object, begin it."""
+    """Give an object one more prompt; where it is the session's next object, begin it.
+
+    With the first one it is settled how earlier cases are recalled for it.
+    """
 
     object: int
     prompt: Prompt
+    recall: FromMemory | None = field(default=None, metadata=LATER)
 
     def apply(self, state: SessionState) -> SessionState:
         if self.object == state.next_object:
             state = NewObject(self.object).apply(state)
         if self.prompt.id < state.next_prompt:
             raise PromptError(f"There was a prompt number {self.prompt.id}.", "Number it anew.")
-        earlier = state.object(self.object).prompts
-        if isinstance(self.prompt, MaskPrompt) and earlier:
-            raise PromptError("A mask can only begin an object.", "Begin another object with it.")
+        own = state.object(self.object)
+        earlier = own.prompts
+        if isinstance(self.prompt, MaskPrompt | FindPrompt) and earlier:
+            raise PromptError(
+                f"A {self.prompt.noun} can only begin an object.", "Begin another object with it."
+            )
+        if not earlier and own.recall != self.recall:
+            state = state.with_object(replace(state.unlocked(own.id), recall=self.recall))
         grown = replace(state, next_prompt=self.prompt.id + 1, current=self.object)
         return grown.with_prompts(self.object, (*earlier, self.prompt))
 
@@ -309,6 +319,35 @@ class UnlockObject(Action, kind="unlock_object", done="Unlocked"):
 
     def apply(self, state: SessionState) -> SessionState:
         return state.with_object(replace(state.object(self.object), locked=None, accepted=False))
+
+
+@dataclass(frozen=True)
+class SetRecall(Action, kind="set_recall"):
+    """Choose how earlier cases are recalled for an object; its mask is made again."""
+
+    object: int
+    recall: FromMemory | None
+
+    def apply(self, state: SessionState) -> SessionState:
+        return state.with_object(replace(state.unlocked(self.object), recall=self.recall))
+
+    def describe(self, before: SessionState, after: SessionState) -> str:
+        how = "off" if self.recall is None else "on"
+        way = self.recall is not None and self.recall.way != "prior" and f" ({self.recall.way})"
+        return f"Memory {how} for {after.object(self.object).name}{way or ''}"
+
+
+@dataclass(frozen=True)
+class FindStructure(Action, kind="find_structure", done="Looked for"):
+    """Begin an object, called like a remembered structure, with a search for that."""
+
+    object: int
+    prompt: FindPrompt
+
+    def apply(self, state: SessionState) -> SessionState:
+        name = state.free_name(self.prompt.structure)
+        begun = NewObject(self.object, name).apply(state)
+        return AddPrompt(self.object, self.prompt).apply(begun)
 
 
 @dataclass(frozen=True)

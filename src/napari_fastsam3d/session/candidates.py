@@ -36,7 +36,7 @@ def ask_candidates(scheduler: Scheduler, number: int) -> Future[tuple[Candidate,
     """
     with scheduler.lock:
         scheduler.check_open()
-        prompts = scheduler.history.state.object(number).prompts
+        prompts = scheduler.history.state.object(number).told
         return scheduler.thread.submit(_find, scheduler, scheduler.runner, number, prompts)
 
 

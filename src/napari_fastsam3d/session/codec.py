@@ -28,6 +28,8 @@ from napari_fastsam3d.inference.prompt import (
     Prompt,
     Scribble,
 )
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.memory.question import WAYS
 from napari_fastsam3d.session.colour import Colour, parse_colour
 from napari_fastsam3d.session.state import Action, OverlapRule, OwnPrompt
 
@@ -78,6 +80,10 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
         case Scribble():
             drawn = prompt.voxels.to_json()
             return {"id": prompt.id, prompt.noun: drawn, "positive": prompt.positive}
+        case FindPrompt():
+            return {"id": prompt.id, "find": prompt.structure, "known": prompt.known}
+        case FromMemory():
+            return recall_to_json(prompt)
 
 
 def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
@@ -98,7 +104,23 @@ def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
         if noun in data:
             drawn = _not_empty(PackedMask.from_json(data[noun]))
             return Scribble(number, drawn, _of(bool)(data["positive"]), noun == "lasso")
+    if "find" in data:
+        return FindPrompt(number, _of(str)(data["find"]), whole(data["known"]))
     return Point(number, json_values.index(data["point"]), _of(bool)(data["positive"]))
+
+
+def recall_to_json(recall: FromMemory) -> dict[str, Any]:
+    """Return how cases are recalled as what `json.dumps` takes."""
+    without = {"without": list(recall.without)} if recall.without else {}
+    return {"way": recall.way, "structure": recall.structure, **without}
+
+
+def recall_from_json(data: Mapping[str, Any]) -> FromMemory:
+    """Return what `recall_to_json` wrote; KeyError, TypeError or ValueError if it is none."""
+    if data["way"] not in WAYS:
+        raise ValueError
+    structure, without = _or_none(_of(str))(data["structure"]), data.get("without", ())
+    return FromMemory(data["way"], structure, tuple(map(_of(str), without)))
 
 
 def prompts_digest(prompts: tuple[Prompt, ...]) -> str:
@@ -189,6 +211,13 @@ def _own_prompts(value: Any) -> tuple[OwnPrompt, ...]:
     )
 
 
+def _find_prompt(value: Any) -> FindPrompt:
+    prompt = prompt_from_json(value)
+    if not isinstance(prompt, FindPrompt):
+        raise TypeError
+    return prompt
+
+
 def _rule(value: Any) -> OverlapRule:
     if value not in get_args(OverlapRule):
         raise ValueError
@@ -208,4 +237,6 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     Prompt: prompt_from_json,
     MaskPrompt | None: _or_none(_mask_prompt),
     tuple[OwnPrompt, ...]: _own_prompts,
+    FindPrompt: _find_prompt,
+    FromMemory | None: _or_none(recall_from_json),
 }

@@ -28,6 +28,7 @@ from napari_fastsam3d.session.candidates import Candidate, ask_candidates
 from napari_fastsam3d.session.clean_up_commands import CleanUpCommands
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import contested, holder_of
+from napari_fastsam3d.session.recall_commands import RecallCommands
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scribble_commands import ScribbleCommands
 from napari_fastsam3d.session.state import SessionState
@@ -35,7 +36,7 @@ from napari_fastsam3d.session.state import SessionState
 Voxel = Sequence[SupportsIndex]
 
 
-class Commands(CleanUpCommands, ScribbleCommands):
+class Commands(CleanUpCommands, ScribbleCommands, RecallCommands):
     """The commands of a session, each returning at once; `Session` has the same ones that wait.
 
     The log has changed, and `changed` was emitted, when a command returns; bad arguments raise
@@ -62,7 +63,7 @@ class Commands(CleanUpCommands, ScribbleCommands):
         """
         voxel = point_index(index, self._scheduler.volume.shape)
         inside = positivity(positive)
-        return self._scheduler.do(
+        return self._prompt(
             lambda state: AddPrompt(state.target, Point(state.next_prompt, voxel, inside))
         )
 
@@ -81,7 +82,7 @@ class Commands(CleanUpCommands, ScribbleCommands):
         box = box_between(start, stop, self._scheduler.volume.shape)
         if guessed_axis not in (None, 0, 1, 2):
             raise PromptError(f"{guessed_axis!r} is no axis.", "Give 0, 1, 2 or None.")
-        return self._scheduler.do(
+        return self._prompt(
             lambda state: AddPrompt(state.target, BoxPrompt(state.next_prompt, box, guessed_axis))
         )
 
@@ -137,9 +138,7 @@ class Commands(CleanUpCommands, ScribbleCommands):
             Opposite corners, as for `add_box`.
         """
         box = box_between(start, stop, self._scheduler.volume.shape)
-        return self._scheduler.do(
-            lambda state: AddPrompt(state.target, Freeze(state.next_prompt, box))
-        )
+        return self._prompt(lambda state: AddPrompt(state.target, Freeze(state.next_prompt, box)))
 
     def move_prompt(self, prompt: int, to: Voxel | Box) -> Future[Result]:
         """Put a point, a box or a frozen region elsewhere; it keeps its place in the order.
@@ -231,7 +230,7 @@ class Commands(CleanUpCommands, ScribbleCommands):
         plus, minus = self._packed(added), self._packed(removed)
         if plus.is_empty and minus.is_empty:
             raise PromptError("The edit holds no voxel of the volume.", "Paint inside it.")
-        return self._scheduler.do(
+        return self._prompt(
             lambda state: AddPrompt(
                 state.target if number is None else number, Edit(state.next_prompt, plus, minus)
             )

@@ -194,7 +194,8 @@ class FileCommands(Queries):
         SaveError
             If it can't be written.
         """
-        return save_prompts(path, self.state, self.volume, self.predictor)
+        said = self._scheduler.recollections
+        return save_prompts(path, self.state, self.volume, self.predictor, said)
 
     def load_prompts(self, path: str | PathLike[str]) -> PromptFile:
         """Do again what a file of prompts says, in an untouched session.
@@ -218,6 +219,8 @@ class FileCommands(Queries):
                 "Prompts can be loaded into an untouched session only.", "Open the scan anew."
             )
         self.thread.check_may_wait()
+        self._scheduler.recollections.add(found.recalled)
+        self._scheduler.note_if_forgotten()
         futures = [self._scheduler.do(lambda _, each=each: each) for each in found.actions]
         self.wait()
         for future in futures:

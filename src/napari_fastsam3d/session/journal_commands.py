@@ -111,6 +111,7 @@ class JournalCommands(Queries):
                 finished = scheduler.masks.of_object(each.id)
                 if finished.prompts:
                     scheduler.autosave.keep_mask(each.id, finished)
+            scheduler.autosave.keep_recollections(scheduler.recollections)
             return found
 
     def _take(self, saved: SavedSession) -> "list[Future[Result]]":
@@ -125,6 +126,7 @@ class JournalCommands(Queries):
                 )
             scheduler.history = saved.history
             scheduler.masks = masks
+            scheduler.recollections.add(saved.recalled)
             asked = [
                 scheduler.ask_model(scheduler.new_request(number)) for number in masks.behind(state)
             ]
@@ -133,6 +135,7 @@ class JournalCommands(Queries):
             result = scheduler.new_request(each.id).result(masks.own(each).box)
             emit(scheduler.signals.predicted, result)
         scheduler.note_if_outdated()
+        scheduler.note_if_forgotten()
         return asked
 
     def _writer(self) -> JournalWriter:

@@ -7,6 +7,7 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, Scribble
+from napari_fastsam3d.inference.recall_prompts import FindPrompt
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.session.codec import prompts_digest
 from napari_fastsam3d.session.journal.saved_session import SavedSession
@@ -39,7 +40,8 @@ class FinishedMask:
 
     def is_of_another(self, model: str) -> bool:
         """Whether another model made it, of prompts that a model is needed for."""
-        asked = any(isinstance(prompt, Point | BoxPrompt | Scribble) for prompt in self.prompts)
+        kinds = Point | BoxPrompt | Scribble | FindPrompt
+        asked = any(isinstance(prompt, kinds) for prompt in self.prompts)
         return asked and bool(self.model) and self.model != model
 
 
@@ -59,10 +61,10 @@ class MaskCache:
         cache = cls()
         for each in saved.history.state.objects:
             found = saved.masks.get(each.id)
-            if found is not None and each.prompts:
-                answers = found.prompts == prompts_digest(each.prompts)
+            if found is not None and each.told:
+                answers = found.prompts == prompts_digest(each.told)
                 step = Step(found.mask.unpack())
-                prompts = each.prompts if answers else ()
+                prompts = each.told if answers else ()
                 cache._finished[each.id] = FinishedMask(prompts, step, found.model)
         return cache
 
@@ -100,7 +102,7 @@ class MaskCache:
 
     def behind(self, state: SessionState) -> list[int]:
         """Return the ids of the objects whose mask doesn't follow their prompts."""
-        return [o.id for o in state.objects if not self.of_object(o.id).answers(o.prompts)]
+        return [o.id for o in state.objects if not self.of_object(o.id).answers(o.told)]
 
     def behind_of(self, state: SessionState, number: int) -> list[int]:
         """Return those of them that matter to how one object is shown."""
@@ -119,5 +121,5 @@ class MaskCache:
 
 
 def prompts_of(state: SessionState, number: int) -> tuple[Prompt, ...] | None:
-    """Return the prompts of the object of that id; None if there is no such object."""
-    return state.object(number).prompts if state.has(number) else None
+    """Return what the mask of the object of that id is made of; None if there is no such object."""
+    return state.object(number).told if state.has(number) else None

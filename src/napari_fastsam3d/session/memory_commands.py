@@ -1,78 +1,86 @@
-"""What a session keeps of its masks for later ones."""
+"""What a session keeps of its masks for later ones, and what it was told of earlier ones."""
 
-from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.accepted import accepted_case, refusal
+from napari_fastsam3d.inference.accepted import refusal
 from napari_fastsam3d.memory.bank import MemoryBank
-from napari_fastsam3d.memory.case import Case, Entry
-from napari_fastsam3d.memory.remember import has_features
+from napari_fastsam3d.memory.question import RecalledCase, Way
 from napari_fastsam3d.session.model_commands import ModelCommands
 from napari_fastsam3d.session.request import Result
-from napari_fastsam3d.session.state import ObjectState
 
 
 class MemoryCommands(ModelCommands):
     """The commands of a session about its memory."""
 
+    @property
+    def memory(self) -> MemoryBank | None:
+        """The bank that cases are recalled from."""
+        return self._scheduler.memory
+
+    @property
+    def recall(self) -> Way | None:
+        """How cases are recalled for objects begun from now on; see `set_recall`."""
+        return self._scheduler.recall
+
+    @recall.setter
+    def recall(self, way: Way | None) -> None:
+        self._scheduler.recall = None if self._scheduler.memory is None else way
+
     def accept_object(self, number: int | None = None) -> Result:
         """Lock an object and call it finished, by default the current one.
 
         A session that has a memory and waits for this remembers the mask for other scans, unless
-        the model is not sure of it or it took many prompts: `noted` says why, and
+        it has no name, the model is not sure of it, or it took many prompts: `noted` says why, and
         `Session.remember` does it anyway. Undo doesn't forget it again. MemoryBankError or
         SaveError says where it couldn't be written; it is accepted all the same.
         """
         self.thread.check_may_wait()
         result = self.futures.accept_object(number).result()
         if self._scheduler.memory is not None and not result.stale:
-            each = self.state.object(result.object)
-            why = refusal(self._predicted_iou(each), len(each.prompts))
+            why = self.reason_not_to_remember(result.object)
             if why is None:
-                self.remember(each.id)
+                self.futures.remember(result.object).result()
             else:
-                self._scheduler.signals.note(f"{each.name} was not remembered. {why}")
+                name = self.state.object(result.object).name
+                self._scheduler.signals.note(f"{name} was not remembered. {why}")
         return result
 
-    def remember(self, number: int | None = None) -> Entry:
-        """Keep an object's mask in the memory for later scans, by default the current one's.
+    def reason_not_to_remember(self, number: int | None = None) -> str | None:
+        """Return why an accepted object is not remembered by itself, a sentence; None if it is.
 
-        Returns
-        -------
-        Entry
-            What the bank says of it.
-
-        Raises
-        ------
-        SessionError
-            Without a memory, for an empty mask, and where the model has no features to remember.
-        MemoryBankError, SaveError
-            If it can't be written.
+        Parameters
+        ----------
+        number : int, optional
+            Id of the object; by default the current one.
         """
-        self.wait()
         each = self.state.chosen(number)
-        bank, mask = self._scheduler.memory, self.region(each.id)
-        if bank is None:
-            raise SessionError("This session has no memory.", "Give it one: memory=MemoryBank().")
-        if mask.is_empty:
-            raise SessionError(f"{each.name} is empty.", "Segment it first.")
-        return self.thread.submit(self._remember, each, mask, bank).result()
+        if not each.is_named:
+            return "It has no name, by which it could be recalled."
+        predicted = self._scheduler.masks.of_object(each.id).step.predicted_iou
+        return refusal(predicted, len(each.prompts))
 
-    def _remember(self, each: ObjectState, mask: Mask, bank: MemoryBank) -> Entry:
-        case = self._case(each, mask)
-        bank.add(case)
-        return case.entry
+    def recalled(self, number: int | None = None) -> tuple[RecalledCase, ...]:
+        """Return the cases that were recalled for an object's mask, the likest first.
 
-    def _case(self, each: ObjectState, mask: Mask) -> Case:
-        predictor = self.thread.obtain(self._scheduler.signals.report_progress)
-        if not has_features(predictor):
-            raise SessionError(
-                f"{predictor.name} has no features that could be remembered.",
-                "Choose the default model or a published one.",
-            )
-        predicted_iou, prompts = self._predicted_iou(each), len(each.prompts)
-        return accepted_case(
-            predictor, self.volume, mask, each.name, predicted_iou=predicted_iou, clicks=prompts
-        )
+        Parameters
+        ----------
+        number : int, optional
+            Id of the object; by default the current one, if there is one.
+        """
+        chosen = self._object(number)
+        if chosen is None:
+            return ()
+        prompts = self._scheduler.masks.of_object(chosen.id).prompts
+        return self._scheduler.recollections.of(prompts).cases
 
-    def _predicted_iou(self, each: ObjectState) -> float | None:
-        return self._scheduler.masks.of_object(each.id).step.predicted_iou
+    def is_recall_refuted(self, number: int | None = None) -> bool:
+        """Whether clicks contradict what was recalled so often that it no longer counts.
+
+        Parameters
+        ----------
+        number : int, optional
+            Id of the object; by default the current one, if there is one.
+        """
+        chosen = self._object(number)
+        if chosen is None or not self.recalled(chosen.id):
+            return False
+        step = self._scheduler.masks.of_object(chosen.id).step
+        return step.predicted_iou is not None and not step.recalled

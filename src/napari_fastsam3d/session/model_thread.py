@@ -15,6 +15,7 @@ from napari_fastsam3d.inference.prompt import Point, Prompt
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.memory.bank import MemoryBank
+from napari_fastsam3d.memory.question import Answer, Question
 from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.memory.remember import has_features
 from napari_fastsam3d.model.predictor import GoOn, Predictor, Progress, always, silent
@@ -176,8 +177,8 @@ class ModelRunner:
         Told what the user should know.
     memory : MemoryBank, optional
         What earlier cases are recalled from.
-    name_of : callable
-        What the object is called that prompts belong to.
+    answers : dict of Question to Answer, optional
+        What that said before; grows with each question.
     """
 
     def __init__(
@@ -187,14 +188,14 @@ class ModelRunner:
         progress: Progress,
         note: Callable[[str], object],
         memory: MemoryBank | None = None,
-        name_of: Callable[[tuple[Prompt, ...]], str | None] = lambda _: None,
+        answers: dict[Question, Answer] | None = None,
     ) -> None:
         self._volume = volume
         self._thread = thread
         self._progress = progress
         self._note = note
         self._memory = memory
-        self._name_of = name_of
+        self._answers = answers
         self._replay: Replay | None = None
         self._noted = 0
 
@@ -211,9 +212,10 @@ class ModelRunner:
         if self._memory is None:
             return None
         if not has_features(predictor):
-            self._note(f"{predictor.name} has no features that could be remembered.")
+            if self._memory.index().entries:
+                self._note(f"{predictor.name} has no features by which cases could be recalled.")
             return None
-        return Recall(self._memory, predictor, self._volume)
+        return Recall(self._memory, predictor, self._volume, answers=self._answers)
 
     def step(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> Step:
         """Return what prompts make of an object, on the CPU where the GPU has too little room.
@@ -222,7 +224,7 @@ class ModelRunner:
         """
         try:
             with self._asking(go_on) as replay:
-                return replay.step(prompts, self._name_of(prompts))
+                return replay.step(prompts)
         except Exception as error:
             if not (card_is_full(error) and self._thread.fall_back()):
                 raise
@@ -230,26 +232,26 @@ class ModelRunner:
         self._replay = None
         self._note(_ON_CPU)
         with self._asking(go_on) as replay:
-            return replay.step(prompts, self._name_of(prompts))
+            return replay.step(prompts)
 
     def candidates(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> tuple[Step, ...]:
         """See `Replay.candidates`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:
-            return replay.candidates(prompts, self._name_of(prompts))
+            return replay.candidates(prompts)
 
     def encode_speculatively(
         self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
     ) -> bool:
         """See `Replay.encode_speculatively`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:
-            return replay.encode_speculatively(prompts, click, self._name_of((*prompts, click)))
+            return replay.encode_speculatively(prompts, click)
 
     def predict_speculatively(
         self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
     ) -> bool:
         """See `Replay.predict_speculatively`; for `go_on` see `step`."""
         with self._asking(go_on) as replay:
-            return replay.predict_speculatively(prompts, click, self._name_of((*prompts, click)))
+            return replay.predict_speculatively(prompts, click)
 
     def serves(self, prompts: tuple[Prompt, ...]) -> bool:
         """Whether what is being computed is part of what these prompts need."""

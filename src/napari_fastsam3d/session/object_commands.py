@@ -120,7 +120,7 @@ class ObjectCommands:
         """Lock an object and call it finished, by default the current one.
 
         A session that has a memory and waits for this remembers the mask for other scans, unless
-        the model is not sure of it or it took many prompts: `noted` says why, and
+        it has no name, the model is not sure of it, or it took many prompts: `noted` says why, and
         `Session.remember` does it anyway. Undo doesn't forget it again. MemoryBankError or
         SaveError says where it couldn't be written; it is accepted all the same.
         """

@@ -25,9 +25,21 @@ from napari_fastsam3d.session.actions import (
     RecolourObject,
     SetOverlap,
 )
-from napari_fastsam3d.session.codec import action_from_json, prompt_from_json, prompt_to_json
+from napari_fastsam3d.session.codec import (
+    action_from_json,
+    prompt_from_json,
+    prompt_to_json,
+    recall_from_json,
+    recall_to_json,
+)
 from napari_fastsam3d.session.colour import parse_colour
 from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.recollections import (
+    Recollections,
+    Said,
+    said_from_json,
+    said_to_json,
+)
 from napari_fastsam3d.session.state import Action, ObjectState, SessionState
 
 _FORMAT = "napari-fastsam3d prompts"
@@ -51,6 +63,8 @@ class PromptFile:
         Name of the model that was used, where one was.
     fingerprint : str or None
         What tells its weights from others.
+    recalled : tuple of (Question, Answer)
+        What a memory said of the objects.
     """
 
     path: Path
@@ -59,6 +73,7 @@ class PromptFile:
     scan_hash: str
     model: str | None
     fingerprint: str | None
+    recalled: tuple[Said, ...] = ()
 
     def check_scan(self, volume: Volume) -> None:
         """Raise SessionError unless the prompts were made on this volume."""
@@ -75,6 +90,7 @@ def save_prompts(
     state: SessionState,
     volume: Volume,
     predictor: Predictor | None,
+    recollections: Recollections,
 ) -> Path:
     """Write a file of prompts, whole or not at all; see `Session.save_prompts`."""
     target = Path(path).expanduser().absolute()
@@ -97,6 +113,9 @@ def save_prompts(
         "labels": {str(each.value): each.name for each in state.objects},
         "objects": [_object_to_json(each, volume) for each in state.objects],
     }
+    said = recollections.used(state)
+    if said:
+        data["recalled"] = said_to_json(said)
     with replacing(target, ".json") as temporary:
         temporary.write_text(json.dumps(data, indent=1), encoding="utf-8")
     return target
@@ -126,6 +145,7 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
             scan["sha256"],
             model.get("name"),
             model.get("fingerprint"),
+            tuple(said_from_json(data.get("recalled", ()))),
         )
     except OSError as error:
         raise SessionError(
@@ -147,11 +167,13 @@ def _model(predictor: Predictor) -> dict[str, str]:
 
 
 def _object_to_json(each: ObjectState, volume: Volume) -> dict[str, Any]:
+    recall = {} if each.recall is None or not each.prompts else recall_to_json(each.recall)
     return {
         "id": each.id,
         "name": each.name,
         "value": each.value,
         "colour": each.colour,
+        **({"recall": recall} if recall else {}),
         "prompts": [{**prompt_to_json(p), **_world(p, volume)} for p in each.prompts],
         "locked": None if each.locked is None else each.locked.to_json(),
         "accepted": each.accepted,
@@ -174,8 +196,9 @@ def _actions(data: Mapping[str, Any]) -> Iterator[Action]:
         yield NewObject(whole(each["id"]), str(each["name"]), whole(each["value"]))
         yield RecolourObject(each["id"], parse_colour(each["colour"]))
     prompts = [(prompt_from_json(p), each["id"]) for each in objects for p in each["prompts"]]
+    recalls = {each["id"]: recall_from_json(each["recall"]) for each in objects if "recall" in each}
     for prompt, number in sorted(prompts, key=lambda pair: pair[0].id):
-        yield AddPrompt(number, prompt)
+        yield AddPrompt(number, prompt, recalls.pop(number, None))
     yield from _rule(data["overlap"])
     for each in objects:
         if each["locked"] is not None:

@@ -12,6 +12,7 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Prompt
 from napari_fastsam3d.memory.bank import MemoryBank
+from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.events import Signals, emit
@@ -20,8 +21,9 @@ from napari_fastsam3d.session.journal.autosave import Autosave
 from napari_fastsam3d.session.label_map import changed_box, holder_of_click, shown_mask
 from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
 from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner, ModelThread
+from napari_fastsam3d.session.recollections import Recollections
 from napari_fastsam3d.session.request import Request, Result, answered, joined, others_of
-from napari_fastsam3d.session.state import Action, SessionState
+from napari_fastsam3d.session.state import Action, SessionState, recall_for
 
 _OUTDATED = (
     "The masks were made with another model. They stay as they are until their prompts change or "
@@ -47,6 +49,11 @@ class Scheduler:
         emitted. Reentrant, for a request may be answered before its future is watched.
     history : History
     masks : MaskCache
+    memory : MemoryBank or None
+    recall : "prior", "published" or None
+        How earlier cases are recalled for objects that are begun from now on.
+    recollections : Recollections
+        What the memory said.
     unanswered, postponed : int
         How many requests wait for the model, and how many commands for those requests.
     """
@@ -57,6 +64,8 @@ class Scheduler:
         self.volume = volume
         self.thread = thread
         self.memory = memory
+        self.recall: Way | None = None
+        self.recollections = Recollections()
         self.signals = Signals()
         self.lock = threading.RLock()
         self.answer_came = threading.Condition(self.lock)
@@ -107,6 +116,10 @@ class Scheduler:
         if not answer.box.is_empty:
             emit(self.signals.predicted, answer)
         return answered(answer, request.written)
+
+    def nothing_changed(self, number: int) -> Future[Result]:
+        """Return the result of a command that had nothing to do."""
+        return answered(self.new_request(number).result(), None)
 
     def new_request(self, number: int, serial: int | None = None) -> Request:
         """Return a request for the mask of an object that no command asked for."""
@@ -173,10 +186,24 @@ class Scheduler:
 
     def runner_in(self, thread: ModelThread) -> ModelRunner:
         """Return what makes the masks of this session in a model thread."""
-        report, note = self.signals.report_progress, self.signals.note
+        signals, answers = self.signals, self.recollections.answers
         return ModelRunner(
-            self.volume, thread, report, note, self.memory, lambda p: self.history.state.name_of(p)
+            self.volume, thread, signals.report_progress, signals.note, self.memory, answers
         )
+
+    def told_next(self, state: SessionState) -> tuple[Prompt, ...]:
+        """Return what comes before the next prompt of the current object, or of a new one."""
+        current = None if state.current is None else state.object(state.current)
+        if current is not None and current.prompts:
+            return current.told
+        recall = recall_for(current, self.recall)
+        return () if recall is None else (recall,)
+
+    def note_if_forgotten(self) -> None:
+        """Say so where masks can't be made again as they were, for cases that were forgotten."""
+        message = self.recollections.missing(self.memory)
+        if message is not None:
+            self.signals.note(message)
 
     def check_open(self) -> None:
         """Raise SessionError where the session is closed."""
@@ -267,6 +294,8 @@ class Scheduler:
             after = shown_mask(state, request.object, self.masks.own)
             self._unsettled.pop(request.object, None)
             self.autosave.keep_mask(request.object, new)
+            if self.recollections.use(new.prompts):
+                self.autosave.keep_recollections(self.recollections)
             holder = holder_of_click(state, request.object, self.masks.own)
         change = Change.between(before, after, self.volume)
         return request.result(box, new.step, change=change, holder=holder)

@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar, get_args
 
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.memory.bank import MemoryBank
+from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.session.commands import Commands
 from napari_fastsam3d.session.file_commands import FileCommands
 from napari_fastsam3d.session.journal_commands import JournalCommands
@@ -58,8 +59,9 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
     device : str
         Where a model named or read from a file is to compute: "auto", "cpu", "cuda", "mps".
     memory : MemoryBank, optional
-        Earlier cases that are recalled, as they are when the model is first used; see `remember`.
-        It stays open when the session is closed.
+        Earlier cases that are recalled; see `remember`. It stays open when the session is closed.
+    recall : "prior", "published" or None
+        How they are recalled for an object that is begun with a click; see `set_recall`.
     journal : bool or path
         Whether every change is kept on disk, in the user's data folder or in that folder; then
         the session goes on where the last one on the same volume ended. A program with a window
@@ -92,10 +94,12 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
         model: Model | ModelThread = "default",
         device: str = "auto",
         memory: MemoryBank | None = None,
+        recall: Way | None = "prior",
         journal: bool | str | PathLike[str] = False,
     ) -> None:
         thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
         super().__init__(Scheduler(volume, thread, memory), not isinstance(model, ModelThread))
+        self._scheduler.recall = None if memory is None else recall
         signals = self._scheduler.signals
         self.changed, self.predicted = signals.changed, signals.predicted
         self.failed, self.progress = signals.failed, signals.progress
@@ -131,6 +135,10 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
     lock_object = _waiting(Commands.lock_object)
     unlock_object = _waiting(Commands.unlock_object)
     set_overlap = _waiting(Commands.set_overlap)
+    set_recall = _waiting(Commands.set_recall)
+    leave_out = _waiting(Commands.leave_out)
+    find = _waiting(Commands.find)
+    remember = _waiting(Commands.remember)
 
     def __enter__(self) -> "Session":
         return self

@@ -2,10 +2,9 @@
 
 from concurrent.futures import Future
 
-from napari_fastsam3d.inference.prompt import Point, Prompt
+from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner
 from napari_fastsam3d.session.scheduler import Scheduler
-from napari_fastsam3d.session.state import SessionState
 
 
 class Speculation:
@@ -35,7 +34,7 @@ class Speculation:
                     state = scheduler.history.state
                     if scheduler.unanswered:
                         return done
-                prompts = _current_prompts(state)
+                prompts = scheduler.told_next(state)
                 done = job(prompts, click, lambda: self._check_wanted(click, runner)) or done
         except Interrupted:
             pass
@@ -52,12 +51,8 @@ class Speculation:
             raise Interrupted
         if not waiting and newest is click:
             return
-        wanted = [state.object(each).prompts for each in scheduler.masks.behind(state)]
+        wanted = [state.object(each).told for each in scheduler.masks.behind(state)]
         if not waiting and newest is not None:
-            wanted = [(*_current_prompts(state), newest)]
+            wanted = [(*scheduler.told_next(state), newest)]
         if not any(map(runner.serves, wanted)):
             raise Interrupted
-
-
-def _current_prompts(state: SessionState) -> tuple[Prompt, ...]:
-    return () if state.current is None else state.object(state.current).prompts

@@ -1,7 +1,7 @@
 """What a session holds at one moment, immutable, and what an action is that leads to another."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import ClassVar, Literal
@@ -9,12 +9,16 @@ from typing import ClassVar, Literal
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Prompt
+from napari_fastsam3d.inference.recall_prompts import FromMemory
+from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.session.colour import Colour
 
 HIGHEST_VALUE = 65535
 
 LATER = {"later": True}
 """Marks a field that actions of earlier versions lack; it is written where it isn't None."""
+
+_UNNAMED = re.compile(r"object \d+( \(\d+\))?")
 
 OverlapRule = Literal["keep", "overwrite", "share"]
 
@@ -39,6 +43,9 @@ class ObjectState:
         The mask that the object keeps, whatever happens around it; None while it isn't locked.
     accepted : bool
         Whether the user called it finished; only of locked objects.
+    recall : FromMemory or None
+        How earlier cases are recalled for it, as chosen when its first prompt came or later; None
+        where none are. Another name changes nothing of it.
     """
 
     id: int
@@ -48,6 +55,19 @@ class ObjectState:
     prompts: tuple[Prompt, ...] = ()
     locked: PackedMask | None = None
     accepted: bool = False
+    recall: FromMemory | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user gave it a name."""
+        return _UNNAMED.fullmatch(self.name) is None
+
+    @property
+    def told(self) -> tuple[Prompt, ...]:
+        """What its mask is made of: how to recall, and then its prompts."""
+        if self.recall is None or not self.prompts:
+            return self.prompts
+        return (self.recall, *self.prompts)
 
     def prompt(self, number: int) -> Prompt:
         """Return the prompt of that id; PromptError if the object has none."""
@@ -138,14 +158,6 @@ class SessionState:
             f"There is no prompt number {prompt}.", "Name a point or box of the session."
         )
 
-    def name_of(self, prompts: Sequence[Prompt]) -> str | None:
-        """Return the name of the object that prompts belong to, or will once they are given."""
-        for each in self.objects:
-            if prompts and each.prompts and each.prompts[0].id == prompts[0].id:
-                return each.name
-        current = None if self.current is None else self.object(self.current)
-        return None if current is None or current.prompts else current.name
-
     def unlocked(self, number: int) -> ObjectState:
         """Return the object of that id; SessionError if there is none, or it is locked."""
         found = self.object(number)
@@ -179,6 +191,15 @@ class SessionState:
             if each.value == value:
                 raise SessionError(f"{each.name} has the value {value}.", "Choose another value.")
         return value
+
+
+def recall_for(
+    each: ObjectState | None, way: Way | None, without: tuple[str, ...] = ()
+) -> FromMemory | None:
+    """Return how earlier cases are recalled for an object of that name, or for a new one."""
+    if way is None:
+        return None
+    return FromMemory(way, each.name if each is not None and each.is_named else None, without)
 
 
 def worked_on(state: SessionState) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from napari_fastsam3d._napari.main_thread import show_message
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.geometry.box import Index
+from napari_fastsam3d.session import Result
 from napari_fastsam3d.session.commands import Commands
 
 
@@ -90,13 +91,15 @@ def lock_object(_work: Workspace, view: SessionView) -> None:
     "Shift+Y",
     why_not=_nothing_to_lock,
 )
-def accept_object(_work: Workspace, view: SessionView) -> None:
+def accept_object(work: Workspace, view: SessionView) -> None:
     """Mark the current object as finished; unlock it if it is finished already."""
     own = view.current
     if own is not None and own.accepted:
         view.run(Commands.unlock_object)
     elif own is not None and own.prompts:
-        view.run(Commands.accept_object)
+        answer = view.run(Commands.accept_object)
+        if answer is not None:
+            view.dispatcher.watch(answer, lambda done: _tell_accepted(work, done), _ignore)
 
 
 @session_command(
@@ -195,6 +198,15 @@ def colour_object(work: Workspace, view: SessionView) -> None:
     colour = None if own is None else ask_colour(work.parent, own)
     if own is not None and colour is not None:
         view.run(lambda session: session.recolour_object(own.id, colour))
+
+
+def _tell_accepted(work: Workspace, result: Result) -> None:
+    if not result.stale:
+        work.accepted.emit(result.object)
+
+
+def _ignore(_error: BaseException) -> None:
+    """Leave a failure to the view, which shows it."""
 
 
 OBJECT_COMMANDS = (

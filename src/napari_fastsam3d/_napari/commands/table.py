@@ -8,6 +8,7 @@ from napari_fastsam3d._napari.commands.command import Command
 from napari_fastsam3d._napari.commands.files import FILE_COMMANDS
 from napari_fastsam3d._napari.commands.history import HISTORY_COMMANDS
 from napari_fastsam3d._napari.commands.measures import MEASURE_COMMANDS
+from napari_fastsam3d._napari.commands.memory import MEMORY_COMMANDS
 from napari_fastsam3d._napari.commands.objects import OBJECT_COMMANDS
 from napari_fastsam3d._napari.commands.scans import SCAN_COMMANDS, VIEW_COMMANDS
 from napari_fastsam3d._napari.commands.tool_selection import TOOL_COMMANDS
@@ -23,6 +24,7 @@ COMMANDS: dict[str, Command] = {
         *CLEAN_UP_COMMANDS,
         *FILE_COMMANDS,
         *MEASURE_COMMANDS,
+        *MEMORY_COMMANDS,
         *VIEW_COMMANDS,
     )
 }

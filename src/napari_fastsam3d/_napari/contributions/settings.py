@@ -25,6 +25,9 @@ class Settings:
     show_tools: bool = True
     show_objects: bool = True
     layout: str = "auto"
+    show_memory: bool = False
+    recall: str = "prior"
+    remember: str = "ask"
 
 
 class _Engine(Protocol):
@@ -41,6 +44,12 @@ class _Display(Protocol):
     show_objects: bool
     show_prompts: bool
     show_history: bool
+    show_memory: bool
+
+
+class _Memory(Protocol):
+    recall: str
+    remember: str
 
 
 class _Safety(Protocol):
@@ -53,6 +62,7 @@ class _Stored(Protocol):
     engine: _Engine
     display: _Display
     safety: _Safety
+    memory: _Memory
 
 
 def load_settings() -> Settings:
@@ -61,7 +71,7 @@ def load_settings() -> Settings:
     if stored is None:
         return Settings()
     engine, display = stored.engine, stored.display
-    journal = stored.safety.journal
+    journal, memory = stored.safety.journal, stored.memory
     return Settings(
         engine.model,
         engine.device,
@@ -74,6 +84,9 @@ def load_settings() -> Settings:
         display.show_tools,
         display.show_objects,
         display.layout,
+        display.show_memory,
+        memory.recall,
+        memory.remember,
     )
 
 
@@ -92,10 +105,24 @@ def save_show_crop(shown: bool) -> None:
 
 
 def save_shown(part: str, shown: bool) -> None:
-    """Save whether a part of the panel is open: scan, tools, objects, prompts or history."""
+    """Save whether a part of the panel is open: scan, tools, objects and so on."""
     stored = _stored()
     if stored is not None:
         setattr(stored.display, f"show_{part}", shown)
+
+
+def save_recall(way: str) -> None:
+    """Save how accepted cases are recalled."""
+    stored = _stored()
+    if stored is not None:
+        stored.memory.recall = way
+
+
+def save_remember(when: str) -> None:
+    """Save when an accepted object is remembered."""
+    stored = _stored()
+    if stored is not None:
+        stored.memory.remember = when
 
 
 def save_layout(layout: str) -> None:

@@ -14,7 +14,7 @@ from napari_fastsam3d._napari.layers.outline import Plane
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.inference.prompt import place_of
-from napari_fastsam3d.session import Choice, Edit, Prompt
+from napari_fastsam3d.session import Choice, Edit, FindPrompt, Prompt
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -76,8 +76,8 @@ class Navigation:
         self._show(shown, self.slice_number(axis, index))
 
     def go_to_prompt(self, prompt: Prompt) -> None:
-        """Move the slices to the middle of a prompt; a choice has none."""
-        if isinstance(prompt, Choice):
+        """Move the slices to the middle of a prompt; a choice and a search have none."""
+        if isinstance(prompt, Choice | FindPrompt):
             return
         self._go_to(self._middle(prompt))
 
@@ -97,7 +97,7 @@ class Navigation:
         axis = plane.axis
         if axis is not None and not box.start[axis] <= plane.position < box.stop[axis]:
             middle = (box.start[axis] + box.stop[axis] - 1) / 2
-            chosen = isinstance(newest, Choice)
+            chosen = isinstance(newest, Choice | FindPrompt)
             self._show(axis, round(middle if chosen else self._middle(newest)[axis]))
 
     def steps(self) -> list[int]:

@@ -20,8 +20,10 @@ from napari_fastsam3d._napari.frame import (
 )
 from napari_fastsam3d._napari.layer_geometry import scan_in
 from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notify, show_message
+from napari_fastsam3d._napari.memory_keeper import MemoryKeeper
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.errors import VolumeError
+from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.session import (
     EarlierSession,
     ModelThread,
@@ -69,6 +71,8 @@ class ScanViews:
         Of a mask, in [0, 1].
     journals : bool
         Whether every change is kept on disk.
+    memory : MemoryKeeper
+        What earlier cases are recalled from.
     """
 
     switched = Signal(object)
@@ -84,10 +88,11 @@ class ScanViews:
         dispatcher: Dispatcher,
         cleanup: CleanupStack,
         opacity: float,
-        journals: bool = True,
+        journals: bool,
+        memory: MemoryKeeper,
     ) -> None:
         self._viewer, self._thread, self._files = viewer, thread, files
-        self._journals = journals
+        self._journals, self._memory = journals, memory
         self._dispatcher, self._cleanup, self._opacity = dispatcher, cleanup, opacity
         self._views: dict[Key, SessionView] = {}
         self._wanted: Key | None = None
@@ -118,7 +123,7 @@ class ScanViews:
             return
         view.close()
         view.remove_layers(keep_mask=False)
-        session = Session(view.frame.volume, model=self._thread)
+        session = self._session(view.frame)
         again = self._make(key, view.image, view.frame, session, earlier)
         if view is self.current:
             self._switch(again)
@@ -140,6 +145,17 @@ class ScanViews:
             view.close()
             view.remove_layers()
 
+    def recall(self, way: Way | None) -> None:
+        """Choose how cases are recalled for the current object, and for all begun from now on."""
+        for view in self._views.values():
+            view.session.recall = way
+        if self.current is not None and self._memory.bank is not None:
+            self.current.run(lambda session: session.set_recall(way))
+
+    def _session(self, frame: Frame) -> Session:
+        memory = self._memory
+        return Session(frame.volume, self._thread, memory=memory.bank, recall=memory.way)
+
     def change_model(self, thread: ModelThread) -> None:
         """Let another model make the masks of all sessions from now on; their logs stay."""
         self._thread = thread
@@ -150,7 +166,7 @@ class ScanViews:
         """Begin a session in place of another, in a frame, with the log of that."""
         old.close()
         old.remove_layers(keep_mask=False)
-        session = Session(frame.volume, model=self._thread)
+        session = self._session(frame)
         view = self._make(key, old.image, frame, session)
         view.expect(session.take_log(old.session.history))
         if old is self.current:
@@ -238,7 +254,7 @@ class ScanViews:
     def _begin(self, key: Key, layer: Image, frame: Frame) -> None:
         if key != self._wanted:
             return
-        session = Session(frame.volume, model=self._thread)
+        session = self._session(frame)
         self._switch(self._make(key, layer, frame, session))
 
     def journals(self) -> set[Path]:

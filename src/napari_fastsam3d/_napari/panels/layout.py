@@ -48,6 +48,7 @@ class CollapsibleSection(QWidget):
         super().__init__()
         self.content = content
         self._toggled = toggled
+        self._title = title
         self.heading = QToolButton()
         self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.heading.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -65,6 +66,10 @@ class CollapsibleSection(QWidget):
         layout.addWidget(content)
         self._show(opened)
         self.heading.clicked.connect(self._on_clicked)
+
+    def note(self, text: str) -> None:
+        """Add a few words to the heading, which are seen while the content is folded away."""
+        self.heading.setText(f"{self._title}: {text}" if text else self._title)
 
     @property
     def opened(self) -> bool:

@@ -1,5 +1,6 @@
 """How a session uses a journal, where it has one."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -10,6 +11,7 @@ from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal.saved_session import SavedSession
 from napari_fastsam3d.session.journal.writer import JournalStatus, JournalWriter
 from napari_fastsam3d.session.mask_cache import FinishedMask
+from napari_fastsam3d.session.recollections import Recollections, said_to_json
 
 
 class Autosave:
@@ -67,6 +69,11 @@ class Autosave:
         """Have a finished mask written when there is time."""
         if self.writer is not None:
             self.writer.keep_mask(number, finished.prompts, finished.step.mask, finished.model)
+
+    def keep_recollections(self, said: Recollections) -> None:
+        """Have what the memory said written, so that the same is said of the same prompts."""
+        if self.writer is not None and said.used():
+            self.writer.keep_facts({"recalled": json.dumps(said_to_json(said.used()))})
 
     def uses(self, predictor: Predictor) -> bool:
         """Learn with which model masks are made from now on; gives whether it is another one."""

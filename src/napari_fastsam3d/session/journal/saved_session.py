@@ -7,6 +7,7 @@ from datetime import datetime
 
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.recollections import Said, said_from_json
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,14 @@ class SavedSession:
     def fingerprint(self) -> str | None:
         """Fingerprint of the model that was used last."""
         return self.facts.get("fingerprint")
+
+    @property
+    def recalled(self) -> list[Said]:
+        """What a memory said, as far as it can be read."""
+        try:
+            return said_from_json(json.loads(self.facts.get("recalled", "[]")))
+        except (ValueError, KeyError, TypeError):
+            return []
 
     @property
     def view(self) -> object:
