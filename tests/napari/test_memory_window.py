@@ -98,7 +98,7 @@ def test_what_was_accepted_helps_on_the_next_scan_until_it_is_forgotten(desk: De
     assert not view.session.region().equals(recalling)
     assert (memory.cases.count(), memory.switch.isChecked()) == (0, False)
     take(viewer, "off")
-    desk.hand.key("Shift+Alt+M")
+    desk.hand.key("Shift+Alt+A")
     desk.settle(widget)
     assert view.session.region().equals(recalling)
 

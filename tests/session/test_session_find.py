@@ -40,7 +40,7 @@ def test_it_is_a_step_that_proposes_the_structure(bank: MemoryBank, tmp_path: Pa
         assert len(result.recalled) == 2
         assert len(session.recalled()) == 2
         found = session.mask()
-        session.add_point((50, 25, 20), positive=False)
+        session.add_point((30, 20, 20), positive=False)
         assert session.region().agreement(truth) > 0.5
         session.save_prompts(tmp_path / "prompts.json")
         corrected = session.mask()

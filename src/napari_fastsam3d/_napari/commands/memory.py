@@ -39,7 +39,7 @@ def _nothing_to_remember(work: Workspace, view: SessionView) -> str | None:
 @command(
     "Recall accepted cases",
     "Let what you accepted on other scans help, or not; the mask of this object changes at once.",
-    "Shift+Alt+M",
+    "Shift+Alt+A",
     why_not=_no_bank,
     checkable=True,
 )
@@ -67,7 +67,7 @@ def find_structure(work: Workspace, view: SessionView) -> None:
 @session_command(
     "Remember",
     "Keep this object in your memory of cases, for other scans; nothing leaves this machine.",
-    "Shift+Alt+R",
+    "Shift+Alt+K",
     why_not=_nothing_to_remember,
 )
 def remember_object(work: Workspace, view: SessionView) -> None:
