@@ -1,16 +1,25 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from feature_model import FeatureModel, scan
 from hypothesis import given
 from hypothesis import strategies as st
 from remembered import remembered
 from scipy.ndimage import map_coordinates
 
+from napari_fastsam3d.inference.accepted import accepted_case
+from napari_fastsam3d.inference.prompt import Point
+from napari_fastsam3d.inference.recall_prompts import FromMemory
+from napari_fastsam3d.inference.segmenter import Replay
+from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Case, Tokens
 from napari_fastsam3d.memory.readable_case import ReadableCase
 from napari_fastsam3d.memory.reader import Reader
 from napari_fastsam3d.memory.reading import load_reader, region, save_reader
+from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.model.layers.convolution import depth_to_space
 
 WIDTH = 3
@@ -130,6 +139,60 @@ def told(match: float) -> Reader:
     reader.match[-1].weight.zero_()
     reader.match[-1].bias.fill_(match)
     return reader
+
+
+@pytest.fixture
+def bank(tmp_path: Path):
+    with MemoryBank(tmp_path) as bank:
+        for seed, centre in enumerate(((25, 20, 18), (22, 22, 18)), start=1):
+            volume, mask = scan(centre, seed)
+            bank.add(accepted_case(FeatureModel(size=64), volume, mask, "ball"))
+        yield bank
+
+
+CLICKS = [Point(1, (21, 24, 20)), Point(2, (30, 25, 20), False), Point(3, (24, 27, 21))]
+
+
+@pytest.mark.parametrize("name", ["ball", None])
+def test_where_cases_do_not_match_masks_are_those_of_the_model_alone(bank: MemoryBank, name):
+    volume, _ = scan()
+    model = FeatureModel(size=64)
+    shut = Replay(volume, model, recall=Recall(bank, model, volume, reader=told(-5)))
+    alone = Replay(volume, model)
+    for count in (1, 2, 3):
+        step = shut.step([FromMemory("reader", name), *CLICKS[:count]])
+        assert step.recalled == ()
+        assert step.mask.equals(alone.step(CLICKS[:count]).mask)
+        np.testing.assert_array_equal(
+            step.low_res_logits, alone.step(CLICKS[:count]).low_res_logits
+        )
+
+
+def test_where_they_match_the_mask_is_drawn_with_them(bank: MemoryBank):
+    volume, _ = scan()
+    model = FeatureModel(size=64)
+    replay = Replay(volume, model, recall=Recall(bank, model, volume, reader=told(1)))
+    step = replay.step([FromMemory("reader", "ball"), CLICKS[0]])
+    assert {each.entry.name for each in step.recalled} == {"ball"}
+    assert not np.array_equal(
+        step.low_res_logits, Replay(volume, model).step(CLICKS[:1]).low_res_logits
+    )
+
+
+def test_what_is_a_thread_in_its_cells_is_left_to_the_model(tmp_path: Path):
+    model = FeatureModel(size=64)
+    with MemoryBank(tmp_path) as bank:
+        for seed, centre in enumerate(((25, 20, 18), (22, 22, 18)), start=1):
+            case = accepted_case(model, *scan(centre, seed), "ball")
+            thin = (replace(each, mask=each.mask * np.float16(0.4)) for each in case.tokens)
+            bank.add(replace(case, tokens=tuple(thin)))
+        volume, _ = scan()
+        replay = Replay(volume, model, recall=Recall(bank, model, volume, reader=told(1)))
+        step = replay.step([FromMemory("reader", "ball"), CLICKS[0]])
+        assert step.recalled == ()
+        np.testing.assert_array_equal(
+            step.low_res_logits, Replay(volume, model).step(CLICKS[:1]).low_res_logits
+        )
 
 
 def test_a_reader_belongs_to_the_encoder_that_it_was_trained_with(tmp_path: Path):

@@ -135,6 +135,14 @@ def test_no_click_says_anything_against_what_is_unsure():
     assert trust_in(unsure, POINTS, np.array([0, 1]), SIZE) == 1
 
 
+def test_a_trained_prior_errs_at_borders_where_it_is_fairly_sure(crop: Crop):
+    fairly, sure = (np.full((SIZE // 2,) * 3, -x, dtype=np.float32) for x in (3, 6))
+    coarse, clicks = np.full((SIDE,) * 3, -3, np.float32), np.array([1, 0])
+    assert Prior(crop, coarse).trust(POINTS, clicks) == 0.5
+    assert Prior(crop, coarse, fairly).trust(POINTS, clicks) == 1
+    assert Prior(crop, coarse, sure).trust(POINTS, clicks) == 0.5
+
+
 def test_a_prior_without_trust_leaves_the_step_before_as_it_is():
     previous = np.random.default_rng(0).normal(size=(4, 4, 4)).astype(np.float32)
     assert mask_prompt(LOGITS, previous, 0.0) is previous

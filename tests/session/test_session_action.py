@@ -140,7 +140,7 @@ DESCRIBED: list[tuple[Action, str]] = [
     (actions.AddPrompt(2, Scribble(13, SPOT)), "Scribble in spleen"),
     (actions.FlipPrompt(2, 13), "Flipped scribble of spleen to exclude"),
     (actions.AddPrompt(2, Scribble(14, SPOT, False, True)), "Excluding lasso for spleen"),
-    (actions.SetRecall(2, FromMemory("prior", "spleen")), "Memory on for spleen"),
+    (actions.SetRecall(2, FromMemory("reader", "spleen")), "Memory on for spleen"),
     (actions.SetRecall(2, FromMemory("published")), "Memory on for spleen (published)"),
     (actions.SetRecall(2, None), "Memory off for spleen"),
     (actions.FindStructure(4, FindPrompt(90, "aorta", 3)), "Looked for aorta"),

@@ -17,7 +17,7 @@ from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notif
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Case, Entry
-from napari_fastsam3d.memory.question import WAYS, Way
+from napari_fastsam3d.memory.question import DEFAULT_WAY, WAYS, Way
 from napari_fastsam3d.session import Session
 
 T = TypeVar("T")
@@ -37,14 +37,14 @@ class MemoryKeeper:
     dispatcher : Dispatcher
     cleanup : CleanupStack
         Closes the bank.
-    way : "prior", "published" or None
+    way : "reader", "prior", "published" or None
         How cases are recalled for objects to come; None where they are not.
     when : "always", "ask" or "never"
         Whether an accepted object is remembered.
 
     Attributes
     ----------
-    preferred : "prior" or "published"
+    preferred : "reader", "prior" or "published"
         The way that is taken when the memory is turned on again.
     """
 
@@ -61,7 +61,7 @@ class MemoryKeeper:
     ) -> None:
         self._tasks, self._dispatcher = tasks, dispatcher
         self.way: Way | None = way
-        self.preferred: Way = way or "prior"
+        self.preferred: Way = way or DEFAULT_WAY
         self.when = when if when in WHEN else "ask"
         self.trouble = ""
         self.bank = self._opened()

@@ -72,7 +72,12 @@ LassoOption = Annotated[
 ]
 
 
-_WAYS: "dict[str, Way | None]" = {"off": None, "prior": "prior", "published": "published"}
+_WAYS: "dict[str, Way | None]" = {
+    "off": None,
+    "reader": "reader",
+    "prior": "prior",
+    "published": "published",
+}
 
 BankOption = Annotated[
     Path | None, typer.Option("--bank", help="Folder of the memory bank; by default your own.")
@@ -199,7 +204,7 @@ def segment(
         typer.Option("--find", help="A remembered structure, to be found without a click."),
     ] = None,
     recall: Annotated[
-        str, typer.Option(help="How remembered cases help a click: off, prior or published.")
+        str, typer.Option(help="How remembered cases help: off, reader, prior or published.")
     ] = "off",
     bank: BankOption = None,
     prompts: Annotated[

@@ -86,6 +86,9 @@ class ForwardPass:
             low_res, logits = locally_blended(
                 seen, previous, given.points[-1], bool(given.labels[-1]), crop.size
             )
+        if self.memory is not None:
+            logits, told = self.memory.drawn(crop, prompts, logits), logits
+            low_res = low_res if logits is told else _pooled(logits, len(logits) // len(low_res))
         seeds = _protected_seeds(crop, before.mask, prompts, len(logits))
         logits = without_small_components(logits, seeds)
         guide = self.volume if self.predictor.edge_aware else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_fastsam3d.geometry.box import Index
@@ -13,9 +14,10 @@ from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.prompt import Point, Prompt, Scribble, clicks_of, locates
 from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
-from napari_fastsam3d.memory.prior import Prior, mask_prompt, trust_in
-from napari_fastsam3d.memory.question import Question
-from napari_fastsam3d.memory.recall import Found, Recall
+from napari_fastsam3d.memory.found import Found
+from napari_fastsam3d.memory.prior import Prior, mask_prompt
+from napari_fastsam3d.memory.question import DEFAULT_WAY, Question
+from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.memory.search import Neighbour
 from napari_fastsam3d.model.predictor import Floats
 
@@ -110,6 +112,14 @@ class MemoryPrompt:
             return previous
         return mask_prompt(prior.on(crop), previous, self._trust(prior, prompts))
 
+    def drawn(self, crop: Crop, prompts: Sequence[Prompt], fine: Floats) -> Floats:
+        """Return logits over a crop, drawn to where the recalled cases expect the object."""
+        prior = self.recalled(prompts).prior
+        if prior is None or self._trust(prior, prompts) == 0:
+            return fine
+        points, labels = _clicks_on(crop, prompts)
+        return prior.drawn_with(crop, fine, points, labels)
+
     def told(self, prompts: Sequence[Prompt]) -> Sequence[Prompt]:
         """Return the prompts with a click after a search, where the structure was found.
 
@@ -128,7 +138,9 @@ class MemoryPrompt:
             return Recalled()
         crop = self._policy.at(place, cases[0].case.entry.spacing)
         at = np.asarray(crop.to_crop(place))
-        prior = self._recall.prior(cases, self._look(crop), crop, at)
+        prior = self._recall.prior(question.way, cases, self._look(crop), crop, at)
+        if prior is None:
+            return Recalled()
         if question.click is None:
             place = _middle(prior, place)
         return Recalled(_neighbours(cases), prior, place)
@@ -150,10 +162,16 @@ class MemoryPrompt:
 
     @staticmethod
     def _trust(prior: Prior, prompts: Sequence[Prompt]) -> float:
-        seen = [click for click in clicks_of(prompts) if prior.crop.contains(click.index)]
-        points = prior.crop.to_crop(np.reshape([click.index for click in seen], (-1, 3)))
-        labels = np.array([click.positive for click in seen], dtype=np.int64)
-        return trust_in(prior.logits, points.astype(np.float32), labels, prior.crop.size)
+        points, labels = _clicks_on(prior.crop, prompts)
+        return prior.trust(points, labels)
+
+
+def _clicks_on(crop: Crop, prompts: Sequence[Prompt]) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the clicks that a crop holds, crop index, and which of them are inside the object."""
+    seen = [click for click in clicks_of(prompts) if crop.contains(click.index)]
+    points = crop.to_crop(np.reshape([click.index for click in seen], (-1, 3)))
+    labels = np.array([click.positive for click in seen], dtype=np.int64)
+    return points.astype(np.float32), labels
 
 
 def question_of(prompts: Sequence[Prompt], model: str) -> Question | None:
@@ -170,7 +188,7 @@ def question_of(prompts: Sequence[Prompt], model: str) -> Question | None:
     drawn = (prompt for prompt in prompts if not isinstance(prompt, Scribble))
     first = next(filter(locates, drawn), None)
     if isinstance(first, FindPrompt):
-        return Question("prior", first.structure, model, None, first.known)
+        return Question(DEFAULT_WAY, first.structure, model, None, first.known)
     context = prompts[0] if prompts else None
     if not isinstance(context, FromMemory) or not isinstance(first, Point):
         return None

@@ -12,7 +12,7 @@ class FromMemory:
 
     Parameters
     ----------
-    way : "prior" or "published"
+    way : "reader", "prior" or "published"
     structure : str or None
         What is recalled where it is remembered; None for an object without a name.
     without : tuple of str

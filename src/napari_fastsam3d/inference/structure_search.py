@@ -9,8 +9,9 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.forward_pass import ForwardPass
 from napari_fastsam3d.memory.case import unit
+from napari_fastsam3d.memory.found import Found
 from napari_fastsam3d.memory.question import Question
-from napari_fastsam3d.memory.recall import Found, Recall
+from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.memory.remember import CELLS, centres
 from napari_fastsam3d.memory.surroundings import (
     cells_in_scan,

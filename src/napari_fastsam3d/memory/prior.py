@@ -39,8 +39,9 @@ AROUND = 0.045
 # Remembered cells of one case above which the coarser ones are compared: a large structure needs
 # no finer ones, and these would take longer than encoding the crop.
 _MANY = 2500
-# Logits of a prior that a click must contradict, and what is left of the prior's trust then.
-_DOUBT = 2.0
+# Logits of a prior that a click must contradict, of a trained one, which errs at borders, more; and
+# what is left of the prior's trust then.
+_DOUBT, _DOUBT_TRAINED = 2.0, 4.0
 _LEFT = 0.5
 _LEAST = 0.2
 # Query cells compared at a time, so that the table of similarities stays in the cache.
@@ -92,6 +93,12 @@ class Prior:
         share = _shares(expected, points / np.float32(crop.size), labels)
         mixed = logits + share * (expected - logits)
         return np.where(np.isnan(expected), logits, mixed).astype(np.float32)
+
+    def trust(self, points: Floats, labels: NDArray[np.int64]) -> float:
+        """Return how far it is still to be believed, given all clicks so far; see `trust_in`."""
+        if self.fine is None:
+            return trust_in(self.logits, points, labels, self.crop.size)
+        return trust_in(self.fine, points, labels, self.crop.size, _DOUBT_TRAINED)
 
     def _moved(self, grid: Floats, crop: Crop, side: int, beyond: float) -> Floats:
         """Return a grid over the prior's crop on so many cells over another."""
@@ -199,7 +206,9 @@ def _finer(filled: Floats, side: int) -> Floats:
     return map_coordinates(filled, at, order=1, mode="nearest").astype(np.float32)
 
 
-def trust_in(logits: Floats, points: Floats, labels: NDArray[np.int64], size: int) -> float:
+def trust_in(
+    logits: Floats, points: Floats, labels: NDArray[np.int64], size: int, doubt: float = _DOUBT
+) -> float:
     """Return how far a prior is still to be believed, given all clicks so far, 0 to 1.
 
     Each click that says the contrary of what the prior is sure of halves it, and under a fifth it
@@ -215,10 +224,12 @@ def trust_in(logits: Floats, points: Floats, labels: NDArray[np.int64], size: in
         1 for a point inside the object, 0 for one outside.
     size : int
         Crop voxels along each axis.
+    doubt : float
+        Logits from which on the prior is sure.
     """
     cells = ((points + 0.5) * len(logits) / size).clip(0, len(logits) - 1).astype(int)
     said = logits[tuple(cells.T)]
-    contradicted = np.where(labels == 1, said < -_DOUBT, said > _DOUBT)
+    contradicted = np.where(labels == 1, said < -doubt, said > doubt)
     trust = float(_LEFT ** np.count_nonzero(contradicted))
     return trust if trust >= _LEAST else 0.0
 

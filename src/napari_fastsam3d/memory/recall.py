@@ -1,9 +1,8 @@
 """Which remembered cases are used for an object, and how: one interface for all ways."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,34 +13,29 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Case, Floats, structure_of
+from napari_fastsam3d.memory.found import Found, nearly_of_one_spacing, shared_out
 from napari_fastsam3d.memory.prior import Prior, foreground_prior
-from napari_fastsam3d.memory.question import Answer, Question, RecalledCase, Way
+from napari_fastsam3d.memory.question import (
+    COUNTS,
+    FEWEST,
+    Answer,
+    Question,
+    RecalledCase,
+    Way,
+)
 from napari_fastsam3d.memory.remember import Encoder, descriptor
 from napari_fastsam3d.memory.search import Neighbour, nearest
 
-COUNTS: dict[Way, int] = {"prior": 5, "published": 3}
-"""Cases that are recalled for an object, at the most."""
+if TYPE_CHECKING:
+    from napari_fastsam3d.memory.reader import Reader
 
 LIKE_ENOUGH = 0.7
 """Cosine of descriptors under which a case is too unlike to be used."""
 
-FEWEST = 2
-"""Cases that must be found for the prior: one alone misleads.
-
-Dice of a click on the brainstem fell by 0.05 to 0.21 on the three training cases that had one.
-"""
-
-
 # Cases by whose surroundings a structure is looked for.
 _SURROUNDINGS = 12
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """A case that is to be used, read from the bank."""
-
-    neighbour: Neighbour
-    case: Case
+# How many times finer or coarser than most of them a case may have been remembered that is read.
+_NEARLY = 1.5
 
 
 class Recall:
@@ -56,14 +50,15 @@ class Recall:
     predictor : Encoder
     volume : Volume
         Whose own cases are not recalled.
-    count : int, optional
-        Cases at the most; by default as in `COUNTS`.
     least : float
         See `LIKE_ENOUGH`.
-    fewest : int
-        See `FEWEST`.
+    fewest : int, optional
+        Cases that must be found; by default as in `FEWEST`.
     answers : dict of Question to Answer, optional
         What was said before; grows with each question.
+    reader : Reader, optional
+        What reads cases; by default that of the package, for the encoder that it was trained with.
+        With another encoder "reader" does what "prior" does.
 
     Attributes
     ----------
@@ -76,24 +71,31 @@ class Recall:
         predictor: Encoder,
         volume: Volume,
         *,
-        count: int | None = None,
         least: float = LIKE_ENOUGH,
-        fewest: int = FEWEST,
+        fewest: int | None = None,
         answers: dict[Question, Answer] | None = None,
+        reader: "Reader | None" = None,
     ) -> None:
         self.answers: dict[Question, Answer] = {} if answers is None else answers
         self._bank = bank
         self._predictor = predictor
         self._volume = volume
-        self._count = count
         self._least = least
         self._fewest = fewest
         self._cases: dict[str, Case] = {}
+        self._given = reader
 
     @property
     def model(self) -> str:
         """Fingerprint of the image encoder whose cases can be used."""
         return self._predictor.encoder_fingerprint
+
+    @cached_property
+    def reader(self) -> "Reader | None":
+        """What reads cases; None where there is none for the model's encoder."""
+        from napari_fastsam3d.memory.reading import shipped_reader
+
+        return self._given or shipped_reader(self.model)
 
     @property
     def is_empty(self) -> bool:
@@ -141,7 +143,8 @@ class Recall:
     ) -> tuple[Found, ...]:
         """Return the cases to be used for a click or a place that was found, the likest first.
 
-        All were remembered at one spacing, that of the most of them by weight.
+        All were remembered at one spacing, that of the most of them by weight, or nearly so where
+        they are read; then those at that spacing come first.
 
         Parameters
         ----------
@@ -153,12 +156,11 @@ class Recall:
         """
         found_by = descriptor(self._predictor.features(encoded), point)
         whole = [*self._whole(self._nearest(found_by, question))]
-        shares: Counter[float] = Counter()
-        for each in whole:
-            shares[each.case.entry.spacing] += each.neighbour.weight  # pyright: ignore[reportArgumentType]
-        common = max(shares, key=lambda spacing: shares[spacing], default=0.0)
-        found = _shared_out(each for each in whole if each.case.entry.spacing == common)
-        fewest = 1 if question.click is None else self._fewest
+        reads = self._reads(question.way)
+        found = nearly_of_one_spacing(whole, _NEARLY if reads else 1.0)
+        fewest = FEWEST["reader" if reads else "prior"] if self._fewest is None else self._fewest
+        if question.click is None:
+            fewest = 1
         return found if len(found) >= fewest else ()
 
     def keep(self, question: Question, found: Sequence[Found], place: Index | None = None) -> None:
@@ -176,12 +178,18 @@ class Recall:
         self._bank.note_recalled(case.id for case in cases)
 
     def prior(
-        self, cases: Sequence[Found], encoded: Any, crop: Crop, point: NDArray[np.float64]
-    ) -> Prior:
-        """Return where cases lead one to expect an object.
+        self,
+        way: Way,
+        cases: Sequence[Found],
+        encoded: Any,
+        crop: Crop,
+        point: NDArray[np.float64],
+    ) -> Prior | None:
+        """Return where cases lead one to expect an object; None if it seems to be another.
 
         Parameters
         ----------
+        way : "reader" or "prior"
         cases : sequence of Found
             Not empty.
         encoded
@@ -193,7 +201,12 @@ class Recall:
         """
         weights = [each.neighbour.weight for each in cases]
         features = self._predictor.features(encoded)
-        return foreground_prior(features, crop, point, [each.case for each in cases], weights)
+        found = [each.case for each in cases]
+        if way == "reader" and self.reader is not None:
+            from napari_fastsam3d.memory.reading import read_prior
+
+            return read_prior(self.reader, features, crop, point, found, weights)
+        return foreground_prior(features, crop, point, found, weights)
 
     def encode(self, image: Any, question: Question | None = None) -> Any:
         """Encode a crop; to a question of the published way with what is recalled for it.
@@ -214,17 +227,24 @@ class Recall:
 
     def _nearest(self, found_by: Floats, question: Question) -> tuple[Neighbour, ...]:
         published = question.way == "published"
+        # The reader itself tells whether cases of that name are what was clicked.
+        trusted = published or (
+            self._reads(question.way) and len(self.descriptors(question.structure or "")) > 0
+        )
         return nearest(
             self._bank.index(),
             found_by,
             question.model,
             name=question.structure,
             volume=self._volume.content_hash,
-            count=COUNTS[question.way] if self._count is None else self._count,
-            least=-1.0 if published or question.click is None else self._least,
+            count=COUNTS[question.way],
+            least=-1.0 if trusted or question.click is None else self._least,
             by_scene=published,
             without=question.without,
         )
+
+    def _reads(self, way: Way) -> bool:
+        return way == "reader" and self.reader is not None
 
     def _read(self, answer: Answer) -> tuple[Found, ...]:
         found = tuple(
@@ -233,7 +253,7 @@ class Recall:
             if (case := self._case(said.id)) is not None
         )
         # Weights that are all there stay as they were, to the last bit.
-        return found if len(found) == len(answer.cases) else _shared_out(found)
+        return found if len(found) == len(answer.cases) else shared_out(found)
 
     def _whole(self, neighbours: Iterable[Neighbour]) -> Iterator[Found]:
         for each in neighbours:
@@ -251,33 +271,14 @@ class Recall:
         return self._cases[identity]
 
     def _recollections(self, question: Question) -> Any:
-        import torch
-
         from napari_fastsam3d.memory.attention import Recollection
 
         def choose(scene: Floats) -> list[Recollection]:
             found = self.known(question)
             if found is None:
-                found = _shared_out(self._whole(self._nearest(scene, question)))
+                found = shared_out(self._whole(self._nearest(scene, question)))
                 self.keep(question, found)
-            return [
-                Recollection(
-                    torch.from_numpy(each.case.keys),
-                    torch.from_numpy(each.case.values),
-                    each.neighbour.weight,
-                )
-                for each in found
-                if each.case.keys is not None
-            ]
+            each = (Recollection.of(f.case, f.neighbour.weight) for f in found)
+            return [one for one in each if one is not None]
 
         return choose
-
-
-def _shared_out(found: Iterable[Found]) -> tuple[Found, ...]:
-    """Return cases with weights that sum to one."""
-    kept = tuple(found)
-    total = sum(each.neighbour.weight for each in kept)
-    return tuple(
-        replace(each, neighbour=replace(each.neighbour, weight=each.neighbour.weight / total))
-        for each in kept
-    )

@@ -22,6 +22,7 @@ from napari_fastsam3d.inference.prompt import (
     locates,
 )
 from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.memory.question import DEFAULT_WAY
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.state import (
     LATER,
@@ -333,7 +334,7 @@ class SetRecall(Action, kind="set_recall"):
 
     def describe(self, before: SessionState, after: SessionState) -> str:
         how = "off" if self.recall is None else "on"
-        way = self.recall is not None and self.recall.way != "prior" and f" ({self.recall.way})"
+        way = self.recall is not None and self.recall.way != DEFAULT_WAY and f" ({self.recall.way})"
         return f"Memory {how} for {after.object(self.object).name}{way or ''}"
 
 

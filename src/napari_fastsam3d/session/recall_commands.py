@@ -32,7 +32,7 @@ class RecallCommands(ObjectCommands):
 
         Parameters
         ----------
-        way : "prior", "published" or None
+        way : "reader", "prior", "published" or None
             None turns the memory off.
         number : int, optional
             Id of the object; by default the current one, if there is one.

@@ -50,7 +50,7 @@ class Scheduler:
     history : History
     masks : MaskCache
     memory : MemoryBank or None
-    recall : "prior", "published" or None
+    recall : "reader", "prior", "published" or None
         How earlier cases are recalled for objects that are begun from now on.
     recollections : Recollections
         What the memory said.

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar, get_args
 
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.memory.bank import MemoryBank
-from napari_fastsam3d.memory.question import Way
+from napari_fastsam3d.memory.question import DEFAULT_WAY, Way
 from napari_fastsam3d.session.commands import Commands
 from napari_fastsam3d.session.file_commands import FileCommands
 from napari_fastsam3d.session.journal_commands import JournalCommands
@@ -60,7 +60,7 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
         Where a model named or read from a file is to compute: "auto", "cpu", "cuda", "mps".
     memory : MemoryBank, optional
         Earlier cases that are recalled; see `remember`. It stays open when the session is closed.
-    recall : "prior", "published" or None
+    recall : "reader", "prior", "published" or None
         How they are recalled for an object that is begun with a click; see `set_recall`.
     journal : bool or path
         Whether every change is kept on disk, in the user's data folder or in that folder; then
@@ -94,7 +94,7 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
         model: Model | ModelThread = "default",
         device: str = "auto",
         memory: MemoryBank | None = None,
-        recall: Way | None = "prior",
+        recall: Way | None = DEFAULT_WAY,
         journal: bool | str | PathLike[str] = False,
     ) -> None:
         thread = model if isinstance(model, ModelThread) else ModelThread(model, device)

@@ -26,7 +26,7 @@ class Settings:
     show_objects: bool = True
     layout: str = "auto"
     show_memory: bool = False
-    recall: str = "prior"
+    recall: str = "reader"
     remember: str = "ask"
 
 

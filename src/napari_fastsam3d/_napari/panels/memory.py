@@ -40,7 +40,11 @@ _ID = int(Qt.ItemDataRole.UserRole)
 _ICON = 26
 _CASES_SHOWN, _STRUCTURES_SHOWN = 3, 4
 _TINT = (255, 210, 74)
-_WAYS: dict[Way, str] = {"prior": "As a prior", "published": "Memory attention"}
+_WAYS: dict[Way, str] = {
+    "reader": "Trained reader",
+    "prior": "As a prior",
+    "published": "Memory attention",
+}
 _WHEN = {"always": "Always", "ask": "Ask me", "never": "Never"}
 
 
