@@ -206,32 +206,33 @@ def _cells(group: list[Row]) -> list[str]:
 
 
 def draw(rows: list[Row], path: Path) -> None:
-    """Draw mean Dice by click of each structure, without a memory and with banks of each size."""
+    """Draw mean Dice by click of each structure, without a memory and with banks of each size.
+
+    Of each structure those cases are drawn that were asked with all sizes.
+    """
     from matplotlib.figure import Figure
 
-    names = sorted({row.structure for row in rows})
-    figure = Figure(
-        figsize=(4 * min(5, len(names)), 3.4 * -(-len(names) // 5)), layout="constrained"
-    )
-    for number, name in enumerate(names):
-        axis = figure.add_subplot(-(-len(names) // 5), min(5, len(names)), number + 1)
-        groups: dict[tuple[str, int], list[tuple[float, ...]]] = {}
-        for row in rows:
-            if (
-                row.structure == name
-                and row.way in ("none", "reader")
-                and row.bank in ("none", "named")
-            ):
-                groups.setdefault((row.way, row.banked), []).append(row.dice)
-        for (way, size), dice in sorted(groups.items()):
-            mean = np.mean(dice, axis=0)
-            style = {"color": "black", "linestyle": "--"} if way == "none" else {}
-            label = "no memory" if way == "none" else f"{size} remembered"
+    kept = [row for row in rows if row.way in ("none", "reader") and row.bank in ("none", "named")]
+    names = sorted({row.structure for row in kept})
+    columns = min(5, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.1 * lines), layout="constrained")
+    for number, name in enumerate(names, start=1):
+        axis = figure.add_subplot(lines, columns, number)
+        groups: dict[int, list[Row]] = {}
+        for row in kept:
+            if row.structure == name:
+                groups.setdefault(row.banked, []).append(row)
+        shared = set.intersection(*({row.case for row in group} for group in groups.values()))
+        for size, group in sorted(groups.items()):
+            mean = np.mean([row.dice for row in group if row.case in shared], axis=0)
+            style = {} if size else {"color": "black", "linestyle": "--"}
+            label = f"{size} remembered" if size else "no memory"
             axis.plot(range(1, len(mean) + 1), mean, marker="o", markersize=3, label=label, **style)
-        axis.set(title=name, xlabel="clicks", ylabel="Dice", xticks=range(1, 6))
+        axis.set(title=f"{name} ({len(shared)})", xlabel="clicks", ylabel="Dice", ylim=(0.2, 0.9))
         axis.grid(alpha=0.3)
-    figure.axes[0].legend()
-    figure.savefig(path, dpi=90)
+    figure.axes[-1].legend(loc="lower right")
+    figure.savefig(path, dpi=80)
 
 
 def arguments() -> argparse.Namespace:
