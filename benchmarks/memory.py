@@ -130,7 +130,12 @@ def asked(way: str, kind: str, name: str) -> list[Prompt]:
 
 
 def trials(
-    queries: list[LabelledCase], banks: dict, known: dict[str, int], predictor: Any, given: Any, done: set
+    queries: list[LabelledCase],
+    banks: dict,
+    known: dict[str, int],
+    predictor: Any,
+    given: Any,
+    done: set,
 ) -> Iterator[Row]:
     for case in track(queries, "asking"):
         once = Recording(predictor)
@@ -287,7 +292,9 @@ def main() -> None:
     draw(rows, given.out / "memory.png")
 
 
-def first_of_each(cases: list[LabelledCase], counts: list[int] | None, sets: list[str]) -> list[LabelledCase]:
+def first_of_each(
+    cases: list[LabelledCase], counts: list[int] | None, sets: list[str]
+) -> list[LabelledCase]:
     """Return so many cases of each set, the last number for all sets that have none; or all."""
     each = [[case for case in cases if case.set_name == name] for name in sets]
     most = [None] if counts is None else counts
