@@ -115,6 +115,11 @@ def main(scan: str, labels: str) -> None:
     take(viewer, "window")
     widget.run("next_object")
     take_scribble(viewer, widget, truth == SPLEEN)
+    widget.run("four_views")
+    widget.view.navigation.go_to_prompt(widget.view.prompts[0])
+    settle(widget)
+    take(viewer, "four-views")
+    widget.run("four_views")
     take_models(widget)
     viewer.close()
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
@@ -26,6 +27,13 @@ class Hand:
         self._viewer = viewer
         self._canvas = viewer.window._qt_viewer.canvas
 
+    @classmethod
+    def over(cls, viewer: Any, canvas: Any) -> "Hand":
+        """Return a hand over another canvas than that of a window."""
+        hand = cls.__new__(cls)
+        hand._viewer, hand._canvas = viewer, canvas
+        return hand
+
     def place(self, world: Sequence[float]) -> QPoint:
         """Where on the canvas a world point is drawn."""
         shown = [world[axis] for axis in self._viewer.dims.displayed][::-1]
@@ -37,6 +45,30 @@ class Hand:
     def rest(self, world: Sequence[float]) -> None:
         """Move to a world point and stay there."""
         self._move(self.place(world), Qt.MouseButton.NoButton)
+
+    def rest_at(self, where: QPoint) -> None:
+        """Move to a place of the canvas and stay there."""
+        self._move(where, Qt.MouseButton.NoButton)
+
+    def wheel(
+        self, notches: int, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier
+    ) -> None:
+        """Turn the wheel over the middle of the canvas, away from oneself where positive."""
+        native = self._canvas.native
+        where = native.rect().center()
+        for _ in range(abs(notches)):
+            event = QWheelEvent(
+                QPointF(where),
+                QPointF(native.mapToGlobal(where)),
+                QPoint(),
+                QPoint(0, 120 if notches > 0 else -120),
+                Qt.MouseButton.NoButton,
+                modifiers,
+                Qt.ScrollPhase.NoScrollPhase,
+                False,
+            )
+            QApplication.sendEvent(native, event)
+            QTest.qWait(20)
 
     def click(self, world: Sequence[float]) -> None:
         """Move to a world point and click the left button there."""
@@ -115,9 +147,6 @@ class Hand:
         pressed: Qt.MouseButton,
         held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier,
     ) -> None:
-        from qtpy.QtCore import QEvent, QPointF
-        from qtpy.QtGui import QMouseEvent
-
         native = self._canvas.native
         event = QMouseEvent(
             QEvent.Type.MouseMove,

@@ -66,7 +66,7 @@ def test_a_drawn_rectangle_becomes_a_box(shown: BoxesLayer, heard: list) -> None
 
 
 def test_the_depth_can_be_given(shown: BoxesLayer, heard: list) -> None:
-    shown.depth = 3.0
+    shown.rule.depth = 3.0
     shown.layer.add(np.array([[8, 3, 4], [8, 3, 12], [8, 9, 12], [8, 9, 4]], float))
     ((_, (box, guessed)),) = heard
     assert (box.shape[0], guessed) == (3, None)
@@ -75,9 +75,9 @@ def test_the_depth_can_be_given(shown: BoxesLayer, heard: list) -> None:
 def test_a_rectangle_that_freezes_holds_all_slices_or_the_depth(shown: BoxesLayer) -> None:
     froze: list[Box] = []
     shown.frozen.connect(froze.append)
-    shown.freezing = True
+    shown.rule.freezing = True
     for depth in (None, 3.0):
-        shown.depth = depth
+        shown.rule.depth = depth
         shown.layer.add(np.array([[8, 3, 4], [8, 3, 12], [8, 9, 12], [8, 9, 4]], float))
     assert [(box.start[0], box.stop[0]) for box in froze] == [(0, 20), (7, 10)]
 
@@ -143,7 +143,7 @@ def test_the_depth_of_a_box_is_in_mm_whatever_the_unit_of_the_layer() -> None:
         image = Image(np.zeros((40, 20, 20)), scale=np.divide((0.5, 1, 1), mm), units=(unit,) * 3)
         layer, found = BoxesLayer(frame_of_layer(image)), []
         layer.show_plane(Plane(0, 20))
-        layer.depth = 5.0
+        layer.rule.depth = 5.0
         layer.added.connect(lambda box, _guessed, found=found: found.append(box))
         layer.layer.add(np.array([[20, 4, 4], [20, 4, 12], [20, 12, 12], [20, 12, 4]]))
         assert found[0].shape[0] == pytest.approx(10, abs=1)

@@ -102,8 +102,8 @@ def test_parts_fold_by_a_click_on_their_heading(scene: Any) -> None:
 def test_planes_are_turned_by_a_button(scene: Any, qtbot: Any) -> None:
     viewer, widget, _ = scene
     seen = [viewer.dims.order]
-    for _ in range(3):
-        QTest.mouseClick(widget.window_row.plane, Qt.MouseButton.LeftButton)
+    for plane in ("coronal", "sagittal", "axial"):
+        QTest.mouseClick(widget.plane_row.buttons[plane], Qt.MouseButton.LeftButton)
         seen.append(viewer.dims.order)
     assert seen == [(0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 1, 2)]
 

@@ -180,7 +180,7 @@ class User:
 
     def hide_an_object(self) -> None:
         if (chosen := self._an_object()) is not None:
-            self.view.set_visible(chosen.id, self.random(0.5))
+            self.view.display.set_visible(chosen.id, self.random(0.5))
 
     def rename_an_object(self) -> None:
         if self.widget.objects.list.count():

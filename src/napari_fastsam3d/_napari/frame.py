@@ -11,6 +11,7 @@ from napari.layers import Image, Layer
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fastsam3d._napari.layer_geometry import (
+    ASSUMED,
     AXIS_LABELS,
     Placement,
     place_of_layer,
@@ -62,6 +63,11 @@ class Frame:
     def spacing(self) -> NDArray[np.float64]:
         """Voxel sizes (3,) in mm along the layer's axes, whatever the layer's units."""
         return np.array([self.volume.spacing[axis] for axis in self.orientation.axes])
+
+    @property
+    def oriented(self) -> bool:
+        """Whether the scan tells how the patient lies; otherwise that was assumed."""
+        return not any(ASSUMED in note for note in self.notes)
 
     def view(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Show a source-ordered (I, J, K) array in layer order, without a copy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from itertools import product
 from typing import Literal
 
 from qtpy.QtCore import QPointF, QRectF, Qt
@@ -15,8 +16,6 @@ BOX = "#4aa8ff"
 FROZEN = "#c9f1ff"
 _NEUTRAL = "#9aa4b2"
 _SIZE = 64
-_FRONT = ((8, 20), (42, 20), (42, 56), (8, 56))
-_CUT = ((8, 38), (42, 38), (56, 26), (22, 26))
 _CURSOR = 32
 _SHARPNESS = 2
 
@@ -255,16 +254,14 @@ def compact(painter: QPainter) -> None:
 
 
 @_icon
-def plane(painter: QPainter) -> None:
-    """Draw a box with one of its planes."""
+def four_views(painter: QPainter) -> None:
+    """Draw four panes, one of them cut by lines."""
     painter.setPen(_pen(_NEUTRAL, 4))
-    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in _FRONT]))
-    painter.drawPolyline(QPolygonF([QPointF(8, 20), QPointF(22, 8), QPointF(56, 8)]))
-    painter.drawPolyline(QPolygonF([QPointF(56, 8), QPointF(56, 44), QPointF(42, 56)]))
-    painter.drawLine(QPointF(42, 20), QPointF(56, 8))
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(BOX))
-    painter.drawPolygon(QPolygonF([QPointF(x, y) for x, y in _CUT]))
+    for left, top in product((8, 35), repeat=2):
+        painter.drawRect(QRectF(left, top, 21, 21))
+    painter.setPen(_pen(BOX, 3))
+    painter.drawLine(QPointF(18.5, 10), QPointF(18.5, 27))
+    painter.drawLine(QPointF(10, 18.5), QPointF(27, 18.5))
 
 
 @_icon

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 AXIS_LABELS = ("I", "P", "L")
 _VOLUME = "napari_fastsam3d.volume"
 _ORIENTATION = "napari_fastsam3d.orientation"
+ASSUMED = "does not tell how the patient lies"
+"""Stands in the note of a scan whose orientation was assumed."""
 _UNKNOWN = (
-    "This reader does not tell how the patient lies: the slices are taken to run from the feet to "
+    f"This reader {ASSUMED}: the slices are taken to run from the feet to "
     "the head, with anterior up and the patient's left on the right. Open the file with "
     "'Open scan...' to have its orientation."
 )
-_BESIDE = "This layer does not tell how the patient lies: it is taken to lie as {name} does."
+_BESIDE = f"This layer {ASSUMED}: it is taken to lie as {{name}} does."
 _SAME = 1e-2
 
 

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QMainWindow
 
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.layers.canvas import Canvas
+from napari_fastsam3d._napari.layers.wheel import Wheel
 from napari_fastsam3d._napari.workspace import Workspace, single_shot
 
 _AIMING_MS = 150
@@ -42,8 +43,10 @@ class Pointer:
             windowing.drag,
             windowing.end_drag,
         )
+        self._wheel = Wheel(work.parent, self._scrolls, self._scroll)
         self._timer = single_shot(work.parent, _AIMING_MS, self._predict_ahead)
         work.events.pointer_moved.connect(self._on_move)
+        work.pointed.connect(self._aim)
         for signal in (
             work.toolbox.changed,
             work.state_changed,
@@ -54,10 +57,13 @@ class Pointer:
 
     def dock(self, window: QMainWindow | None) -> None:
         """Follow the pointer over the canvas of a window, once there is one."""
+        before = self._canvas.area
         self._canvas.find(window)
+        if self._canvas.area is not None and self._canvas.area is not before:
+            self._wheel.watch(self._canvas.area)
 
     def _on_move(self, place: tuple[float, ...]) -> None:
-        view, tool = self._work.view, self._work.toolbox.tool
+        view = self._work.view
         if view is None:
             return
         self._work.toolbox.hover(place)
@@ -66,9 +72,25 @@ class Pointer:
         if outside != self._outside:
             self._outside = outside
             self._show_cursor()
-        if flat and tool in ("include", "exclude", "scribble", "lasso"):
+        if flat:
+            self._work.pointed.emit(place)
+
+    def _aim(self, place: tuple[float, ...]) -> None:
+        if self._work.toolbox.tool in ("include", "exclude", "scribble", "lasso"):
             self._place = place
             self._timer.start()
+
+    def _scrolls(self) -> bool:
+        """Whether the wheel moves through the slices."""
+        wish = self._work.settings.scroll_slices
+        flat = self._work.view is not None and self._work.viewer.dims.ndisplay == 2
+        return flat and (
+            wish == "always" or (wish == "tool" and self._work.toolbox.tool is not None)
+        )
+
+    def _scroll(self, by: int) -> None:
+        if self._work.view is not None:
+            self._work.view.navigation.step(by)
 
     def _predict_ahead(self) -> None:
         view, loader = self._work.view, self._work.loader
@@ -76,7 +98,9 @@ class Pointer:
             view.predict_ahead(self._place)
 
     def _show_cursor(self, _change: object = None) -> None:
-        self._canvas.set_cursor(self._cursor())
+        cursor = self._cursor()
+        self._canvas.set_cursor(cursor)
+        self._work.four_views.set_cursor(cursor)
 
     def _cursor(self) -> QCursor | None:
         """Return the cursor that says what a click does; None leaves it to napari."""

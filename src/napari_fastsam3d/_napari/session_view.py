@@ -13,6 +13,7 @@ from psygnal import Signal
 from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.layers.brush import Brush
 from napari_fastsam3d._napari.layers.navigation import Navigation
+from napari_fastsam3d._napari.layers.object_display import ObjectDisplay
 from napari_fastsam3d._napari.layers.prompt_input import PromptInput, SessionCommand
 from napari_fastsam3d._napari.layers.prompt_selection import PromptSelection
 from napari_fastsam3d._napari.layers.session_layers import SessionLayers
@@ -21,14 +22,7 @@ from napari_fastsam3d._napari.session_journal import SessionJournal, picture_of
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.inference.prompt import has_candidates
-from napari_fastsam3d.session import (
-    ObjectState,
-    Point,
-    Prompt,
-    Result,
-    Session,
-    SessionState,
-)
+from napari_fastsam3d.session import ObjectState, Point, Prompt, Result, Session, SessionState
 from napari_fastsam3d.session.commands import Commands
 
 if TYPE_CHECKING:
@@ -40,8 +34,7 @@ _STRIDE = 50  # steps of undo or redo that are taken at a time
 class SessionView:
     """One scan being segmented, as napari shows it.
 
-    The session holds the state: a prompt made in a layer becomes a command of the session, and
-    every layer is drawn from the session's state.
+    A prompt made in a layer becomes a command of the session, from whose state all is drawn.
 
     Parameters
     ----------
@@ -60,20 +53,19 @@ class SessionView:
     message = Signal(str)
     note = Signal(str)
     progress = Signal(str, int, int)
+    moved = Signal()  # its layers, to another place
 
     def __init__(
         self, viewer: Viewer, image: Image, frame: Frame, session: Session, opacity: float = 0.5
     ) -> None:
         self.viewer, self.image, self.frame, self.session = viewer, image, frame, session
-        self.hidden: frozenset[int] = frozenset()
         self.dispatcher = Dispatcher()
         self.pending = 0
-        self._layers = SessionLayers(viewer, frame, opacity, self._crop_box)
-        self.mask, self.boxes = self._layers.mask, self._layers.boxes
-        self.points, self.crop = self._layers.points, self._layers.crop
-        self.rulers = self._layers.rulers
+        layers = self._layers = SessionLayers(viewer, frame, opacity, self._crop_box)
+        self.mask, self.boxes, self.points = layers.mask, layers.boxes, layers.points
+        self.crop, self.rulers, self.scribbles = layers.crop, layers.rulers, layers.scribbles
         self.rulers.measured.connect(self._say)
-        self.scribbles = self._layers.scribbles
+        self.display = ObjectDisplay(session, self.mask)
         self.brush = Brush(self.mask, session, self.dispatcher, self.run, self.message.emit)
         self.navigation = Navigation(viewer, frame, self.mask.layer)
         self.journal = SessionJournal(
@@ -82,9 +74,7 @@ class SessionView:
         self.selection = PromptSelection(
             self._layers, lambda: self.prompts, self.run, self.navigation.go_to_prompt
         )
-        self._input = PromptInput(
-            self._layers, frame, session, self.dispatcher, self.run, self.draw, self.message.emit
-        )
+        self._input = PromptInput(self, self.points, self.boxes, self.draw, self.scribbles)
         self.closers: tuple[Callable[[], None], ...] = (self.dispatcher.close, session.close)
         self._held = False
         self._target: int | None = None
@@ -126,6 +116,7 @@ class SessionView:
         """Put every layer of this session in another place: a frame of the same volume."""
         self.frame = self.navigation.frame = frame
         self._layers.move(frame)
+        self.moved.emit()
 
     def show_crop(self, shown: bool) -> None:
         """Outline the crop that the model was given, or stop it."""
@@ -135,11 +126,6 @@ class SessionView:
         """Show the layer of the rulers, which is added when it is first asked for."""
         self._layers.show_rulers()
 
-    def set_visible(self, number: int, visible: bool) -> None:
-        """Show the mask of an object, or hide it; this is display, not a step of the log."""
-        self.hidden = self.hidden - {number} if visible else self.hidden | {number}
-        self.mask.show(self.session.state.objects, self.hidden)
-
     def go_to_object(self, number: int) -> None:
         """Show the newest prompt of an object, unless its mask is in the shown slice already."""
         prompts = self.session.state.object(number).prompts
@@ -147,11 +133,7 @@ class SessionView:
             self.navigation.go_to_object(self.session.region(number).box, prompts[-1])
 
     def go_to_step(self, step: int) -> None:
-        """Undo or redo until so many steps are done, without a redraw for each.
-
-        A long way is gone in pieces, so that the window stays alive; whatever else the user does
-        meanwhile ends it.
-        """
+        """Undo or redo, a few steps at a time, until so many are done or the user does more."""
         self._target = step
         self._take_steps()
 
@@ -207,7 +189,7 @@ class SessionView:
     def draw(self) -> None:
         """Draw prompts, colours and crop from the session's state."""
         self._layers.draw(self.prompts)
-        self.mask.show(self.session.state.objects, self.hidden)
+        self.display.draw()
         self.selection.follow()
         self.brush.follow()
 

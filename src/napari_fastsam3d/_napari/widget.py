@@ -22,8 +22,10 @@ from napari_fastsam3d._napari.panels.memory_banner import MemoryBanner
 from napari_fastsam3d._napari.panels.model import ModelPanel
 from napari_fastsam3d._napari.panels.notice import Notice
 from napari_fastsam3d._napari.panels.objects import ObjectsPanel
+from napari_fastsam3d._napari.panels.plane_row import PlaneRow
 from napari_fastsam3d._napari.panels.prompt_list import PromptList
 from napari_fastsam3d._napari.panels.prompts import PromptPanel
+from napari_fastsam3d._napari.panels.readout import Readout
 from napari_fastsam3d._napari.panels.scan import ScanPanel
 from napari_fastsam3d._napari.panels.status import StatusPanel
 from napari_fastsam3d._napari.panels.status_presenter import StatusPresenter
@@ -62,7 +64,8 @@ class FastSAM3DWidget(QWidget):
         self.workspace = work = Workspace(self, napari_viewer, model)
         self.controls = controls = Controls(work)
         self.window_row = WindowRow(work, controls)
-        self.scan = ScanPanel(work, controls, self.window_row)
+        self.plane_row = PlaneRow(work, controls)
+        self.scan = ScanPanel(work, controls, self.window_row, self.plane_row)
         self.prompts = PromptPanel(work, controls)
         self.objects = ObjectsPanel(work, controls)
         self.prompt_list = PromptList(work, controls)
@@ -76,6 +79,7 @@ class FastSAM3DWidget(QWidget):
         self.notice = Notice(self)
         self._feedback = ClickFeedback(work, self.notice)
         self._pointer = Pointer(work)
+        self.readout = Readout(work, self)
         self._shortcuts = Shortcuts(self, work)
         self._removal = single_shot(self, 0, self._end_if_removed)
         self.sections = self._sections()
@@ -119,6 +123,8 @@ class FastSAM3DWidget(QWidget):
             self._pointer.dock(window)
             self.workspace.layout.dock(window)
             self.notice.dock(window)
+            self.readout.dock(window)
+            self.workspace.four_views.dock(window)
             if window is None and event.type() == QEvent.Type.ParentChange:
                 self._removal.start()
         return super().event(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, TypeVar
 
 from napari.layers import Image, Layer
@@ -22,6 +22,7 @@ from napari_fastsam3d._napari.contributions.settings import (
 from napari_fastsam3d._napari.dialogs.earlier_work import EarlierWork
 from napari_fastsam3d._napari.dialogs.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.last_click import LastClick
+from napari_fastsam3d._napari.layers.object_display import sorted_objects
 from napari_fastsam3d._napari.layers.scan_views import ScanViews
 from napari_fastsam3d._napari.layers.toolbox import Toolbox
 from napari_fastsam3d._napari.layers.visible_scan import ScanVisibility
@@ -29,11 +30,13 @@ from napari_fastsam3d._napari.layers.windowing import Windowing
 from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher
 from napari_fastsam3d._napari.memory_keeper import MemoryKeeper, as_way
 from napari_fastsam3d._napari.model_loader import ModelLoader
+from napari_fastsam3d._napari.planes.four_views import FourViews
+from napari_fastsam3d._napari.planes.turning import PlaneTurner
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.viewer_events import ViewerEvents
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.memory.question import Way
-from napari_fastsam3d.session import JournalStatus, Result, SavedSession, SessionState
+from napari_fastsam3d.session import JournalStatus, ObjectState, Result, SavedSession, SessionState
 from napari_fastsam3d.session.model_thread import Model
 
 if TYPE_CHECKING:
@@ -71,6 +74,8 @@ class Workspace:
     progress = Signal(str, int, int)
     found = Signal(SavedSession)
     journal_changed = Signal(JournalStatus)
+    pointed = Signal(tuple)
+    """The pointer is at this place of the world, in a slice of whichever view."""
     message = Signal(str)
     """A sentence for the status line."""
     choice_requested = Signal(Image)
@@ -78,6 +83,7 @@ class Workspace:
     crop_shown = Signal(bool)
     accepted = Signal(int)
     """The user has accepted an object: its id."""
+    objects_sorted = Signal()
     status_changed = Signal()
     """The status line may have something else to say."""
 
@@ -105,7 +111,15 @@ class Workspace:
         )
         self.visibility = ScanVisibility(viewer)
         self.windowing = Windowing(viewer)
+        self.planes = PlaneTurner(viewer)
         self.toolbox = Toolbox(viewer)
+        self.four_views = FourViews(
+            viewer,
+            self.planes,
+            self.windowing,
+            self.tasks.executor,
+            lambda: self.toolbox.tool,
+        )
         self.last_click = LastClick()
         self.chooser = ScanChooser(parent, self._read_scan, self.add_scan)
         self.earlier = EarlierWork(
@@ -113,6 +127,8 @@ class Workspace:
         )
         self.layout = CompactLayout(parent, self.settings.layout)
         self.show_crop = self.settings.show_crop
+        self.object_order = "begun"
+        self._drawn: set[Hashable] = set()
         self._relayed: list[tuple[SignalInstance, Callable[..., object]]] = []
         self._view_timer = single_shot(parent, _KEEP_VIEW_MS, self._keep_view)
         self._candidates_timer = single_shot(parent, _CANDIDATES_MS, self._find_candidates)
@@ -131,7 +147,9 @@ class Workspace:
     def close(self) -> None:
         """End every session, and listen to the viewer no more."""
         self.events.close()
+        self.four_views.close()
         self.views.close()
+        self.planes.close()
         self.toolbox.close()
 
     def images(self) -> list[Image]:
@@ -158,6 +176,16 @@ class Workspace:
         self.views.recall(way)
         self.memory.changed.emit()
 
+    def set_object_order(self, order: str) -> None:
+        """Sort the list of objects in another way: as begun, by name or by size."""
+        self.object_order = order
+        self.objects_sorted.emit()
+
+    def listed_objects(self) -> list[ObjectState]:
+        """Return the objects in the order of the list."""
+        view = self.view
+        return [] if view is None else sorted_objects(view.session, self.object_order)
+
     def toggle_layout(self) -> None:
         """Change between the compact and the full layout; the setting is saved."""
         save_layout(self.layout.toggle())
@@ -181,6 +209,8 @@ class Workspace:
         self.events.layer_removed.connect(self.visibility.forget)
         self.events.dims_changed.connect(self._on_dims)
         self.finished.connect(self._on_finished)
+        self.toolbox.changed.connect(self._on_tool)
+        self.four_views.pointed.connect(self.pointed.emit, check_nargs=False, on_ref_error="ignore")
         self.windowing.message.connect(self.message.emit, check_nargs=False, on_ref_error="ignore")
         self.cleanup.push(self.layout.leave)
         self.cleanup.push(self.dispatcher.close)
@@ -198,11 +228,20 @@ class Workspace:
             self.visibility.bring(view.image)
             view.show_crop(self.show_crop)
             self.windowing.serve(view.image, view.frame.volume)
+            self._smooth(view.image)
         else:
             self.windowing.serve(None, None)
         self.dispatcher.defer(lambda: self.earlier.settle(self.view))
+        self.planes.serve(view)
+        self.four_views.serve(view)
         self.toolbox.serve(view)
         self.switched.emit(view)
+
+    def _smooth(self, layer: Image) -> None:
+        """Draw a scan as the settings say; what the user chose for it afterwards stays."""
+        if layer.unique_id not in self._drawn and layer.interpolation2d == "nearest":
+            layer.interpolation2d = self.settings.interpolation  # pyright: ignore
+        self._drawn.add(layer.unique_id)
 
     def _relays(self, view: SessionView) -> list[tuple[SignalInstance, Callable[..., object]]]:
         return [
@@ -223,6 +262,7 @@ class Workspace:
     def _on_dims(self) -> None:
         if self.view is not None:
             self.view.follow_plane()
+            self.dispatcher.defer(self.planes.follow)
             self._view_timer.start()
 
     def _on_finished(self, result: Result) -> None:
@@ -235,6 +275,9 @@ class Workspace:
     def _find_candidates(self) -> None:
         if self.view is not None and not self.loader.loading and not self.loader.trouble:
             self.view.find_candidates_ahead()
+
+    def _on_tool(self) -> None:
+        self.four_views.use(self.toolbox.tool)
 
     def _keep_view(self) -> None:
         if self.view is not None:

@@ -87,6 +87,7 @@ def session_command(
     tooltip: str,
     *shortcuts: str,
     why_not: Callable[[Workspace, SessionView], str | None] = lambda _work, _view: None,
+    checkable: bool = False,
 ) -> Callable[[Callable[[Workspace, SessionView], object]], Command]:
     """Make a command of a function that is given the current session too; it needs a scan."""
 
@@ -98,6 +99,6 @@ def session_command(
         def reason(work: Workspace) -> str | None:
             return NO_SCAN if work.view is None else why_not(work, work.view)
 
-        return Command(action.__name__, text, tooltip, shortcuts, act, reason)
+        return Command(action.__name__, text, tooltip, shortcuts, act, reason, checkable)
 
     return make

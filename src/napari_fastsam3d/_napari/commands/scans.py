@@ -80,22 +80,6 @@ def compact(work: Workspace) -> None:
 
 
 @session_command(
-    "Next plane",
-    "Turn the slices: axial, then coronal, then sagittal.",
-    "Shift+G",
-)
-def next_plane(work: Workspace, view: SessionView) -> None:
-    """Turn to the slices along the next axis, and frame the scan."""
-    dims = work.viewer.dims
-    first = dims.ndim - 3
-    dims.ndisplay = 2
-    axis = first + (dims.order[-3] - first + 1) % 3
-    others = (each for each in range(first, dims.ndim) if each != axis)
-    dims.order = (*range(first), axis, *others)
-    work.viewer.fit_to_view(layers=[view.image])
-
-
-@session_command(
     "Hide or show the mask",
     "Hide the mask to see the scan beneath it, or show it again.",
     "H",
@@ -118,4 +102,4 @@ def toggle_crop(work: Workspace) -> None:
 
 
 SCAN_COMMANDS = (open_scan, earlier_sessions, *PRESETS.values(), window_auto)
-VIEW_COMMANDS = (compact, next_plane, toggle_mask, toggle_crop)
+VIEW_COMMANDS = (compact, toggle_mask, toggle_crop)

@@ -9,7 +9,9 @@ from napari_fastsam3d._napari.commands.files import FILE_COMMANDS
 from napari_fastsam3d._napari.commands.history import HISTORY_COMMANDS
 from napari_fastsam3d._napari.commands.measures import MEASURE_COMMANDS
 from napari_fastsam3d._napari.commands.memory import MEMORY_COMMANDS
+from napari_fastsam3d._napari.commands.object_views import OBJECT_VIEW_COMMANDS
 from napari_fastsam3d._napari.commands.objects import OBJECT_COMMANDS
+from napari_fastsam3d._napari.commands.planes import PLANE_COMMANDS
 from napari_fastsam3d._napari.commands.scans import SCAN_COMMANDS, VIEW_COMMANDS
 from napari_fastsam3d._napari.commands.tool_selection import TOOL_COMMANDS
 
@@ -22,10 +24,12 @@ COMMANDS: dict[str, Command] = {
         *HISTORY_COMMANDS,
         *OBJECT_COMMANDS,
         *CLEAN_UP_COMMANDS,
+        *OBJECT_VIEW_COMMANDS,
         *FILE_COMMANDS,
         *MEASURE_COMMANDS,
         *MEMORY_COMMANDS,
         *VIEW_COMMANDS,
+        *PLANE_COMMANDS,
     )
 }
 KEYS = {key: each.shortcuts[0] for key, each in COMMANDS.items()}

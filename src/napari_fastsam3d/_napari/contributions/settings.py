@@ -28,6 +28,8 @@ class Settings:
     show_memory: bool = False
     recall: str = "reader"
     remember: str = "ask"
+    interpolation: str = "linear"
+    scroll_slices: str = "tool"
 
 
 class _Engine(Protocol):
@@ -45,6 +47,8 @@ class _Display(Protocol):
     show_prompts: bool
     show_history: bool
     show_memory: bool
+    interpolation: str
+    scroll_slices: str
 
 
 class _Memory(Protocol):
@@ -87,6 +91,8 @@ def load_settings() -> Settings:
         display.show_memory,
         memory.recall,
         memory.remember,
+        display.interpolation,
+        display.scroll_slices,
     )
 
 

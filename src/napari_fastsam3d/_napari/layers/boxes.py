@@ -35,6 +35,22 @@ class BoxMark:
     frozen: bool = False
 
 
+@dataclass
+class BoxRule:
+    """What a rectangle that is drawn means, in every view of a session.
+
+    Parameters
+    ----------
+    depth : float or None
+        Extent in mm across the slice; None lets it be found.
+    freezing : bool
+        Whether a region is frozen and no box made.
+    """
+
+    depth: float | None = None
+    freezing: bool = False
+
+
 class BoxesLayer:
     """Shows boxes in whatever plane is shown, and signals what the user does to them.
 
@@ -45,6 +61,8 @@ class BoxesLayer:
     ----------
     frame : Frame
         Where the layer lies.
+    rule : BoxRule, optional
+        That of another view; one of its own by default.
     """
 
     added = Signal(Box, object)
@@ -54,15 +72,14 @@ class BoxesLayer:
     deleted = Signal(tuple)
     selected = Signal(tuple)
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: Frame, rule: BoxRule | None = None) -> None:
         self._frame = frame
+        self.rule = rule or BoxRule()
         self._boxes: tuple[BoxMark, ...] = ()
         self._frozen: tuple[bool, ...] = ()
         self._plane = Plane()
         self._busy = False
         self._drawing = False
-        self.depth: float | None = None
-        self.freezing = False
         self.layer = shapes_layer(frame, NAME, BOX)
         self.layer.mouse_drag_callbacks.append(self._hold_still)
         self.layer.events.visible.connect(self._draw)
@@ -141,16 +158,17 @@ class BoxesLayer:
     def _on_added(self) -> None:
         drawn = self.layer.data[-1]
         # All slices are frozen unless a depth was chosen: "as deep as wide" would be a guess.
-        depth = inf if self.freezing and self.depth is None else self.depth
+        rule = self.rule
+        depth = inf if rule.freezing and rule.depth is None else rule.depth
         box = drawn_box(drawn, list(self._frame.spacing), self._frame.shape, depth)
         if box is None or sorted(box.shape)[1] < 2:
             self.refused.emit("Drag a rectangle round the structure: a single click makes no box.")
-        elif self.freezing:
+        elif rule.freezing:
             self.frozen.emit(box)
         else:
             # Where no depth was chosen it is a guess, which the session may better.
             guessed = int(np.argmin(np.ptp(np.asarray(drawn)[:, -3:], axis=0)))
-            self.added.emit(box, guessed if self.depth is None else None)
+            self.added.emit(box, guessed if rule.depth is None else None)
 
     def _on_moved(self, indices: Sequence[int]) -> None:
         for index in indices:

@@ -67,24 +67,38 @@ class Brush:
         self._run, self._message = run, message
         self._waiting: list[_Waiting] = []
         self._held: list[Box] = []
+        self._strokes: dict[Labels, Any] = {}
         self._pressed = False
         self._flat = True
         self._value = 0
         events = mask.layer.events
-        events.paint.connect(self._on_paint)
-        events.mode.connect(self._on_mode)
         events.selected_label.connect(self._on_label)
         events.editable.connect(self._keep_editable)
-        mask.layer.mouse_drag_callbacks.append(self._press)
-        # napari's right-button stroke spans several presses; the layer has no event for it.
-        overlays: Any = mask.layer._overlays  # pyright: ignore[reportPrivateUsage]
-        self._encircling = overlays["brush_stroke"]
-        self._encircling.events.active.connect(self._release)
+        self.attach(mask.layer)
 
     @property
     def drawing(self) -> bool:
         """Whether the user is in the middle of a stroke."""
-        return self._pressed or bool(self._encircling.active)
+        return self._pressed or any(each.active for each in self._strokes.values())
+
+    def attach(self, layer: Labels) -> None:
+        """Let strokes in a layer of the same array edit too, such as that of another view."""
+        layer.events.paint.connect(self._on_paint)
+        layer.events.mode.connect(self._on_mode)
+        layer.mouse_drag_callbacks.append(self._press)
+        # napari's right-button stroke spans several presses; the layer has no event for it.
+        overlays: Any = layer._overlays  # pyright: ignore[reportPrivateUsage]
+        self._strokes[layer] = overlays["brush_stroke"]
+        self._strokes[layer].events.active.connect(self._release)
+
+    def detach(self, layer: Labels) -> None:
+        """Leave a layer to napari."""
+        if layer not in self._strokes:
+            return
+        layer.events.paint.disconnect(self._on_paint)
+        layer.events.mode.disconnect(self._on_mode)
+        layer.mouse_drag_callbacks.remove(self._press)
+        self._strokes.pop(layer).events.active.disconnect(self._release)
 
     def follow_view(self, flat: bool) -> None:
         """Note whether slices are shown: in the 3D view nothing can be painted.
@@ -126,12 +140,10 @@ class Brush:
     def close(self) -> None:
         """Leave the layer to napari."""
         events = self._mask.layer.events
-        events.paint.disconnect(self._on_paint)
-        events.mode.disconnect(self._on_mode)
+        for layer in list(self._strokes):
+            self.detach(layer)
         events.selected_label.disconnect(self._on_label)
         events.editable.disconnect(self._keep_editable)
-        self._encircling.events.active.disconnect(self._release)
-        self._mask.layer.mouse_drag_callbacks.remove(self._press)
         self._mask.layer.editable = True
 
     @property
@@ -221,8 +233,8 @@ class Brush:
             return []
         return [each.value for each in others if state.overlap == "keep" or each.locked is not None]
 
-    def _on_mode(self, _event: Event | None = None) -> None:
-        if self._mask.layer.mode in _BRUSHES:
+    def _on_mode(self, event: Event) -> None:
+        if event.source.mode in _BRUSHES:
             self._mask.paint_with(self._value)
 
     def _on_label(self, _event: Event | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QCursor, QMouseEvent
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 RightDrag = Callable[[float, float], None]
 
@@ -39,7 +39,8 @@ class Canvas(QObject):
     ) -> None:
         super().__init__(parent)
         self._free, self._began, self._dragged, self._ended = free, began, dragged, ended
-        self._area: QOpenGLWidget | None = None
+        self.area: QWidget | None = None
+        """The canvas of the window, once it is found."""
         self._start: tuple[float, float] | None = None
         self._own: QCursor | None = None
         self._naparis = QCursor()
@@ -49,18 +50,21 @@ class Canvas(QObject):
         """Watch the canvas of a window, once there is one."""
         centre = None if window is None else window.centralWidget()
         found = None if centre is None else centre.findChild(QOpenGLWidget)
-        if found is None or found is self._area:
-            return
-        self._area = found
-        self._naparis = QCursor(found.cursor())
-        found.installEventFilter(self)
+        if found is not None and found is not self.area:
+            self.watch(found)
+
+    def watch(self, area: QWidget) -> None:
+        """Watch a canvas."""
+        self.area = area
+        self._naparis = QCursor(area.cursor())
+        area.installEventFilter(self)
         self.set_cursor(self._own)
 
     def set_cursor(self, cursor: QCursor | None) -> None:
         """Show a cursor in place of napari's; None shows napari's."""
         self._own = cursor
-        if self._area is not None:
-            self._area.setCursor(self._naparis if cursor is None else cursor)
+        if self.area is not None:
+            self.area.setCursor(self._naparis if cursor is None else cursor)
 
     def eventFilter(self, area: QObject, event: QEvent) -> bool:  # noqa: N802  (Qt's name)
         kind = event.type()
@@ -79,14 +83,14 @@ class Canvas(QObject):
     def _keep_cursor(self) -> None:
         """Remember the cursor that napari chose, and show our own if there is one."""
         # Two panels in one window would answer each other without end.
-        if self._area is None or self._answering:
+        if self.area is None or self._answering:
             return
-        shown = self._area.cursor()
+        shown = self.area.cursor()
         if self._own is None or not _same(shown, self._own):
             self._naparis = QCursor(shown)
             if self._own is not None:
                 self._answering = True
-                self._area.setCursor(self._own)
+                self.area.setCursor(self._own)
                 self._answering = False
 
     def _press(self, event: QMouseEvent) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -10,15 +11,18 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.events import Event
 from numpy.typing import NDArray
+from psygnal import Signal
 
 from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.session import ObjectState
-from napari_fastsam3d.session.colour import Colour, free_colour
+from napari_fastsam3d.session.colour import free_colour
 
 NAME = "Segmentation"
 LabelMap: TypeAlias = NDArray[np.uint8 | np.uint16]
 """Label values of voxels; 0 is background."""
+Rgba: TypeAlias = tuple[float, float, float, float]
 _STEP = 0.25
 
 
@@ -38,6 +42,9 @@ class MaskLayer:
         Of the layer, in [0, 1].
     """
 
+    written = Signal()
+    """Labels were written; views that show the same array have to draw it again."""
+
     def __init__(self, frame: Frame, opacity: float = 0.5) -> None:
         self.frame = frame
         # Zeroed pages are not touched before they are written, so this costs no memory yet.
@@ -46,7 +53,8 @@ class MaskLayer:
         self._hidden: frozenset[int] = frozenset()
         self._objects: tuple[ObjectState, ...] = ()
         self._next = 1
-        self._colours: dict[int, Colour] = {}
+        self._strengths: dict[int, float] = {}
+        self._colours: dict[int, Rgba] = {}
         self.layer = Labels(
             shown,
             name=NAME,
@@ -65,6 +73,11 @@ class MaskLayer:
         self._widen(labels.dtype)
         self._labels[box.slices] = labels
         self.layer.refresh(extent=False, thumbnail=False)
+        self.written.emit()
+
+    def value_at(self, index: Index) -> int:
+        """Return the label of a voxel (source index); 0 is background."""
+        return int(self._labels[index])
 
     def paint_with(self, value: int) -> None:
         """Let napari's brush paint with a label, 1 to 65535."""
@@ -73,13 +86,30 @@ class MaskLayer:
         self._colour()
         self.layer.selected_label = value
 
-    def show(self, objects: Sequence[ObjectState], hidden: frozenset[int] = frozenset()) -> None:
-        """Give every label the colour of its object; those whose id is in `hidden` get none."""
+    def show(
+        self,
+        objects: Sequence[ObjectState],
+        hidden: frozenset[int] = frozenset(),
+        strengths: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
+        """Give every label the colour of its object.
+
+        Parameters
+        ----------
+        objects : sequence of ObjectState
+        hidden : frozenset of int
+            Ids of those that get none.
+        strengths : mapping of int to float
+            How opaque others are than the layer, 0 to 1, by their id.
+        """
         objects = tuple(objects)
+        faded, self._strengths = dict(strengths) != self._strengths, dict(strengths)
         known = [(shown.value, shown.colour, shown.id, shown.name) for shown in self._objects]
-        if hidden == self._hidden and known == [
-            (shown.value, shown.colour, shown.id, shown.name) for shown in objects
-        ]:
+        if (
+            not faded
+            and hidden == self._hidden
+            and known == [(shown.value, shown.colour, shown.id, shown.name) for shown in objects]
+        ):
             return
         self._objects, self._hidden = objects, hidden
         self._colour()
@@ -106,10 +136,14 @@ class MaskLayer:
 
     def _colour(self) -> None:
         """Colour the visible objects, and the one that a stroke would begin."""
-        colours = {each.value: each.colour for each in self._objects if each.id not in self._hidden}
+        colours = {
+            each.value: (*each.colour, self._strengths.get(each.id, 1.0))
+            for each in self._objects
+            if each.id not in self._hidden
+        }
         if self._next not in {each.value for each in self._objects}:
             used = [each.colour for each in self._objects]
-            colours[self._next] = free_colour(self._next, used)
+            colours[self._next] = (*free_colour(self._next, used), 1.0)
         if colours != self._colours:
             self._colours = colours
             self.layer.colormap = _colormap(colours)
@@ -127,9 +161,9 @@ class MaskLayer:
             self.layer.data = kept  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _colormap(colours: dict[int, Colour]) -> DirectLabelColormap:
+def _colormap(colours: dict[int, Rgba]) -> DirectLabelColormap:
     table: dict[int | None, str | tuple[float, ...]] = {None: "transparent", 0: "transparent"}
-    table.update({value: (*colour, 1.0) for value, colour in colours.items()})
+    table |= dict(colours)
     return DirectLabelColormap(color_dict=table)
 
 

@@ -13,6 +13,7 @@ from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.layers.outline import Plane
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.box import Index
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.prompt import place_of
 from napari_fastsam3d.session import Choice, Edit, FindPrompt, Prompt
 
@@ -70,6 +71,26 @@ class Navigation:
         """Whether a world position lies in the scan."""
         return Box.whole(self.frame.volume.shape).contains(self.source_index(world))
 
+    def plane_through(self, world: ArrayLike, axis: int | None) -> Plane:
+        """Return the plane across an axis of the layer at a world position; None is 3D."""
+        if axis is None:
+            return Plane(None)
+        return Plane(axis, int(np.floor(self._to_layer(world)[axis] + 0.5)))
+
+    def step(self, by: int, axis: int | None = None) -> None:
+        """Show the slice so many further on, or the last one that there is.
+
+        Parameters
+        ----------
+        by : int
+        axis : int, optional
+            Of the layer, across the slices; by default that of the plane shown.
+        """
+        axis = self.plane().axis if axis is None else axis
+        if axis is not None:
+            position = self.plane_through(self._viewer.dims.point, axis).position
+            self._show(axis, min(max(position + by, 0), self.frame.shape[axis] - 1))
+
     def go_to_slice(self, axis: int, index: int) -> None:
         """Show a slice across a source axis."""
         shown = self.frame.orientation.axes.index(axis)
@@ -79,17 +100,32 @@ class Navigation:
         """Move the slices to the middle of a prompt; a choice and a search have none."""
         if isinstance(prompt, Choice | FindPrompt):
             return
-        self._go_to(self._middle(prompt))
+        self.go_to_layer(self._middle(prompt))
 
-    def _go_to(self, point: NDArray[np.float64]) -> None:
-        world = self._layer.data_to_world(np.floor(point + 0.5))
+    def go_to_middle(self, mask: Mask) -> None:
+        """Show the middle of a mask (source index): of the slice that holds most of it.
+
+        The three slices are moved there, so that it lies in every plane.
+        """
+        voxels = self.frame.view(mask.voxels)
+        axis = self.plane().axis or 0
+        others = tuple(each for each in range(3) if each != axis)
+        fullest = int(voxels.sum(axis=others).argmax())
+        middle = np.empty(3)
+        middle[axis] = fullest
+        middle[list(others)] = np.argwhere(voxels.take(fullest, axis=axis)).mean(axis=0)
+        self.go_to_layer(middle + self.frame.box_to_layer(mask.box).start)
+
+    def go_to_layer(self, place: ArrayLike) -> None:
+        """Show the slices through a layer index (3 floats)."""
+        world = self._layer.data_to_world(np.floor(np.asarray(place, np.float64) + 0.5))
         dims = self._viewer.dims
         dims.set_point(tuple(range(dims.ndim - 3, dims.ndim)), tuple(float(x) for x in world[-3:]))
 
     def go_to_place(self, mm: Sequence[float]) -> None:
         """Move the slices to a place of the patient, RAS mm."""
         volume = self.frame.volume
-        self._go_to(self.frame.to_layer(volume.to_index(np.asarray(mm)))[0])
+        self.go_to_layer(self.frame.to_layer(volume.to_index(np.asarray(mm)))[0])
 
     def go_to_object(self, region: Box, newest: Prompt) -> None:
         """Show the newest prompt of an object, unless its mask (source box) is in the slice."""

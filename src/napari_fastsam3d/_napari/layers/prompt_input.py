@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Protocol
 
 import numpy as np
+from psygnal import Signal
 
 from napari_fastsam3d._napari.frame import Frame
-from napari_fastsam3d._napari.layers.points import Ray
-from napari_fastsam3d._napari.layers.scribbles import Drawing
-from napari_fastsam3d._napari.layers.session_layers import SessionLayers
+from napari_fastsam3d._napari.layers.boxes import BoxesLayer
+from napari_fastsam3d._napari.layers.masks import MaskLayer
+from napari_fastsam3d._napari.layers.points import PointsLayer, Ray
+from napari_fastsam3d._napari.layers.scribbles import Drawing, ScribblesLayer
 from napari_fastsam3d._napari.main_thread import Dispatcher
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.drawing import voxels_along
@@ -27,36 +30,46 @@ _MISSED = (
 )
 
 
+class PromptedView(Protocol):
+    """A session, where its layers lie, and how the user hears of it."""
+
+    mask: MaskLayer
+    frame: Frame
+    session: Session
+    dispatcher: Dispatcher
+    message = Signal(str)
+
+    def run(self, command: SessionCommand) -> Future[Result] | None:
+        """Run a command of the session without waiting; None where it refused."""
+        ...
+
+
 class PromptInput:
     """Turns prompts that are made, moved and deleted in the layers into commands.
 
     Parameters
     ----------
-    layers : SessionLayers
-    frame : Frame
-        Where they lie.
-    session : Session
-    dispatcher : Dispatcher
-    run : CommandRunner
+    view : PromptedView
+        Whose session runs them.
+    points, boxes : PointsLayer, BoxesLayer
+        Its own, or those of another viewer.
     draw : callable
-        Draws the layers as the session has them.
-    message : callable
-        Called with what the user should know.
+        Draws these layers as the session has them.
+    scribbles : ScribblesLayer, optional
+        In which scribbles and lassos are drawn.
     """
 
     def __init__(
         self,
-        layers: SessionLayers,
-        frame: Frame,
-        session: Session,
-        dispatcher: Dispatcher,
-        run: CommandRunner,
+        view: PromptedView,
+        points: PointsLayer,
+        boxes: BoxesLayer,
         draw: Callable[[], object],
-        message: Callable[[str], object],
+        scribbles: ScribblesLayer | None = None,
     ) -> None:
-        points, boxes = layers.points, layers.boxes
-        self._mask, self._frame, self._session = layers.mask, frame, session
-        self._dispatcher, self._run, self._draw, self._message = dispatcher, run, draw, message
+        self._mask, self._frame, self._session = view.mask, view.frame, view.session
+        self._dispatcher, self._run, self._draw = view.dispatcher, view.run, draw
+        self._message = view.message
         points.added.connect(self._add_point)
         points.added_in_3d.connect(self._add_point_in_3d)
         points.moved.connect(self._move_point)
@@ -66,7 +79,8 @@ class PromptInput:
         boxes.moved.connect(self._move_box)
         boxes.deleted.connect(self._delete)
         boxes.refused.connect(self._refuse)
-        layers.scribbles.drawn.connect(self._add_drawing)
+        if scribbles is not None:
+            scribbles.drawn.connect(self._add_drawing)
 
     def _add_point(self, place: tuple[float, ...], positive: bool) -> None:
         index = self._frame.source_index(place)
@@ -134,5 +148,5 @@ class PromptInput:
         self._dispatcher.defer(lambda: self._run(command))
 
     def _refuse(self, message: str) -> None:
-        self._message(message)
+        self._message.emit(message)
         self._dispatcher.defer(self._draw)

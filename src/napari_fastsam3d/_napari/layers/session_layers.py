@@ -106,9 +106,7 @@ class SessionLayers:
 
     def draw(self, prompts: Sequence[Prompt]) -> None:
         """Draw the prompts of an object, and the crop."""
-        self.points.show([self._mark(each) for each in prompts if isinstance(each, Point)])
-        boxes = [each for each in prompts if isinstance(each, BoxPrompt | Freeze)]
-        self.boxes.show([self._box_mark(each) for each in boxes])
+        draw_prompts(self._frame, prompts, self.points, self.boxes)
         self.scribbles.show([each for each in prompts if isinstance(each, Scribble)])
         self.crop.show()
 
@@ -128,10 +126,19 @@ class SessionLayers:
         box = self._crop_box()
         return None if box is None else self._frame.box_to_layer(box)
 
-    def _mark(self, point: Point) -> Mark:
-        place = self._frame.to_layer(point.index)[0]
-        return Mark(point.id, tuple(float(value) for value in place), point.positive)
 
-    def _box_mark(self, prompt: BoxPrompt | Freeze) -> BoxMark:
-        frozen = isinstance(prompt, Freeze)
-        return BoxMark(prompt.id, self._frame.box_to_layer(prompt.box), frozen)
+def draw_prompts(
+    frame: Frame, prompts: Sequence[Prompt], points: PointsLayer, boxes: BoxesLayer
+) -> None:
+    """Draw points, boxes and frozen regions in layers that lie in a frame."""
+    points.show([_mark(frame, each) for each in prompts if isinstance(each, Point)])
+    boxes.show([_box_mark(frame, each) for each in prompts if isinstance(each, BoxPrompt | Freeze)])
+
+
+def _mark(frame: Frame, point: Point) -> Mark:
+    place = frame.to_layer(point.index)[0]
+    return Mark(point.id, tuple(float(value) for value in place), point.positive)
+
+
+def _box_mark(frame: Frame, prompt: BoxPrompt | Freeze) -> BoxMark:
+    return BoxMark(prompt.id, frame.box_to_layer(prompt.box), isinstance(prompt, Freeze))

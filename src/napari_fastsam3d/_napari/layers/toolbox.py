@@ -9,7 +9,8 @@ from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils.events import Event
 from psygnal import Signal
 
-from napari_fastsam3d._napari.layers.boxes import GRIPS
+from napari_fastsam3d._napari.layers.boxes import GRIPS, BoxesLayer
+from napari_fastsam3d._napari.layers.points import PointsLayer
 from napari_fastsam3d._napari.session_view import SessionView
 
 if TYPE_CHECKING:
@@ -120,38 +121,21 @@ class Toolbox:
 
     def _set_modes(self, view: SessionView, tool: Tool | None) -> None:
         view.attach()
-        points, boxes = view.points.layer, view.boxes.layer
-        if tool in ("include", "exclude"):
-            view.points.positive = tool == "include"
-        view.boxes.freezing = tool == "freeze"
-        view.scribbles.tool = tool if tool == "scribble" or tool == "lasso" else None
-        points.mode, mode = _MODES.get(tool, ("pan_zoom", "pan_zoom"))
-        boxes.mode = mode if boxes.editable else "pan_zoom"
-        brush = next((mode for mode, painting in _PAINTING.items() if painting == tool), None)
-        if brush is not None:
+        if tool in _PAINTING.values():
             view.mask.layer.visible = True
-        view.mask.layer.mode = brush or "pan_zoom"
         if tool == "ruler":
             view.show_rulers()
         view.rulers.layer.mode = "add_line" if tool == "ruler" else "pan_zoom"
-        self._viewer.layers.selection.active = self._active(view, tool)
-
-    def _active(self, view: SessionView, tool: Tool | None) -> Layer:
-        if tool in ("include", "exclude"):
-            return view.points.layer
-        if tool in ("box", "freeze"):
-            return view.boxes.layer
-        if tool in ("scribble", "lasso"):
-            return view.scribbles.layer
-        if tool in _PAINTING.values():
-            return view.mask.layer
+        view.scribbles.tool = tool if tool == "scribble" or tool == "lasso" else None
+        active = set_modes(tool, view.points, view.boxes, view.mask.layer)
         if tool == "ruler":
-            return view.rulers.layer
-        if tool == "adjust":
-            return view.points.layer if len(view.points.layer.data) else view.boxes.layer
-        return next(
-            (each for each in self._viewer.layers if isinstance(each, Image)), view.points.layer
-        )
+            active = view.rulers.layer
+        elif tool in ("scribble", "lasso"):
+            active = view.scribbles.layer
+        elif active is None:
+            images = (each for each in self._viewer.layers if isinstance(each, Image))
+            active = next(images, view.points.layer)
+        self._viewer.layers.selection.active = active
 
     def _read(self, _event: Event | None = None) -> None:
         if not self._choosing:
@@ -165,7 +149,7 @@ class Toolbox:
         if active == points.layer and points.layer.mode == "add":
             return "include" if points.positive else "exclude"
         if active == boxes and boxes.mode == "add_rectangle":
-            return "freeze" if self._view.boxes.freezing else "box"
+            return "freeze" if self._view.boxes.rule.freezing else "box"
         if active == self._view.scribbles.layer:
             return self._view.scribbles.tool
         if active == mask and mask.mode in _PAINTING:
@@ -181,6 +165,32 @@ class Toolbox:
     def _set(self, tool: Tool | None) -> None:
         self.tool = tool
         self.changed.emit()
+
+
+def set_modes(
+    tool: Tool | None, points: PointsLayer, boxes: BoxesLayer, mask: Labels
+) -> Layer | None:
+    """Set the modes of layers as a tool needs them.
+
+    Returns
+    -------
+    Layer or None
+        The one of them that has to be active; None where there is no tool.
+    """
+    if tool in ("include", "exclude"):
+        points.positive = tool == "include"
+    boxes.rule.freezing = tool == "freeze"
+    points.layer.mode, mode = _MODES.get(tool, ("pan_zoom", "pan_zoom"))
+    boxes.layer.mode = mode if boxes.layer.editable else "pan_zoom"
+    brush = next((mode for mode, painting in _PAINTING.items() if painting == tool), None)
+    mask.mode = brush or "pan_zoom"
+    if tool in ("include", "exclude"):
+        return points.layer
+    if tool in ("box", "freeze"):
+        return boxes.layer
+    if tool == "adjust":
+        return points.layer if len(points.layer.data) else boxes.layer
+    return None if brush is None else mask
 
 
 def _unproxied(layer: AnyLayer) -> AnyLayer:

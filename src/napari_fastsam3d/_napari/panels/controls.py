@@ -93,6 +93,17 @@ class Controls:
         self._bind(button, command, "")
         return button
 
+    def text_button(self, command: Command) -> QToolButton:
+        """Return a small button with the text of a command alone."""
+        button = QToolButton()
+        button.setText(command.text)
+        button.setSizePolicy(QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed)
+        button.setCheckable(command.checkable)
+        button.setStyleSheet(_TOOL_STYLE)
+        button.setToolTip(command.hint)
+        self._bind(button, command, command.hint)
+        return button
+
     def icon_button(self, command: Command, icon: QIcon) -> QToolButton:
         """Return a small button: an icon alone, with the words of the command in the tooltip."""
         button = QToolButton()

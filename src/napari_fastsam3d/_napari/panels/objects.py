@@ -36,6 +36,7 @@ from napari_fastsam3d._napari.commands.measures import (
     save_patient_report,
     save_report,
 )
+from napari_fastsam3d._napari.commands.object_views import OBJECT_VIEW_COMMANDS
 from napari_fastsam3d._napari.commands.objects import (
     accept_object,
     colour_object,
@@ -120,6 +121,8 @@ class ObjectsPanel(QWidget):
         self.clean_up = controls.menu(CLEAN_UP_COMMANDS, self)
         self.clean_up_button = menu_button("Clean up", "Islands, holes, margins.", self.clean_up)
         self.files = controls.menu(_FILES, self)
+        self.views = controls.menu(OBJECT_VIEW_COMMANDS, self)
+        self.views_button = menu_button("View", "How objects are shown and listed.", self.views)
         self.about_button = menu_button("Object", "Name, value and colour.", self.about)
         self.files_button = menu_button("Files", "Other ways to save, and to go on.", self.files)
         self.overlap = _rules_box()
@@ -134,6 +137,7 @@ class ObjectsPanel(QWidget):
         layout.addLayout(labelled("Overlap", self.overlap))
         work.state_changed.connect(self._show)
         work.failed.connect(self._show)
+        work.objects_sorted.connect(self._show)
         work.switched.connect(self._show)
         self._show()
 
@@ -147,12 +151,14 @@ class ObjectsPanel(QWidget):
 
     def _show(self, _change: object = None) -> None:
         """List the objects, select the current one and show the rule of overlap."""
-        view, objects = self._view, self._objects
+        view, objects = self._view, self._work.listed_objects()
         current = None if view is None else view.current
         with signals_blocked(self.list):
             fit_rows(self.list, len(objects))
             for row, each in enumerate(objects):
-                _fill(self.list.item(row), each, view is None or each.id not in view.hidden)
+                _fill(
+                    self.list.item(row), each, view is None or each.id not in view.display.unticked
+                )
                 if current is not None and each.id == current.id:
                     self.list.setCurrentRow(row)
         self._fit()
@@ -200,7 +206,8 @@ class ObjectsPanel(QWidget):
         for row, (left, right) in enumerate(rows):
             grid.addWidget(left, row, 0)
             grid.addWidget(right, row, 1)
-        grid.addWidget(self.save, len(rows), 0, 1, 2)
+        grid.addWidget(self.views_button, len(rows), 0)
+        grid.addWidget(self.save, len(rows), 1)
         return grid
 
     def _offer_more(self, place: QPoint) -> None:
@@ -221,7 +228,7 @@ class ObjectsPanel(QWidget):
         name, visible = item.text(), item.checkState() == Qt.CheckState.Checked
         if name != known.name:
             view.run(lambda session: session.rename_object(number, name))
-        view.set_visible(number, visible)
+        view.display.set_visible(number, visible)
 
     def _on_rule(self, _index: int) -> None:
         view = self._view

@@ -110,7 +110,7 @@ class PromptPanel(QWidget):
     def _set_depth(self, depth: float) -> None:
         """Give the next box a depth in mm; 0 lets it be found."""
         if self._work.view is not None:
-            self._work.view.boxes.depth = depth or None
+            self._work.view.boxes.rule.depth = depth or None
 
     def _tool_grid(self) -> QGridLayout:
         grid = QGridLayout()

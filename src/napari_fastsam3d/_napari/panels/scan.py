@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from magicgui.widgets import ComboBox
 from napari.layers import Image, Layer
 from qtpy.QtCore import Qt
@@ -26,11 +28,11 @@ class ScanPanel(QWidget):
     ----------
     work : Workspace
     controls : Controls
-    window : QWidget
-        Shows and changes the grey window.
+    *rows : QWidget
+        Show and change how the scan is shown, from top to bottom.
     """
 
-    def __init__(self, work: Workspace, controls: Controls, window: QWidget) -> None:
+    def __init__(self, work: Workspace, controls: Controls, *rows: QWidget) -> None:
         super().__init__()
         self._work = work
         self._opened: list[Image] = []
@@ -49,7 +51,7 @@ class ScanPanel(QWidget):
         self.facts.setWordWrap(True)
         self.facts.setTextFormat(Qt.TextFormat.PlainText)
         self.facts.setToolTip("Size, voxel size and what had to be assumed of the scan.")
-        self._lay_out(window)
+        self._lay_out(rows)
         work.events.image_added.connect(self._on_added)
         work.events.layers_changed.connect(self._on_layers)
         work.events.layer_removed.connect(self._on_removed)
@@ -84,7 +86,7 @@ class ScanPanel(QWidget):
             self.combo.reset_choices()
         self.combo.value = layer.unique_id
 
-    def _lay_out(self, window: QWidget) -> None:
+    def _lay_out(self, rows: Sequence[QWidget]) -> None:
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.combo.native, 0, 0)
@@ -92,7 +94,8 @@ class ScanPanel(QWidget):
         layout.addWidget(self.earlier_button, 0, 2)
         layout.addWidget(self.compact_button, 0, 3)
         layout.addWidget(self.facts, 1, 0, 1, 4)
-        layout.addWidget(window, 2, 0, 1, 4)
+        for place, row in enumerate(rows):
+            layout.addWidget(row, 2 + place, 0, 1, 4)
         layout.setColumnStretch(0, 1)
 
     def _choices(self, _widget: object = None) -> list[tuple[str, object]]:

@@ -8,8 +8,7 @@ from qtpy.QtCore import QLocale
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSizePolicy, QWidget
 
-from napari_fastsam3d._napari import icons
-from napari_fastsam3d._napari.commands.scans import PRESETS, next_plane, window_auto
+from napari_fastsam3d._napari.commands.scans import PRESETS, window_auto
 from napari_fastsam3d._napari.layers.contrast import GreyWindow
 from napari_fastsam3d._napari.panels.controls import Controls, menu_button
 from napari_fastsam3d._napari.workspace import Workspace
@@ -45,8 +44,6 @@ class WindowRow(QWidget):
             label.setToolTip(field.toolTip())
             row.addWidget(label)
             row.addWidget(field, 3)
-        self.plane = controls.icon_button(next_plane, icons.plane())
-        row.addWidget(self.plane)
         for part in (self.button, self.level, self.breadth):
             # The row must not widen a narrow dock.
             part.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)

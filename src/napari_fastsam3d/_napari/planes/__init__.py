@@ -1,0 +1,1 @@
+"""Planes of the patient: turning to them, the letters at their edges, and views side by side."""
