@@ -84,6 +84,7 @@ def test_the_image_is_chosen_by_itself_and_a_tool_is_ready(opened: tuple[Any, An
         "two balls",
         "Segmentation",
         "Boxes",
+        "Scribbles",
         "Prompts",
     ]
     assert widget.workspace.toolbox.tool == "include"
