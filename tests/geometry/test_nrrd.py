@@ -36,15 +36,19 @@ DIRECTIONS = "(0,1,0) (-1.5,0,0) (0,0,2)"
         ({"space units": '"mm" "mm" "mm"'}, RAW, ""),
         ({"space units": '"" "" ""'}, RAW, ""),
         ({"measurement frame": "(1,0,0) (0,1,0) (0,0,1)", "content": "a: b"}, RAW, ""),
-        ({"encoding": "gzip"}, gzip.compress(RAW), ""),
-        ({"encoding": "gz"}, gzip.compress(RAW[:20]) + gzip.compress(RAW[20:]), ""),
+        ({"encoding": "gzip"}, gzip.compress(RAW, mtime=0), ""),
+        (
+            {"encoding": "gz"},
+            gzip.compress(RAW[:20], mtime=0) + gzip.compress(RAW[20:], mtime=0),
+            "",
+        ),
         ({"encoding": "ascii"}, " ".join(map(str, VOXELS)).encode(), ""),
         ({"endian": "big"}, VOXELS.astype(">i2").tobytes(), ""),
         ({"byte skip": "-1"}, b"beside" + RAW, ""),
         ({"line skip": "2", "byte skip": "3"}, b"a\nb\nxyz" + RAW, ""),
         (
             {"line skip": "1", "encoding": "gzip", "byte skip": "3"},
-            b"a\n" + gzip.compress(b"xyz" + RAW),
+            b"a\n" + gzip.compress(b"xyz" + RAW, mtime=0),
             "",
         ),
     ],
@@ -237,7 +241,7 @@ def test_one_data_file_a_slice(tmp_path, name, packed):
     for n in (1, 2):
         part = VOXELS[12 * (n - 1) : 12 * n].tobytes()
         file = tmp_path / (f"s{n:02}.raw" if "02" in name else f"s{n}.raw")
-        file.write_bytes(gzip.compress(part) if packed else part)
+        file.write_bytes(gzip.compress(part, mtime=0) if packed else part)
     changes = {"data file": name, "encoding": "gzip" if packed else "raw"}
     listed = "s1.raw\ns2.raw\n" if "LIST" in name else "\n"
     path = nrrd(tmp_path / "a.nhdr", changes, b"", listed)

@@ -106,7 +106,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize(("one", "other"), product(NAMES, NAMES))
+@pytest.mark.parametrize(("one", "other"), list(product(NAMES, NAMES)))
 def test_being_of_one_group_goes_both_ways(one, other):
     for sides in (True, False):
         members = targets.group_members(one, NAMES, sides)
