@@ -111,3 +111,16 @@ def test_the_layer_lies_exactly_on_the_scan(shown: PointsLayer) -> None:
     viewer.add_layer(shown.layer)
     assert sorted(shown.layer.scale) == [1, 1, 3]
     assert {str(unit) for unit in viewer.layers.units} == {"millimeter"}
+
+
+def test_in_a_slice_without_points_none_is_asked_to_be_seen(shown: PointsLayer) -> None:
+    """There napari draws one at the first voxel, as large as the least size that is asked for."""
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((10, 9, 8)), scale=shown.layer.scale, translate=shown.layer.translate)
+    viewer.add_layer(shown.layer)
+    shown.show((*MARKS, Mark(9, (7.0, 2.0, 4.0), True)))
+    for slice_, least in ((1, 9), (5, 0), (2, 9)):
+        viewer.dims.set_point(0, shown.layer.data_to_world((slice_, 0, 0))[0])
+        assert shown.layer.canvas_size_limits == (least, 18)
+    shown.show(())
+    assert shown.layer.canvas_size_limits == (0, 18)

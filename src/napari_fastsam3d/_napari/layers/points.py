@@ -35,6 +35,23 @@ class Ray:
     axes: tuple[int, ...]
 
 
+def limit_canvas_size(layer: Points, least: float, most: float) -> None:
+    """Keep points between so many pixels of the canvas, however far it is zoomed.
+
+    In a slice without points napari draws one at the first voxel, which has no size but for a least
+    one: there none is asked for.
+    """
+
+    def limit(_event: Event | None = None) -> None:
+        seen = len(layer._view_indices)  # pyright: ignore[reportPrivateUsage]
+        limits = (float(least if seen else 0), float(most))
+        if layer.canvas_size_limits != limits:
+            layer.canvas_size_limits = limits
+
+    limit()
+    layer.events.set_data.connect(limit)
+
+
 class PointsLayer:
     """Shows marks, and signals what the user does to them.
 
@@ -64,9 +81,9 @@ class PointsLayer:
             face_color=INCLUDE,
             border_color="white",
             border_width=0.12,
-            canvas_size_limits=(9, 18),
             **frame.placement,
         )
+        limit_canvas_size(self.layer, 9, 18)
         self.layer.locked = True
         self._marks: tuple[Mark, ...] = ()
         self._ray: Ray | None = None

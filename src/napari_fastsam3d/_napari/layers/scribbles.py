@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.icons import EXCLUDE, INCLUDE
+from napari_fastsam3d._napari.layers.points import limit_canvas_size
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.drawing import voxels_along
 from napari_fastsam3d.session import PackedMask, Scribble
@@ -85,9 +86,9 @@ class ScribblesLayer:
             symbol="square",
             border_width=0,
             opacity=0.7,
-            canvas_size_limits=(3, 10000),
             **frame.placement,
         )
+        limit_canvas_size(self.layer, 3, 10000)
         # napari's status bar asks for it in a thread of its own, while what is drawn changes.
         self.layer.get_value = _no_value  # pyright: ignore[reportAttributeAccessIssue]
         self.layer.locked = True
