@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_fastsam3d.model.cuda_graph import filled
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import network_tensors, published_tensors
 from napari_fastsam3d.model.sam_med3d.mask_decoder import Expansion
-from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
-from napari_fastsam3d.model.sam_med3d.runner import filled
+from napari_fastsam3d.model.sam_med3d.network import FILLER, PublishedNetwork
 
 Make = Callable[..., PublishedNetwork]
 
@@ -79,7 +79,9 @@ def test_fillers_change_nothing(network, embedding, count, places):
     points, labels = prompts(count)
 
     alone = network.decode(precomputed, points, labels, previous())
-    among = network.decode(precomputed, *filled(points, labels, places), previous(), fillers=True)
+    among = network.decode(
+        precomputed, *filled(points, labels, places, FILLER), previous(), fillers=True
+    )
 
     torch.testing.assert_close(among[0], alone[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(among[1], alone[1])

@@ -118,7 +118,10 @@ class CoarseToFine:
         if coarse is None:
             return None
         near = self._widened(self.crop(Step(), prompts), Step(), prompts)
-        features = self._forward.compare(coarse, near, prompts)
+        described = self._forward.describe(near, prompts)
+        if described is None:
+            return None
+        features = self._forward.compare(coarse, near, described, prompts)
         if features is None:
             return None
         return Comparison(features, self._followed(coarse, prompts), near)
@@ -176,7 +179,9 @@ class CoarseToFine:
         if described is None or not judge.is_worth(described):
             return None
         coarse = self._from_afar(before, prompts)
-        features = None if coarse is None else self._forward.compare(coarse, near, prompts)
+        if coarse is None:
+            return None
+        features = self._forward.compare(coarse, near, described, prompts)
         return coarse if features is not None and judge.gain.estimate(features) > 0 else None
 
     def _fitting(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Crop:

@@ -26,10 +26,10 @@ _BOX_IN_CLICKS = 2
 
 
 class _Encoded(NamedTuple):
-    """What the encoder made of a crop, and means of its intensities for the judge of a click."""
+    """What the encoder made of a crop, and means of its intensities where a judge asks for them."""
 
     encoding: Any
-    means: Floats
+    means: Floats | None
 
 
 # Voxels of a crop along each axis of which a mean of intensities is kept.
@@ -114,25 +114,34 @@ class ForwardPass:
         return kept
 
     def compare(
-        self, far: Prediction, near: Prediction, prompts: Sequence[Prompt]
+        self, far: Prediction, near: Prediction, described: Features, prompts: Sequence[Prompt]
     ) -> Features | None:
         """Describe what a first click, the last of some prompts, gives from afar and near by.
+
+        Parameters
+        ----------
+        far, near : Prediction
+        described : ndarray of float64
+            What `describe` says of the near one.
+        prompts : sequence of Prompt
 
         Returns
         -------
         ndarray of float64, shape (len(coarse_judge.FEATURES),), or None
             None where either of them is empty.
         """
-        each = [self.describe(found, prompts) for found in (far, near)]
+        found = self.describe(far, prompts)
         masks = far.plain_mask, near.plain_mask
-        if each[0] is None or each[1] is None or any(mask.is_empty for mask in masks):
+        if found is None or any(mask.is_empty for mask in masks):
             return None
-        return np.concatenate([each[0], each[1], relate(*masks)])
+        return np.concatenate([found, described, relate(*masks)])
 
     def describe(self, found: Prediction, prompts: Sequence[Prompt]) -> Features | None:
         """Describe the prediction of a first click; see `coarse_judge.describe`."""
         crop, click = found.crop, clicks_of(prompts)[-1].index
         means = self._encoded_crop(crop, prompts).means
+        if means is None:
+            return None
         factor = crop.size / len(found.logits)
         place = (crop.to_crop(click) + 0.5) / factor - 0.5
         means = _pooled(means, len(means) // len(found.logits))
@@ -174,7 +183,8 @@ class ForwardPass:
                     if self.memory is None
                     else self.memory.encode(image, question)
                 )
-                encoded = _Encoded(encoding, _pooled(raw, _MEAN_OF))
+                judged = self.predictor.coarse_pass is not None
+                encoded = _Encoded(encoding, _pooled(raw, _MEAN_OF) if judged else None)
             finally:
                 self.encoding = None
                 progress(_LOOKING, 1, 1)

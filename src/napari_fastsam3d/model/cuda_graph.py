@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Function = Callable[..., tuple[Tensor, ...]]
 _WARM_UPS = 3
@@ -50,3 +51,15 @@ class CudaGraph:
             for _ in range(_WARM_UPS):
                 function(*self._inputs)
         present.wait_stream(side)
+
+
+def filled(points: Tensor, labels: Tensor, count: int, filler: int) -> tuple[Tensor, Tensor]:
+    """Add points labelled `filler` up to `count`: (1, count, 3) and (1, count)."""
+    more = count - points.shape[1]
+    return F.pad(points, (0, 0, 0, more)), F.pad(labels, (0, more), value=filler)
+
+
+def note_without(error: RuntimeError) -> str:
+    """Say why there are no graphs, by what the capture raised."""
+    reason = str(error).splitlines()[0].rstrip(".")
+    return f"CUDA graphs cannot be used here ({reason}); kernels are launched singly."

@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_fastsam3d.geometry.mask import dice
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.checkpoint import fingerprint_of
+from napari_fastsam3d.model.cuda_graph import note_without
 from napari_fastsam3d.model.default.box_features import BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import Pyramid, TransformerBlock
 from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
@@ -219,8 +220,7 @@ class PyramidPredictor(BasePredictor):
             with torch.inference_mode(), self._autocast(), torch.cuda.device(self.device):
                 self._runner = GraphRunner(self.network, self.crop_size)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            self.notes = (f"CUDA graphs cannot be used here ({reason}).",)
+            self.notes = (note_without(error),)
 
     def _read(self, decoder: PyramidDecoder, pyramid: Pyramid, box: Tensor) -> BoxFeatures:
         """Read a box, or remember it: a lone one asks seven times, and each click after it."""

@@ -5,9 +5,8 @@ from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from napari_fastsam3d.model.cuda_graph import CudaGraph, Function
+from napari_fastsam3d.model.cuda_graph import CudaGraph, Function, filled
 from napari_fastsam3d.model.default.box_features import BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import Pyramid
 from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
@@ -94,13 +93,8 @@ class GraphRunner(EagerRunner):
 
 def padded(prompts: Prompts, count: int) -> Prompts:
     """Fill the points of prompts up to `count`; they keep one shape, whatever the clicks are."""
-    more = count - prompts.points.shape[1]
-    return replace(
-        prompts,
-        points=F.pad(prompts.points, (0, 0, 0, more)),
-        labels=F.pad(prompts.labels, (0, more), value=_PADDING),
-        static=True,
-    )
+    points, labels = filled(prompts.points, prompts.labels, count, _PADDING)
+    return replace(prompts, points=points, labels=labels, static=True)
 
 
 def _flat(decoder: PyramidDecoder, read: Sequence[str]) -> Function:

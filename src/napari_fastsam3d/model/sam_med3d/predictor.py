@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.base_predictor import BasePredictor
+from napari_fastsam3d.model.cuda_graph import note_without
 from napari_fastsam3d.model.device import PinnedBuffers
 from napari_fastsam3d.model.layers.attention import AttentionLayer, attention_choice
 from napari_fastsam3d.model.layers.linear import lower_linears, pack_linears
@@ -237,8 +238,7 @@ class PublishedPredictor(BasePredictor):
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            self._note(f"CUDA graphs cannot be used here ({reason}); kernels are launched singly.")
+            self._note(note_without(error))
 
     def _surely(self, work: Callable[[], T]) -> T:
         """Do some work, on the CPU if the device's memory does not suffice."""

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from napari_fastsam3d.model.cuda_graph import CudaGraph
+from napari_fastsam3d.model.cuda_graph import CudaGraph, filled
 from napari_fastsam3d.model.sam_med3d.mask_decoder import PrecomputedFeatures
 from napari_fastsam3d.model.sam_med3d.network import FILLER, PublishedNetwork
 
@@ -134,7 +133,7 @@ class GraphRunner(EagerRunner):
         if multimask or count is None:
             return super().decode(precomputed, points, labels, previous, multimask)
         decoder = self._decoder_for(count, precomputed)
-        points, labels = filled(points, labels, count)
+        points, labels = filled(points, labels, count, FILLER)
         logits, predicted_iou = decoder(
             precomputed.base, precomputed.fold, precomputed.encoding, points, labels, previous
         )
@@ -164,9 +163,3 @@ class GraphRunner(EagerRunner):
         base, fold, encoding, points, labels, previous = inputs
         precomputed = PrecomputedFeatures(base, fold, encoding)
         return self.network.decode(precomputed, points, labels, previous, fillers=True)
-
-
-def filled(points: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Add fillers up to `count` points: (1, count, 3) and (1, count)."""
-    more = count - points.shape[1]
-    return F.pad(points, (0, 0, 0, more)), F.pad(labels, (0, more), value=FILLER)
