@@ -150,13 +150,11 @@ def _prompt(
 
 
 def _report(session: "Session", volume: "Volume", results: list["Result"]) -> dict[str, Any]:
-    import numpy as np
-
     from napari_fastsam3d.session.codec import prompt_to_json
 
     region = session.region()
     voxels = int(region.voxels.sum())
-    millilitres = voxels * abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
+    millilitres = voxels * volume.voxel_mm3 / 1000
     (segmented,) = session.state.objects
     return {
         "model": session.predictor.name if session.predictor else None,

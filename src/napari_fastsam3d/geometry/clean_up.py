@@ -133,7 +133,7 @@ def cleaned_up(mask: Mask, how: CleanUp, volume: Volume, clicks: Sequence[Index]
     amount = how.amount or 0.0
     match how.kind:
         case "islands":
-            voxel = abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
+            voxel = volume.voxel_mm3 / 1000
             return _parts(mask, ceil(amount / voxel - 1e-9), clicks)
         case "connected":
             held = any(mask.contains(click) for click in clicks)

@@ -118,7 +118,7 @@ def measure(mask: Mask, volume: Volume) -> Measures:
         The scan; oblique, sheared and anisotropic grids are taken as they are.
     """
     voxels = int(np.count_nonzero(mask.voxels))
-    millilitres = voxels * abs(float(np.linalg.det(volume.affine[:3, :3]))) / 1000
+    millilitres = voxels * volume.voxel_mm3 / 1000
     if not voxels:
         return Measures(0, 0.0)
     long_axis, short_axis = axial_diameters(mask, volume)

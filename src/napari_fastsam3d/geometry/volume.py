@@ -108,6 +108,11 @@ class Volume:
         return (float(i), float(j), float(k))
 
     @cached_property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel in mm3, also where the grid is sheared."""
+        return abs(float(np.linalg.det(self.affine[:3, :3])))
+
+    @cached_property
     def axis_codes(self) -> str:
         """Letters towards which the source axes run, such as "RAS" or "LPS"."""
         return axis_codes(self.affine)

@@ -15,6 +15,16 @@ NO_PROMPT = "This object has no prompt yet."
 WhyNot = Callable[[Workspace], str | None]
 
 
+def nothing_chosen(_work: Workspace, view: SessionView) -> str | None:
+    """Say that there is no object, unless one is the current one."""
+    return NO_OBJECT if view.current is None else None
+
+
+def nothing_begun(_work: Workspace, view: SessionView) -> str | None:
+    """Say that there is no object, unless one has a prompt."""
+    return None if any(each.prompts for each in view.session.state.objects) else NO_OBJECT
+
+
 def always(_work: Workspace) -> None:
     """Allow a command at any time."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog
 
-from napari_fastsam3d._napari.commands.command import NO_OBJECT, session_command
+from napari_fastsam3d._napari.commands.command import nothing_begun, session_command
 from napari_fastsam3d._napari.dialogs.mask_saver import (
     FILTER,
     ask_path,
@@ -28,15 +28,11 @@ _MESHES = "One file, all objects (*.obj);;A file for each object (*.stl)"
 _TABLES = "ITK-SNAP label descriptions (*.txt)"
 
 
-def _nothing_begun(_work: Workspace, view: SessionView) -> str | None:
-    return None if any(each.prompts for each in view.session.state.objects) else NO_OBJECT
-
-
 @session_command(
     "Save mask...",
     "Write all objects to one file on the grid of the scan.",
     "Shift+S",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_mask(work: Workspace, view: SessionView) -> None:
     """Ask for a file and write all objects to it."""
@@ -49,7 +45,7 @@ def save_mask(work: Workspace, view: SessionView) -> None:
     "Save a file for each object...",
     "Write every object to a file of its own on the grid of the scan.",
     "Shift+Alt+E",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_each(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write each object to one of its own beside it."""
@@ -60,7 +56,7 @@ def save_each(work: Workspace, view: SessionView) -> None:
     "Save one file and one for each...",
     "Write all objects to one file, and every object to a file of its own.",
     "Shift+Alt+B",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_both(work: Workspace, view: SessionView) -> None:
     """Ask for a file, write all objects to it, and each to one of its own beside it."""
@@ -71,7 +67,7 @@ def save_both(work: Workspace, view: SessionView) -> None:
     "Save prompts...",
     "Write points, boxes and strokes to a file from which the masks can be made again.",
     "Shift+Alt+P",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_prompts(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write to it all that was done."""
@@ -84,7 +80,7 @@ def save_prompts(work: Workspace, view: SessionView) -> None:
     "Save meshes...",
     "Write the surfaces of all objects as OBJ or STL, in LPS millimetres, as 3D Slicer reads them.",
     "Shift+Alt+M",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_meshes(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write the surfaces of all objects to it or to files beside it."""
@@ -101,7 +97,7 @@ def save_meshes(work: Workspace, view: SessionView) -> None:
     "Save label table...",
     "Write names and colours of the objects for ITK-SNAP, to go with a saved mask.",
     "Alt+Y",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_label_table(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write names and colours to it."""

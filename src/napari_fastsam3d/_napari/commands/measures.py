@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_fastsam3d._napari.commands.command import NO_OBJECT, session_command
+from napari_fastsam3d._napari.commands.command import nothing_begun, session_command
 from napari_fastsam3d._napari.commands.files import ask_beside, save_in_background
 from napari_fastsam3d._napari.dialogs.measures import MeasuresDialog
 from napari_fastsam3d._napari.session_view import SessionView
@@ -13,15 +13,11 @@ from napari_fastsam3d.geometry.measures import Measures
 _REPORTS = "PDF (*.pdf);;PNG (*.png)"
 
 
-def _nothing_begun(_work: Workspace, view: SessionView) -> str | None:
-    return None if any(each.prompts for each in view.session.state.objects) else NO_OBJECT
-
-
 @session_command(
     "Measures...",
     "Measure every object: volume, diameters, surface, place, and the scan's values in it.",
     "Alt+M",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def measures(work: Workspace, _view: SessionView) -> None:
     """Show the table of measures, which follows the masks as long as it is open."""
@@ -35,7 +31,7 @@ def measures(work: Workspace, _view: SessionView) -> None:
     "Draw diameters",
     "Draw the long and the short axis (RECIST) of this object into the scan, and turn to them.",
     "Alt+D",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def draw_diameters(work: Workspace, view: SessionView) -> None:
     """Draw the axes of the current object as rulers."""
@@ -65,7 +61,7 @@ def draw_diameters(work: Workspace, view: SessionView) -> None:
     "Write a page as PDF or PNG: three planes with outlines, measures and the model. It names no "
     "patient.",
     "Shift+Alt+R",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_report(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write a report without patient data to it."""
@@ -76,7 +72,7 @@ def save_report(work: Workspace, view: SessionView) -> None:
     "Report with patient...",
     "Write the same page with the name of the scan, and what DICOM says of patient and study.",
     "Shift+Alt+D",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def save_patient_report(work: Workspace, view: SessionView) -> None:
     """Ask for a file, and write a report with patient data to it."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from napari_fastsam3d._napari.commands.command import NO_OBJECT, session_command
+from napari_fastsam3d._napari.commands.command import (
+    NO_OBJECT,
+    nothing_chosen,
+    session_command,
+)
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 
 _STEP = 0.2
 ORDERS = {"begun": "in the order begun", "name": "by name", "size": "by size, largest first"}
 """How the list of objects can be sorted."""
-
-
-def _no_object(_work: Workspace, view: SessionView) -> str | None:
-    return NO_OBJECT if view.current is None else None
 
 
 def _no_other(_work: Workspace, view: SessionView) -> str | None:
@@ -50,7 +50,10 @@ def outlines(_work: Workspace, view: SessionView) -> None:
 
 
 @session_command(
-    "Fainter", "Make the mask of the current object more transparent.", "Ctrl+[", why_not=_no_object
+    "Fainter",
+    "Make the mask of the current object more transparent.",
+    "Ctrl+[",
+    why_not=nothing_chosen,
 )
 def fainter(_work: Workspace, view: SessionView) -> None:
     """Make the current object more transparent."""
@@ -61,7 +64,7 @@ def fainter(_work: Workspace, view: SessionView) -> None:
     "Stronger",
     "Make the mask of the current object less transparent.",
     "Ctrl+]",
-    why_not=_no_object,
+    why_not=nothing_chosen,
 )
 def stronger(_work: Workspace, view: SessionView) -> None:
     """Make the current object less transparent."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from napari_fastsam3d._napari.commands.command import NO_OBJECT, NO_PROMPT, session_command
+from napari_fastsam3d._napari.commands.command import (
+    NO_OBJECT,
+    NO_PROMPT,
+    nothing_begun,
+    nothing_chosen,
+    session_command,
+)
 from napari_fastsam3d._napari.dialogs.objects import ask_colour, ask_name, ask_value
 from napari_fastsam3d._napari.main_thread import show_message
 from napari_fastsam3d._napari.session_view import SessionView
@@ -10,14 +16,6 @@ from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.session import Result
 from napari_fastsam3d.session.commands import Commands
-
-
-def _no_object(_work: Workspace, view: SessionView) -> str | None:
-    return NO_OBJECT if view.current is None else None
-
-
-def _nothing_begun(_work: Workspace, view: SessionView) -> str | None:
-    return None if any(each.prompts for each in view.session.state.objects) else NO_OBJECT
 
 
 def _nothing_to_lock(work: Workspace, view: SessionView) -> str | None:
@@ -52,7 +50,7 @@ def _no_holder(work: Workspace, _view: SessionView) -> str | None:
     "Next object",
     "Keep this object and begin another one with its own colour.",
     "N",
-    why_not=_nothing_begun,
+    why_not=nothing_begun,
 )
 def next_object(work: Workspace, view: SessionView) -> None:
     """Begin another object, unless the current one has no prompt yet."""
@@ -162,7 +160,7 @@ def exclude_neighbours(work: Workspace, view: SessionView) -> None:
     "Name...",
     "Name this object, after an organ of the list or as you like.",
     "Shift+N",
-    why_not=_no_object,
+    why_not=nothing_chosen,
 )
 def name_object(work: Workspace, view: SessionView) -> None:
     """Ask for the name of the current object; an organ's usual value comes with its name."""
@@ -181,7 +179,7 @@ def name_object(work: Workspace, view: SessionView) -> None:
     "Label value...",
     "Choose the value of this object in the saved mask.",
     "Shift+Alt+L",
-    why_not=_no_object,
+    why_not=nothing_chosen,
 )
 def value_object(work: Workspace, view: SessionView) -> None:
     """Ask for the label value of the current object."""
@@ -191,7 +189,9 @@ def value_object(work: Workspace, view: SessionView) -> None:
         view.run(lambda session: session.revalue_object(own.id, value))
 
 
-@session_command("Colour...", "Choose the colour of this object.", "Shift+C", why_not=_no_object)
+@session_command(
+    "Colour...", "Choose the colour of this object.", "Shift+C", why_not=nothing_chosen
+)
 def colour_object(work: Workspace, view: SessionView) -> None:
     """Ask for the colour of the current object."""
     own = view.current
