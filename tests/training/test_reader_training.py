@@ -118,3 +118,12 @@ def test_a_stopped_run_goes_on_where_it_was(cache: Path, tmp_path: Path, monkeyp
 def test_too_few_cases_are_told(cache: Path):
     with pytest.raises(TrainingError, match="too few"):
         Episodes(examples_in(cache)[:6])
+
+
+def test_a_set_of_many_structures_does_not_crowd_out_one_of_few():
+    groups = [("few", 100), ("few", 25)] + [("many", 4)] * 50
+    shares = training._shares(groups)
+    assert shares.sum() == pytest.approx(1)
+    few, many = shares[:2], shares[2:]
+    assert few.sum() / many.sum() == pytest.approx((125 / 200) ** 0.5)
+    assert few[0] / few[1] == pytest.approx(2)

@@ -87,8 +87,8 @@ def train(
     they are written as `judged.safetensors`. With 0 volumes a coarse pass gives candidates only.
 
     With `--reader` a small network learns to read remembered cases: from the sets of which there
-    are several cases, seen by the encoder of the default model, or of the weights given. Writes
-    `reader.safetensors`.
+    are several cases, and from label maps that are painted as several patients, seen by the encoder
+    of the default model, or of the weights given. Writes `reader.safetensors`.
 
     Writes `weights.safetensors` and `weights.sha256` when the recipe is done, and draws the log
     as `log.png` where matplotlib is installed.
@@ -126,7 +126,13 @@ def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
     from napari_fastsam3d.evaluation.dataset import labelled_cases
     from napari_fastsam3d.model import load_model
     from napari_fastsam3d.training.reader import STEPS, Episodes, judge, train_reader
-    from napari_fastsam3d.training.reader_examples import examples_in, prepare, several
+    from napari_fastsam3d.training.reader_examples import (
+        PAINTED,
+        examples_in,
+        prepare,
+        prepare_painted,
+        several,
+    )
 
     predictor = load_model(weights or "default", device="cpu")
     cases = several(labelled_cases(data, "train"))
@@ -134,6 +140,10 @@ def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
         seen = bar.add_task("looking", total=len(cases), iou=0.0)
         prepare(
             data, cases, out / "cases", predictor, lambda done, of: bar.update(seen, completed=done)
+        )
+        drawn = bar.add_task("painting", total=PAINTED, iou=0.0)
+        prepare_painted(
+            data, out / "cases", predictor, lambda done, of: bar.update(drawn, completed=done)
         )
         episodes = Episodes(examples_in(out / "cases"))
         task = bar.add_task("training", total=STEPS, iou=0.0)

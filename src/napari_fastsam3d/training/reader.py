@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,8 +23,8 @@ from napari_fastsam3d.training.reader_examples import CLICKS, Example
 Tell = Callable[[int, int, float], object]
 """Told the step, of how many, and the IoU of the last ones."""
 
-STEPS = 1100
-"""Of four episodes each; about twenty minutes of one core."""
+STEPS = 2000
+"""Of four episodes each; about forty minutes of one core."""
 
 _MOST_CASES = 8
 _OTHERS = 0.25
@@ -71,8 +72,7 @@ class Episodes:
                 "There are too few cases of the same structures to learn from.",
                 f"At least {_MOST_CASES + 1} cases of two structures are needed.",
             )
-        sizes = np.sqrt([len(self._groups[name]) for name in self._names])
-        self._shares = sizes / sizes.sum()
+        self._shares = _shares([(name[0], len(self._groups[name])) for name in self._names])
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -110,6 +110,20 @@ class Episodes:
         ]
         chosen = rng.permutation(len(of))[:count]
         return Episode(asked, tuple(of[n] for n in chosen), click, matches)
+
+
+def _shares(groups: Sequence[tuple[str, int]]) -> NDArray[np.float64]:
+    """Give the share of each group of a set and a size: by the roots of its set's and of its own.
+
+    So that a set of many structures does not crowd out those of few.
+    """
+    sets: dict[str, int] = {}
+    for name, size in groups:
+        sets[name] = sets.get(name, 0) + size
+    own = np.sqrt([size for _, size in groups])
+    totals = {n: sum(s for s, (of, _) in zip(own, groups, strict=True) if of == n) for n in sets}
+    each = own * [np.sqrt(sets[name]) / totals[name] for name, _ in groups]
+    return each / each.sum()
 
 
 def read_episode(reader: Reader, episode: Episode) -> tuple[Reading, Tensor, float]:

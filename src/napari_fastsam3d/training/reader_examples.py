@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from napari_fastsam3d.evaluation.dataset import LabelledCase, label_names
+from napari_fastsam3d.evaluation.dataset import LabelledCase, label_map_cases, label_names
 from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask, middle_of
-from napari_fastsam3d.inference.accepted import accepted_case
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.memory.case import Case
 from napari_fastsam3d.memory.readable_case import ReadableCase
+from napari_fastsam3d.memory.remember import remembered_case
+from napari_fastsam3d.training.painted_scan import SIZE, paint
 
 CLICKS = 9
 """Clicks kept of each structure: one in its middle, the others anywhere in it."""
@@ -104,6 +105,48 @@ def prepare(
         tell(number + 1, len(cases))
 
 
+PAINTED = 200
+"""Scans painted of label maps, so that a reader knows more than the sets of many patients show."""
+
+_HEADS, _OTHERS = "painted heads", "painted bodies"
+# Share of the painted scans that are of label maps without names, and structures kept of each.
+_UNNAMED = 0.3
+_OF_EACH = 8
+
+
+def prepare_painted(
+    data: Path,
+    out: Path,
+    predictor: Any,
+    tell: Callable[[int, int], object],
+    count: int = PAINTED,
+    size: int = SIZE,
+) -> None:
+    """Cache what the encoder sees of label maps that are painted as scans of other patients.
+
+    The same structure of all maps whose values have names is one group, so that anatomies differ
+    too.
+    """
+    maps = label_map_cases(data)
+    names = {case.set_name: label_names(data, case.set_name) for case in maps}
+    for number in range(count):
+        rng = np.random.default_rng((3, number))
+        unnamed = rng.random() < _UNNAMED
+        those = [case for case in maps if (not names[case.set_name]) == unnamed] or maps
+        case = those[rng.integers(len(those))]
+        known = names[case.set_name]
+        home = out / (_OTHERS if known else _HEADS) / f"{number:04d}"
+        if not (home / "done").exists():
+            home.mkdir(parents=True, exist_ok=True)
+            painted = paint(case, known, number, size)
+            once = SeenOnce(predictor)
+            for name in rng.permutation(sorted(painted.structures))[:_OF_EACH]:
+                mask = painted.structures[str(name)]
+                _keep(home, str(name), painted.volume, mask, once, home.name)
+            (home / "done").touch()
+        tell(number + 1, count)
+
+
 def structures(data: Path, case: LabelledCase, volume: Volume) -> Mapping[str, Mask]:
     """Return the structures of a case by name; where all are parts of one, the whole as well.
 
@@ -143,9 +186,11 @@ class SeenOnce:
 
 
 def _keep(home: Path, name: str, volume: Volume, mask: Mask, predictor: Any, case: str) -> None:
-    made = accepted_case(predictor, volume, mask, name)
     middle = middle_of(mask, volume)
-    crop = CropPolicy.of(volume, predictor).at(middle, made.entry.spacing)
+    policy = CropPolicy.of(volume, predictor)
+    crop = policy.at(middle, policy.spacing_to_remember(mask.box))
+    # A reader reads what comes of the fitting crop; what cases are found by would cost two more.
+    made = remembered_case(predictor, volume, (crop, crop, crop), mask, name)
     raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
     seen = predictor.encode(predictor.normalise(raw, crop.inside))
     truth = crop.resample_mask(mask.box, mask.voxels, 2)

@@ -24,7 +24,7 @@ from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.recipe import SamplingOptions
 from napari_fastsam3d.training.rendering import blanked, render
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
-from napari_fastsam3d.training.tissues import SCENERY
+from napari_fastsam3d.training.tissues import scenery_of
 
 SMALLEST = 120
 """Crop voxels that a target needs; smaller ones are drawn anew."""
@@ -140,15 +140,11 @@ class Sampler:
                 view = _view_of_unlabelled(scan, size, random, choice)
             else:
                 case = self.cases[source][rng.integers(len(self.cases[source]))]
-                loaded = load_case(case, device, _scenery(names))
+                loaded = load_case(case, device, scenery_of(names))
                 view = _view_of_case(loaded, size, random, choice, names)
             if view is not None:
                 return _finish(view, random)
         return _finish(_view_of_shapes(size, choice.targets, random), random)
-
-
-def _scenery(names: dict[int, str]) -> frozenset[int]:
-    return frozenset(value for value, name in names.items() if SCENERY.search(name))
 
 
 def _view_of_case(

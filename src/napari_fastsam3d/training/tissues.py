@@ -5,6 +5,7 @@ are wide, since injection protocols differ.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 Range = tuple[float, float]
@@ -100,6 +101,11 @@ SCENERY = re.compile(
 
 ARM = re.compile(r"upper_arm|triceps|forearm|hand_|humerus|radius|ulna|brachial|axillary")
 """Names of what may be left out of a torso, since arms are raised in most scans of one."""
+
+
+def scenery_of(names: Mapping[int, str]) -> frozenset[int]:
+    """Give the values that are scenery."""
+    return frozenset(value for value, name in names.items() if SCENERY.search(name))
 
 
 def tissue_of(name: str) -> str:
