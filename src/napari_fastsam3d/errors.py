@@ -69,6 +69,10 @@ class MemoryBankError(FastSAM3DError):
     """A bank of remembered cases that can't be read or written, or a case that it doesn't hold."""
 
 
+class AdapterError(FastSAM3DError):
+    """An adapter that isn't there, fits another model, or can't be fitted."""
+
+
 def card_is_full(error: BaseException) -> bool:
     """Whether a graphics card had too little memory; torch's own error is known by its name."""
     return type(error).__name__ == "OutOfMemoryError"

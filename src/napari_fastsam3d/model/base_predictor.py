@@ -17,13 +17,14 @@ from napari_fastsam3d.model.predictor import Floats, Segmentation
 _PACKAGE = __name__.partition(".")[0]
 
 
-class _Blocks:
+class Blocks:
     """What the blocks of a network ask; it doesn't hold the network, nor its predictor."""
 
     def __init__(self) -> None:
         self.go_on: Callable[[], object] = lambda: None
 
     def ask(self, _module: nn.Module, _inputs: tuple[Any, ...]) -> None:
+        """Ask whether to go on, before a block computes."""
         self.go_on()
 
 
@@ -45,6 +46,8 @@ class BasePredictor(ABC):
 
     Attributes
     ----------
+    blocks : Blocks
+        Whom the blocks of the network ask before they compute.
     encoder_fingerprint : str
         What tells its image encoder from others: features of one can be compared, whatever decodes
         them. That of all weights, unless a subclass tells it apart.
@@ -70,16 +73,16 @@ class BasePredictor(ABC):
         self.dtype = dtype
         self.fingerprint = fingerprint
         self.encoder_fingerprint = fingerprint
-        self._blocks = _Blocks()
+        self.blocks = Blocks()
 
     @property
     def before_block(self) -> Callable[[], object]:
         """See `Predictor.before_block`."""
-        return self._blocks.go_on
+        return self.blocks.go_on
 
     @before_block.setter
     def before_block(self, go_on: Callable[[], object]) -> None:
-        self._blocks.go_on = go_on
+        self.blocks.go_on = go_on
 
     @property
     def memory_layer(self) -> AttentionLayer | None:
@@ -155,7 +158,7 @@ class BasePredictor(ABC):
         """Let `before_block` be called before each module of ours in a network, and its parts."""
         for module in network.modules():
             if type(module).__module__.startswith(_PACKAGE):
-                module.register_forward_pre_hook(self._blocks.ask)
+                module.register_forward_pre_hook(self.blocks.ask)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -3,6 +3,7 @@
 Whole batches are drawn at once on the device of the masks, and nothing is read back from there.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -162,7 +163,7 @@ def _corrected(
     """Add clicks, each in an error of its own, while there is room: `counts` (B,) of them."""
     wanted, got = truth > 0.5, mask_logits > 0
     depths = torch.maximum(_depth(wanted & ~got), _depth(got & ~wanted))
-    size = truth.shape[-1]
+    shape = truth.shape[2:]
     choice = depths * (0.6 + 0.4 * random.uniform(*depths.shape))
     points, labels = prompts.points.clone(), prompts.labels.clone()
     for number in range(most):
@@ -171,27 +172,30 @@ def _corrected(
         due = (counts > number) & (depth > 0) & free.any(1)
         here = F.one_hot(free.int().argmax(1), free.shape[1]).bool() & due[:, None]
         told = wanted.flatten(1).gather(1, cell[:, None])
-        points = torch.where(here[..., None], _cell_centre(cell, size, random)[:, None], points)
+        points = torch.where(here[..., None], _cell_centre(cell, shape, random)[:, None], points)
         labels = torch.where(here, told.long(), labels)
         if number + 1 < most:
-            choice = choice * ~_around(cell, size)
+            choice = choice * ~_around(cell, shape)
     return replace(prompts, points=points, labels=labels)
 
 
-def _around(flat: Tensor, size: int) -> Tensor:
+def _around(flat: Tensor, shape: Sequence[int]) -> Tensor:
     """Mark what lies within an eighth of the crop of cells (B,); gives (B, 1, D, H, W)."""
-    reach, at = max(1, size // 8), torch.arange(size, device=flat.device)
-    x, y, z = ((at - cell[:, None]).abs() <= reach for cell in _index(flat, size))
+    x, y, z = (
+        (torch.arange(size, device=flat.device) - cell[:, None]).abs() <= max(1, size // 8)
+        for cell, size in zip(_index(flat, shape), shape, strict=True)
+    )
     return (x[:, :, None, None] & y[:, None, :, None] & z[:, None, None, :])[:, None]
 
 
-def _index(flat: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    return flat // size**2, flat // size % size, flat % size
+def _index(flat: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    _, height, width = shape
+    return flat // (height * width), flat // width % height, flat % width
 
 
-def _cell_centre(flat: Tensor, size: int, random: RandomGenerator) -> Tensor:
+def _cell_centre(flat: Tensor, shape: Sequence[int], random: RandomGenerator) -> Tensor:
     """Give crop indices (B, 3) inside flat cell numbers (B,) on a grid of cells of two voxels."""
-    corner = 2 * torch.stack(_index(flat, size), -1)
+    corner = 2 * torch.stack(_index(flat, shape), -1)
     return corner.float() + (2 * random.uniform(len(flat), 3)).floor()
 
 
@@ -201,7 +205,7 @@ def _anywhere(truth: Tensor, random: RandomGenerator) -> Tensor:
     flat = weight.flatten(1) + 1e-9 * truth.flatten(1) + 1e-20
     # The largest of exponential races: a draw in proportion to the weights.
     race = -(random.uniform(*flat.shape) + 1e-12).log() / flat
-    return _cell_centre(race.argmin(1), truth.shape[-1], random)
+    return _cell_centre(race.argmin(1), truth.shape[2:], random)
 
 
 def _loose_box(mask: Tensor, random: RandomGenerator) -> Tensor:
@@ -210,10 +214,10 @@ def _loose_box(mask: Tensor, random: RandomGenerator) -> Tensor:
     Each face moves inwards by up to a twentieth of the side, or outwards by up to a fifth. NaN
     where there is nothing.
     """
-    batch, size = mask.shape[:2]
-    at = torch.arange(size, device=mask.device)
+    batch, *shape = mask.shape
     lows, highs = [], []
-    for others in ((2, 3), (1, 3), (1, 2)):
+    for size, others in zip(shape, ((2, 3), (1, 3), (1, 2)), strict=True):
+        at = torch.arange(size, device=mask.device)
         line = mask.any(others[1]).any(others[0])
         lows.append(torch.where(line, at, size).amin(1))
         highs.append(torch.where(line, at, -1).amax(1))
@@ -222,7 +226,8 @@ def _loose_box(mask: Tensor, random: RandomGenerator) -> Tensor:
     moved = low - side * (1.25 * random.uniform(batch, 3) - 0.25)
     high = high + side * (1.25 * random.uniform(batch, 3) - 0.25)
     box = torch.stack([torch.minimum(moved, high - 1), high], 1)
-    return torch.where((low < size * 2)[:, None], box, torch.nan)
+    found = mask.flatten(1).any(1)
+    return torch.where(found[:, None, None], box, torch.nan)
 
 
 def _spoilt(truth: Tensor, random: RandomGenerator) -> Tensor:

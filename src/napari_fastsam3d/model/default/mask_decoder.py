@@ -17,7 +17,7 @@ from napari_fastsam3d.model.default.judge import MaskJudge
 from napari_fastsam3d.model.default.prompt_encoder import PyramidPromptEncoder
 from napari_fastsam3d.model.default.prompt_maps import SIMILARITY_MAPS, fine_maps, middle_maps
 from napari_fastsam3d.model.default.prompts import Prompts
-from napari_fastsam3d.model.default.region import Region
+from napari_fastsam3d.model.default.region import NearPyramid, Region
 from napari_fastsam3d.model.layers.attention import padding_bias
 from napari_fastsam3d.model.layers.convolution import Convolution, Expand, ResidualBlock
 from napari_fastsam3d.model.layers.two_way_transformer import TwoWayTransformer
@@ -133,6 +133,7 @@ class PyramidDecoder(nn.Module):
         prompts: Prompts,
         box_features: BoxFeatures | None = None,
         local: bool = False,
+        near: NearPyramid | None = None,
     ) -> Masks:
         """Decode one step of interaction.
 
@@ -148,6 +149,9 @@ class PyramidDecoder(nn.Module):
         local : bool
             Whether a batch of one is drawn finely only in the region of its mask and clicks: the
             same there up to rounding. Elsewhere mask logits are interpolated.
+        near : NearPyramid, optional
+            Where alone a batch of one is drawn, without a box: masks are those of its region, the
+            same but for a rim of a few cells. For training, where all of a crop would cost much.
 
         Returns
         -------
@@ -161,6 +165,9 @@ class PyramidDecoder(nn.Module):
         skipped = for_samples(self.skip_coarse(pyramid.coarse), len(image))
         features = self.expand_coarse(image) + skipped
         features = self.expand_middle(self.block_coarse(_added(features, box_features.coarse)))
+        if near is not None:
+            features, pyramid = near.region.of_features(features), near.pyramid
+            prompts = near.region.prompts(prompts)
         features = features + joined_linear(
             self.skip_middle, pyramid.middle, middle_maps(pyramid, prompts, self.similarity_maps)
         )

@@ -81,6 +81,13 @@ class PyramidPredictor(BasePredictor):
             self._record_graphs()
         self._ask_before_blocks(self.network)
 
+    def use_network(self, network: PyramidNetwork) -> None:
+        """Run another network of the same architecture, ready for this device; see `adapted`."""
+        self.network, self._last_box = network, None
+        self._runner = EagerRunner(network)
+        if self.device.type == "cuda":
+            self._record_graphs()
+
     @property
     def memory_layer(self) -> AttentionLayer | None:
         """See `BasePredictor.memory_layer`; a captured graph can't be given other keys."""

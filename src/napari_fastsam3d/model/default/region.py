@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -93,10 +94,30 @@ class Region:
             middle_intensity=whole.middle_intensity[near],
         )
 
+    def near(self, whole: Pyramid) -> "NearPyramid":
+        """Cut what is drawn on the finest grid and on the one before."""
+        keys = whole.middle_keys.unflatten(3, whole.middle_intensity.shape[1:])
+        part = replace(
+            self.pyramid(whole),
+            middle=self.of_features(whole.middle),
+            middle_keys=keys[(..., *self.slices())].flatten(3),
+        )
+        return NearPyramid(self, part)
+
     def prompts(self, whole: Prompts) -> Prompts:
-        """Count crop indices of clicks and box from the first voxel of the region."""
+        """Count crop indices of clicks and box from the first voxel; cut the mask fed back."""
         origin = 4 * torch.tensor(self.start, device=whole.points.device)
-        return replace(whole, points=whole.points - origin, box=whole.box - origin)
+        previous = whole.previous[(..., *self.slices())]
+        return replace(
+            whole, points=whole.points - origin, box=whole.box - origin, previous=previous
+        )
+
+
+class NearPyramid(NamedTuple):
+    """A region, and what of a pyramid is seen there at S/2 and S/4."""
+
+    region: Region
+    pyramid: Pyramid
 
 
 def _span(low: int, high: int, size: int) -> tuple[int, int]:

@@ -98,6 +98,13 @@ class PublishedPredictor(BasePredictor):
         self._settle()
         self._ask_before_blocks(self.network)
 
+    def use_network(self, network: PublishedNetwork) -> None:
+        """Run another network of the same architecture, ready for this device; see `adapted`."""
+        self.network = network
+        self._runner = EagerRunner(network)
+        if self.device.type == "cuda":
+            self._settle()
+
     @property
     def how(self) -> str:
         """How it computes, in a few words, for `doctor` and `bench`."""
