@@ -19,6 +19,7 @@ from napari_fastsam3d.cli.bench import bench
 from napari_fastsam3d.cli.clean import clean
 from napari_fastsam3d.cli.convert import convert
 from napari_fastsam3d.cli.demo import demo
+from napari_fastsam3d.cli.distill import distill
 from napari_fastsam3d.cli.doctor import doctor
 from napari_fastsam3d.cli.evaluate import evaluate
 from napari_fastsam3d.cli.measure import measure
@@ -52,6 +53,7 @@ for _command in (
     bench,
     evaluate,
     train,
+    distill,
 ):
     app.command()(_command)
 app.add_typer(models)

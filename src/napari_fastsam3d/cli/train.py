@@ -4,7 +4,7 @@ import os
 import time
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from napari_fastsam3d.model.coarse_pass import CoarsePass
     from napari_fastsam3d.training.recipe import Recipe
-    from napari_fastsam3d.training.trainer import Trainer
-
+    from napari_fastsam3d.training.run import TrainingRun
 
 # Of the volumes that a coarse pass is judged on; the run drew others.
 _JUDGE_SEED = 7_001
@@ -55,14 +54,15 @@ def _recipe(path: Path | None) -> "Recipe":
         return read_recipe(shipped)
 
 
-def _bar(shown: bool) -> "Bar":
+def training_bar(shown: bool, value: str = "IoU") -> "Bar":
+    """Show steps, the time that is left, and a value of the tasks' field `value`."""
     from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         *Progress.get_default_columns()[:2],
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("IoU {task.fields[iou]:.3f}"),
+        TextColumn(value + " {task.fields[value]:.3f}"),
         disable=not shown,
     )
 
@@ -106,20 +106,24 @@ def train(
         return
     place, device = ranks.join(device)
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed, device, recipe.held_out)
-    if workers is None:
-        workers = 1 if device == "cpu" else min(4, max(1, (os.cpu_count() or 2) // place.world - 1))
+    workers = usual_workers(device, place.world) if workers is None else workers
     trainer = Trainer(recipe, sampler, out, device, place, workers, weights)
     until = None if minutes is None else time.monotonic() + 60 * minutes
-    with _bar(place.first) as bar:
-        task = bar.add_task("training", iou=0.0)
+    with training_bar(place.first) as bar:
+        task = bar.add_task("training", value=0.0)
 
-        def report(step: int, steps: int, iou: float) -> None:
-            bar.update(task, completed=step, total=steps, iou=iou)
+        def tell(step: int, steps: int, iou: float) -> None:
+            bar.update(task, completed=step, total=steps, value=iou)
 
-        trainer.run(report, until=until)
+        trainer.run(tell, until=until)
     ranks.leave()
     if place.first:
-        _report(trainer)
+        report(trainer)
+
+
+def usual_workers(device: str, processes: int) -> int:
+    """Return how many processes make samples: one, or beside a GPU as many as keep it busy."""
+    return 1 if device == "cpu" else min(4, max(1, (os.cpu_count() or 2) // processes - 1))
 
 
 def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
@@ -136,8 +140,8 @@ def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
 
     predictor = load_model(weights or "default", device="cpu")
     cases = several(labelled_cases(data, "train"))
-    with _bar(True) as bar:
-        seen = bar.add_task("looking", total=len(cases), iou=0.0)
+    with training_bar(True) as bar:
+        seen = bar.add_task("looking", total=len(cases), value=0.0)
         prepare(
             data, cases, out / "cases", predictor, lambda done, of: bar.update(seen, completed=done)
         )
@@ -146,10 +150,10 @@ def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
             data, out / "cases", predictor, lambda done, of: bar.update(drawn, completed=done)
         )
         episodes = Episodes(examples_in(out / "cases"))
-        task = bar.add_task("training", total=STEPS, iou=0.0)
+        task = bar.add_task("training", total=STEPS, value=0.0)
 
         def tell(step: int, steps: int, iou: float) -> None:
-            bar.update(task, completed=step, total=steps, iou=iou)
+            bar.update(task, completed=step, total=steps, value=iou)
 
         trained = train_reader(episodes, out, predictor.encoder_fingerprint, tell)
     found = judge(trained, episodes)
@@ -179,8 +183,8 @@ def _judged(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int
     predictor = coarse_pass.without_judge(weights)
     cases = evenly_spaced(labelled_cases(data, "train"), _JUDGE_CASES)
     clicks: list[coarse_pass.FirstClick] = []
-    with _bar(True) as bar:
-        task = bar.add_task("clicking", total=volumes + len(cases), iou=0.0)
+    with training_bar(True) as bar:
+        task = bar.add_task("clicking", total=volumes + len(cases), value=0.0)
         file = out / "first_clicks.jsonl"
         rows = coarse_pass.first_clicks(predictor, sampler, file, volumes, cases=cases)
         for done, so_far in rows:
@@ -195,12 +199,11 @@ def _judged(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int
     return found.coarse_pass
 
 
-def _report(trainer: "Trainer") -> None:
-    if trainer.step < trainer.recipe.steps:
-        typer.echo(
-            f"stopped at step {trainer.step} of {trainer.recipe.steps}; the same command goes on"
-        )
+def report(run: "TrainingRun[Any]") -> None:
+    """Say how far a run got, and what it wrote."""
+    if run.step < run.recipe.steps:
+        typer.echo(f"stopped at step {run.step} of {run.recipe.steps}; the same command goes on")
         return
-    typer.echo(f"wrote {trainer.export()}")
-    if trainer.draw_log():
-        typer.echo(f"wrote {trainer.folder / 'log.png'}")
+    typer.echo(f"wrote {run.export()}")
+    if run.draw_log():
+        typer.echo(f"wrote {run.folder / 'log.png'}")

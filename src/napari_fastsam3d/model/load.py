@@ -10,11 +10,13 @@ from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.checkpoint import fingerprint as sha256_of
 from napari_fastsam3d.model.checkpoint import is_pyramid, read_pyramid, verify
+from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.device import choose_device, choose_precision, choose_threads
 from napari_fastsam3d.model.registry import MODELS
 from napari_fastsam3d.model.sam_med3d.checkpoint import Assembly, assemble, build_network
 from napari_fastsam3d.model.sam_med3d.checkpoint_file import read_published
+from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
 from napari_fastsam3d.model.store import ModelStore, Record
 
@@ -73,12 +75,43 @@ def load_model(
     return PublishedPredictor(network, path.stem, place, precision, digest, kept.provenance)
 
 
+def load_network(name: str | Path) -> PyramidNetwork | PublishedNetwork:
+    """Load the weights of a model as a plain network in float32 on the CPU, to learn from.
+
+    Parameters
+    ----------
+    name : str or Path
+        As of `load_model`.
+
+    Raises
+    ------
+    CheckpointError
+        When the name is unknown or the weights are damaged or do not fit.
+    """
+    if str(name) == "default":
+        return _bundled_network()[0]
+    store = ModelStore()
+    if str(name) in store:
+        return store.load(str(name))[1]
+    path = existing_file(name)
+    if is_pyramid(path):
+        return read_pyramid(path)
+    model = assemble([read_published(path)])
+    return build_network(model.tensors, model.architecture)[1]
+
+
 def _default(place: torch.device, precision: torch.dtype) -> BasePredictor:
+    network, sha256 = _bundled_network()
+    return PyramidPredictor(network, "default", place, precision, sha256)
+
+
+def _bundled_network() -> tuple[PyramidNetwork, str]:
+    """Read the package's own weights, and their SHA-256."""
     folder = files("napari_fastsam3d.model.default") / "weights"
     with as_file(folder) as weights:
         path = weights / "default.safetensors"
         sha256 = verify(path, _expected(weights))
-        return PyramidPredictor(read_pyramid(path), "default", place, precision, sha256)
+        return read_pyramid(path), sha256
 
 
 def _expected(weights: Path) -> str:

@@ -228,16 +228,21 @@ def read_recipe(path: str | Path) -> Recipe:
     TrainingError
         When the file is absent, is not TOML, or has a key that a recipe does not have.
     """
+    return recipe_of(read_table(path))
+
+
+def read_table(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file; TrainingError where it is absent or not TOML."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"The recipe {path} cannot be read.", "Check its path.") from error
     except tomllib.TOMLDecodeError as error:
         raise TrainingError(f"{path} is not TOML: {error}.", "Fix that line.") from error
-    return _recipe(table)
 
 
-def _recipe(table: dict[str, Any]) -> Recipe:
+def recipe_of(table: dict[str, Any]) -> Recipe:
+    """Make a recipe of what its file holds; TrainingError where a key is unknown or missing."""
     known = {f.name for f in fields(Recipe)}
     unknown = sorted(set(table) - known)
     if unknown:

@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.layers.attention import SelfAttention
-from napari_fastsam3d.model.layers.convolution import Expand, Merge, ResidualBlock, space_to_depth
+from napari_fastsam3d.model.layers.convolution import (
+    Expand,
+    Merge,
+    ResidualBlock,
+    SeparableBlock,
+    space_to_depth,
+)
 from napari_fastsam3d.model.layers.fourier_position import FourierPosition
 
 FRAME = 128
@@ -26,6 +32,10 @@ class PyramidConfig:
         Channels at 1/2, 1/4 and 1/8 of the crop's resolution.
     blocks : tuple of int
         Residual blocks on the way down at those resolutions.
+    up_blocks : tuple of int
+        The same on the way up.
+    separable : bool
+        Whether the encoder's residual blocks are depthwise separable ones.
     width, depth, heads : int
         Channels, blocks and heads of the transformer at 1/16 resolution (8^3 tokens).
     decoder_widths : tuple of int
@@ -44,6 +54,8 @@ class PyramidConfig:
 
     widths: tuple[int, int, int] = (16, 48, 96)
     blocks: tuple[int, int, int] = (1, 2, 2)
+    up_blocks: tuple[int, int, int] = (1, 1, 1)
+    separable: bool = False
     width: int = 256
     depth: int = 4
     heads: int = 8
@@ -63,7 +75,12 @@ class PyramidConfig:
         TypeError
             When the table has a key that a configuration does not have.
         """
-        return cls(**{key: _frozen(value) for key, value in table.items()})
+        return cls(**cls.of_changes(table))
+
+    @staticmethod
+    def of_changes(table: Mapping[str, Any]) -> dict[str, Any]:
+        """Make of some keys of a table what `dataclasses.replace` takes."""
+        return {key: _frozen(value) for key, value in table.items()}
 
 
 def _frozen(value: Any) -> Any:
@@ -156,12 +173,20 @@ class PyramidEncoder(nn.Module):
         super().__init__()
         fine, middle, coarse = config.widths
         width = config.width
+        block = SeparableBlock if config.separable else ResidualBlock
+
+        def down(channels: int, count: int) -> nn.Sequential:
+            return nn.Sequential(*(block(channels) for _ in range(count)))
+
+        def up(channels: int, count: int) -> nn.Module:
+            return block(channels) if count == 1 else down(channels, count)
+
         self.stem = nn.Linear(8, fine)
-        self.down_fine = self._blocks(fine, config.blocks[0])
+        self.down_fine = down(fine, config.blocks[0])
         self.merge_middle = Merge(fine, middle)
-        self.down_middle = self._blocks(middle, config.blocks[1])
+        self.down_middle = down(middle, config.blocks[1])
         self.merge_coarse = Merge(middle, coarse)
-        self.down_coarse = self._blocks(coarse, config.blocks[2])
+        self.down_coarse = down(coarse, config.blocks[2])
         self.merge_tokens = Merge(coarse, width)
         self.position = FourierPosition(width)
         self.position_projection = nn.Linear(width, width)
@@ -170,18 +195,14 @@ class PyramidEncoder(nn.Module):
         )
         self.neck = nn.LayerNorm(width)
         self.expand_coarse = Expand(width, coarse)
-        self.up_coarse = ResidualBlock(coarse)
+        self.up_coarse = up(coarse, config.up_blocks[2])
         self.expand_middle = Expand(coarse, middle)
-        self.up_middle = ResidualBlock(middle)
+        self.up_middle = up(middle, config.up_blocks[1])
         self.expand_fine = Expand(middle, fine)
-        self.up_fine = ResidualBlock(fine)
+        self.up_fine = up(fine, config.up_blocks[0])
         heads = config.affinity_heads
         self.fine_keys = AffinityKeys(fine, heads[0], config.affinity_width)
         self.middle_keys = AffinityKeys(middle, heads[1], config.affinity_width)
-
-    @staticmethod
-    def _blocks(width: int, count: int) -> nn.Sequential:
-        return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
 
     def forward(self, image: Tensor) -> Pyramid:
         """Encode (B, 1, S, S, S) normalised intensities, S a multiple of 16."""

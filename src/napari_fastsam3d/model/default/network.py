@@ -51,6 +51,29 @@ class PyramidNetwork(nn.Module):
         return (boxed and self.box_decoder) or (coarse and self.coarse_decoder) or self.decoder
 
 
+def with_encoder(
+    network: PyramidNetwork, encoder: PyramidEncoder, config: PyramidConfig
+) -> PyramidNetwork:
+    """Return a network with another image encoder, and the decoders and coarse pass of this one.
+
+    Parameters
+    ----------
+    network : PyramidNetwork
+        Whose decoders are shared, not copied.
+    encoder : PyramidEncoder
+        Whose output has the same channels.
+    config : PyramidConfig
+        Sizes of the encoder, and of the decoders.
+    """
+    with torch.device("meta"):
+        made = PyramidNetwork(config)
+    made.encoder = encoder
+    made.decoder = network.decoder
+    made.box_decoder, made.coarse_decoder = network.box_decoder, network.coarse_decoder
+    made.coarse_pass = network.coarse_pass
+    return made
+
+
 _LAST_OF_A_BRANCH = tuple(
     f"{layer}.{kind}"
     for layer in ("attn.proj", "mlp.2", "conv2.conv")
