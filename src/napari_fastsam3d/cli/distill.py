@@ -20,7 +20,8 @@ StudentOption = Annotated[
 ]
 
 
-def _recipe(student: str) -> "DistillationRecipe":
+def student_recipe(student: str) -> "DistillationRecipe":
+    """Read a recipe: one of the package by its name, else a file."""
     from napari_fastsam3d.training.distillation_recipe import read_distillation
 
     with as_file(files("napari_fastsam3d.training") / "recipes" / f"{student}.toml") as shipped:
@@ -51,7 +52,7 @@ def distill(
     from napari_fastsam3d.training.sample import Sampler
     from napari_fastsam3d.training.students import student_of
 
-    recipe = _recipe(student)
+    recipe = student_recipe(student)
     pair = student_of(load_network(teacher), recipe.student)
     place, device = ranks.join(device)
     run = recipe.run

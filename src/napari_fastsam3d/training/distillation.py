@@ -1,6 +1,6 @@
 """Layer-wise progressive distillation of an image encoder (Shen et al. 2024, FastSAM3D)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -128,8 +128,11 @@ def _outputs(encoder: nn.Module, images: Tensor, names: Iterable[str]) -> dict[s
     """Encode images; gives what the named layers made of them."""
     found: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Any:
-        return lambda _layer, _inputs, output: found.__setitem__(name, output)
+    def keep(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        def hook(_layer: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+            found[name] = output
+
+        return hook
 
     handles = [encoder.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     try:

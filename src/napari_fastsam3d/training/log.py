@@ -25,7 +25,7 @@ def forget_steps_from(step: int, log: Path) -> None:
 
 
 def draw_log(log: Path, picture: Path) -> None:
-    """Draw loss and IoU by step, each as a running mean.
+    """Draw loss and IoU, or the errors of a distillation's layers, each as a running mean.
 
     Parameters
     ----------
@@ -48,11 +48,19 @@ def draw_log(log: Path, picture: Path) -> None:
     left, right = figure.subplots(1, 2)
     left.plot(*_running_mean(steps, [entry["loss"] for entry in entries], width))
     left.set(xlabel="step", ylabel="loss", yscale="log")
-    clicks = min(len(entry["iou"]) for entry in entries)
-    for click in range(clicks):
-        values = [entry["iou"][click] for entry in entries]
-        right.plot(*_running_mean(steps, values, width), label=f"after prompt {click + 1}")
-    right.set(xlabel="step", ylabel="IoU on training samples", ylim=(0, 1))
+    if "iou" in entries[0]:
+        clicks = min(len(entry["iou"]) for entry in entries)
+        for click in range(clicks):
+            values = [entry["iou"][click] for entry in entries]
+            right.plot(*_running_mean(steps, values, width), label=f"after prompt {click + 1}")
+        right.set(xlabel="step", ylabel="IoU on training samples", ylim=(0, 1))
+    else:
+        for name in dict.fromkeys(name for entry in entries for name in entry["errors"]):
+            matched = [entry for entry in entries if name in entry["errors"]]
+            when = [entry["step"] for entry in matched]
+            errors = [entry["errors"][name] for entry in matched]
+            right.plot(*_running_mean(when, errors, min(width, len(when))), label=name)
+        right.set(xlabel="step", ylabel="squared error / variance", yscale="log")
     right.legend()
     figure.savefig(picture, dpi=110)
 

@@ -5,7 +5,6 @@ The teacher's prompt encoder and mask decoder are kept; only the image encoder i
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from napari_fastsam3d.model.checkpoint import export_pyramid
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig, PyramidEncoder
 from napari_fastsam3d.model.default.network import PyramidNetwork, with_encoder
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import published_tensors
-from napari_fastsam3d.model.sam_med3d.image_encoder import ViTConfig, ViTEncoder
+from napari_fastsam3d.model.sam_med3d.image_encoder import ViTEncoder
 from napari_fastsam3d.model.sam_med3d.network import ARCHITECTURES, PublishedNetwork
 
 

@@ -65,7 +65,8 @@ class ResidualBlock(nn.Module):
 class SeparableBlock(nn.Module):
     """A depthwise convolution and a pointwise MLP in a residual branch (Liu et al. 2022, ConvNeXt).
 
-    In float32 on a CPU it takes a fifth of the time of a `ResidualBlock`. Its branch starts at zero.
+    In float32 on a CPU it takes a fifth of the time of a `ResidualBlock`. The branch starts at
+    zero.
     """
 
     def __init__(self, width: int) -> None:
@@ -76,10 +77,9 @@ class SeparableBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         # On the finest grid it is memory that costs: a wider hidden layer takes more than all else.
         hidden = width * (2 if width > 16 else 1)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, width)
-        )
-        nn.init.zeros_(self.mlp[2].weight)
+        last = nn.Linear(hidden, width)
+        nn.init.zeros_(last.weight)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(inplace=True), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, H, W, C) to the same shape."""
