@@ -1,6 +1,7 @@
 # make demo    set up everything, run the demonstration
 # make test    set up everything, run every check that CI runs
 # make docs    build the documentation into site/
+# make lite    take a distilled image encoder into the package as the lite model: RUN=folder of the run
 # make clean   remove the virtual environment and what was built
 #
 # GPU=1        take PyPI's torch, which brings CUDA, instead of the build for the CPU
@@ -22,7 +23,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 export GPU TORCH_INDEX
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs lint types unit gl clean
+.PHONY: demo test docs lint types unit gl lite clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.package
@@ -46,6 +47,11 @@ unit: $(VENV)/.tools
 
 gl: $(VENV)/.tools
 	$(WINDOW) $(BIN)/python -m pytest -m gl $(PARALLEL)
+
+lite: WEIGHTS := src/napari_fastsam3d/model/default/weights
+lite:
+	install -m 644 "$(RUN)/encoder.safetensors" $(WEIGHTS)/lite.safetensors
+	install -m 644 "$(RUN)/encoder.sha256" $(WEIGHTS)/lite.sha256
 
 clean:
 	rm -rf $(VENV) site build out

@@ -17,7 +17,7 @@ from napari_fastsam3d.model.device import (
     choose_precision,
 )
 from napari_fastsam3d.model.fetch import _first_use, _record_first_use, whole_record
-from napari_fastsam3d.model.registry import MODELS, ModelEntry, catalogue, megabytes
+from napari_fastsam3d.model.registry import BUNDLED, MODELS, ModelEntry, catalogue, megabytes
 from napari_fastsam3d.model.store import ModelStore, Record
 
 CPU = torch.device("cpu")
@@ -89,22 +89,24 @@ def test_a_card_says_what_a_user_should_know(card):
 
 def test_without_a_store_there_are_the_cards(tmp_path):
     store = ModelStore(tmp_path / "none")
-    assert available_models(store) == ("default",)
+    assert available_models(store) == BUNDLED
+    assert BUNDLED[0] == "default"
     entries = catalogue(store)
     assert [entry.name for entry in entries] == list(MODELS)
-    assert [entry.state for entry in entries] == [
-        "part of the package",
-        "can be fetched",
-        "can be fetched",
-    ]
-    assert [entry.can_be_fetched for entry in entries] == [False, True, True]
+    fetched = [entry.name for entry in entries if entry.can_be_fetched]
+    assert fetched == ["fastsam3d", "sam-med3d"]
+    states = {entry.name: entry.state for entry in entries}
+    assert states == {
+        **dict.fromkeys(BUNDLED, "part of the package"),
+        **dict.fromkeys(fetched, "can be fetched"),
+    }
     assert not (tmp_path / "none").exists(), "looking makes nothing"
 
 
 def test_an_imported_model_is_listed_after_the_cards(student_file, tmp_path):
     store = ModelStore(tmp_path)
     record = import_model(student_file, name="mine", licence="CC0", store=store)
-    assert available_models(store) == ("default", "mine")
+    assert available_models(store) == (*BUNDLED, "mine")
     entry = catalogue(store)[-1]
     assert entry == ModelEntry("mine", None, record)
     assert (entry.state, entry.licence, entry.summary) == ("on this machine", "CC0", "")

@@ -65,3 +65,13 @@ def weights() -> list[Check]:
     except FastSAM3DError as error:
         return [Check.fail("default model", error.problem, error.remedy)]
     return [Check.ok("default model", f"{model.name}, fingerprint {model.fingerprint[:12]}")]
+
+
+def faster_model() -> list[Check]:
+    """Offer the lite model where the default one is slow."""
+    from napari_fastsam3d.model.registry import faster_here
+
+    advice = faster_here()
+    if advice is None:
+        return []
+    return [Check.ok("faster model", f"{advice} Choose it in the window, or by --model lite.")]

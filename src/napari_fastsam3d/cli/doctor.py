@@ -20,6 +20,7 @@ def _checks() -> tuple[Callable[[], list[Check]], ...]:
         compute.cuda,
         compute.memory,
         compute.weights,
+        compute.faster_model,
         installation.folders,
         window.napari,
         window.qt_binding,

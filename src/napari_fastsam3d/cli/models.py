@@ -58,7 +58,7 @@ def list_models(as_json: _AsJson = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from napari_fastsam3d.model.registry import megabytes
+    from napari_fastsam3d.model.registry import faster_here, megabytes
 
     table = Table("model", "state", "licence", "what it is")
     table.add_column("size", justify="right")
@@ -68,6 +68,8 @@ def list_models(as_json: _AsJson = False) -> None:
         cells = (row["name"], row["state"], row["licence"], what, size)
         table.add_row(*map(escape, cells))
     Console().print(table)
+    if advice := faster_here():
+        typer.echo(advice)
 
 
 @models.command()
@@ -160,12 +162,12 @@ def import_(
 def remove(name: Annotated[str, typer.Argument(help="A model on this machine.")]) -> None:
     """Delete a model that was fetched or imported."""
     from napari_fastsam3d.errors import CheckpointError
-    from napari_fastsam3d.model.registry import megabytes
+    from napari_fastsam3d.model.registry import BUNDLED, megabytes
     from napari_fastsam3d.model.store import ModelStore
 
-    if name == "default":
+    if name in BUNDLED:
         raise CheckpointError(
-            "The default model is part of the package.", "Only fetched ones can be removed."
+            f"The model {name} is part of the package.", "Only fetched ones can be removed."
         )
     freed = ModelStore().remove(name)
     typer.echo(f"removed {name}, {megabytes(freed)} freed")

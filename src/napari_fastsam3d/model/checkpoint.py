@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
-from napari_fastsam3d.model.default.network import PyramidNetwork
+from napari_fastsam3d.model.default.network import PyramidNetwork, with_encoder
 
-_REINSTALL = "Install the package anew: pip install --force-reinstall napari-fastsam3d."
+REINSTALL = "Install the package anew: pip install --force-reinstall napari-fastsam3d."
+"""What to do where the package's own weights are not as they should be."""
 
 
 def fingerprint(path: Path) -> str:
@@ -37,7 +38,7 @@ def fingerprint_of(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def verify(path: Path, expected: str, remedy: str = _REINSTALL) -> str:
+def verify(path: Path, expected: str, remedy: str = REINSTALL) -> str:
     """Give a file's SHA-256 after comparing it with what it should be.
 
     Raises
@@ -105,22 +106,77 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def save_pyramid(network: PyramidNetwork, path: Path) -> str:
     """Write a network's weights in half precision, with its sizes; gives the file's SHA-256."""
-    tensors = {key: value.half().contiguous() for key, value in network.state_dict().items()}
-    config = json.dumps(asdict(network.config))
-    metadata = {"architecture": "pyramid", "config": config}
+    metadata = {"architecture": "pyramid", "config": json.dumps(asdict(network.config))}
     if network.coarse_pass is not None:
         metadata["coarse_pass"] = network.coarse_pass.to_json()
-    save_file(tensors, path, metadata=metadata)
+    save_file(_halved(network), path, metadata=metadata)
     return fingerprint(path)
+
+
+def _halved(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.half().contiguous() for key, value in module.state_dict().items()}
 
 
 def export_pyramid(network: PyramidNetwork, path: Path) -> None:
     """Write a network's weights for the package, all of them or none, and their SHA-256 beside."""
+    _export(path, "default.safetensors", lambda partial: save_pyramid(network, partial))
+
+
+def export_encoder(network: PyramidNetwork, teacher: nn.Module, path: Path) -> None:
+    """Write an image encoder alone, in half precision, for beside the decoders of its teacher.
+
+    Parameters
+    ----------
+    network : PyramidNetwork
+        Whose encoder is written, with the sizes of all.
+    teacher : Module
+        The image encoder that it was distilled from.
+    path : Path
+        All of the file is written or none of it, and its SHA-256 beside it.
+    """
+    metadata = {
+        "architecture": "pyramid-encoder",
+        "config": json.dumps(asdict(network.config)),
+        "teacher": fingerprint_of(teacher),
+    }
+
+    def write(partial: Path) -> str:
+        save_file(_halved(network.encoder), partial, metadata=metadata)
+        return fingerprint(partial)
+
+    _export(path, "lite.safetensors", write)
+
+
+def _export(path: Path, name: str, write: Callable[[Path], str]) -> None:
     partial = path.with_suffix(".partial")
-    sha256 = save_pyramid(network, partial)
+    sha256 = write(partial)
     partial.replace(path)
     path.chmod(0o644)  # safetensors keeps its files to their owner; a package is for everybody
-    path.with_suffix(".sha256").write_text(f"{sha256}  default.safetensors\n", encoding="ascii")
+    path.with_suffix(".sha256").write_text(f"{sha256}  {name}\n", encoding="ascii")
+
+
+def read_encoder(path: Path, network: PyramidNetwork) -> PyramidNetwork:
+    """Read an image encoder written by `export_encoder`, and put it before a network's decoders.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged, or the encoder was distilled from another one than the network's.
+    """
+    tensors, metadata = read_tensors(path)
+    if metadata.get("architecture") != "pyramid-encoder":
+        raise CheckpointError(
+            f"{path.name} does not hold an image encoder of this architecture.",
+            "Give a file written by `napari-fastsam3d distill`.",
+        )
+    if metadata.get("teacher") != fingerprint_of(network.encoder):
+        raise CheckpointError(
+            f"{path.name} was distilled from other weights than those of its decoders.", REINSTALL
+        )
+    made = _without_weights(path, metadata)
+    encoder = made.encoder.to_empty(device="cpu")
+    load_strictly(encoder, tensors)
+    return with_encoder(network, encoder, made.config)
 
 
 def is_pyramid(path: Path) -> bool:

@@ -1,15 +1,15 @@
 """Loading a model: the package's own, one of the user's store, or a file of weights."""
 
 import logging
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.model.base_predictor import BasePredictor
+from napari_fastsam3d.model.bundled import is_bundled, read_bundled
 from napari_fastsam3d.model.checkpoint import fingerprint as sha256_of
-from napari_fastsam3d.model.checkpoint import is_pyramid, read_pyramid, verify
+from napari_fastsam3d.model.checkpoint import is_pyramid, read_pyramid
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.device import choose_device, choose_precision, choose_threads
@@ -59,8 +59,9 @@ def load_model(
     precision = choose_precision(dtype, place)
     if place.type == "cpu":
         choose_threads()
-    if str(name) == "default":
-        return _default(place, precision)
+    if is_bundled(str(name)):
+        network, sha256 = read_bundled(str(name))
+        return PyramidPredictor(network, str(name), place, precision, sha256)
     store = ModelStore()
     if str(name) in store:
         return _stored(store, str(name), place, precision)
@@ -88,8 +89,8 @@ def load_network(name: str | Path) -> PyramidNetwork | PublishedNetwork:
     CheckpointError
         When the name is unknown or the weights are damaged or do not fit.
     """
-    if str(name) == "default":
-        return _bundled_network()[0]
+    if is_bundled(str(name)):
+        return read_bundled(str(name))[0]
     store = ModelStore()
     if str(name) in store:
         return store.load(str(name))[1]
@@ -98,31 +99,6 @@ def load_network(name: str | Path) -> PyramidNetwork | PublishedNetwork:
         return read_pyramid(path)
     model = assemble([read_published(path)])
     return build_network(model.tensors, model.architecture)[1]
-
-
-def _default(place: torch.device, precision: torch.dtype) -> BasePredictor:
-    network, sha256 = _bundled_network()
-    return PyramidPredictor(network, "default", place, precision, sha256)
-
-
-def _bundled_network() -> tuple[PyramidNetwork, str]:
-    """Read the package's own weights, and their SHA-256."""
-    folder = files("napari_fastsam3d.model.default") / "weights"
-    with as_file(folder) as weights:
-        path = weights / "default.safetensors"
-        sha256 = verify(path, _expected(weights))
-        return read_pyramid(path), sha256
-
-
-def _expected(weights: Path) -> str:
-    """Read the SHA-256 that the bundled weights should have."""
-    try:
-        return (weights / "default.sha256").read_text(encoding="ascii").split()[0]
-    except OSError as error:
-        raise CheckpointError(
-            "The default model's weights are not in this installation.",
-            "Install the package anew: pip install --force-reinstall napari-fastsam3d.",
-        ) from error
 
 
 def _stored(

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.model.checkpoint import export_pyramid
+from napari_fastsam3d.model.checkpoint import export_encoder, export_pyramid
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig, PyramidEncoder
 from napari_fastsam3d.model.default.network import PyramidNetwork, with_encoder
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import published_tensors
@@ -79,7 +79,8 @@ def student_of(network: nn.Module, sizes: Mapping[str, Any]) -> Student:
 class PyramidStudent(Student):
     """A smaller image encoder of the default network: all features that its decoders read match.
 
-    The projections of these to keys are the teacher's.
+    The projections of these to keys are the teacher's. The encoder is written once more by itself,
+    as `encoder.safetensors`: that is what the package holds of it.
     """
 
     def __init__(self, network: PyramidNetwork, sizes: Mapping[str, Any]) -> None:
@@ -103,7 +104,9 @@ class PyramidStudent(Student):
     def export(self, encoder: nn.Module, path: Path) -> None:
         """See `Student.export`."""
         assert isinstance(encoder, PyramidEncoder)
-        export_pyramid(with_encoder(self._network, encoder, self.config), path)
+        whole = with_encoder(self._network, encoder, self.config)
+        export_pyramid(whole, path)
+        export_encoder(whole, self.teacher, path.with_name("encoder.safetensors"))
 
 
 class PublishedStudent(Student):
