@@ -45,6 +45,9 @@ ZoomOption = Annotated[
 ShiftOption = Annotated[
     float, typer.Option(min=0, max=48, help="Move first crops aside by up to so many voxels.")
 ]
+SliceWiseOption = Annotated[
+    bool, typer.Option("--slice-wise", help="Show the model one slice at a time, as a 2D SAM.")
+]
 ModelOption = Annotated[
     str,
     typer.Option(help="A model's name, a file of weights, random-walker or region-growing."),
@@ -89,19 +92,28 @@ def _data_of_pairs(images: Path, labels: Path, names: Path | None) -> _Data:
 
 
 @contextmanager
-def _segmenter(model: str, device: str, shift: float) -> "Generator[Segmenter, None, None]":
+def _segmenter(
+    model: str, device: str, shift: float, slice_wise: bool
+) -> "Generator[Segmenter, None, None]":
+    if slice_wise and shift:
+        raise typer.BadParameter("--shift moves crops of a volume; give it without --slice-wise.")
     if model in _BASELINES:
         if shift:
             raise typer.BadParameter("--shift moves what a model looks at; a baseline sees all.")
+        if slice_wise:
+            raise typer.BadParameter("--slice-wise is for models; a baseline has no slices.")
         from napari_fastsam3d.evaluation.baselines import random_walker, region_growing
 
         yield random_walker() if model == _BASELINES[0] else region_growing()
         return
-    from napari_fastsam3d.evaluation import SessionSegmenter, ShiftedSegmenter
+    from napari_fastsam3d.evaluation import SessionSegmenter, ShiftedSegmenter, SliceWiseSegmenter
     from napari_fastsam3d.session import ModelThread
 
     name = Path(model).name
     with ModelThread(model, device) as thread:
+        if slice_wise:
+            yield SliceWiseSegmenter(f"{name}, slice-wise", thread)
+            return
         yield ShiftedSegmenter(name, thread, shift) if shift else SessionSegmenter(name, thread)
 
 
@@ -225,6 +237,7 @@ def evaluate(
     slice_thickness: SliceThicknessOption = None,
     zoom: ZoomOption = 1.0,
     shift: ShiftOption = 0.0,
+    slice_wise: SliceWiseOption = False,
     model: ModelOption = "default",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: OutOption = None,
@@ -251,7 +264,7 @@ def evaluate(
     protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom, shift)
     wanted = frozenset(structure or ())
     trials: list[Trial] = []
-    with progress_line() as show, _segmenter(model, device, shift) as segmenter:
+    with progress_line() as show, _segmenter(model, device, shift, slice_wise) as segmenter:
         settings = _settings(segmenter, chosen, wanted, protocol)
         results = None if out is None else Results(out, settings)
         for trial in _trials(chosen, segmenter, protocol, wanted, results):

@@ -9,6 +9,7 @@ from napari_fastsam3d.evaluation.protocol import Protocol
 from napari_fastsam3d.evaluation.score import Score, scores_of
 from napari_fastsam3d.evaluation.segmenters import Segmenter, SessionSegmenter, ShiftedSegmenter
 from napari_fastsam3d.evaluation.simulator import next_click
+from napari_fastsam3d.evaluation.slice_wise import SliceWiseSegmenter
 from napari_fastsam3d.evaluation.target import Target, targets_of
 from napari_fastsam3d.evaluation.trial import Trial, run_trial
 from napari_fastsam3d.geometry.mask import dice
@@ -19,6 +20,7 @@ __all__ = [
     "Segmenter",
     "SessionSegmenter",
     "ShiftedSegmenter",
+    "SliceWiseSegmenter",
     "Surface",
     "Target",
     "Trial",
