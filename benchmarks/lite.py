@@ -1,7 +1,8 @@
 """What a smaller image encoder costs and spares: time ratio, and Dice a set, against another model.
 
 usage: python benchmarks/lite.py [--model lite] [--against default] [--rounds 12] [--threads 2 1]
-       [--data DATA --out OUT [--part train] [--last N] [--cases-per-set N] [--clicks 5]]
+       [--data DATA --out OUT [--part train] [--sets NAME ...] [--last N] [--cases-per-set N]
+       [--clicks 5]]
 
 Both encode the same crop in one process by turns, in float32 as on a processor without bfloat16
 instructions; printed are least and median time and their ratios. With DATA both are evaluated by
@@ -52,6 +53,8 @@ def print_times(names: list[str], rounds: int, threads: int) -> None:
 
 def print_dice(names: list[str], given: argparse.Namespace) -> None:
     cases = labelled_cases(given.data, given.part)
+    if given.sets:
+        cases = [case for case in cases if case.set_name in given.sets]
     if given.last is not None:
         cases = [case for each in by_set(cases).values() for case in each[-given.last :]]
     if given.cases_per_set is not None:
@@ -77,6 +80,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--part", default="train")
+    parser.add_argument("--sets", nargs="*")
     parser.add_argument("--last", type=int)
     parser.add_argument("--cases-per-set", type=int)
     parser.add_argument("--clicks", type=int, default=5)

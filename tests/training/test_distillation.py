@@ -7,9 +7,10 @@ import pytest
 import torch
 from tiny_data import RECIPE
 
+from napari_fastsam3d import cli
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model import load_model
-from napari_fastsam3d.model.checkpoint import read_pyramid
+from napari_fastsam3d.model.checkpoint import export_pyramid, read_pyramid
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.load import load_network
@@ -177,7 +178,22 @@ def test_a_wrong_recipe_is_told_before_the_first_step(default_like, data, tmp_pa
         distiller(default_like, wrong, data, tmp_path / "run")
 
 
-def test_student_recipes_fit_their_teachers():
+def test_the_command_goes_on_where_it_stopped(default_like, data, tmp_path, capsys):
+    teacher, recipe = tmp_path / "teacher.safetensors", tmp_path / "student.toml"
+    export_pyramid(default_like, teacher)
+    recipe.write_text(LITE)
+    command = ["distill", str(data), "--teacher", str(teacher), "--student", str(recipe)]
+    command += ["--out", str(tmp_path / "run")]
+    assert cli.run([*command, "--minutes", "0"]) == 0
+    assert "stopped at step 1 of 6" in capsys.readouterr().out
+    assert cli.run(command) == 0
+    assert "weights.safetensors" in capsys.readouterr().out
+    assert {"encoder.safetensors", "log.png"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    assert cli.run([*command, "--student", "none"]) == 1
+    assert "none cannot be read" in capsys.readouterr().err
+
+
+def test_shipped_recipes_fit_their_teachers():
     from napari_fastsam3d.cli.distill import student_recipe
     from napari_fastsam3d.model.sam_med3d.network import ARCHITECTURES
 
