@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from napari_fastsam3d.cli import run
 from napari_fastsam3d.evaluation import Protocol, SliceWiseSegmenter, Target, run_trial
-from napari_fastsam3d.evaluation.slice_wise import SliceWiseAttempt
+from napari_fastsam3d.evaluation.slice_wise import SliceWiseAttempt, slice_axis
 from napari_fastsam3d.evaluation.target import Key
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.predictor import Segmentation
@@ -64,15 +64,20 @@ def test_a_ball_is_found_slice_by_slice_from_one_click():
     assert len(predictor.shown) == seen, "no slice is encoded twice"
 
 
+@pytest.mark.parametrize("across", [3.0, 0.5])
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_slices_lie_along_the_thickest_voxels(axis):
+def test_pixels_of_a_slice_are_square(axis, across):
     spacing = [1.0, 1.0, 1.0]
-    spacing[axis] = 3.0
+    spacing[axis] = across
     predictor = Threshold()
     SliceWiseAttempt(bright(BALL, tuple(spacing)), predictor).click((12, 15, 12), True)
     shown = predictor.shown[0]
     assert (shown == shown.take([0], axis)).all()
     assert not (shown == shown.take([0], (axis + 1) % 3)).all()
+
+
+def test_cubes_are_seen_in_axial_slices():
+    assert slice_axis((1.0, 1.0, 1.0)) == 2
 
 
 def test_a_negative_click_ends_what_is_carried_and_nothing_is_made_of_it_alone():

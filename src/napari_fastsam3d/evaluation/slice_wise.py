@@ -25,7 +25,6 @@ ALIKE = 0.5
 _Told = tuple[NDArray[np.float64], bool]
 """A click that a plane is told: crop index (3,), and whether it is positive."""
 
-_ALMOST_CUBIC = 1.01
 _EDGE = 4
 
 
@@ -33,12 +32,12 @@ _EDGE = 4
 class SliceWiseSegmenter:
     """A model that sees single slices, carried on from slice to slice.
 
-    The slices are those of the scan along its thickest voxels, axial where all sides are equal.
-    Each is shown to the network as a volume that does not change across it. A slice with a
-    positive click is answered by its own clicks; from there its neighbours are, each by a click in
-    the middle of the last mask and that mask fed back, until nothing is left or the mask is no
-    longer like its neighbour. What a session adds (candidates, a first pass from afar, edges,
-    obeyed clicks) has no part in it. It knows no boxes.
+    The slices are those of the scan, axial where voxels are cubes. Each is shown to the network as
+    a volume that does not change across it. A slice with a positive click is answered by its own
+    clicks; from there its neighbours are, each by a click in the middle of the last mask and that
+    mask fed back, until nothing is left or the mask is no longer like its neighbour. What a session
+    adds (candidates, a first pass from afar, edges, obeyed clicks) has no part in it. It knows no
+    boxes.
 
     Attributes
     ----------
@@ -98,6 +97,24 @@ class SliceWiseAttempt:
         return Crop.around(self.volume, middle, next(held, widest / (size - 2 * _EDGE)), size)
 
 
+def slice_axis(sides: Sequence[float]) -> int:
+    """Tell across which axis a scan was taken slice by slice: pixels of a slice are square.
+
+    Parameters
+    ----------
+    sides : sequence of float
+        Sizes of a voxel along the canonical axes, mm.
+
+    Returns
+    -------
+    int
+        A canonical axis; 2, which is axial, where all sides are equal.
+    """
+    r, a, s = np.log(sides)
+    skew = np.round(np.abs([a - s, r - s, r - a]), 2)
+    return 2 - int(np.argmin(skew[::-1]))
+
+
 class _Slices:
     """The slices of one crop; what the network has seen of them is kept."""
 
@@ -105,9 +122,7 @@ class _Slices:
         self.crop = crop
         self._predictor = predictor
         self._voxels = crop.extract(volume.voxels, floor=volume.intensity_floor)
-        sides = [volume.spacing[axis] for axis in crop.orientation.axes]
-        thickest = int(np.argmax(sides))
-        self._axis = thickest if sides[thickest] > _ALMOST_CUBIC * sides[2] else 2
+        self._axis = slice_axis([volume.spacing[axis] for axis in crop.orientation.axes])
         self._planes = self._planes_of_scan()
         self._encoded: dict[int, Any] = {}
 
