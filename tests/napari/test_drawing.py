@@ -16,7 +16,7 @@ from napari_fastsam3d._napari.panels.history import Steps
 from napari_fastsam3d._napari.panels.objects import ObjectsPanel
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session.actions import AddPrompt
+from napari_fastsam3d.session.prompt_actions import AddPrompt
 
 INSIDE, BESIDE = (6, 6, 5), (14, 16, 11)
 

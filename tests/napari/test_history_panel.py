@@ -13,12 +13,8 @@ from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.panels.history import Steps
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import (
-    History,
-    Mask,
-    PackedMask,
-    actions,
-)
+from napari_fastsam3d.session import History, Mask, PackedMask
+from napari_fastsam3d.session.object_actions import NewObject
 
 SHAPE = (24, 28, 20)
 FIRST, SECOND, THIRD = (5, 6, 7), (12, 14, 10), (18, 20, 12)
@@ -162,7 +158,7 @@ def test_the_rows_are_those_of_the_log_whatever_happens(qtmodeltester: Any) -> N
         try:
             move = rng.random()
             if move < 0.6:
-                history = history.do(actions.NewObject(history.state.next_object))
+                history = history.do(NewObject(history.state.next_object))
             else:
                 history = history.undo() if move < 0.85 else history.redo()
         except FastSAM3DError:

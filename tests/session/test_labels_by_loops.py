@@ -15,7 +15,6 @@ from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Edit, Freeze, MaskPrompt, Point
-from napari_fastsam3d.session import actions
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.codec import action_from_json, action_to_json, prompts_digest
 from napari_fastsam3d.session.colour import (
@@ -37,6 +36,16 @@ from napari_fastsam3d.session.label_map import (
     relabelled_box,
     shown_mask,
 )
+from napari_fastsam3d.session.object_actions import (
+    LockObject,
+    NewObject,
+    RecolourObject,
+    RenameObject,
+    RevalueObject,
+    SetOverlap,
+    UnlockObject,
+)
+from napari_fastsam3d.session.prompt_actions import AddPrompt, DeletePrompt, FlipPrompt, MovePrompt
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 SHAPE = (5, 4, 6)
@@ -257,21 +266,21 @@ def test_what_is_no_colour_is_refused(value):
 PACKED = PackedMask.of(Mask.of_indices([(1, 2, 3), (2, 2, 3)]))
 BOX = Box((0, 1, 2), (3, 4, 4))
 ACTIONS = [
-    actions.AddPrompt(1, Point(1, (1, 2, 3), False)),
-    actions.AddPrompt(1, BoxPrompt(1, BOX, 2)),
-    actions.AddPrompt(1, Freeze(1, BOX)),
-    actions.AddPrompt(1, Edit(1, PACKED, PackedMask())),
-    actions.MovePrompt(1, 2, (1, 2, 3)),
-    actions.MovePrompt(1, 2, BOX),
-    actions.FlipPrompt(1, 2),
-    actions.DeletePrompt(1, 2),
-    actions.NewObject(1, "liver", 7, MaskPrompt(1, PACKED)),
-    actions.RenameObject(1, "spleen"),
-    actions.RecolourObject(1, (0.25, 0.5, 1.0)),
-    actions.RevalueObject(1, 300),
-    actions.LockObject(1, PACKED),
-    actions.UnlockObject(1),
-    actions.SetOverlap("share"),
+    AddPrompt(1, Point(1, (1, 2, 3), False)),
+    AddPrompt(1, BoxPrompt(1, BOX, 2)),
+    AddPrompt(1, Freeze(1, BOX)),
+    AddPrompt(1, Edit(1, PACKED, PackedMask())),
+    MovePrompt(1, 2, (1, 2, 3)),
+    MovePrompt(1, 2, BOX),
+    FlipPrompt(1, 2),
+    DeletePrompt(1, 2),
+    NewObject(1, "liver", 7, MaskPrompt(1, PACKED)),
+    RenameObject(1, "spleen"),
+    RecolourObject(1, (0.25, 0.5, 1.0)),
+    RevalueObject(1, 300),
+    LockObject(1, PACKED),
+    UnlockObject(1),
+    SetOverlap("share"),
 ]
 OTHERS = [None, True, -1, 1.5, "x", [], {}, [1, 2, 3, 4], {"id": 1}]
 
@@ -317,7 +326,7 @@ def test_any_part_of_an_action_that_is_exchanged_is_refused_or_means_what_it_say
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda each: each.kind)
 def test_an_action_of_what_is_not_there_is_refused_in_words(action):
     state = SessionState()
-    if isinstance(action, actions.SetOverlap | actions.NewObject | actions.AddPrompt):
+    if isinstance(action, SetOverlap | NewObject | AddPrompt):
         assert action.apply(state) != state
         return
     with pytest.raises(FastSAM3DError) as told:

@@ -8,9 +8,9 @@ from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Edit, Point
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.session import Mask
-from napari_fastsam3d.session.actions import (
-    AddPrompt,
-    DeletePrompt,
+from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
+from napari_fastsam3d.session.object_actions import (
     LockObject,
     NewObject,
     RemoveObject,
@@ -18,8 +18,7 @@ from napari_fastsam3d.session.actions import (
     RevalueObject,
     SetOverlap,
 )
-from napari_fastsam3d.session.history import replay
-from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
+from napari_fastsam3d.session.prompt_actions import AddPrompt, DeletePrompt
 from napari_fastsam3d.session.request import Request
 
 CLICK, OTHER = Point(1, (4, 4, 4)), Point(2, (12, 4, 4))

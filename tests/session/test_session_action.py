@@ -19,8 +19,29 @@ from napari_fastsam3d.inference.prompt import (
     Scribble,
 )
 from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
-from napari_fastsam3d.session import actions
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
+from napari_fastsam3d.session.object_actions import (
+    AcceptObject,
+    LockObject,
+    NewObject,
+    RecolourObject,
+    RemoveObject,
+    RenameObject,
+    RevalueObject,
+    SelectObject,
+    SetOverlap,
+    SetRecall,
+    UnlockObject,
+)
+from napari_fastsam3d.session.prompt_actions import (
+    AddPrompt,
+    CleanUpObjects,
+    DeletePrompt,
+    FindStructure,
+    FlipPrompt,
+    MovePrompt,
+    ResetObject,
+)
 from napari_fastsam3d.session.state import Action, OwnPrompt, SessionState
 
 ids = st.integers(1, 2**40)
@@ -48,24 +69,22 @@ prompts = st.one_of(
 )
 colours = st.tuples(*[st.floats(0, 1)] * 3)
 any_action = st.one_of(
-    st.builds(actions.AddPrompt, ids, prompts),
-    st.builds(actions.CleanUpObjects, ids, st.lists(st.builds(OwnPrompt, ids, prompts)).map(tuple)),
-    st.builds(actions.MovePrompt, ids, ids, voxels | boxes),
-    st.builds(actions.FlipPrompt, ids, ids),
-    st.builds(actions.DeletePrompt, ids, ids),
-    st.builds(
-        actions.NewObject, ids, st.none() | st.text(), st.none() | ids, st.none() | mask_prompts
-    ),
-    st.builds(actions.SelectObject, ids),
-    st.builds(actions.RenameObject, ids, st.text()),
-    st.builds(actions.RemoveObject, ids),
-    st.builds(actions.ResetObject, ids),
-    st.builds(actions.RecolourObject, ids, colours),
-    st.builds(actions.RevalueObject, ids, ids),
-    st.builds(actions.LockObject, ids, masks),
-    st.builds(actions.AcceptObject, ids, masks),
-    st.builds(actions.UnlockObject, ids),
-    st.builds(actions.SetOverlap, st.sampled_from(["keep", "overwrite", "share"])),
+    st.builds(AddPrompt, ids, prompts),
+    st.builds(CleanUpObjects, ids, st.lists(st.builds(OwnPrompt, ids, prompts)).map(tuple)),
+    st.builds(MovePrompt, ids, ids, voxels | boxes),
+    st.builds(FlipPrompt, ids, ids),
+    st.builds(DeletePrompt, ids, ids),
+    st.builds(NewObject, ids, st.none() | st.text(), st.none() | ids, st.none() | mask_prompts),
+    st.builds(SelectObject, ids),
+    st.builds(RenameObject, ids, st.text()),
+    st.builds(RemoveObject, ids),
+    st.builds(ResetObject, ids),
+    st.builds(RecolourObject, ids, colours),
+    st.builds(RevalueObject, ids, ids),
+    st.builds(LockObject, ids, masks),
+    st.builds(AcceptObject, ids, masks),
+    st.builds(UnlockObject, ids),
+    st.builds(SetOverlap, st.sampled_from(["keep", "overwrite", "share"])),
 )
 
 
@@ -106,44 +125,44 @@ TWO = tuple(
     for number, prompt in ((2, 11), (1, 12))
 )
 DESCRIBED: list[tuple[Action, str]] = [
-    (actions.AddPrompt(1, Point(1, FIRST)), "Point in object 1"),
-    (actions.AddPrompt(1, Point(2, FIRST, False)), "Excluding point for object 1"),
-    (actions.RenameObject(1, "liver"), "Renamed object 1 to liver"),
-    (actions.AddPrompt(1, BoxPrompt(3, Box(FIRST, SECOND))), "Box round liver"),
-    (actions.AddPrompt(1, Edit(4, SPOT, PackedMask())), "Painted liver"),
-    (actions.AddPrompt(1, Edit(5, PackedMask(), SPOT)), "Erased from liver"),
-    (actions.AddPrompt(1, Edit(6, SPOT, SPOT)), "Painted and erased liver"),
-    (actions.MovePrompt(1, 1, SECOND), "Moved point of liver"),
-    (actions.MovePrompt(1, 3, Box(SECOND, THIRD)), "Moved box of liver"),
-    (actions.FlipPrompt(1, 1), "Flipped point of liver to exclude"),
-    (actions.FlipPrompt(1, 1), "Flipped point of liver to include"),
-    (actions.DeletePrompt(1, 4), "Deleted stroke of liver"),
-    (actions.RecolourObject(1, (1, 0, 0)), "Another colour for liver"),
-    (actions.RevalueObject(1, 9), "Label value 9 for liver"),
-    (actions.LockObject(1, SPOT), "Locked liver"),
-    (actions.UnlockObject(1), "Unlocked liver"),
-    (actions.AcceptObject(1, SPOT), "Accepted liver"),
-    (actions.NewObject(2, "spleen"), "Begun spleen"),
-    (actions.AddPrompt(2, MaskPrompt(7, SPOT)), "Mask opened for spleen"),
-    (actions.DeletePrompt(2, 7), "Deleted mask of spleen"),
-    (actions.NewObject(3, "rib", None, MaskPrompt(8, SPOT)), "Mask opened as rib"),
-    (actions.SelectObject(2), "Chose spleen"),
-    (actions.ResetObject(3), "Reset rib"),
-    (actions.RemoveObject(3), "Removed rib"),
-    (actions.AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
-    (actions.MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
-    (actions.SetOverlap("share"), "Overlap: both hold it"),
-    (actions.AddPrompt(2, Edit(10, SPOT, SPOT, CleanUp("smooth", 2.0))), "Smoothed spleen"),
-    (actions.DeletePrompt(2, 10), "Deleted clean-up of spleen"),
-    (actions.UnlockObject(1), "Unlocked liver"),
-    (actions.CleanUpObjects(2, TWO), "Filled holes of 2 objects"),
-    (actions.AddPrompt(2, Scribble(13, SPOT)), "Scribble in spleen"),
-    (actions.FlipPrompt(2, 13), "Flipped scribble of spleen to exclude"),
-    (actions.AddPrompt(2, Scribble(14, SPOT, False, True)), "Excluding lasso for spleen"),
-    (actions.SetRecall(2, FromMemory("reader", "spleen")), "Memory on for spleen"),
-    (actions.SetRecall(2, FromMemory("published")), "Memory on for spleen (published)"),
-    (actions.SetRecall(2, None), "Memory off for spleen"),
-    (actions.FindStructure(4, FindPrompt(90, "aorta", 3)), "Looked for aorta"),
+    (AddPrompt(1, Point(1, FIRST)), "Point in object 1"),
+    (AddPrompt(1, Point(2, FIRST, False)), "Excluding point for object 1"),
+    (RenameObject(1, "liver"), "Renamed object 1 to liver"),
+    (AddPrompt(1, BoxPrompt(3, Box(FIRST, SECOND))), "Box round liver"),
+    (AddPrompt(1, Edit(4, SPOT, PackedMask())), "Painted liver"),
+    (AddPrompt(1, Edit(5, PackedMask(), SPOT)), "Erased from liver"),
+    (AddPrompt(1, Edit(6, SPOT, SPOT)), "Painted and erased liver"),
+    (MovePrompt(1, 1, SECOND), "Moved point of liver"),
+    (MovePrompt(1, 3, Box(SECOND, THIRD)), "Moved box of liver"),
+    (FlipPrompt(1, 1), "Flipped point of liver to exclude"),
+    (FlipPrompt(1, 1), "Flipped point of liver to include"),
+    (DeletePrompt(1, 4), "Deleted stroke of liver"),
+    (RecolourObject(1, (1, 0, 0)), "Another colour for liver"),
+    (RevalueObject(1, 9), "Label value 9 for liver"),
+    (LockObject(1, SPOT), "Locked liver"),
+    (UnlockObject(1), "Unlocked liver"),
+    (AcceptObject(1, SPOT), "Accepted liver"),
+    (NewObject(2, "spleen"), "Begun spleen"),
+    (AddPrompt(2, MaskPrompt(7, SPOT)), "Mask opened for spleen"),
+    (DeletePrompt(2, 7), "Deleted mask of spleen"),
+    (NewObject(3, "rib", None, MaskPrompt(8, SPOT)), "Mask opened as rib"),
+    (SelectObject(2), "Chose spleen"),
+    (ResetObject(3), "Reset rib"),
+    (RemoveObject(3), "Removed rib"),
+    (AddPrompt(2, Freeze(9, Box(FIRST, SECOND))), "Froze a region of spleen"),
+    (MovePrompt(2, 9, Box(SECOND, THIRD)), "Moved frozen region of spleen"),
+    (SetOverlap("share"), "Overlap: both hold it"),
+    (AddPrompt(2, Edit(10, SPOT, SPOT, CleanUp("smooth", 2.0))), "Smoothed spleen"),
+    (DeletePrompt(2, 10), "Deleted clean-up of spleen"),
+    (UnlockObject(1), "Unlocked liver"),
+    (CleanUpObjects(2, TWO), "Filled holes of 2 objects"),
+    (AddPrompt(2, Scribble(13, SPOT)), "Scribble in spleen"),
+    (FlipPrompt(2, 13), "Flipped scribble of spleen to exclude"),
+    (AddPrompt(2, Scribble(14, SPOT, False, True)), "Excluding lasso for spleen"),
+    (SetRecall(2, FromMemory("reader", "spleen")), "Memory on for spleen"),
+    (SetRecall(2, FromMemory("published")), "Memory on for spleen (published)"),
+    (SetRecall(2, None), "Memory off for spleen"),
+    (FindStructure(4, FindPrompt(90, "aorta", 3)), "Looked for aorta"),
 ]
 
 
@@ -160,10 +179,10 @@ def test_with_a_click_go_the_choices_among_its_candidates_and_no_others():
     state = SessionState()
     clicks = [Point(1, (1, 1, 1)), Choice(2, 0), Choice(3, 1), Point(4, (2, 2, 2)), Choice(5, 2)]
     for prompt in clicks:
-        state = actions.AddPrompt(1, prompt).apply(state)
+        state = AddPrompt(1, prompt).apply(state)
 
     def left(gone: int) -> list[int]:
-        return [p.id for p in actions.DeletePrompt(1, gone).apply(state).object(1).prompts]
+        return [p.id for p in DeletePrompt(1, gone).apply(state).object(1).prompts]
 
     assert left(1) == [4, 5]
     assert left(2) == [1, 3, 4, 5]

@@ -8,8 +8,8 @@ from PIL import Image
 from napari_fastsam3d.errors import SaveError, SessionError
 from napari_fastsam3d.geometry import Box, measure
 from napari_fastsam3d.session import Mask, Session
-from napari_fastsam3d.session.actions import NewObject
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
+from napari_fastsam3d.session.object_actions import NewObject
 
 
 def block(start, stop) -> Mask:

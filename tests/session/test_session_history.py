@@ -4,18 +4,15 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
 from napari_fastsam3d.inference.prompt import Point
-from napari_fastsam3d.session.actions import (
-    AddPrompt,
-    DeletePrompt,
-    FlipPrompt,
+from napari_fastsam3d.session.history import History, replay
+from napari_fastsam3d.session.journal.record import LogRecord, restored
+from napari_fastsam3d.session.object_actions import (
     NewObject,
     RemoveObject,
     RenameObject,
-    ResetObject,
     SetOverlap,
 )
-from napari_fastsam3d.session.history import History, replay
-from napari_fastsam3d.session.journal.record import LogRecord, restored
+from napari_fastsam3d.session.prompt_actions import AddPrompt, DeletePrompt, FlipPrompt, ResetObject
 from napari_fastsam3d.session.state import SessionState
 
 

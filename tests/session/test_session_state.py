@@ -6,19 +6,21 @@ from skimage.color import rgb2lab
 from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point
-from napari_fastsam3d.session.actions import (
+from napari_fastsam3d.session.colour import COLOURS, free_colour
+from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.object_actions import (
+    NewObject,
+    RemoveObject,
+    RenameObject,
+    SelectObject,
+)
+from napari_fastsam3d.session.prompt_actions import (
     AddPrompt,
     DeletePrompt,
     FlipPrompt,
     MovePrompt,
-    NewObject,
-    RemoveObject,
-    RenameObject,
     ResetObject,
-    SelectObject,
 )
-from napari_fastsam3d.session.colour import COLOURS, free_colour
-from napari_fastsam3d.session.history import replay
 from napari_fastsam3d.session.state import SessionState
 
 POINT = Point(1, (1, 2, 3))

@@ -6,8 +6,8 @@ from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.inference.prompt import place_of
 from napari_fastsam3d.session import BoxPrompt, Change, ObjectState, Point, Result, Scribble
-from napari_fastsam3d.session.actions import AddPrompt, FlipPrompt, MovePrompt
 from napari_fastsam3d.session.change import Run
+from napari_fastsam3d.session.prompt_actions import AddPrompt, FlipPrompt, MovePrompt
 
 _FAR = 20.0
 """Distance in mm from what was clicked or drawn beyond which a change counts as out of sight."""

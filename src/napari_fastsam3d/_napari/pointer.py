@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QCursor
+from typing import Literal
+
+from qtpy.QtCore import QPointF, Qt
+from qtpy.QtGui import QCursor, QPainter
 from qtpy.QtWidgets import QMainWindow
 
 from napari_fastsam3d._napari import icons
@@ -12,6 +14,8 @@ from napari_fastsam3d._napari.layers.wheel import Wheel
 from napari_fastsam3d._napari.workspace import Workspace, single_shot
 
 _AIMING_MS = 150
+_CURSOR = 32
+_SHARPNESS = 2
 
 
 class Pointer:
@@ -27,12 +31,12 @@ class Pointer:
         self._outside = False
         self._place: tuple[float, ...] = ()
         self._cursors = {
-            "include": icons.cursor("include"),
-            "exclude": icons.cursor("exclude"),
-            "box": icons.cursor("box"),
-            "freeze": icons.cursor("box"),
-            "scribble": icons.cursor("include"),
-            "lasso": icons.cursor("include"),
+            "include": _cross_with_sign("include"),
+            "exclude": _cross_with_sign("exclude"),
+            "box": _cross_with_sign("box"),
+            "freeze": _cross_with_sign("box"),
+            "scribble": _cross_with_sign("include"),
+            "lasso": _cross_with_sign("include"),
         }
         self._blocked = QCursor(Qt.CursorShape.ForbiddenCursor)
         windowing = work.windowing
@@ -111,3 +115,32 @@ class Pointer:
         if locked or self._outside or self._work.visibility.now.outside:
             return self._blocked
         return self._cursors.get(tool)
+
+
+def _cross_with_sign(tool: Literal["include", "exclude", "box"]) -> QCursor:
+    """Draw a cross with the sign of a tool beside it: what a click there will do."""
+
+    def draw(painter: QPainter) -> None:
+        painter.scale(_SHARPNESS, _SHARPNESS)
+        _cross(painter)
+        painter.translate(_CURSOR * 0.56, _CURSOR * 0.56)
+        painter.scale(_CURSOR * 0.44 / icons.SIZE, _CURSOR * 0.44 / icons.SIZE)
+        if tool == "box":
+            icons.dashed_rectangle(painter)
+        else:
+            positive = tool == "include"
+            icons.signed_disc(painter, icons.INCLUDE if positive else icons.EXCLUDE, positive)
+
+    image = icons.pixmap(_CURSOR * _SHARPNESS, draw)
+    image.setDevicePixelRatio(_SHARPNESS)
+    return QCursor(image, _CURSOR // 2 - 1, _CURSOR // 2 - 1)
+
+
+def _cross(painter: QPainter) -> None:
+    """Draw four arms that leave the middle free, light on dark so that they show on any grey."""
+    middle = _CURSOR / 2 - 1
+    for colour, width in (("#10151c", 3.0), ("#ffffff", 1.2)):
+        painter.setPen(icons.pen(colour, width))
+        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            inner = QPointF(middle + 4 * x, middle + 4 * y)
+            painter.drawLine(inner, QPointF(middle + 11 * x, middle + 11 * y))

@@ -70,7 +70,22 @@ LassoOption = Annotated[
         "May be repeated.",
     ),
 ]
-
+WorldOption = Annotated[bool, typer.Option("--world", help="All prompts are in RAS millimetres.")]
+ModelOption = Annotated[str, typer.Option(help="A model's name, or a file of weights.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+FindOption = Annotated[
+    str | None, typer.Option("--find", help="A remembered structure, to be found without a click.")
+]
+RecallOption = Annotated[
+    str, typer.Option(help="How remembered cases help: off, reader, prior or published.")
+]
+PromptsOption = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="Also write the prompts, for `replay`, to this .json."),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of a line.")
+]
 
 _WAYS: "dict[str, Way | None]" = {
     "off": None,
@@ -190,28 +205,16 @@ def segment(
     box: BoxOption = None,
     scribble: ScribbleOption = None,
     lasso: LassoOption = None,
-    world: Annotated[
-        bool, typer.Option("--world", help="All prompts are in RAS millimetres.")
-    ] = False,
-    model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    world: WorldOption = False,
+    model: ModelOption = "default",
+    device: DeviceOption = "auto",
     frame: FrameOption = None,
     series: SeriesOption = None,
-    find: Annotated[
-        str | None,
-        typer.Option("--find", help="A remembered structure, to be found without a click."),
-    ] = None,
-    recall: Annotated[
-        str, typer.Option(help="How remembered cases help: off, reader, prior or published.")
-    ] = "off",
+    find: FindOption = None,
+    recall: RecallOption = "off",
     bank: BankOption = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option("--prompts", help="Also write the prompts, for `replay`, to this .json."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of a line.")
-    ] = False,
+    prompts: PromptsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment one object of a scan and save its mask on the scan's own grid.
 

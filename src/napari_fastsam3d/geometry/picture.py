@@ -1,7 +1,9 @@
 """A picture of three slices of a volume with the contours of masks on them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ _DOT = 5
 _GAP = 12
 _CAPTION = 24
 _LETTERS = 16
+_FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf")
 _VIEWS = ("axial", "coronal", "sagittal")
 
 
@@ -196,3 +199,12 @@ def _side_by_side(panels: Sequence[Image.Image], outlines: Sequence[Outline]) ->
         pen.text((left, HEIGHT + 2 * _GAP + _CAPTION), outline.name, fill=outline.colour)
         left += int(pen.textlength(outline.name)) + 2 * _GAP
     return sheet
+
+
+@cache
+def system_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return a font of the system; where there is none Pillow's, of Western Europe's letters."""
+    for name in _FONTS:
+        with suppress(OSError):
+            return ImageFont.truetype(name, size)
+    return ImageFont.load_default(size)

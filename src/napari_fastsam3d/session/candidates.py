@@ -46,7 +46,7 @@ def _find(
     def check_wanted() -> None:
         with scheduler.lock:
             changed = prompts_of(scheduler.history.state, number) != prompts
-            waited_for = scheduler.unanswered
+            waited_for = scheduler.pending.unanswered
         if changed or waited_for or scheduler.closed or runner is not scheduler.runner:
             raise Interrupted
 

@@ -14,10 +14,10 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Edit, Freeze, Point, Prompt, Scribble
 from napari_fastsam3d.inference.sure_part import sure_part
-from napari_fastsam3d.session.actions import AddPrompt, CleanUpObjects
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import OwnMasks, shown_mask
 from napari_fastsam3d.session.object_commands import ObjectCommands
+from napari_fastsam3d.session.prompt_actions import AddPrompt, CleanUpObjects
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scheduler import Scheduler
 from napari_fastsam3d.session.state import OwnPrompt, SessionState
@@ -68,7 +68,7 @@ class CleanUpCommands(ObjectCommands):
             outcome: Future[Result] = Future()
             wanted = [each.id for each in chosen]
             scheduler.thread.submit(_clean_when_finished, scheduler, wanted, how, outcome)
-            scheduler.postponed += 1
+            scheduler.pending.postpone()
         return outcome
 
 
@@ -86,7 +86,7 @@ def _clean_when_finished(
             state, own = scheduler.history.state, scheduler.masks.own
             numbers = [number for number in wanted if state.has(number)]
             behind = any(scheduler.masks.behind_of(state, number) for number in numbers)
-            waits = behind and scheduler.unanswered
+            waits = behind and scheduler.pending.unanswered
         if not waits:
             if behind:
                 raise SessionError(
@@ -104,9 +104,7 @@ def _clean_when_finished(
     else:
         assert done is not None
         done.add_done_callback(lambda answer: _pass_on(answer, outcome))
-    with scheduler.answer_came:
-        scheduler.postponed -= 1
-        scheduler.answer_came.notify_all()
+    scheduler.pending.resume()
 
 
 def _written(
@@ -115,7 +113,7 @@ def _written(
     """Add edits to the log as one step; None where objects changed since their masks were seen."""
     if not edits:
         answer: Future[Result] = Future()
-        nothing = scheduler.new_request(seen.current or 0).result()
+        nothing = scheduler.pending.new(seen.current or 0).result()
         answer.set_result(replace(nothing, notes=(_NOTHING,)))
         return answer
 

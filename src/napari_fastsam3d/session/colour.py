@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-Colour = tuple[float, float, float]
+from napari_fastsam3d.geometry.io.segment import Colour
 
 # Red, green, blue in [0, 1]. Neighbours in the list differ in hue and in lightness, so that the
 # first few objects can be told apart without colour vision too.

@@ -17,17 +17,17 @@ from napari_fastsam3d.inference.prompt import (
     has_candidates,
 )
 from napari_fastsam3d.inference.prompt_check import box_between, point_index, positivity
-from napari_fastsam3d.session.actions import (
+from napari_fastsam3d.session.candidates import Candidate, ask_candidates
+from napari_fastsam3d.session.clean_up_commands import CleanUpCommands
+from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.label_map import contested, holder_of
+from napari_fastsam3d.session.prompt_actions import (
     AddPrompt,
     DeletePrompt,
     FlipPrompt,
     MovePrompt,
     ResetObject,
 )
-from napari_fastsam3d.session.candidates import Candidate, ask_candidates
-from napari_fastsam3d.session.clean_up_commands import CleanUpCommands
-from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.label_map import contested, holder_of
 from napari_fastsam3d.session.recall_commands import RecallCommands
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scribble_commands import ScribbleCommands
@@ -63,7 +63,7 @@ class Commands(CleanUpCommands, ScribbleCommands, RecallCommands):
         """
         voxel = point_index(index, self._scheduler.volume.shape)
         inside = positivity(positive)
-        return self._prompt(
+        return self._scheduler.prompt(
             lambda state: AddPrompt(state.target, Point(state.next_prompt, voxel, inside))
         )
 
@@ -82,7 +82,7 @@ class Commands(CleanUpCommands, ScribbleCommands, RecallCommands):
         box = box_between(start, stop, self._scheduler.volume.shape)
         if guessed_axis not in (None, 0, 1, 2):
             raise PromptError(f"{guessed_axis!r} is no axis.", "Give 0, 1, 2 or None.")
-        return self._prompt(
+        return self._scheduler.prompt(
             lambda state: AddPrompt(state.target, BoxPrompt(state.next_prompt, box, guessed_axis))
         )
 
@@ -138,7 +138,9 @@ class Commands(CleanUpCommands, ScribbleCommands, RecallCommands):
             Opposite corners, as for `add_box`.
         """
         box = box_between(start, stop, self._scheduler.volume.shape)
-        return self._prompt(lambda state: AddPrompt(state.target, Freeze(state.next_prompt, box)))
+        return self._scheduler.prompt(
+            lambda state: AddPrompt(state.target, Freeze(state.next_prompt, box))
+        )
 
     def move_prompt(self, prompt: int, to: Voxel | Box) -> Future[Result]:
         """Put a point, a box or a frozen region elsewhere; it keeps its place in the order.
@@ -230,7 +232,7 @@ class Commands(CleanUpCommands, ScribbleCommands, RecallCommands):
         plus, minus = self._packed(added), self._packed(removed)
         if plus.is_empty and minus.is_empty:
             raise PromptError("The edit holds no voxel of the volume.", "Paint inside it.")
-        return self._prompt(
+        return self._scheduler.prompt(
             lambda state: AddPrompt(
                 state.target if number is None else number, Edit(state.next_prompt, plus, minus)
             )
@@ -244,7 +246,7 @@ class Commands(CleanUpCommands, ScribbleCommands, RecallCommands):
             owner = scheduler.history.state.object(number)
             if owner.locked is not None:
                 raise SessionError(f"{owner.name} is locked.", "Unlock it first.")
-            return scheduler.ask_model(scheduler.new_request(number))
+            return scheduler.ask_model(scheduler.pending.new(number))
 
 
 def _place(to: Voxel | Box, shape: Index) -> Index | Box:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
-from napari_fastsam3d.session.actions import SelectObject
+from napari_fastsam3d.session.object_actions import SelectObject
 from napari_fastsam3d.session.state import Action, SessionState
 
 

@@ -128,11 +128,11 @@ class JournalCommands(Queries):
             scheduler.masks = masks
             scheduler.recollections.add(saved.recalled)
             asked = [
-                scheduler.ask_model(scheduler.new_request(number)) for number in masks.behind(state)
+                scheduler.ask_model(scheduler.pending.new(number)) for number in masks.behind(state)
             ]
         emit(scheduler.signals.changed, state)
         for each in state.objects:
-            result = scheduler.new_request(each.id).result(masks.own(each).box)
+            result = scheduler.pending.new(each.id).result(masks.own(each).box)
             emit(scheduler.signals.predicted, result)
         scheduler.note_if_outdated()
         scheduler.note_if_forgotten()

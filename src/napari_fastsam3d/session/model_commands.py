@@ -86,7 +86,7 @@ class ModelCommands(Queries):
         bool
             Whether there was anything to give up.
         """
-        return self._scheduler.cancel()
+        return self._scheduler.pending.cancel()
 
     def prefetch(self, index: Voxel, positive: bool = True) -> "Future[bool]":
         """Let the model answer a click at a voxel, source index, ahead of it.
@@ -115,7 +115,7 @@ class ModelCommands(Queries):
             old, scheduler.runner = scheduler.runner, scheduler.runner_in(thread)
             scheduler.thread = thread
             for number in scheduler.masks.behind(scheduler.history.state):
-                scheduler.ask_model(scheduler.new_request(number))
+                scheduler.ask_model(scheduler.pending.new(number))
         old.forget()
 
 

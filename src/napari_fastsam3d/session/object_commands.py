@@ -10,7 +10,10 @@ from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import MaskPrompt
-from napari_fastsam3d.session.actions import (
+from napari_fastsam3d.session.colour import Colour
+from napari_fastsam3d.session.history import History
+from napari_fastsam3d.session.label_map import shown_mask
+from napari_fastsam3d.session.object_actions import (
     AcceptObject,
     LockObject,
     NewObject,
@@ -21,9 +24,6 @@ from napari_fastsam3d.session.actions import (
     SetOverlap,
     UnlockObject,
 )
-from napari_fastsam3d.session.colour import Colour
-from napari_fastsam3d.session.history import History
-from napari_fastsam3d.session.label_map import shown_mask
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scheduler import Scheduler
 from napari_fastsam3d.session.state import Action, OverlapRule, SessionState
@@ -153,7 +153,7 @@ class ObjectCommands:
         scheduler = self._scheduler
         with scheduler.lock:
             number = scheduler.history.state.chosen(number).id
-            scheduler.postponed += 1
+            scheduler.pending.postpone()
         outcome: Future[Result] = Future()
         _lock_when_finished(scheduler, number, make, outcome)
         if outcome.done() and (error := outcome.exception()):
@@ -178,7 +178,7 @@ def _lock_when_finished(
     try:
         with scheduler.lock:
             state = scheduler.history.state
-            waits = scheduler.unanswered and scheduler.masks.behind_of(state, number)
+            waits = scheduler.pending.unanswered and scheduler.masks.behind_of(state, number)
         if waits:
             scheduler.thread.submit(_lock_when_finished, scheduler, number, make, outcome)
             return
@@ -188,12 +188,10 @@ def _lock_when_finished(
             outcome.set_exception(error)
         else:
             # Undone or removed since: there is nothing left to lock.
-            outcome.set_result(scheduler.new_request(number).result(stale=True))
+            outcome.set_result(scheduler.pending.new(number).result(stale=True))
     else:
         done.add_done_callback(lambda answer: outcome.set_result(answer.result()))
-    with scheduler.answer_came:
-        scheduler.postponed -= 1
-        scheduler.answer_came.notify_all()
+    scheduler.pending.resume()
 
 
 def _locked(

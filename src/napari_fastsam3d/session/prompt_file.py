@@ -17,14 +17,6 @@ from napari_fastsam3d.inference.json_values import whole
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, Point, Prompt
 from napari_fastsam3d.model.predictor import Predictor
-from napari_fastsam3d.session.actions import (
-    AcceptObject,
-    AddPrompt,
-    LockObject,
-    NewObject,
-    RecolourObject,
-    SetOverlap,
-)
 from napari_fastsam3d.session.codec import (
     action_from_json,
     prompt_from_json,
@@ -34,6 +26,14 @@ from napari_fastsam3d.session.codec import (
 )
 from napari_fastsam3d.session.colour import parse_colour
 from napari_fastsam3d.session.history import replay
+from napari_fastsam3d.session.object_actions import (
+    AcceptObject,
+    LockObject,
+    NewObject,
+    RecolourObject,
+    SetOverlap,
+)
+from napari_fastsam3d.session.prompt_actions import AddPrompt
 from napari_fastsam3d.session.recollections import (
     Recollections,
     Said,

@@ -1,6 +1,5 @@
 """What a user can do with the memory of a session: recall, find a structure, remember an object."""
 
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -11,10 +10,11 @@ from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Entry, structure_of
 from napari_fastsam3d.memory.question import WAYS, Way
 from napari_fastsam3d.memory.remember import has_features
-from napari_fastsam3d.session.actions import AddPrompt, FindStructure, SetRecall
 from napari_fastsam3d.session.label_map import shown_mask
+from napari_fastsam3d.session.object_actions import SetRecall
 from napari_fastsam3d.session.object_commands import ObjectCommands
-from napari_fastsam3d.session.request import Result
+from napari_fastsam3d.session.prompt_actions import FindStructure
+from napari_fastsam3d.session.request import Result, answered
 from napari_fastsam3d.session.scheduler import Scheduler
 from napari_fastsam3d.session.state import SessionState, recall_for
 
@@ -47,7 +47,7 @@ class RecallCommands(ObjectCommands):
         number = state.current if number is None else number
         each = None if number is None else state.object(number)
         if each is None or not each.prompts or each.locked is not None:
-            return scheduler.nothing_changed(number or 0)
+            return answered(scheduler.pending.new(number or 0).result(), None)
         return scheduler.do(
             lambda state: SetRecall(each.id, recall_for(state.object(each.id), way))
         )
@@ -127,19 +127,6 @@ class RecallCommands(ObjectCommands):
                 f"{each.name} has no name yet, by which it could be recalled.", "Give it one."
             )
         return scheduler.thread.submit(_remember, scheduler, bank, each.id)
-
-    def _prompt(self, make: Callable[[SessionState], AddPrompt]) -> Future[Result]:
-        """Add a prompt to the log; an object that it begins recalls as it is set now."""
-
-        def with_recall(state: SessionState) -> AddPrompt:
-            action = make(state)
-            own = state.object(action.object) if state.has(action.object) else None
-            if own is not None and own.prompts:
-                return action
-            recall = recall_for(own, self._scheduler.recall)
-            return AddPrompt(action.object, action.prompt, recall)
-
-        return self._scheduler.do(with_recall)
 
 
 def bank_of(scheduler: Scheduler) -> MemoryBank:

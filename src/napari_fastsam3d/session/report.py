@@ -2,37 +2,30 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import SaveError
-from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.segment import Segment
 from napari_fastsam3d.geometry.measures import Measured
-from napari_fastsam3d.geometry.picture import Colour, panel, shades
+from napari_fastsam3d.geometry.picture import Colour, system_font
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.session.report_planes import ink_of, three_planes
 
 REPORT_SUFFIXES = (".pdf", ".png")
 
-_FONTS = ("DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf", "Arial.ttf")
 _DPI = 150
 _WIDE, _HIGH, _EDGE = 1754, 1240, 60  # A4 across
 _TITLE, _TEXT, _SMALL = 34, 20, 16
 _LINE = 30
-_PLANES_WIDE, _PLANES_HIGH = _WIDE - 2 * _EDGE, 560
+_PLANES_HIGH = 560
 _INK, _PALE = (20, 20, 20), (110, 110, 110)
-_PERCENTILES = (1.0, 99.0)
-# What stands at the left, right, top and bottom of each plane, as radiologists hold them.
-_SIDES = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}
 _COLUMNS = {
     "Object": 300,
     "Volume ml": 150,
@@ -132,8 +125,9 @@ def _pages(report: Report) -> list[Image.Image]:
         _write(pen, (_EDGE, y), line, _TEXT, _PALE)
         y += _LINE
     y += 10
-    planes = _planes(report)
-    page.paste(planes, (_EDGE + (_PLANES_WIDE - planes.width) // 2, y))
+    room = (_WIDE - 2 * _EDGE, _PLANES_HIGH)
+    planes = three_planes(report.volume, report.segments, report.window, room)
+    page.paste(planes, (_EDGE + (room[0] - planes.width) // 2, y))
     y = _table(pen, y + planes.height + 20, rows, report)
     pages = [page]
     while left := list(islice(rows, 1)):
@@ -165,7 +159,7 @@ def _about(report: Report) -> str:
 
 def _table(pen: ImageDraw.ImageDraw, y: int, rows: Iterator[Measured], report: Report) -> int:
     """Write as many rows as there is room for."""
-    colours = {each.value: _ink_of(each) for each in report.segments}
+    colours = {each.value: ink_of(each) for each in report.segments}
     _row(pen, y, list(_COLUMNS), _PALE)
     y += _LINE
     pen.line((_EDGE, y - 4, _WIDE - _EDGE, y - 4), fill=_PALE)
@@ -208,87 +202,8 @@ def _row(pen: ImageDraw.ImageDraw, y: int, cells: Sequence[str], ink: Colour) ->
         x += width
 
 
-def _planes(report: Report) -> Image.Image:
-    """Draw the three planes side by side, all at one scale."""
-    volume, display = report.volume, report.volume.display
-    spacing = [volume.spacing[axis] for axis in display.axes]
-    extent = np.multiply(display.target_shape, spacing)
-    wide, high = extent[2] + extent[2] + extent[1], max(extent[1], extent[0])
-    scale = min((_PLANES_WIDE - 40) / wide, _PLANES_HIGH / high)
-    window = report.window or _window(volume)
-    drawn = [_plane(report, axis, at, window, scale) for axis, at in enumerate(_places(report))]
-    sheet = Image.new(
-        "RGB", (sum(p.width for p in drawn) + 40, max(p.height for p in drawn)), "white"
-    )
-    x = 0
-    for each in drawn:
-        sheet.paste(each, (x, 0))
-        x += each.width + 20
-    return sheet
-
-
-def _plane(
-    report: Report, axis: int, at: int, window: tuple[float, float], scale: float
-) -> Image.Image:
-    volume, display = report.volume, report.volume.display
-    start, stop = [0, 0, 0], list(display.target_shape)
-    start[axis], stop[axis] = at, at + 1
-    box = display.box_to_source(Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2])))
-    shown = display.view(volume.valid_intensities(volume.voxels[box.slices])).squeeze(axis)
-    contours = [
-        (display.view(each.mask.within(box)).squeeze(axis), _ink_of(each))
-        for each in report.segments
-        if not each.mask.box.intersection(box).is_empty
-    ]
-    rows, columns = (
-        volume.spacing[source] for place, source in enumerate(display.axes) if place != axis
-    )
-    picture = panel(shades(shown, window), contours, (rows, columns), scale)
-    name = list(_SIDES)[axis]
-    pen = ImageDraw.Draw(picture)
-    left, right, top, bottom = _SIDES[name]
-    across, down = picture.width, picture.height
-    for letter, place, anchor in (
-        (left, (6, down / 2), "lm"),
-        (right, (across - 6, down / 2), "rm"),
-        (top, (across / 2, 4), "ma"),
-        (bottom, (across / 2, down - 4), "md"),
-    ):
-        pen.text(place, letter, fill=(255, 255, 160), font=_font(_TEXT), anchor=anchor)
-    return picture
-
-
-def _places(report: Report) -> tuple[int, int, int]:
-    """Choose along each axis of the display the plane that shows most of all objects alike."""
-    display = report.volume.display
-    found: list[int] = []
-    for axis in range(3):
-        shares = np.zeros(display.target_shape[axis])
-        for each in report.segments:
-            if each.mask.is_empty:
-                continue
-            box = display.box_to_target(each.mask.box)
-            others = tuple(other for other in range(3) if other != axis)
-            counts = np.count_nonzero(display.view(each.mask.voxels), axis=others)
-            # The root lets a plane that shows some of each win over one that shows all of one.
-            shares[box.start[axis] : box.stop[axis]] += np.sqrt(counts / counts.sum())
-        found.append(int(shares.argmax()))
-    return found[0], found[1], found[2]
-
-
-def _window(volume: Volume) -> tuple[float, float]:
-    strides = tuple(slice(None, None, max(1, n // 64)) for n in volume.shape)
-    low, high = np.percentile(volume.valid_intensities(volume.voxels[strides]), _PERCENTILES)
-    return float(low), float(high)
-
-
-def _ink_of(each: Segment) -> Colour:
-    red, green, blue = (round(255 * part) for part in each.colour or (0.9, 0.7, 0.3))
-    return (red, green, blue)
-
-
 def _cut(text: str, width: float) -> str:
-    font = _font(_TEXT)
+    font = system_font(_TEXT)
     while len(text) > 1 and font.getlength(text) > width:
         text = text.rstrip("…")[:-1] + "…"
     return text
@@ -297,13 +212,4 @@ def _cut(text: str, width: float) -> str:
 def _write(
     pen: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, ink: Colour
 ) -> None:
-    pen.text(at, text, fill=ink, font=_font(size))
-
-
-@cache
-def _font(size: int) -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
-    # Pillow's own font has the letters of Western Europe alone.
-    for name in _FONTS:
-        with suppress(OSError):
-            return ImageFont.truetype(name, size)
-    return ImageFont.load_default(size)
+    pen.text(at, text, fill=ink, font=system_font(size))

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from itertools import count
 from time import perf_counter
 
 from napari_fastsam3d.errors import SessionError, explained
@@ -21,9 +20,11 @@ from napari_fastsam3d.session.journal.autosave import Autosave
 from napari_fastsam3d.session.label_map import changed_box, holder_of_click, shown_mask
 from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
 from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner, ModelThread
+from napari_fastsam3d.session.pending import PendingRequests
+from napari_fastsam3d.session.prompt_actions import AddPrompt
 from napari_fastsam3d.session.recollections import Recollections
 from napari_fastsam3d.session.request import Request, Result, answered, joined, others_of
-from napari_fastsam3d.session.state import Action, SessionState, recall_for
+from napari_fastsam3d.session.state import Action, SessionState
 
 _OUTDATED = (
     "The masks were made with another model. They stay as they are until their prompts change or "
@@ -54,8 +55,7 @@ class Scheduler:
         How earlier cases are recalled for objects that are begun from now on.
     recollections : Recollections
         What the memory said.
-    unanswered, postponed : int
-        How many requests wait for the model, and how many commands for those requests.
+    pending : PendingRequests
     """
 
     def __init__(
@@ -68,20 +68,20 @@ class Scheduler:
         self.recollections = Recollections()
         self.signals = Signals()
         self.lock = threading.RLock()
-        self.answer_came = threading.Condition(self.lock)
+        self.pending = PendingRequests(self.lock)
         self.history = History()
         self.masks = MaskCache()
         self.autosave = Autosave(lambda status: emit(self.signals.journalled, status))
         self.closed = False
-        self.unanswered = self.postponed = self._cancelled = 0
         self.runner = self.runner_in(thread)
-        self._numbers = count(1)
-        self._newest: dict[int, int] = {}
-        self._unsettled: dict[int, list[int]] = {}
 
     def do(self, make: Callable[[SessionState], Action]) -> Future[Result]:
         """Add to the log the action that `make` makes of the state, and ask for its mask."""
         return self.change(lambda log: log.do(make(log.state)), logged=True)
+
+    def prompt(self, make: Callable[[SessionState], AddPrompt]) -> Future[Result]:
+        """Add a prompt to the log; an object that it begins recalls as it is set now."""
+        return self.do(lambda state: make(state).recalling(state, self.recall))
 
     def change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
         """Change the log, and ask for the mask; `logged` where that adds an entry."""
@@ -91,7 +91,7 @@ class Scheduler:
             before, after = self.history, change(self.history)
             self.history = after
             request = Request(
-                number=next(self._numbers),
+                number=self.pending.next_number(),
                 object=after.touched or 0,
                 started=started,
                 before=before,
@@ -99,10 +99,12 @@ class Scheduler:
                 serial=after.entries[-1].serial if logged else None,
                 written=self.autosave.written(after),
             )
-            others, numbers = others_of(request), self._numbers
-            asked = [request, *(replace(request, number=next(numbers), object=n) for n in others)]
+            others = [
+                replace(request, number=self.pending.next_number(), object=each)
+                for each in others_of(request)
+            ]
             try:
-                answers = [self._ask(each, before, after) for each in asked]
+                answers = [self._ask(each, before, after) for each in (request, *others)]
             except SessionError:  # the model thread was closed
                 self.history = before
                 self.autosave.written(before)
@@ -117,29 +119,12 @@ class Scheduler:
             emit(self.signals.predicted, answer)
         return answered(answer, request.written)
 
-    def nothing_changed(self, number: int) -> Future[Result]:
-        """Return the result of a command that had nothing to do."""
-        return answered(self.new_request(number).result(), None)
-
-    def new_request(self, number: int, serial: int | None = None) -> Request:
-        """Return a request for the mask of an object that no command asked for."""
-        return Request(next(self._numbers), number, perf_counter(), serial=serial)
-
     def ask_model(self, request: Request) -> Future[Result]:
         """Let the model thread answer a request, after those before it."""
         future = self.thread.submit(self._run, request, self.runner)
-        self._newest[request.object] = request.number
-        self.unanswered += 1
-        if request.serial is not None:
-            self._unsettled.setdefault(request.object, []).append(request.serial)
-        future.add_done_callback(self._count_answer)
+        self.pending.add(request)
+        future.add_done_callback(self.pending.answered)
         return future
-
-    def cancel(self) -> bool:
-        """Take back the steps whose masks are being made; gives whether there are any."""
-        with self.lock:
-            self._cancelled = next(self._numbers)
-            return bool(self.unanswered)
 
     def outdated(self) -> list[int]:
         """Return the ids of the objects whose masks another model made of the same prompts."""
@@ -163,18 +148,18 @@ class Scheduler:
         Where an undo failed and the log had gone on, the mask is asked for once more.
         """
         self.thread.check_may_wait()
-        self._wait_for_answers()
+        self.pending.wait()
         if not self.closed:
             with self.lock:
                 for number in self.behind():
-                    self.ask_model(self.new_request(number))
-            self._wait_for_answers()
+                    self.ask_model(self.pending.new(number))
+            self.pending.wait()
         self.autosave.wait()
 
     def behind(self) -> list[int]:
         """Return the ids of objects whose masks won't follow their prompts; none while some may."""
         with self.lock:
-            return [] if self.unanswered else self.masks.behind(self.history.state)
+            return [] if self.pending.unanswered else self.masks.behind(self.history.state)
 
     def close(self, wait: bool = True) -> None:
         """Answer no more; what waits comes out stale. Waits for the journal alone, if asked to."""
@@ -190,14 +175,6 @@ class Scheduler:
         return ModelRunner(
             self.volume, thread, signals.report_progress, signals.note, self.memory, answers
         )
-
-    def told_next(self, state: SessionState) -> tuple[Prompt, ...]:
-        """Return what comes before the next prompt of the current object, or of a new one."""
-        current = None if state.current is None else state.object(state.current)
-        if current is not None and current.prompts:
-            return current.told
-        recall = recall_for(current, self.recall)
-        return () if recall is None else (recall,)
 
     def note_if_forgotten(self) -> None:
         """Say so where masks can't be made again as they were, for cases that were forgotten."""
@@ -221,19 +198,8 @@ class Scheduler:
         if answer is None:
             return self.ask_model(request)
         if prompts_of(before.state, request.object) != prompts_of(after.state, request.object):
-            # It is answered, and those before it for the object are overtaken.
-            self._newest[request.object] = request.number
-            self._unsettled.pop(request.object, None)
+            self.pending.overtake(request)
         return answer
-
-    def _count_answer(self, _answer: Future[Result]) -> None:
-        with self.answer_came:
-            self.unanswered -= 1
-            self.answer_came.notify_all()
-
-    def _wait_for_answers(self) -> None:
-        with self.answer_came:
-            self.answer_came.wait_for(lambda: not (self.unanswered or self.postponed))
 
     def _run(self, request: Request, runner: ModelRunner) -> Result:
         """Answer one request; in the model thread."""
@@ -256,7 +222,7 @@ class Scheduler:
             if request.written is not None:
                 request.written.result()
         except Interrupted:
-            if request.number <= self._cancelled and self._take_back(request, all_of_it=True):
+            if self.pending.is_cancelled(request) and self._take_back(request, all_of_it=True):
                 emit(self.signals.changed, self.history.state)
             return request.result(stale=True)
         except Exception as error:
@@ -278,7 +244,7 @@ class Scheduler:
         with self.lock:
             prompts = self._prompts_if_newest(request)
             state = self.history.state
-        if self.closed or runner is not self.runner or request.number <= self._cancelled:
+        if self.closed or runner is not self.runner or self.pending.is_cancelled(request):
             raise Interrupted
         # What is computed may be the beginning of what is wanted now.
         if prompts is None and not runner.serves(prompts_of(state, request.object) or ()):
@@ -292,7 +258,7 @@ class Scheduler:
             before = shown_mask(state, request.object, self.masks.own)
             self.masks.put(request.object, new)
             after = shown_mask(state, request.object, self.masks.own)
-            self._unsettled.pop(request.object, None)
+            self.pending.settle(request)
             self.autosave.keep_mask(request.object, new)
             if self.recollections.use(new.prompts):
                 self.autosave.keep_recollections(self.recollections)
@@ -301,7 +267,7 @@ class Scheduler:
         return request.result(box, new.step, change=change, holder=holder)
 
     def _prompts_if_newest(self, request: Request) -> tuple[Prompt, ...] | None:
-        if self.closed or self._newest.get(request.object) != request.number:
+        if self.closed or not self.pending.is_newest(request):
             return None
         return prompts_of(self.history.state, request.object)
 
@@ -313,7 +279,7 @@ class Scheduler:
         with self.lock:
             if self._prompts_if_newest(request) is None:
                 return False
-            unsettled = self._unsettled.get(request.object, [])
+            unsettled = self.pending.unsettled(request)
             if request.serial in unsettled:
                 unsettled.remove(request.serial)
             if self.history is request.after and request.before is not None:
@@ -325,5 +291,5 @@ class Scheduler:
             self.autosave.written(self.history)
             # Steps that were overtaken may never have got their mask: it is asked for again.
             if unsettled and request.object in self.masks.behind(self.history.state):
-                self.ask_model(self.new_request(request.object, unsettled.pop()))
+                self.ask_model(self.pending.new(request.object, unsettled.pop()))
         return True

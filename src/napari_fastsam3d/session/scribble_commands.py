@@ -13,8 +13,8 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Scribble
 from napari_fastsam3d.inference.prompt_check import positivity
-from napari_fastsam3d.session.actions import AddPrompt
 from napari_fastsam3d.session.object_commands import ObjectCommands
+from napari_fastsam3d.session.prompt_actions import AddPrompt
 from napari_fastsam3d.session.request import Result
 
 # Indices beyond this are a slip.

@@ -2,9 +2,10 @@
 
 from concurrent.futures import Future
 
-from napari_fastsam3d.inference.prompt import Point
+from napari_fastsam3d.inference.prompt import Point, Prompt
 from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner
 from napari_fastsam3d.session.scheduler import Scheduler
+from napari_fastsam3d.session.state import SessionState, recall_for
 
 
 class Speculation:
@@ -32,9 +33,9 @@ class Speculation:
             for job in (runner.encode_speculatively, runner.predict_speculatively):
                 with scheduler.lock:
                     state = scheduler.history.state
-                    if scheduler.unanswered:
+                    if scheduler.pending.unanswered:
                         return done
-                prompts = scheduler.told_next(state)
+                prompts = _told_next(scheduler, state)
                 done = job(prompts, click, lambda: self._check_wanted(click, runner)) or done
         except Interrupted:
             pass
@@ -46,13 +47,26 @@ class Speculation:
         """End what is done ahead as soon as something else is wanted that it doesn't serve."""
         scheduler = self._scheduler
         with scheduler.lock:
-            state, waiting, newest = scheduler.history.state, scheduler.unanswered, self._newest
+            state, waiting, newest = (
+                scheduler.history.state,
+                scheduler.pending.unanswered,
+                self._newest,
+            )
         if scheduler.closed or runner is not scheduler.runner:
             raise Interrupted
         if not waiting and newest is click:
             return
         wanted = [state.object(each).told for each in scheduler.masks.behind(state)]
         if not waiting and newest is not None:
-            wanted = [(*scheduler.told_next(state), newest)]
+            wanted = [(*_told_next(scheduler, state), newest)]
         if not any(map(runner.serves, wanted)):
             raise Interrupted
+
+
+def _told_next(scheduler: Scheduler, state: SessionState) -> tuple[Prompt, ...]:
+    """Return what comes before the next prompt of the current object, or of a new one."""
+    current = None if state.current is None else state.object(state.current)
+    if current is not None and current.prompts:
+        return current.told
+    recall = recall_for(current, scheduler.recall)
+    return () if recall is None else (recall,)

@@ -7,11 +7,11 @@ from itertools import chain, count
 from typing import ClassVar, Literal
 
 from napari_fastsam3d.errors import PromptError, SessionError
+from napari_fastsam3d.geometry.io.segment import Colour
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Prompt
 from napari_fastsam3d.inference.recall_prompts import FromMemory
 from napari_fastsam3d.memory.question import Way
-from napari_fastsam3d.session.colour import Colour
 
 HIGHEST_VALUE = 65535
 
@@ -173,6 +173,16 @@ class SessionState:
     def with_prompts(self, number: int, prompts: tuple[Prompt, ...]) -> "SessionState":
         """Return the state with other prompts of an object; SessionError if it is locked."""
         return self.with_object(replace(self.unlocked(number), prompts=prompts))
+
+    def with_new_prompt(self, number: int, prompt: Prompt) -> "SessionState":
+        """Return the state with one more prompt of an object, which becomes the current one.
+
+        SessionError if that is locked; PromptError if there was a prompt of that id.
+        """
+        if prompt.id < self.next_prompt:
+            raise PromptError(f"There was a prompt number {prompt.id}.", "Number it anew.")
+        grown = replace(self, next_prompt=prompt.id + 1, current=number)
+        return grown.with_prompts(number, (*self.object(number).prompts, prompt))
 
     def with_prompt(self, number: int, changed: Prompt) -> "SessionState":
         """Return the state with another prompt in the place of an object's one of the same id."""

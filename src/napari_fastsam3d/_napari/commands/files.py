@@ -20,7 +20,7 @@ from napari_fastsam3d._napari.main_thread import show_message
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.geometry.io.meshes import mesh_paths
-from napari_fastsam3d.session.file_commands import paths_of_each
+from napari_fastsam3d.session.saved_objects import paths_of_each
 
 _PROMPTS = "Prompts (*.json)"
 _MASKS = "Masks (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"

@@ -8,28 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
-from napari.utils.events import Event
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
-from napari_fastsam3d._napari.frame import (
-    Frame,
-    frame_of_layer,
-    moved,
-    shows,
-)
+from napari_fastsam3d._napari.frame import Frame, frame_of_layer, moved, shows
 from napari_fastsam3d._napari.layer_geometry import scan_in
+from napari_fastsam3d._napari.layers.image_changes import ImageChanges
 from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notify, show_message
 from napari_fastsam3d._napari.memory_keeper import MemoryKeeper
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.memory.question import Way
-from napari_fastsam3d.session import (
-    EarlierSession,
-    ModelThread,
-    Session,
-    sessions_folder,
-)
+from napari_fastsam3d.session import EarlierSession, ModelThread, Session, sessions_folder
 from napari_fastsam3d.session.journal.recovery import journal_path
 
 if TYPE_CHECKING:
@@ -48,8 +37,6 @@ _SHOWN_ELSEWHERE = (
     "{name} is shown with another voxel size or place now. Its masks are made and saved with those "
     "of its file all the same."
 )
-_PLACES = ("scale", "translate", "rotate", "shear", "affine", "units")
-_SETTLING_MS = 300
 
 Key = tuple[Hashable, tuple[int, ...]]
 
@@ -96,7 +83,9 @@ class ScanViews:
         self._dispatcher, self._cleanup, self._opacity = dispatcher, cleanup, opacity
         self._views: dict[Key, SessionView] = {}
         self._wanted: Key | None = None
-        self._moves: dict[Hashable, int] = {}
+        self._changes = ImageChanges(dispatcher)
+        self._changes.replaced.connect(self._begin_anew)
+        self._changes.moved.connect(self._follow_place)
         self.current: SessionView | None = None
 
     def use(self, layer: Image | None) -> None:
@@ -184,11 +173,6 @@ class ScanViews:
                 self._switch(None)
         return gone
 
-    def _on_data(self, event: Event) -> None:
-        # The layer is still in the middle of its own change.
-        layer = event.source
-        self._dispatcher.defer(lambda: self._begin_anew(layer))
-
     def _begin_anew(self, layer: Image) -> None:
         """Segment what an image shows now, where its array was replaced by another."""
         own = [view for key, view in self._views.items() if key[0] == layer.unique_id]
@@ -196,27 +180,15 @@ class ScanViews:
             return
         used = any(view.session.state.objects for view in own)
         chosen = self._wanted is not None and self._wanted[0] == layer.unique_id
-        layer.events.data.disconnect(self._on_data)
+        self._changes.unwatch(layer)
         self._end(layer)
         if used:
             show_message(_REPLACED.format(name=layer.name))
         if chosen:
             self.use(layer)
 
-    def _on_place(self, event: Event) -> None:
-        # Several of these come with one change, and many while a layer is dragged.
-        layer = event.source
-        move = self._moves[layer.unique_id] = self._moves.get(layer.unique_id, 0) + 1
-
-        def settle() -> None:
-            if self._moves.get(layer.unique_id) == move:
-                self._follow_place(layer)
-
-        QTimer.singleShot(_SETTLING_MS, lambda: self._dispatcher.defer(settle))
-
     def _follow_place(self, layer: Image) -> None:
         """Go along with an image whose voxel size or place was changed."""
-        self._moves.pop(layer.unique_id, None)
         beside = tuple(self._viewer.layers)
         for key, view in [each for each in self._views.items() if each[0][0] == layer.unique_id]:
             try:
@@ -283,9 +255,7 @@ class ScanViews:
             self._cleanup.push(lambda: session.close(wait=False)),
         )
         self._views[key] = view
-        layer.events.data.connect(self._on_data)
-        for name in _PLACES:
-            getattr(layer.events, name).connect(self._on_place)
+        self._changes.watch(layer)
         if self._journals or earlier is not None:
             view.journal.keep(earlier)
         return view

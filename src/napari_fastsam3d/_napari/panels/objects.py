@@ -52,7 +52,7 @@ from napari_fastsam3d._napari.panels.layout import fit_rows, labelled
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import ObjectState, OverlapRule
-from napari_fastsam3d.session.actions import OVERLAP_DESCRIPTIONS
+from napari_fastsam3d.session.object_actions import OVERLAP_DESCRIPTIONS
 
 _ID = int(Qt.ItemDataRole.UserRole)
 _LEAST_ROWS, _MOST_ROWS = 3, 12

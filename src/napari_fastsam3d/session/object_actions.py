@@ -1,4 +1,4 @@
-"""What a user can do to a session: each action with its effect, its description and its JSON.
+"""What a user can do with the objects of a session as a whole.
 
 All about an action stands in its class: what it does (`apply`), what the list of steps calls it
 (`describe`, or `done` before the name of the object), and what is stored of it, which is its fields
@@ -6,22 +6,11 @@ under the name given as `kind`.
 """
 
 from dataclasses import dataclass, field, replace
-from itertools import dropwhile
 
-from napari_fastsam3d.errors import PromptError, SessionError
-from napari_fastsam3d.geometry.box import Box, Index
+from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import (
-    BoxPrompt,
-    Choice,
-    Freeze,
-    MaskPrompt,
-    Point,
-    Prompt,
-    Scribble,
-    locates,
-)
-from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.inference.prompt import MaskPrompt
+from napari_fastsam3d.inference.recall_prompts import FromMemory
 from napari_fastsam3d.memory.question import DEFAULT_WAY
 from napari_fastsam3d.session.colour import Colour, free_colour
 from napari_fastsam3d.session.state import (
@@ -29,7 +18,6 @@ from napari_fastsam3d.session.state import (
     Action,
     ObjectState,
     OverlapRule,
-    OwnPrompt,
     SessionState,
 )
 
@@ -39,134 +27,6 @@ OVERLAP_DESCRIPTIONS: dict[str, str] = {
     "share": "both hold it",
 }
 """Who has a voxel that several objects claim, by the name of the rule, in the order to offer."""
-
-
-@dataclass(frozen=True)
-class AddPrompt(Action, kind="add_prompt"):
-    """Give an object one more prompt; where it is the session's next object, begin it.
-
-    With the first one it is settled how earlier cases are recalled for it.
-    """
-
-    object: int
-    prompt: Prompt
-    recall: FromMemory | None = field(default=None, metadata=LATER)
-
-    def apply(self, state: SessionState) -> SessionState:
-        if self.object == state.next_object:
-            state = NewObject(self.object).apply(state)
-        if self.prompt.id < state.next_prompt:
-            raise PromptError(f"There was a prompt number {self.prompt.id}.", "Number it anew.")
-        own = state.object(self.object)
-        earlier = own.prompts
-        if isinstance(self.prompt, MaskPrompt | FindPrompt) and earlier:
-            raise PromptError(
-                f"A {self.prompt.noun} can only begin an object.", "Begin another object with it."
-            )
-        if not earlier and own.recall != self.recall:
-            state = state.with_object(replace(state.unlocked(own.id), recall=self.recall))
-        grown = replace(state, next_prompt=self.prompt.id + 1, current=self.object)
-        return grown.with_prompts(self.object, (*earlier, self.prompt))
-
-    def describe(self, before: SessionState, after: SessionState) -> str:
-        return f"{self.prompt.added_as} {after.object(self.object).name}"
-
-
-@dataclass(frozen=True)
-class CleanUpObjects(Action, kind="clean_up_objects"):
-    """Clean up several objects, all alike: one step, which gives each an edit of its own.
-
-    The object that it is about is one of them, and stays the current one.
-    """
-
-    object: int
-    edits: tuple[OwnPrompt, ...]
-
-    def apply(self, state: SessionState) -> SessionState:
-        after = state
-        for own in self.edits:
-            after = AddPrompt(own.object, own.prompt).apply(after)
-        return replace(after, current=state.object(self.object).id)
-
-    def describe(self, before: SessionState, after: SessionState) -> str:
-        return f"{self.edits[0].prompt.added_as} {len(self.edits)} objects"
-
-
-@dataclass(frozen=True)
-class MovePrompt(Action, kind="move_prompt"):
-    """Put a prompt elsewhere: a point to a source index, a box to another box.
-
-    It keeps its place in the order of the prompts.
-    """
-
-    object: int
-    prompt: int
-    to: Index | Box
-
-    def apply(self, state: SessionState) -> SessionState:
-        prompt = state.object(self.object).prompt(self.prompt)
-        return state.with_prompt(self.object, self._moved(prompt))
-
-    def describe(self, before: SessionState, after: SessionState) -> str:
-        own = after.object(self.object)
-        return f"Moved {own.prompt(self.prompt).noun} of {own.name}"
-
-    def _moved(self, prompt: Prompt) -> Prompt:
-        match prompt, self.to:
-            case Point(), (_, _, _):
-                return replace(prompt, index=self.to)
-            case BoxPrompt(), Box():
-                return prompt.moved(self.to)
-            case Freeze(), Box():
-                return replace(prompt, box=self.to)
-            case _:
-                raise PromptError(
-                    f"Prompt number {prompt.id} can't become another kind of prompt.",
-                    "Move a point to a voxel, and a box to a box.",
-                )
-
-
-@dataclass(frozen=True)
-class FlipPrompt(Action, kind="flip_prompt"):
-    """Make a positive point or scribble negative, or a negative one positive."""
-
-    object: int
-    prompt: int
-
-    def apply(self, state: SessionState) -> SessionState:
-        prompt = state.object(self.object).prompt(self.prompt)
-        if not isinstance(prompt, Point | Scribble):
-            raise PromptError(
-                "Only points, scribbles and lassos are positive or negative.", "Flip one of these."
-            )
-        return state.with_prompt(self.object, replace(prompt, positive=not prompt.positive))
-
-    def describe(self, before: SessionState, after: SessionState) -> str:
-        own = after.object(self.object)
-        prompt = own.prompt(self.prompt)
-        to = "include" if locates(prompt) else "exclude"
-        return f"Flipped {prompt.noun} of {own.name} to {to}"
-
-
-@dataclass(frozen=True)
-class DeletePrompt(Action, kind="delete_prompt"):
-    """Take one prompt away, whichever it is, and the choices among its candidates."""
-
-    object: int
-    prompt: int
-
-    def apply(self, state: SessionState) -> SessionState:
-        own = state.object(self.object)
-        gone = own.prompt(self.prompt)
-        place = own.prompts.index(gone)
-        after = own.prompts[place + 1 :]
-        if not isinstance(gone, Choice):
-            after = tuple(dropwhile(lambda prompt: isinstance(prompt, Choice), after))
-        return state.with_prompts(own.id, (*own.prompts[:place], *after))
-
-    def describe(self, before: SessionState, after: SessionState) -> str:
-        own = before.object(self.object)
-        return f"Deleted {own.prompt(self.prompt).noun} of {own.name}"
 
 
 @dataclass(frozen=True)
@@ -194,7 +54,7 @@ class NewObject(Action, kind="new_object"):
         added = ObjectState(number, name, state.check_value(value), colour)
         objects = (*state.objects, added)
         begun = replace(state, objects=objects, current=number, next_object=number + 1)
-        return begun if self.mask is None else AddPrompt(number, self.mask).apply(begun)
+        return begun if self.mask is None else begun.with_new_prompt(number, self.mask)
 
     def describe(self, before: SessionState, after: SessionState) -> str:
         name = after.object(self.object).name
@@ -242,16 +102,6 @@ class RemoveObject(Action, kind="remove_object"):
 
     def describe(self, before: SessionState, after: SessionState) -> str:
         return f"Removed {before.object(self.object).name}"
-
-
-@dataclass(frozen=True)
-class ResetObject(Action, kind="reset_object", done="Reset"):
-    """Take all prompts of an object away; it keeps its name, value and colour."""
-
-    object: int
-
-    def apply(self, state: SessionState) -> SessionState:
-        return state.with_prompts(self.object, ())
 
 
 @dataclass(frozen=True)
@@ -336,19 +186,6 @@ class SetRecall(Action, kind="set_recall"):
         how = "off" if self.recall is None else "on"
         way = self.recall is not None and self.recall.way != DEFAULT_WAY and f" ({self.recall.way})"
         return f"Memory {how} for {after.object(self.object).name}{way or ''}"
-
-
-@dataclass(frozen=True)
-class FindStructure(Action, kind="find_structure", done="Looked for"):
-    """Begin an object, called like a remembered structure, with a search for that."""
-
-    object: int
-    prompt: FindPrompt
-
-    def apply(self, state: SessionState) -> SessionState:
-        name = state.free_name(self.prompt.structure)
-        begun = NewObject(self.object, name).apply(state)
-        return AddPrompt(self.object, self.prompt).apply(begun)
 
 
 @dataclass(frozen=True)
