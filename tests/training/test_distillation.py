@@ -136,6 +136,9 @@ def test_a_lite_encoder_is_a_model_with_the_decoders_of_its_teacher(default_like
     taken = run.network.state_dict()
     given = default_like.encoder.state_dict()
     assert torch.equal(taken["merge_tokens.linear.weight"], given["merge_tokens.linear.weight"])
+    sums = given["up_fine.conv2.conv.weight"].sum((2, 3, 4))
+    assert torch.equal(taken["up_fine.conv2.weight"], sums)
+    assert torch.equal(taken["up_fine.conv2.bias"], given["up_fine.conv2.conv.bias"])
     last = "attn.qkv.weight"
     assert torch.equal(taken[f"transformer.0.{last}"], given[f"transformer.1.{last}"])
     keys = {k: v.clone() for k, v in taken.items() if "keys" in k}

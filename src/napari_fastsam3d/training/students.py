@@ -166,11 +166,17 @@ def _deeper(name: str, count: int, of: int) -> tuple[Match, ...]:
 
 @torch.no_grad()
 def _take_over(student: nn.Module, teacher: nn.Module, matches: tuple[Match, ...]) -> None:
-    """Copy what has the same name and shape, blocks from those that they are matched with."""
+    """Copy what has the same name and shape, blocks from those that they are matched with.
+
+    A pointwise convolution gets the sums of the kernel that it stands for.
+    """
     given = teacher.state_dict()
     renamed = {f"{match.student}.": f"{match.teacher}." for match in matches}
     for key, value in student.state_dict().items():
         begin = next((name for name in renamed if key.startswith(name)), None)
         source = key if begin is None else renamed[begin] + key.removeprefix(begin)
-        if source in given and given[source].shape == value.shape:
-            value.copy_(given[source])
+        found = given.get(source, given.get(source.replace(".conv2.", ".conv2.conv.")))
+        if found is not None and found.ndim == value.ndim + 3:
+            found = found.sum((2, 3, 4))
+        if found is not None and found.shape == value.shape:
+            value.copy_(found)

@@ -1,7 +1,8 @@
 """The image encoder of the default model: a convolutional pyramid around a small transformer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -35,7 +36,8 @@ class PyramidConfig:
     up_blocks : tuple of int
         The same on the way up.
     separable : bool
-        Whether the encoder's residual blocks are depthwise separable ones.
+        Whether the encoder's residual blocks are depthwise separable ones; at the finest resolution
+        they have one convolution and a pointwise one.
     width, depth, heads : int
         Channels, blocks and heads of the transformer at 1/16 resolution (8^3 tokens).
     decoder_widths : tuple of int
@@ -173,20 +175,13 @@ class PyramidEncoder(nn.Module):
         super().__init__()
         fine, middle, coarse = config.widths
         width = config.width
-        block = SeparableBlock if config.separable else ResidualBlock
-
-        def down(channels: int, count: int) -> nn.Sequential:
-            return nn.Sequential(*(block(channels) for _ in range(count)))
-
-        def up(channels: int, count: int) -> nn.Module:
-            return block(channels) if count == 1 else down(channels, count)
-
+        fine_block, block = _blocks(config.separable)
         self.stem = nn.Linear(8, fine)
-        self.down_fine = down(fine, config.blocks[0])
+        self.down_fine = _stage(fine_block, fine, config.blocks[0])
         self.merge_middle = Merge(fine, middle)
-        self.down_middle = down(middle, config.blocks[1])
+        self.down_middle = _stage(block, middle, config.blocks[1])
         self.merge_coarse = Merge(middle, coarse)
-        self.down_coarse = down(coarse, config.blocks[2])
+        self.down_coarse = _stage(block, coarse, config.blocks[2])
         self.merge_tokens = Merge(coarse, width)
         self.position = FourierPosition(width)
         self.position_projection = nn.Linear(width, width)
@@ -195,11 +190,11 @@ class PyramidEncoder(nn.Module):
         )
         self.neck = nn.LayerNorm(width)
         self.expand_coarse = Expand(width, coarse)
-        self.up_coarse = up(coarse, config.up_blocks[2])
+        self.up_coarse = _way_up(block, coarse, config.up_blocks[2])
         self.expand_middle = Expand(coarse, middle)
-        self.up_middle = up(middle, config.up_blocks[1])
+        self.up_middle = _way_up(block, middle, config.up_blocks[1])
         self.expand_fine = Expand(middle, fine)
-        self.up_fine = up(fine, config.up_blocks[0])
+        self.up_fine = _way_up(fine_block, fine, config.up_blocks[0])
         heads = config.affinity_heads
         self.fine_keys = AffinityKeys(fine, heads[0], config.affinity_width)
         self.middle_keys = AffinityKeys(middle, heads[1], config.affinity_width)
@@ -230,6 +225,28 @@ class PyramidEncoder(nn.Module):
         encoding = self.position_projection(grid_encoding(self.position, size))
         flat = self.transformer(tokens.flatten(1, 3) + encoding.to(tokens.dtype))
         return self.neck(flat).unflatten(1, (size, size, size))
+
+
+_Block = Callable[[int], nn.Module]
+
+
+def _blocks(separable: bool) -> tuple[_Block, _Block]:
+    """Give what makes residual blocks of the finest resolution, and of the others.
+
+    On the finest grid, of few channels, it is passes over memory that cost: there one convolution
+    is dearer than a separable block by half and comes twice as close to two.
+    """
+    if separable:
+        return partial(ResidualBlock, pointwise=True), SeparableBlock
+    return ResidualBlock, ResidualBlock
+
+
+def _stage(block: _Block, width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(block(width) for _ in range(count)))
+
+
+def _way_up(block: _Block, width: int, count: int) -> nn.Module:
+    return block(width) if count == 1 else _stage(block, width, count)
 
 
 def grid_encoding(position: FourierPosition, size: int) -> Tensor:

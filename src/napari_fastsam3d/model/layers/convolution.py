@@ -48,14 +48,22 @@ class ResidualBlock(nn.Module):
     """Two convolutions in a residual branch: norm, convolution, GELU, convolution.
 
     The branch starts at zero, so that a deep stack begins as the identity.
+
+    Parameters
+    ----------
+    width : int
+        Channels.
+    pointwise : bool
+        Whether the second convolution sees single voxels only, at half of the cost.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, pointwise: bool = False) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.conv1 = Convolution(width)
-        self.conv2 = Convolution(width)
-        nn.init.zeros_(self.conv2.conv.weight)
+        self.conv2 = nn.Linear(width, width) if pointwise else Convolution(width)
+        last = self.conv2 if isinstance(self.conv2, nn.Linear) else self.conv2.conv
+        nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, H, W, C) to the same shape."""
@@ -75,11 +83,9 @@ class SeparableBlock(nn.Module):
         conv.weight.data = conv.weight.data.contiguous(memory_format=torch.channels_last_3d)
         self.conv = conv
         self.norm = nn.LayerNorm(width)
-        # On the finest grid it is memory that costs: a wider hidden layer takes more than all else.
-        hidden = width * (2 if width > 16 else 1)
-        last = nn.Linear(hidden, width)
+        last = nn.Linear(2 * width, width)
         nn.init.zeros_(last.weight)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(inplace=True), last)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(inplace=True), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, D, H, W, C) to the same shape."""
