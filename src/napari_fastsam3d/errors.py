@@ -73,6 +73,10 @@ class AdapterError(FastSAM3DError):
     """An adapter that isn't there, fits another model, or can't be fitted."""
 
 
+class ServerError(FastSAM3DError):
+    """A server that can't be reached, or refuses what it is asked."""
+
+
 def card_is_full(error: BaseException) -> bool:
     """Whether a graphics card had too little memory; torch's own error is known by its name."""
     return type(error).__name__ == "OutOfMemoryError"

@@ -76,6 +76,7 @@ WHOLE = zlib.compress(bytes([255] * 8))
         {},
         {"box": [[0, 0, 0], [4, 4, 4]]},
         json_of([[0, 0, 0], [4, 4, 4]], b"no zlib"),
+        json_of([[0, 0, 0], [10**9] * 3], WHOLE),
         *(json_of([[0, 0, 0], [4, 4, 4]], WHOLE[:-cut]) for cut in (1, 4, 5, 6)),
         json_of([[0, 0, 0], [4, 4, 5]], WHOLE),
         json_of([[0, 0, 0], [4, 4, 3]], WHOLE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from math import inf
 from threading import Event
 
 from psygnal import Signal
@@ -11,7 +12,8 @@ from qtpy.QtCore import QTimer
 
 from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notify
 from napari_fastsam3d.session import ModelThread
-from napari_fastsam3d.session.model_thread import Model
+from napari_fastsam3d.session.model_thread import Model, model_thread
+from napari_fastsam3d.session.remote.servers import known_servers
 
 _HOLD_MS = 50
 _LONGEST_HOLD_S = 10
@@ -46,13 +48,18 @@ class ModelLoader:
         predictor = self.thread.predictor
         return "" if predictor is None else f"{predictor.name} on {predictor.device}"
 
+    @property
+    def network(self) -> float | None:
+        """Milliseconds that the network took of the last answer; None of a model that is here."""
+        return self.thread.network_milliseconds
+
     def known_models(self) -> list[str]:
         """Name the models on this machine, once that costs no import of torch in this thread."""
         if "torch" not in sys.modules or self.loading:
             return []
         from napari_fastsam3d.model import available_models
 
-        return list(available_models())
+        return [*available_models(), *known_servers()]
 
     def load(self) -> None:
         """Load the model, signalling when it is done; a failure is notified and kept."""
@@ -73,7 +80,7 @@ class ModelLoader:
         return close_old
 
     def _begin(self, model: Model, device: str) -> ModelThread:
-        thread = ModelThread(model, device)
+        thread = model_thread(model, device, patience=inf)
         self._close = self._cleanup.push(thread.close)
         return thread
 

@@ -28,6 +28,8 @@ from napari_fastsam3d.cli.models import models
 from napari_fastsam3d.cli.replay import replay
 from napari_fastsam3d.cli.report import report
 from napari_fastsam3d.cli.segment import segment
+from napari_fastsam3d.cli.serve import serve
+from napari_fastsam3d.cli.tokens import login, tokens
 from napari_fastsam3d.cli.train import train
 from napari_fastsam3d.errors import FastSAM3DError
 
@@ -54,10 +56,13 @@ for _command in (
     evaluate,
     train,
     distill,
+    serve,
+    login,
 ):
     app.command()(_command)
 app.add_typer(models)
 app.add_typer(memory)
+app.add_typer(tokens)
 
 
 class _Notes(logging.Handler):

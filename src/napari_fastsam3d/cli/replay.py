@@ -10,14 +10,14 @@ from napari_fastsam3d.cli.segment import (
     FrameOption,
     ScanArgument,
     SeriesOption,
+    ServerOption,
     check_output,
+    on_server,
     opened_memory,
 )
 
 if TYPE_CHECKING:
     from napari_fastsam3d.session import PromptFile, Session
-
-_DEFAULT = "default"
 
 
 def _difference(found: "PromptFile", session: "Session") -> str | None:
@@ -42,6 +42,7 @@ def replay(
         str | None, typer.Option(help="A model's name or file; by default the one of the prompts.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    server: ServerOption = None,
     bank: BankOption = None,
     frame: FrameOption = None,
     series: SeriesOption = None,
@@ -62,7 +63,7 @@ def replay(
         show(f"reading {scan}")
         volume = read_volume(scan, frame=frame, series=series)
         found.check_scan(volume)
-        chosen = model or found.model or _DEFAULT
+        chosen = on_server(server, model or found.model)
         show(f"loading the model {chosen}")
         with (
             opened_memory(bool(found.recalled), bank) as memory,

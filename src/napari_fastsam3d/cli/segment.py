@@ -99,6 +99,19 @@ BankOption = Annotated[
 ]
 
 
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--server", help="A server whose model is used: https://HOST:PORT. See `login`."),
+]
+
+
+def on_server(server: str | None, model: str | None) -> str:
+    """Return the model that is meant: of this machine, or of a server."""
+    if server is None:
+        return model or "default"
+    return server if model in (None, "default") else f"{server}#{model}"
+
+
 def check_output(path: Path) -> None:
     """Refuse what could not be saved before anything is computed."""
     if not path.parent.is_dir():
@@ -208,6 +221,7 @@ def segment(
     world: WorldOption = False,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
+    server: ServerOption = None,
     frame: FrameOption = None,
     series: SeriesOption = None,
     find: FindOption = None,
@@ -221,6 +235,7 @@ def segment(
     A structure is found first; then boxes are given to the model, then lassos, scribbles and
     points, each kind in the order in which they are written.
     """
+    model = on_server(server, model)
     given = _parsed(box or [], lasso or [], scribble or [], point or [], find)
     if recall not in _WAYS:
         raise PromptError(f"There is no way {recall!r}.", f"Choose one of {', '.join(_WAYS)}.")

@@ -67,7 +67,7 @@ class PackedMask:
             # No more than fits: a few bytes in a file may unfold to more than there is memory.
             stream = zlib.decompressobj()
             unfolded = stream.decompress(self.bits, length + 1)
-        except zlib.error as error:
+        except (zlib.error, OverflowError) as error:
             raise ValueError(str(error)) from None
         bits = np.frombuffer(unfolded, dtype=np.uint8)
         if len(bits) != length or not stream.eof:

@@ -41,7 +41,9 @@ _REPLAYING = "Making the mask again"
 _NOT_FOUND = "Nothing in this scan looks like what is remembered of {}; click it."
 # Prompts to be gone through from which on that is told as long work.
 _MANY = 4
-_BYTES_KEPT = 256 << 20
+BYTES_KEPT = 256 << 20
+"""What the remembered steps of a scan may hold."""
+
 # Candidates that are offered.
 _CANDIDATES = 3
 
@@ -76,7 +78,7 @@ class Replay:
         volume: Volume,
         predictor: Predictor,
         progress: Progress = silent,
-        bytes_kept: int = _BYTES_KEPT,
+        bytes_kept: int = BYTES_KEPT,
         shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
         recall: Recall | None = None,
     ) -> None:

@@ -15,7 +15,7 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.memory.bank import new_identity
 from napari_fastsam3d.memory.case import Case, Entry, Floats, Halves, Tokens, scan_digest, unit
 from napari_fastsam3d.memory.surroundings import contrasted, surroundings_of
-from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.predictor import ModelIdentity, Predictor
 
 CELLS = (4, 8)
 """Crop voxels along an edge of a remembered cell, fine to coarse."""
@@ -46,7 +46,7 @@ class Encoder(Predictor, Protocol):
         ...
 
 
-def has_features(predictor: Predictor) -> TypeGuard[Encoder]:
+def has_features(predictor: ModelIdentity) -> TypeGuard[Encoder]:
     """Whether a model tells what its encoder makes of a crop."""
     return hasattr(predictor, "features") and hasattr(predictor, "memory_layer")
 

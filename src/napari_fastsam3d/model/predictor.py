@@ -50,11 +50,8 @@ class Segmentation:
     candidates: "tuple[Segmentation, ...]" = ()
 
 
-class Predictor(Protocol):
-    """A model kept in memory: it encodes a crop once and answers each prompt from that.
-
-    It must be deterministic: equal input gives equal bits.
-    """
+class ModelIdentity(Protocol):
+    """Which model it is, wherever it computes."""
 
     @property
     def name(self) -> str:
@@ -70,6 +67,13 @@ class Predictor(Protocol):
     def fingerprint(self) -> str:
         """What tells its weights from others."""
         ...
+
+
+class Predictor(ModelIdentity, Protocol):
+    """A model kept in memory: it encodes a crop once and answers each prompt from that.
+
+    It must be deterministic: equal input gives equal bits.
+    """
 
     @property
     def feeds(self) -> Literal["cumulative", "single"]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.prompt import Prompt
 from napari_fastsam3d.session.mask_cache import prompts_of
-from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner
+from napari_fastsam3d.session.model_runner import Interrupted, Runner
 from napari_fastsam3d.session.scheduler import Scheduler
 
 
@@ -41,7 +41,7 @@ def ask_candidates(scheduler: Scheduler, number: int) -> Future[tuple[Candidate,
 
 
 def _find(
-    scheduler: Scheduler, runner: ModelRunner, number: int, prompts: tuple[Prompt, ...]
+    scheduler: Scheduler, runner: Runner, number: int, prompts: tuple[Prompt, ...]
 ) -> tuple[Candidate, ...]:
     def check_wanted() -> None:
         with scheduler.lock:

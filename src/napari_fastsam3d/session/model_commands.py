@@ -7,7 +7,7 @@ from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.inference.prompt_check import point_index
 from napari_fastsam3d.session.commands import Commands, Voxel
 from napari_fastsam3d.session.events import emit
-from napari_fastsam3d.session.model_thread import Model, ModelThread
+from napari_fastsam3d.session.model_thread import Model, ModelThread, model_thread
 from napari_fastsam3d.session.queries import Queries
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scheduler import Scheduler
@@ -63,7 +63,7 @@ class ModelCommands(Queries):
         """
         owned = self.thread if self._owns_thread else None
         given = isinstance(model, ModelThread)
-        self._use(model if isinstance(model, ModelThread) else ModelThread(model, device))
+        self._use(model if isinstance(model, ModelThread) else model_thread(model, device))
         self._owns_thread = not given
         if owned is not None:
             owned.close()
@@ -124,7 +124,7 @@ def _load_ahead(scheduler: Scheduler) -> None:
     if scheduler.closed:
         return
     try:
-        scheduler.note_model(scheduler.runner.ready().predictor)
+        scheduler.note_model(scheduler.runner.predictor())
     except Exception as error:
         failure = explained(error, "Try again")
         emit(scheduler.signals.failed, failure)

@@ -1,24 +1,20 @@
-"""The one thread in which a model is loaded and does all its work, and that work."""
+"""The one thread in which a model is loaded and does all its work."""
 
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from napari_fastsam3d.errors import SessionError, card_is_full
+from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.inference.prompt import Point, Prompt
-from napari_fastsam3d.inference.segmenter import Replay
-from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.question import Answer, Question
-from napari_fastsam3d.memory.recall import Recall
-from napari_fastsam3d.memory.remember import has_features
-from napari_fastsam3d.model.predictor import GoOn, Predictor, Progress, always, silent
+from napari_fastsam3d.model.predictor import ModelIdentity, Predictor, Progress, silent
+from napari_fastsam3d.session.model_runner import ModelRunner, Runner
 from napari_fastsam3d.session.worker import Worker
 
 P = ParamSpec("P")
@@ -30,10 +26,6 @@ _LOADING = "Loading the model"
 _COUNTED = "3000"
 # Seconds that the end of the program waits for what the model computes.
 _PATIENCE = 5.0
-_ON_CPU = (
-    "The graphics card ran out of memory, so the model now computes on the CPU: slower, with "
-    "masks that may differ by a few voxels."
-)
 
 Model = str | PathLike[str] | Predictor
 
@@ -68,9 +60,14 @@ class ModelThread:
         self.close()
 
     @property
-    def predictor(self) -> Predictor | None:
-        """The model; None until it is loaded."""
+    def predictor(self) -> ModelIdentity | None:
+        """The model, or what is known of it here; None until it is loaded."""
         return self._predictor
+
+    @property
+    def network_milliseconds(self) -> float | None:
+        """What the network took of the last answer; None of a model that computes here."""
+        return None
 
     @property
     def is_current(self) -> bool:
@@ -100,19 +97,34 @@ class ModelThread:
         """
         return self._worker.submit(job, *args, **kwargs)
 
-    def load(self) -> "Future[Predictor]":
+    def load(self) -> "Future[ModelIdentity]":
         """Load the model ahead of its first use.
 
         Returns
         -------
-        Future of Predictor
+        Future of Predictor, or of what is known here of a model elsewhere
             Fails with CheckpointError or DeviceError if it can't be loaded; the next use tries
             again.
         """
         return self.submit(self.obtain)
 
-    def obtain(self, progress: Progress = silent) -> Predictor:
+    def runner(
+        self,
+        volume: Volume,
+        progress: Progress,
+        note: Callable[[str], object],
+        memory: MemoryBank | None = None,
+        answers: dict[Question, Answer] | None = None,
+    ) -> Runner:
+        """Return what makes the masks of a volume in this thread; see `ModelRunner`."""
+        return ModelRunner(volume, self, progress, note, memory, answers)
+
+    def obtain(self, progress: Progress = silent) -> ModelIdentity:
         """Return the model, loading it if need be; to be called by jobs in the thread only."""
+        return self.obtain_predictor(progress)
+
+    def obtain_predictor(self, progress: Progress = silent) -> Predictor:
+        """Return a model that computes here; see `obtain`."""
         if self._predictor is None:
             assert isinstance(self._model, str | PathLike)
             _wait_asleep()
@@ -160,123 +172,23 @@ class ModelThread:
             torch.cuda.empty_cache()
 
 
-class Interrupted(Exception):  # noqa: N818 - nothing went wrong: what was computed is not wanted
-    """Ends a computation between two blocks of the model."""
-
-
-class ModelRunner:
-    """Makes masks of prompts with whatever model the thread has; to be used in that thread only.
+def model_thread(model: Model, device: str = "auto", patience: float | None = None) -> ModelThread:
+    """Return the thread of a model that computes here, or on a server whose address is given.
 
     Parameters
     ----------
-    volume : Volume
-    thread : ModelThread
-    progress : callable
-        Told of long work.
-    note : callable
-        Told what the user should know.
-    memory : MemoryBank, optional
-        What earlier cases are recalled from.
-    answers : dict of Question to Answer, optional
-        What that said before; grows with each question.
+    model, device
+        As for `ModelThread`; or the address of a server, such as "https://gpu.example.org:8765".
+    patience : float, optional
+        Seconds that a server which can't be reached is waited for before a step is taken back.
     """
+    from napari_fastsam3d.session.remote.servers import is_server
 
-    def __init__(
-        self,
-        volume: Volume,
-        thread: ModelThread,
-        progress: Progress,
-        note: Callable[[str], object],
-        memory: MemoryBank | None = None,
-        answers: dict[Question, Answer] | None = None,
-    ) -> None:
-        self._volume = volume
-        self._thread = thread
-        self._progress = progress
-        self._note = note
-        self._memory = memory
-        self._answers = answers
-        self._replay: Replay | None = None
-        self._noted = 0
+    if not is_server(model):
+        return ModelThread(model, device)
+    from napari_fastsam3d.session.remote.remote_model import PATIENCE, RemoteThread
 
-    def ready(self) -> Replay:
-        """Return the replay, the model loaded."""
-        predictor = self._thread.obtain(self._progress)
-        if self._replay is None or self._replay.predictor is not predictor:
-            recall = self._recall(predictor)
-            self._replay = Replay(self._volume, predictor, self._progress, recall=recall)
-            self._noted = 0
-        return self._replay
-
-    def _recall(self, predictor: Predictor) -> Recall | None:
-        if self._memory is None:
-            return None
-        if not has_features(predictor):
-            if self._memory.index().entries:
-                self._note(f"{predictor.name} has no features by which cases could be recalled.")
-            return None
-        return Recall(self._memory, predictor, self._volume, answers=self._answers)
-
-    def step(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> Step:
-        """Return what prompts make of an object, on the CPU where the GPU has too little room.
-
-        `go_on` is asked between the parts of the work, and ends it by raising.
-        """
-        try:
-            with self._asking(go_on) as replay:
-                return replay.step(prompts)
-        except Exception as error:
-            if not (card_is_full(error) and self._thread.fall_back()):
-                raise
-        # Out of the handler, whose traceback would keep what fills the card.
-        self._replay = None
-        self._note(_ON_CPU)
-        with self._asking(go_on) as replay:
-            return replay.step(prompts)
-
-    def candidates(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> tuple[Step, ...]:
-        """See `Replay.candidates`; for `go_on` see `step`."""
-        with self._asking(go_on) as replay:
-            return replay.candidates(prompts)
-
-    def encode_speculatively(
-        self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
-    ) -> bool:
-        """See `Replay.encode_speculatively`; for `go_on` see `step`."""
-        with self._asking(go_on) as replay:
-            return replay.encode_speculatively(prompts, click)
-
-    def predict_speculatively(
-        self, prompts: tuple[Prompt, ...], click: Point, go_on: GoOn = always
-    ) -> bool:
-        """See `Replay.predict_speculatively`; for `go_on` see `step`."""
-        with self._asking(go_on) as replay:
-            return replay.predict_speculatively(prompts, click)
-
-    def serves(self, prompts: tuple[Prompt, ...]) -> bool:
-        """Whether what is being computed is part of what these prompts need."""
-        return self._replay is not None and self._replay.serves(prompts)
-
-    @contextmanager
-    def _asking(self, go_on: GoOn) -> Generator[Replay]:
-        replay = self.ready()
-        replay.go_on = replay.predictor.before_block = go_on
-        try:
-            yield replay
-        finally:
-            replay.go_on = replay.predictor.before_block = always
-            self._pass_notes_on(replay.predictor)
-
-    def _pass_notes_on(self, predictor: Predictor) -> None:
-        """Pass on what a model says of itself, such as that it went on with the CPU, once."""
-        notes = tuple(getattr(predictor, "notes", ()))
-        for note in notes[self._noted :]:
-            self._note(f"{predictor.name}: {note}")
-        self._noted = len(notes)
-
-    def forget(self) -> None:
-        """Drop what is remembered; may be called from any thread."""
-        self._replay = None
+    return RemoteThread(str(model), PATIENCE if patience is None else patience)
 
 
 def _wait_asleep() -> None:

@@ -16,7 +16,7 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.json_values import whole
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, Point, Prompt
-from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.predictor import ModelIdentity
 from napari_fastsam3d.session.codec import (
     action_from_json,
     prompt_from_json,
@@ -89,7 +89,7 @@ def save_prompts(
     path: str | os.PathLike[str],
     state: SessionState,
     volume: Volume,
-    predictor: Predictor | None,
+    predictor: ModelIdentity | None,
     recollections: Recollections,
 ) -> Path:
     """Write a file of prompts, whole or not at all; see `Session.save_prompts`."""
@@ -158,7 +158,7 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
         ) from error
 
 
-def _model(predictor: Predictor) -> dict[str, str]:
+def _model(predictor: ModelIdentity) -> dict[str, str]:
     return {
         "name": predictor.name,
         "fingerprint": predictor.fingerprint,

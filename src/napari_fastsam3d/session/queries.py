@@ -10,7 +10,7 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.measures import Measured, measure
 from napari_fastsam3d.geometry.volume import Volume
-from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.predictor import ModelIdentity
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.label_map import (
     Overlapped,
@@ -67,7 +67,7 @@ class Queries:
         return self._scheduler.history.can_redo
 
     @property
-    def predictor(self) -> Predictor | None:
+    def predictor(self) -> ModelIdentity | None:
         """The model; None until it is loaded."""
         return self.thread.predictor
 

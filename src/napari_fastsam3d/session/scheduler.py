@@ -12,14 +12,15 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Prompt
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.question import Way
-from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.predictor import ModelIdentity
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.events import Signals, emit
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal.autosave import Autosave
 from napari_fastsam3d.session.label_map import changed_box, holder_of_click, shown_mask
 from napari_fastsam3d.session.mask_cache import FinishedMask, MaskCache, prompts_of
-from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner, ModelThread
+from napari_fastsam3d.session.model_runner import Interrupted, Runner
+from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.pending import PendingRequests
 from napari_fastsam3d.session.prompt_actions import AddPrompt
 from napari_fastsam3d.session.recollections import Recollections
@@ -137,7 +138,7 @@ class Scheduler:
         if self.outdated():
             self.signals.note(_OUTDATED)
 
-    def note_model(self, predictor: Predictor) -> None:
+    def note_model(self, predictor: ModelIdentity) -> None:
         """Note with which model masks are made, and say where those shown are of another."""
         if self.autosave.uses(predictor):
             self.note_if_outdated()
@@ -169,11 +170,11 @@ class Scheduler:
         if not was_closed:
             self.autosave.close(wait)
 
-    def runner_in(self, thread: ModelThread) -> ModelRunner:
+    def runner_in(self, thread: ModelThread) -> Runner:
         """Return what makes the masks of this session in a model thread."""
         signals, answers = self.signals, self.recollections.answers
-        return ModelRunner(
-            self.volume, thread, signals.report_progress, signals.note, self.memory, answers
+        return thread.runner(
+            self.volume, signals.report_progress, signals.note, self.memory, answers
         )
 
     def note_if_forgotten(self) -> None:
@@ -187,7 +188,7 @@ class Scheduler:
         if self.closed:
             raise SessionError("The session is closed.", "Make a new one.")
 
-    def release(self, runner: ModelRunner) -> None:
+    def release(self, runner: Runner) -> None:
         """Drop what was remembered where it serves no more, also if a job has just made it anew."""
         if self.closed or runner is not self.runner:
             runner.forget()
@@ -201,7 +202,7 @@ class Scheduler:
             self.pending.overtake(request)
         return answer
 
-    def _run(self, request: Request, runner: ModelRunner) -> Result:
+    def _run(self, request: Request, runner: Runner) -> Result:
         """Answer one request; in the model thread."""
         try:
             with self.lock:
@@ -212,9 +213,7 @@ class Scheduler:
         finally:
             self.release(runner)
 
-    def _predict(
-        self, request: Request, prompts: tuple[Prompt, ...], runner: ModelRunner
-    ) -> Result:
+    def _predict(self, request: Request, prompts: tuple[Prompt, ...], runner: Runner) -> Result:
         try:
             step = runner.step(prompts, lambda: self._check_wanted(request, runner))
             old = self.masks.of_object(request.object).step.mask
@@ -232,14 +231,14 @@ class Scheduler:
             emit(self.signals.failed, failure)
             emit(self.signals.changed, self.history.state)
             raise failure from error
-        predictor = runner.ready().predictor
+        predictor = runner.predictor()
         result = self._show(request, FinishedMask(prompts, step, predictor.fingerprint), box)
         self.note_model(predictor)
         if not result.stale:
             emit(self.signals.predicted, result)
         return result
 
-    def _check_wanted(self, request: Request, runner: ModelRunner) -> None:
+    def _check_wanted(self, request: Request, runner: Runner) -> None:
         """End the computation of a request that nobody waits for any more."""
         with self.lock:
             prompts = self._prompts_if_newest(request)

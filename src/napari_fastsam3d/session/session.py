@@ -15,7 +15,7 @@ from napari_fastsam3d.session.file_commands import FileCommands
 from napari_fastsam3d.session.journal_commands import JournalCommands
 from napari_fastsam3d.session.memory_commands import MemoryCommands
 from napari_fastsam3d.session.model_commands import ModelCommands
-from napari_fastsam3d.session.model_thread import Model, ModelThread
+from napari_fastsam3d.session.model_thread import Model, ModelThread, model_thread
 from napari_fastsam3d.session.scheduler import Scheduler
 
 P = ParamSpec("P")
@@ -54,8 +54,9 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
     volume : Volume
         What is segmented.
     model : str, path, Predictor or ModelThread
-        A name of the zoo, a file of weights, a model that is loaded already, or the thread of
-        one that is shared with other sessions; only such a thread outlives the session.
+        A name of the zoo, a file of weights, the address of a server (see `docs/serving.md`), a
+        model that is loaded already, or the thread of one that is shared with other sessions; only
+        such a thread outlives the session.
     device : str
         Where a model named or read from a file is to compute: "auto", "cpu", "cuda", "mps".
     memory : MemoryBank, optional
@@ -97,7 +98,7 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
         recall: Way | None = DEFAULT_WAY,
         journal: bool | str | PathLike[str] = False,
     ) -> None:
-        thread = model if isinstance(model, ModelThread) else ModelThread(model, device)
+        thread = model if isinstance(model, ModelThread) else model_thread(model, device)
         super().__init__(Scheduler(volume, thread, memory), not isinstance(model, ModelThread))
         self._scheduler.recall = None if memory is None else recall
         signals = self._scheduler.signals

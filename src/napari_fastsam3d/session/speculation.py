@@ -3,7 +3,7 @@
 from concurrent.futures import Future
 
 from napari_fastsam3d.inference.prompt import Point, Prompt
-from napari_fastsam3d.session.model_thread import Interrupted, ModelRunner
+from napari_fastsam3d.session.model_runner import Interrupted, Runner
 from napari_fastsam3d.session.scheduler import Scheduler
 from napari_fastsam3d.session.state import SessionState, recall_for
 
@@ -27,7 +27,7 @@ class Speculation:
             self._newest = click
             return self._scheduler.thread.submit(self._run, click, self._scheduler.runner)
 
-    def _run(self, click: Point, runner: ModelRunner) -> bool:
+    def _run(self, click: Point, runner: Runner) -> bool:
         scheduler, done = self._scheduler, False
         try:
             for job in (runner.encode_speculatively, runner.predict_speculatively):
@@ -43,7 +43,7 @@ class Speculation:
             scheduler.release(runner)
         return done
 
-    def _check_wanted(self, click: Point, runner: ModelRunner) -> None:
+    def _check_wanted(self, click: Point, runner: Runner) -> None:
         """End what is done ahead as soon as something else is wanted that it doesn't serve."""
         scheduler = self._scheduler
         with scheduler.lock:

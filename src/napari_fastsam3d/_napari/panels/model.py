@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QWidget
 from napari_fastsam3d._napari.commands.scans import toggle_crop
 from napari_fastsam3d._napari.dialogs.model_jobs import ModelJobs
 from napari_fastsam3d._napari.dialogs.models import ModelsDialog
+from napari_fastsam3d._napari.dialogs.server import ServerDialog
 from napari_fastsam3d._napari.workspace import Workspace
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -25,6 +26,7 @@ class ModelPanel(QWidget):
         super().__init__()
         self._work = work
         self.dialog: ModelsDialog | None = None
+        self.server_dialog: ServerDialog | None = None
         known = str(getattr(work.loader.thread.predictor, "name", work.settings.model))
         device = work.settings.device
         self.model = ComboBox(
@@ -44,6 +46,9 @@ class ModelPanel(QWidget):
         self.manage_button = QPushButton("Models...")
         self.manage_button.setToolTip("Fetch, import or remove models.")
         self.manage_button.clicked.connect(self._manage)
+        self.server_button = QPushButton("Server...")
+        self.server_button.setToolTip("Let the model of another machine make the masks.")
+        self.server_button.clicked.connect(self._choose_server)
         self.again_button = QPushButton("Make masks again")
         self.again_button.setToolTip(
             "The masks were made with another model. Make them of the same prompts with this one; "
@@ -84,12 +89,25 @@ class ModelPanel(QWidget):
         self.dialog.show()
         self.dialog.raise_()
 
+    def _choose_server(self) -> None:
+        if self.server_dialog is None:
+            self.server_dialog = ServerDialog(self, self._work.dispatcher, self._use_server)
+        self.server_dialog.show()
+        self.server_dialog.raise_()
+
+    def _use_server(self, address: str) -> None:
+        if address not in self.model.choices:
+            with self.model.changed.blocked():
+                self.model.choices = [*self.model.choices, address]
+        self.model.value = address
+
     def _lay_out(self) -> None:
         form = QFormLayout(self)
         form.setContentsMargins(0, 4, 0, 4)
         line = QHBoxLayout()
         line.addWidget(self.model.native, 1)
         line.addWidget(self.manage_button)
+        line.addWidget(self.server_button)
         form.addRow("Model", line)
         form.addRow("Device", self.device.native)
         form.addRow(self.again_button)

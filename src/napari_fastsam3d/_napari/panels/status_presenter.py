@@ -67,12 +67,20 @@ def locked_hint(name: str) -> str:
 
 
 def facts(
-    model: str, last: Result | None, journal: JournalStatus | None = None, far: str = ""
+    model: str,
+    last: Result | None,
+    journal: JournalStatus | None = None,
+    far: str = "",
+    network: float | None = None,
 ) -> str:
-    """Return what runs, what the last click cost and changed, and whether the work is safe."""
+    """Return what runs, what the last click cost and changed, and whether the work is safe.
+
+    `network` is what of it the way to a server and back took, milliseconds.
+    """
     parts = [model] if model else []
     if last is not None and model:
-        parts.append(f"{last.milliseconds:.0f} ms")
+        there = "" if network is None else f" ({network:.0f} network)"
+        parts.append(f"{last.milliseconds:.0f} ms{there}")
         if last.change is not None:
             parts.append(change_text(last.change))
         parts += [far] if far else []
@@ -122,7 +130,9 @@ class StatusPresenter:
         work, view = self._work, self._work.view
         journal = None if view is None else view.session.journal_status
         last = work.last_click.result
-        self._panel.show_facts(facts(work.loader.facts, last, journal, self._far_change()))
+        self._panel.show_facts(
+            facts(work.loader.facts, last, journal, self._far_change(), work.loader.network)
+        )
         trouble = None if view is None else view.journal.trouble
         self._panel.show_warning("" if trouble is None else f"Work is not saved. {trouble}")
         if work.loader.loading:

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.model.predictor import Predictor
+from napari_fastsam3d.model.predictor import ModelIdentity
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal.saved_session import SavedSession
 from napari_fastsam3d.session.journal.writer import JournalStatus, JournalWriter
@@ -75,7 +75,7 @@ class Autosave:
         if self.writer is not None and said.used():
             self.writer.keep_facts({"recalled": json.dumps(said_to_json(said.used()))})
 
-    def uses(self, predictor: Predictor) -> bool:
+    def uses(self, predictor: ModelIdentity) -> bool:
         """Learn with which model masks are made from now on; gives whether it is another one."""
         named = {"model": predictor.name, "fingerprint": predictor.fingerprint}
         if named == self._model:

@@ -1,0 +1,228 @@
+"""The volumes of a server on disk, each user's by themselves, sent in chunks and checked."""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_fastsam3d.errors import FastSAM3DError
+from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.serving.refusal import Refusal
+from napari_fastsam3d.serving.server_settings import Limits
+from napari_fastsam3d.session.remote.chunks import CHUNK_BYTES, ChunkGrid
+
+_HEADER, _VOXELS, _PART = "header.json", "voxels.raw", ".part"
+_LARGEST_CHUNK = 16 * CHUNK_BYTES
+
+
+def unknown_volume() -> Refusal:
+    """Return the refusal of what needs a volume that isn't there, or is another user's."""
+    return Refusal(
+        404, "unknown_volume", "The server does not have this volume.", "Send it, then ask again."
+    )
+
+
+class VolumeStore:
+    """What one user has on a server.
+
+    Parameters
+    ----------
+    folder : Path
+        Of this user alone.
+    limits : Limits
+    """
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder = folder
+        self._limits = limits
+
+    def missing(self, digest: str) -> list[int] | None:
+        """Return the chunks of a volume yet to be sent, none if it is whole; None if unknown."""
+        if self.is_whole(digest):
+            return []
+        part = self._folder / (digest + _PART)
+        if not (part / _HEADER).exists():
+            return None
+        grid, _ = _read_header(part)
+        return [n for n in range(grid.count) if not (part / str(n)).exists()]
+
+    def is_whole(self, digest: str) -> bool:
+        """Whether a volume is there, checked."""
+        return (self._folder / digest / _HEADER).exists()
+
+    def begin(self, digest: str, header: dict[str, Any]) -> list[int]:
+        """Make room for a volume; return the chunks that are missing, none if it is whole."""
+        known = self.missing(digest)
+        if known is not None:
+            return known
+        i, j, k = header["shape"]
+        grid = ChunkGrid((i, j, k), header["dtype"], header["planes"])
+        self._check(grid)
+        part = self._folder / (digest + _PART)
+        part.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (part / _VOXELS).open("ab") as voxels:
+            voxels.truncate(grid.nbytes)
+        with replacing(part / _HEADER, ".json") as temporary:
+            temporary.write_text(json.dumps(header), "utf-8")
+        return list(range(grid.count))
+
+    def put(self, digest: str, chunk: int, data: bytes) -> None:
+        """Keep a compressed chunk; the same one again changes nothing."""
+        part = self._folder / (digest + _PART)
+        if (self._folder / digest).exists():
+            return
+        if not (part / _HEADER).exists():
+            raise unknown_volume()
+        grid, _ = _read_header(part)
+        if not 0 <= chunk < grid.count:
+            raise Refusal(
+                422, "no_such_chunk", "The volume has no such chunk.", "Send those missing."
+            )
+        try:
+            raw = grid.decompress(data, chunk)
+        except ValueError:
+            raise Refusal(
+                422, "damaged_chunk", "The chunk is damaged or cut short.", "Send it again."
+            ) from None
+        with (part / _VOXELS).open("r+b") as voxels:
+            voxels.seek(grid.start(chunk))
+            voxels.write(raw)
+        (part / str(chunk)).touch()
+        (part / _HEADER).touch()
+
+    def complete(self, digest: str) -> None:
+        """Check a volume that was sent, and let it be used; it goes if it isn't what it was called.
+
+        Idempotent.
+        """
+        missing = self.missing(digest)
+        if missing is None:
+            raise unknown_volume()
+        part = self._folder / (digest + _PART)
+        if missing:
+            raise Refusal(409, "chunks_missing", "Chunks are missing.", "Send them first.")
+        if not part.exists():
+            return
+        try:
+            whole = _volume(part).content_hash == digest
+        except FastSAM3DError:
+            whole = False
+        if not whole:
+            shutil.rmtree(part, ignore_errors=True)
+            raise Refusal(
+                422,
+                "damaged_volume",
+                "What was sent is not the volume that it was called.",
+                "Send it again.",
+            )
+        for marker in part.iterdir():
+            if marker.name not in (_HEADER, _VOXELS):
+                marker.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another replica may have been quicker
+            part.rename(self._folder / digest)
+
+    def keep(self, digest: str, volume: Volume) -> None:
+        """Keep a volume that the server read by itself."""
+        grid = ChunkGrid.of(volume)
+        header = {
+            "shape": list(volume.shape),
+            "dtype": grid.dtype,
+            "affine": volume.affine.tolist(),
+            "planes": grid.planes,
+        }
+        for chunk in self.begin(digest, header):
+            self.put(digest, chunk, grid.compress(grid.raw(volume, chunk)))
+        self.complete(digest)
+
+    def open(self, digest: str) -> Volume:
+        """Return a volume, its voxels left on disk; it stays for another lease."""
+        folder = self._folder / digest
+        try:
+            (folder / _HEADER).touch(exist_ok=True)
+            return _volume(folder)
+        except (OSError, FastSAM3DError):
+            raise unknown_volume() from None
+
+    def touch(self, digest: str) -> None:
+        """Let a volume stay for another lease."""
+        try:
+            os.utime(self._folder / digest / _HEADER)
+        except OSError:
+            raise unknown_volume() from None
+
+    def delete(self, digest: str) -> None:
+        """Forget a volume, whole or not."""
+        for name in (digest, digest + _PART):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each volume, whole or not, by its digest."""
+        return {folder.name.removesuffix(_PART): _size(folder) for folder in _folders(self._folder)}
+
+    def _check(self, grid: ChunkGrid) -> None:
+        limits, kept = self._limits, self.sizes()
+        if min(grid.shape) < 1:
+            raise Refusal(422, "no_volume", "A volume without voxels.", "Choose another.")
+        if grid.nbytes > limits.volume_bytes or grid.length(0) > _LARGEST_CHUNK:
+            most = f"{limits.volume_bytes >> 20} MiB"
+            raise Refusal(
+                413,
+                "volume_too_large",
+                f"The volume is too large for this server, which takes {most}.",
+                "Crop it, or segment it on your own machine.",
+            )
+        full = sum(kept.values()) + grid.nbytes > limits.user_bytes
+        if full or len(kept) >= limits.user_volumes:
+            raise Refusal(
+                507,
+                "no_room",
+                "You have as many volumes on this server as one user may have.",
+                "Close scans that you no longer work on, or wait: unused ones go by themselves.",
+            )
+
+
+def sweep(volumes: Path, keep_seconds: float) -> int:
+    """Delete the volumes of all users that nobody used for so long; return how many."""
+    gone = 0
+    for user in _folders(volumes):
+        for folder in _folders(user):
+            with contextlib.suppress(OSError):
+                header = folder / _HEADER
+                used = (header if header.exists() else folder).stat().st_mtime
+                if time.time() - used > keep_seconds:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    gone += 1
+    return gone
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        yield from (each for each in list(folder.iterdir()) if each.is_dir())
+
+
+def _size(folder: Path) -> int:
+    with contextlib.suppress(OSError):
+        return (folder / _VOXELS).stat().st_size
+    return 0
+
+
+def _read_header(folder: Path) -> tuple[ChunkGrid, list[list[float]]]:
+    try:
+        header = json.loads((folder / _HEADER).read_text("utf-8"))
+    except OSError:
+        raise unknown_volume() from None
+    i, j, k = header["shape"]
+    return ChunkGrid((i, j, k), header["dtype"], header["planes"]), header["affine"]
+
+
+def _volume(folder: Path) -> Volume:
+    grid, affine = _read_header(folder)
+    voxels: Any = np.memmap(folder / _VOXELS, grid.dtype, "r", shape=grid.shape, order="F")
+    return Volume.from_array(voxels, affine)

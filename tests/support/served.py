@@ -1,0 +1,84 @@
+"""A server in this process, and users of it: all is real but the wire."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+from brightness_model import BrightnessModel
+
+from napari_fastsam3d.serving.app import make_app
+from napari_fastsam3d.serving.model_host import ModelHost
+from napari_fastsam3d.serving.server import Server
+from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
+from napari_fastsam3d.session import ModelThread
+from napari_fastsam3d.session.remote.remote_model import RemoteThread
+
+ADDRESS = "http://127.0.0.1:8765"
+
+
+class Department:
+    """A folder on disk, processes that serve from it, and the tokens of users."""
+
+    def __init__(self, folder: Path, limits: Limits | None = None, **settings) -> None:
+        limits = replace(limits or Limits(), requests_per_second=1e6, burst=1e6)
+        self.settings = ServerSettings(folder, ("brightness",), limits=limits, **settings)
+        self.models: list[BrightnessModel] = []
+        self.broken: Callable[[httpx.Request], Exception | None] = lambda _: None
+        self.requests: list[httpx.Request] = []
+        self.start()
+
+    def start(self) -> None:
+        """Let another process take the place of the one before, which is gone with all it knew."""
+        model = BrightnessModel()
+        host = ModelHost("brightness", self.settings, ModelThread(model))
+        self.models.append(model)
+
+        async def host_of(_name: str) -> ModelHost:
+            return host
+
+        self.server = Server(self.settings, host_of)
+        self.app = make_app(self.server)
+
+    @property
+    def model(self) -> BrightnessModel:
+        return self.models[-1]
+
+    def token(self, user: str = "anna") -> str:
+        return self.server.tokens.add(user)[1]
+
+    def thread(self, user: str = "anna", patience: float = 20.0) -> RemoteThread:
+        """A model thread that asks this server."""
+        token = self.token(user)
+        return RemoteThread(ADDRESS, patience, lambda _access: self.client(token))
+
+    def client(self, token: str | None = None) -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.AsyncClient(
+            transport=_Wire(self), base_url=ADDRESS, headers=headers, timeout=20
+        )
+
+    def ask(self, method: str, path: str, token: str | None = None, **request) -> httpx.Response:
+        """Send one request."""
+
+        async def send() -> httpx.Response:
+            async with self.client(token) as client:
+                return await client.request(method, path, **request)
+
+        return asyncio.run(send())
+
+
+class _Wire(httpx.AsyncBaseTransport):
+    """Leads to whichever process serves now; breaks where it is told to."""
+
+    def __init__(self, department: Department) -> None:
+        self._department = department
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        error = self._department.broken(request)
+        if error is not None:
+            raise error
+        self._department.requests.append(request)
+        inner = httpx.ASGITransport(self._department.app, raise_app_exceptions=False)
+        return await inner.handle_async_request(request)
