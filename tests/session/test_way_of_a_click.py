@@ -17,7 +17,7 @@ PACKAGE = Path(napari_fastsam3d.__file__).parent
 WAY = [
     "session/commands.py",
     "session/scheduler.py",
-    "session/model_thread.py",
+    "session/model_runner.py",
     "inference/segmenter.py",
     "inference/coarse_to_fine.py",
     "inference/forward_pass.py",
