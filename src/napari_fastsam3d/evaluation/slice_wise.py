@@ -34,10 +34,10 @@ class SliceWiseSegmenter:
 
     The slices are those of the scan, axial where voxels are cubes. Each is shown to the network as
     a volume that does not change across it. A slice with a positive click is answered by its own
-    clicks; from there its neighbours are, each by a click in the middle of the last mask and that
-    mask fed back, until nothing is left or the mask is no longer like its neighbour. What a session
-    adds (candidates, a first pass from afar, edges, obeyed clicks) has no part in it. It knows no
-    boxes.
+    clicks and the mask that it had; from there its neighbours are, each by a click in the middle of
+    the last mask and that mask fed back, until nothing is left or the mask is no longer like its
+    neighbour. What a session adds (candidates, a first pass from afar, edges, obeyed clicks) has no
+    part in it. It knows no boxes.
 
     Attributes
     ----------
@@ -125,6 +125,7 @@ class _Slices:
         self._axis = slice_axis([volume.spacing[axis] for axis in crop.orientation.axes])
         self._planes = self._planes_of_scan()
         self._encoded: dict[int, Any] = {}
+        self._last: dict[int, Floats] = {}
 
     def _planes_of_scan(self) -> list[int]:
         """Name the crop planes that lie nearest to slices of the scan."""
@@ -139,6 +140,7 @@ class _Slices:
         """Return logits (S, S, S) over the crop, for clicks of source index."""
         size = self.crop.size
         drawn = self._answers(clicks)
+        self._last = {plane: answer.low_res_logits for plane, answer in drawn.items()}
         logits = np.full((size,) * 3, -1, np.float32)
         across = np.moveaxis(logits, self._axis, 0)
         for plane in np.flatnonzero(self.crop.inside[self._axis]):
@@ -154,7 +156,7 @@ class _Slices:
             place = self.crop.to_crop(index)
             told.setdefault(self._nearest(place[self._axis]), []).append((place, positive))
         seeds = [plane for plane, own in told.items() if any(positive for _, positive in own)]
-        found = {plane: self._answer(plane, told[plane], None) for plane in seeds}
+        found = {plane: self._answer(plane, told[plane], self._last.get(plane)) for plane in seeds}
         distance = dict.fromkeys(seeds, 0)
         for seed in seeds:
             for step in (1, -1):
