@@ -86,7 +86,7 @@ def test_what_is_no_such_file_is_refused(tmp_path, text):
 
 
 def test_a_file_of_a_later_version_is_refused(tmp_path):
-    with pytest.raises(SessionError, match="no whole file"):
+    with pytest.raises(SessionError, match="by a newer version of this program"):
         read_prompts(written(tmp_path, damaged(("version",), DATA["version"] + 1)))
 
 

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.session import Mask, PackedMask, Session
+from napari_fastsam3d.session import Mask, PackedMask, Session, SessionState
 from napari_fastsam3d.session.journal.record import records_in
 from napari_fastsam3d.session.journal.recovery import KEPT
 from napari_fastsam3d.session.journal.saved_session import SavedMask
@@ -376,6 +377,32 @@ def test_a_journal_cut_off_opens(whole, tmp_path, length):
     path.write_bytes(whole[:length])
     journal = Journal(path)
     assert (journal.saved.damage is None) == (length == 0)
+    journal.close()
+
+
+def test_a_journal_of_a_newer_version_is_kept_whole_and_said_to_be_that(volume, tmp_path):
+    work(volume, tmp_path)
+    path = only_file(tmp_path)
+    with closing(sqlite3.connect(path)) as database, database:
+        (line,) = database.execute("select line from records where number = 1").fetchone()
+        text = line[9:].replace('"point":', '"squeeze":')
+        assert text != line[9:]
+        later = (f"{zlib.crc32(text.encode()):08x} {text}",)
+        database.execute("update records set line = ? where number = 1", later)
+    whole = path.read_bytes()
+    with opened(volume, tmp_path) as session:
+        assert session.state == SessionState()
+        session.add_point(BALL)
+        state = session.state
+    (aside,) = tmp_path.glob("*.newer-*.journal")
+    assert aside.read_bytes() == whole
+    with Session(volume, model=BrightnessModel()) as session:
+        kept = session.keep_journal(tmp_path).result()
+        assert kept.history.state == state  # and is told of once
+        assert kept.damage is None
+    journal = Journal(aside)
+    assert "written by a newer version" in (journal.saved.damage or "")
+    assert "damaged" not in (journal.saved.damage or "")
     journal.close()
 
 

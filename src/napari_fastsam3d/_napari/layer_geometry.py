@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pint import Unit
 
 AXIS_LABELS = ("I", "P", "L")
+OVERLAY = "napari_fastsam3d.overlay"
+"""Marks a layer that lies over a scan and is none itself, in its metadata."""
 _VOLUME = "napari_fastsam3d.volume"
 _ORIENTATION = "napari_fastsam3d.orientation"
 ASSUMED = "does not tell how the patient lies"

@@ -23,6 +23,7 @@ from qtpy.QtCore import (
     QTimer,
     Signal,  # pyright: ignore[reportPrivateImportUsage]
 )
+from qtpy.QtWidgets import QWidget
 
 from napari_fastsam3d.errors import FastSAM3DError
 
@@ -168,6 +169,15 @@ def notify(error: BaseException) -> None:
 def show_message(message: str) -> None:
     """Show a short message."""
     show_info(message)
+
+
+def single_shot(parent: QWidget, milliseconds: int, done: Callable[[], None]) -> QTimer:
+    """Return a timer that, when it was not started again meanwhile, calls a function once."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(done)
+    return timer
 
 
 def _settle(

@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QMainWindow
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.layers.canvas import Canvas
 from napari_fastsam3d._napari.layers.wheel import Wheel
-from napari_fastsam3d._napari.workspace import Workspace, single_shot
+from napari_fastsam3d._napari.main_thread import single_shot
+from napari_fastsam3d._napari.workspace import Workspace
 
 _AIMING_MS = 150
 _CURSOR = 32

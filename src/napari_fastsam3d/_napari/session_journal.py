@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 from napari.layers import Image, Labels
+from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QBuffer, QByteArray, QIODevice, Qt
@@ -48,6 +50,8 @@ class SessionJournal:
     ----------
     offer : SavedSession or None
         The earlier work on this scan that the user has not answered for yet.
+    searched : Future of SavedSession, or None
+        What was found on this scan; None where no journal is kept.
     trouble : JournalError or None
         Why the session is not safe on disk now.
     """
@@ -66,6 +70,7 @@ class SessionJournal:
         self._session, self._dispatcher, self._navigation = session, dispatcher, navigation
         self._picture, self._draw = picture, draw
         self.offer: SavedSession | None = None
+        self.searched: Future[SavedSession] | None = None
         self.trouble: JournalError | None = None
         # A session holds its listeners weakly, so this one lives as long as the journal.
         self._listener = dispatcher.to_main(self._on_status)
@@ -79,7 +84,7 @@ class SessionJournal:
         earlier : EarlierSession, optional
             A session on this scan that is resumed at once.
         """
-        found = self._session.keep_journal(earlier=earlier)
+        self.searched = found = self._session.keep_journal(earlier=earlier)
         # Where it fails, the status of the journal shows it.
         then = self._on_found if earlier is None else self.resume
         self._dispatcher.watch(found, then, lambda _error: None)
@@ -114,6 +119,8 @@ class SessionJournal:
             # SavedSession, because the user may look at another scan now and come back later.
             self.offer = kept
             self.found.emit(kept)
+        elif kept.damage is not None:
+            show_warning(kept.damage)
 
     def _on_status(self, status: JournalStatus) -> None:
         # A disk that is full stays so for a while: that is notified once, and stands in the status

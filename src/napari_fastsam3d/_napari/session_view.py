@@ -61,6 +61,7 @@ class SessionView:
         self.viewer, self.image, self.frame, self.session = viewer, image, frame, session
         self.dispatcher = Dispatcher()
         self.pending = 0
+        self.overlay: Image | None = None  # a second scan that lies over this one
         layers = self._layers = SessionLayers(viewer, frame, opacity, self._crop_box)
         self.mask, self.boxes, self.points = layers.mask, layers.boxes, layers.points
         self.crop, self.rulers, self.scribbles = layers.crop, layers.rulers, layers.scribbles

@@ -11,8 +11,10 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_fastsam3d._napari.commands.table import COMMANDS
 from napari_fastsam3d._napari.compact import main_window_of
 from napari_fastsam3d._napari.contributions.settings import save_shown
+from napari_fastsam3d._napari.main_thread import single_shot
 from napari_fastsam3d._napari.model_loader import ModelLoader
 from napari_fastsam3d._napari.panels.banners import ResumeBanner, VisibilityBanner
+from napari_fastsam3d._napari.panels.case_row import CaseRow
 from napari_fastsam3d._napari.panels.click_feedback import ClickFeedback
 from napari_fastsam3d._napari.panels.controls import Controls
 from napari_fastsam3d._napari.panels.history import HistoryPanel
@@ -33,7 +35,7 @@ from napari_fastsam3d._napari.panels.window_row import WindowRow
 from napari_fastsam3d._napari.pointer import Pointer
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.shortcuts import Shortcuts
-from napari_fastsam3d._napari.workspace import Workspace, single_shot
+from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session.model_thread import Model
 
 if TYPE_CHECKING:
@@ -65,7 +67,9 @@ class FastSAM3DWidget(QWidget):
         self.controls = controls = Controls(work)
         self.window_row = WindowRow(work, controls)
         self.plane_row = PlaneRow(work, controls)
-        self.scan = ScanPanel(work, controls, self.window_row, self.plane_row)
+        self.case_row = CaseRow(work, controls)
+        rows = (self.case_row, self.window_row, self.plane_row)
+        self.scan = ScanPanel(work, controls, *rows)
         self.prompts = PromptPanel(work, controls)
         self.objects = ObjectsPanel(work, controls)
         self.prompt_list = PromptList(work, controls)

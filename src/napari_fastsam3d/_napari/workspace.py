@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from napari.layers import Image, Layer
 from psygnal import Signal, SignalInstance
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_fastsam3d._napari.background import BackgroundTasks
+from napari_fastsam3d._napari.cases import Cases
 from napari_fastsam3d._napari.compact import CompactLayout
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.contributions.settings import (
@@ -22,18 +22,22 @@ from napari_fastsam3d._napari.contributions.settings import (
 from napari_fastsam3d._napari.dialogs.earlier_work import EarlierWork
 from napari_fastsam3d._napari.dialogs.scan_chooser import ScanChooser
 from napari_fastsam3d._napari.last_click import LastClick
+from napari_fastsam3d._napari.layer_geometry import OVERLAY
 from napari_fastsam3d._napari.layers.object_display import sorted_objects
 from napari_fastsam3d._napari.layers.scan_views import ScanViews
 from napari_fastsam3d._napari.layers.toolbox import Toolbox
 from napari_fastsam3d._napari.layers.visible_scan import ScanVisibility
 from napari_fastsam3d._napari.layers.windowing import Windowing
-from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher
+from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, single_shot
 from napari_fastsam3d._napari.memory_keeper import MemoryKeeper, as_way
 from napari_fastsam3d._napari.model_loader import ModelLoader
+from napari_fastsam3d._napari.overlay import Overlay
 from napari_fastsam3d._napari.planes.four_views import FourViews
+from napari_fastsam3d._napari.planes.solid_masks import SolidMasks
 from napari_fastsam3d._napari.planes.turning import PlaneTurner
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.viewer_events import ViewerEvents
+from napari_fastsam3d._napari.volume_steps import VolumeSteps
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.session import JournalStatus, ObjectState, Result, SavedSession, SessionState
@@ -125,6 +129,9 @@ class Workspace:
         self.earlier = EarlierWork(
             parent, self.views, self.tasks, self.add_scan, self.choice_requested.emit
         )
+        self.cases, self.steps, self.overlay = Cases(self), VolumeSteps(self), Overlay(self)
+        self.solid = SolidMasks(viewer, self.tasks.executor, parent)
+        self.overlay.changed.connect(self.four_views.rebuild)
         self.layout = CompactLayout(parent, self.settings.layout)
         self.show_crop = self.settings.show_crop
         self.object_order = "begun"
@@ -148,13 +155,16 @@ class Workspace:
         """End every session, and listen to the viewer no more."""
         self.events.close()
         self.four_views.close()
+        self.cases.close()
+        self.solid.close()
         self.views.close()
         self.planes.close()
         self.toolbox.close()
 
     def images(self) -> list[Image]:
         """Return the image layers of the viewer."""
-        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        return [layer for layer in images if OVERLAY not in layer.metadata]
 
     def add_scan(self, volume: Volume) -> None:
         """Add a volume to the viewer."""
@@ -232,9 +242,8 @@ class Workspace:
         else:
             self.windowing.serve(None, None)
         self.dispatcher.defer(lambda: self.earlier.settle(self.view))
-        self.planes.serve(view)
-        self.four_views.serve(view)
-        self.toolbox.serve(view)
+        for part in (self.planes, self.solid, self.four_views, self.toolbox):
+            part.serve(view)
         self.switched.emit(view)
 
     def _smooth(self, layer: Image) -> None:
@@ -289,12 +298,3 @@ class Workspace:
     def _note_outdated(self) -> None:
         if self.view is not None and self.view.session.outdated:
             self.note.emit(_OUTDATED)
-
-
-def single_shot(parent: QWidget, milliseconds: int, done: Callable[[], None]) -> QTimer:
-    """Return a timer that, when it was not started again meanwhile, calls a function once."""
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.timeout.connect(done)
-    return timer

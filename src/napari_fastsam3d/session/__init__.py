@@ -18,6 +18,7 @@ from napari_fastsam3d.inference.prompt import (
 from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.candidates import Candidate
+from napari_fastsam3d.session.carrying import carry_objects
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.events import Signals
@@ -32,11 +33,13 @@ from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.session import Session
 from napari_fastsam3d.session.state import Action, ObjectState, OverlapRule, SessionState, worked_on
+from napari_fastsam3d.session.worklist import Case, Worklist
 
 __all__ = [
     "Action",
     "BoxPrompt",
     "Candidate",
+    "Case",
     "Change",
     "Choice",
     "EarlierSession",
@@ -65,8 +68,10 @@ __all__ = [
     "Session",
     "SessionState",
     "Signals",
+    "Worklist",
     "action_from_json",
     "action_to_json",
+    "carry_objects",
     "earlier_sessions",
     "organs",
     "read_prompts",

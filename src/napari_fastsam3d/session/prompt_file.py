@@ -121,6 +121,10 @@ def save_prompts(
     return target
 
 
+class _NewerError(SessionError):
+    """A file of prompts that a newer version of this program wrote."""
+
+
 def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
     """Read a file of prompts.
 
@@ -132,8 +136,13 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
     source = Path(path).expanduser()
     try:
         data = json.loads(source.read_text(encoding="utf-8"))
-        if data["format"] != _FORMAT or data["version"] > _VERSION:
+        if data["format"] != _FORMAT:
             raise KeyError("format")
+        if data["version"] > _VERSION:
+            raise _NewerError(
+                f"{source.name} was written by a newer version of this program.",
+                "Update this one to open it.",
+            )
         actions = tuple(_actions(data))
         replay(actions)
         model = data["model"] or {}
@@ -151,6 +160,8 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
         raise SessionError(
             f"{source} cannot be read: {error.strerror or error}.", "Check the path."
         ) from error
+    except _NewerError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, FastSAM3DError) as error:
         raise SessionError(
             f"{source.name} is no whole file of prompts.",

@@ -14,11 +14,15 @@ from napari_fastsam3d._napari.commands.objects import OBJECT_COMMANDS
 from napari_fastsam3d._napari.commands.planes import PLANE_COMMANDS
 from napari_fastsam3d._napari.commands.scans import SCAN_COMMANDS, VIEW_COMMANDS
 from napari_fastsam3d._napari.commands.tool_selection import TOOL_COMMANDS
+from napari_fastsam3d._napari.commands.volumes import VOLUME_COMMANDS
+from napari_fastsam3d._napari.commands.worklist import WORKLIST_COMMANDS
 
 COMMANDS: dict[str, Command] = {
     each.key: each
     for each in (
         *SCAN_COMMANDS,
+        *WORKLIST_COMMANDS,
+        *VOLUME_COMMANDS,
         *TOOL_COMMANDS,
         *CANDIDATE_COMMANDS,
         *HISTORY_COMMANDS,

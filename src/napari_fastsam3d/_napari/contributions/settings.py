@@ -11,6 +11,16 @@ PLUGIN = "napari-fastsam3d"
 
 
 @dataclass(frozen=True)
+class WorklistSettings:
+    """The folders and patterns of the worklist that was opened last."""
+
+    folder: str = ""
+    output: str = ""
+    pattern: str = ""
+    scans: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the user chose the last time; the defaults where nothing can be read."""
 
@@ -30,6 +40,7 @@ class Settings:
     remember: str = "ask"
     interpolation: str = "linear"
     scroll_slices: str = "tool"
+    worklist: WorklistSettings = WorklistSettings()
 
 
 class _Engine(Protocol):
@@ -56,6 +67,13 @@ class _Memory(Protocol):
     remember: str
 
 
+class _Worklist(Protocol):
+    folder: str
+    output: str
+    pattern: str
+    scans: str
+
+
 class _Safety(Protocol):
     journal: bool
 
@@ -67,6 +85,7 @@ class _Stored(Protocol):
     display: _Display
     safety: _Safety
     memory: _Memory
+    worklist: _Worklist
 
 
 def load_settings() -> Settings:
@@ -75,7 +94,7 @@ def load_settings() -> Settings:
     if stored is None:
         return Settings()
     engine, display = stored.engine, stored.display
-    journal, memory = stored.safety.journal, stored.memory
+    journal, memory, worklist = stored.safety.journal, stored.memory, stored.worklist
     return Settings(
         engine.model,
         engine.device,
@@ -93,6 +112,7 @@ def load_settings() -> Settings:
         memory.remember,
         display.interpolation,
         display.scroll_slices,
+        WorklistSettings(worklist.folder, worklist.output, worklist.pattern, worklist.scans),
     )
 
 
@@ -129,6 +149,14 @@ def save_remember(when: str) -> None:
     stored = _stored()
     if stored is not None:
         stored.memory.remember = when
+
+
+def save_worklist(folder: str, output: str, pattern: str, scans: str) -> None:
+    """Save which worklist was opened."""
+    stored = _stored()
+    if stored is not None:
+        kept = stored.worklist
+        kept.folder, kept.output, kept.pattern, kept.scans = folder, output, pattern, scans
 
 
 def save_layout(layout: str) -> None:

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_fastsam3d._napari.dialogs.mask_saver import suggested_path, unless_kept
-from napari_fastsam3d._napari.main_thread import notify
-from napari_fastsam3d._napari.workspace import Workspace, single_shot
+from napari_fastsam3d._napari.main_thread import notify, single_shot
+from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.measures import COLUMNS, Measured, table_of

@@ -46,6 +46,8 @@ class ScanChooser:
         self._parent, self._run, self._opened = parent, run, opened
         self.anchor: QWidget | None = None
         """The button under which the menu appears."""
+        self.others: dict[str, Callable[[], object]] = {}
+        """Further ways to a scan, by what they are called in the menu."""
         self._menu: QMenu | None = None
 
     def offer(self) -> None:
@@ -54,6 +56,8 @@ class ScanChooser:
             self._menu = QMenu(self._parent)
             self._menu.addAction("File (NIfTI, NRRD, MetaImage)...", self._from_file)
             self._menu.addAction("DICOM folder...", self._from_folder)
+            for text, way in self.others.items():
+                self._menu.addAction(text, way)
         if self.anchor is not None:
             self._menu.popup(self.anchor.mapToGlobal(self.anchor.rect().bottomLeft()))
 

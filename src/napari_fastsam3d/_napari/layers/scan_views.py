@@ -88,6 +88,11 @@ class ScanViews:
         self._changes.moved.connect(self._follow_place)
         self.current: SessionView | None = None
 
+    @property
+    def all(self) -> tuple[SessionView, ...]:
+        """The sessions of the scans that were chosen so far."""
+        return tuple(self._views.values())
+
     def use(self, layer: Image | None) -> None:
         """Work on an image layer, or on none."""
         self._wanted = None if layer is None else self._key(layer)
@@ -125,6 +130,19 @@ class ScanViews:
         view = self.current
         if view is not None and not gone and any(layer == own for own in view.layers):
             self._dispatcher.defer(lambda: self._put_back(view))
+
+    def discard(self, view: SessionView) -> None:
+        """End a session, and take its scan and its masks out of the viewer."""
+        for key in [key for key, each in self._views.items() if each is view]:
+            del self._views[key]
+        view.close()
+        view.remove_layers(keep_mask=False)
+        if view is self.current:
+            self._switch(None)
+        if view.overlay is not None and view.overlay in self._viewer.layers:
+            self._viewer.layers.remove(view.overlay)
+        if view.image in self._viewer.layers:
+            self._viewer.layers.remove(view.image)
 
     def close(self) -> None:
         """End every session; their images, and masks with objects, stay in the viewer."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_fastsam3d._napari.layer_geometry import OVERLAY
 from napari_fastsam3d._napari.session_view import SessionView
 
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ class ScanVisibility:
 
 def usable(layer: Layer) -> TypeGuard[Image]:
     """Whether a layer may be a scan."""
-    return isinstance(layer, Image) and layer.ndim >= 3 and not (layer.rgb or layer.multiscale)
+    if not isinstance(layer, Image) or OVERLAY in layer.metadata:
+        return False
+    return layer.ndim >= 3 and not (layer.rgb or layer.multiscale)
 
 
 def _covers(layer: Image) -> bool:

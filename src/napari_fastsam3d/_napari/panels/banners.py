@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from napari_fastsam3d._napari.commands.scans import earlier_sessions
 from napari_fastsam3d._napari.dialogs.earlier_sessions import counted
-from napari_fastsam3d._napari.main_thread import show_message
+from napari_fastsam3d._napari.main_thread import show_message, single_shot
 from napari_fastsam3d._napari.panels.notice import NoticeChoice, choice_button
-from napari_fastsam3d._napari.workspace import Workspace, single_shot
+from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import SavedSession, worked_on
 
 _BOTH = "It is kept, and so is what you do now."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from qtpy.QtWidgets import QLabel, QMainWindow, QStatusBar, QWidget
 
 from napari_fastsam3d._napari.descriptions import describe_place
@@ -72,8 +73,16 @@ def describe_under(view: SessionView, place: tuple[float, ...]) -> str:
     voxel = ", ".join(map(str, index))
     parts = [
         f"{number}{unit}",
+        _over(view, index),
         describe_place(index, volume),
         f"voxel {voxel}",
         name,
     ]
     return _GAP.join(part for part in parts if part)
+
+
+def _over(view: SessionView, index: tuple[int, int, int]) -> str:
+    """Describe the value of a second scan that lies over a voxel; empty without one."""
+    if view.overlay is None:
+        return ""
+    return f"second scan {view.frame.source_view(np.asarray(view.overlay.data))[index]:.4g}"

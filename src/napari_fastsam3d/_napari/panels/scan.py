@@ -11,13 +11,17 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 from napari_fastsam3d._napari import icons
 from napari_fastsam3d._napari.commands.scans import compact, earlier_sessions, open_scan
+from napari_fastsam3d._napari.commands.volumes import VOLUME_COMMANDS
+from napari_fastsam3d._napari.commands.worklist import WORKLIST_COMMANDS, worklist
 from napari_fastsam3d._napari.frame import Frame
 from napari_fastsam3d._napari.layer_geometry import scan_in
-from napari_fastsam3d._napari.panels.controls import Controls
+from napari_fastsam3d._napari.main_thread import single_shot
+from napari_fastsam3d._napari.panels.controls import Controls, menu_button
 from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d._napari.workspace import Workspace, single_shot
+from napari_fastsam3d._napari.workspace import Workspace
 
 _FRAME_MS = 300
+_MORE = (*WORKLIST_COMMANDS, *VOLUME_COMMANDS)
 _UPRIGHT = 1.0
 
 
@@ -45,7 +49,10 @@ class ScanPanel(QWidget):
         self.combo.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open_button = controls.push_button(open_scan)
         work.chooser.anchor = self.open_button
+        work.chooser.others["Folder of scans, as a worklist..."] = lambda: worklist.run(work)
+        more = controls.menu(_MORE, self)
         self.earlier_button = controls.icon_button(earlier_sessions, icons.clock())
+        self.more = menu_button("…", "A worklist, other volumes, a second scan.", more)
         self.compact_button = controls.icon_button(compact, icons.compact())
         self.facts = QLabel()
         self.facts.setWordWrap(True)
@@ -92,10 +99,11 @@ class ScanPanel(QWidget):
         layout.addWidget(self.combo.native, 0, 0)
         layout.addWidget(self.open_button, 0, 1)
         layout.addWidget(self.earlier_button, 0, 2)
-        layout.addWidget(self.compact_button, 0, 3)
-        layout.addWidget(self.facts, 1, 0, 1, 4)
+        layout.addWidget(self.more, 0, 3)
+        layout.addWidget(self.compact_button, 0, 4)
+        layout.addWidget(self.facts, 1, 0, 1, 5)
         for place, row in enumerate(rows):
-            layout.addWidget(row, 2 + place, 0, 1, 4)
+            layout.addWidget(row, 2 + place, 0, 1, 5)
         layout.setColumnStretch(0, 1)
 
     def _choices(self, _widget: object = None) -> list[tuple[str, object]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from napari_fastsam3d._napari.commands.command import NO_SCAN
 from napari_fastsam3d._napari.commands.table import KEYS
 from napari_fastsam3d._napari.descriptions import change_text
+from napari_fastsam3d._napari.main_thread import single_shot
 from napari_fastsam3d._napari.panels.banners import VisibilityBanner
 from napari_fastsam3d._napari.panels.status import StatusPanel
 from napari_fastsam3d._napari.session_view import SessionView
-from napari_fastsam3d._napari.workspace import Workspace, single_shot
+from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import JournalStatus, Result
 
 _LOADING = "Loading the model; you can click already."

@@ -95,13 +95,13 @@ class FourViews(QObject):
     def serve(self, view: SessionView | None) -> None:
         """Show another scan, or none."""
         if self._view is not None:
-            self._view.moved.disconnect(self._rebuild)
+            self._view.moved.disconnect(self.rebuild)
             self._view.points.added.disconnect(self._on_point)
         self._view = view
         if view is not None:
-            view.moved.connect(self._rebuild)
+            view.moved.connect(self.rebuild)
             view.points.added.connect(self._on_point)
-        self._rebuild()
+        self.rebuild()
 
     def toggle(self) -> None:
         """Show the panes, or put them away."""
@@ -169,12 +169,13 @@ class FourViews(QObject):
             pane.centred.connect(self.centre)
             pane.pointed.connect(self._on_pointed)
         self._link(True)
-        self._rebuild()
+        self.rebuild()
         self.changed.emit(True)
         # The panes have their size only once they are laid out.
         QTimer.singleShot(0, self._frame)
 
-    def _rebuild(self) -> None:
+    def rebuild(self) -> None:
+        """Make the layers of every pane anew."""
         if not self.shown:
             return
         self._drop_crosshair()

@@ -66,13 +66,18 @@ class PaneLayers:
         self.mask = Labels(mask.data, name=mask.name, colormap=mask.colormap, **frame.placement)
         self.boxes = BoxesLayer(frame, view.boxes.rule)
         self.points = PointsLayer(frame)
-        self._copies = (
-            Copied(shown, self.image, _OF_SCAN),
-            Copied(mask, self.mask, _OF_MASK),
-        )
+        self._pairs: list[tuple[Layer, Layer]] = [(self.image, shown), (self.mask, mask)]
+        copies = [Copied(shown, self.image, _OF_SCAN), Copied(mask, self.mask, _OF_MASK)]
+        self._overlay: tuple[Layer, ...] = ()
+        if (second := view.overlay) is not None:
+            over = Image(second.data, name=second.name, **frame.placement)
+            copies.append(Copied(second, over, _OF_SCAN))
+            self._pairs.append((over, second))
+            self._overlay = (over,)
+        self._copies = tuple(copies)
         self._input = PromptInput(view, self.points, self.boxes, self.draw)
         self._flat = True
-        for layer in (shown, mask):
+        for _, layer in self._pairs:
             layer.events.visible.connect(self._show_visible)
         view.brush.attach(self.mask)
         view.mask.written.connect(self._refresh)
@@ -82,7 +87,8 @@ class PaneLayers:
     @property
     def all(self) -> tuple[Layer, ...]:
         """The layers, the lowest first."""
-        return (self.image, self.mask, self.boxes.layer, self.points.layer)
+        above = (self.mask, self.boxes.layer, self.points.layer)
+        return (self.image, *self._overlay, *above)
 
     def show_slices(self, flat: bool) -> None:
         """Show scan and masks, or neither: in 3D they would take a card's memory again."""
@@ -103,13 +109,13 @@ class PaneLayers:
         self._view.mask.written.disconnect(self._refresh)
         self._view.state_changed.disconnect(self.draw)
         self._view.mask.layer.events.paint.disconnect(self._refresh)
-        for layer in (self._view.image, self._view.mask.layer):
+        for _, layer in self._pairs:
             layer.events.visible.disconnect(self._show_visible)
         for each in self._copies:
             each.close()
 
     def _show_visible(self, _event: Event | None = None) -> None:
-        for own, shown in ((self.image, self._view.image), (self.mask, self._view.mask.layer)):
+        for own, shown in self._pairs:
             own.visible = self._flat and shown.visible
 
     def _refresh(self, _change: object = None) -> None:

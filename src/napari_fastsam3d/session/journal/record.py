@@ -84,6 +84,18 @@ class LogRecord:
         except (ValueError, KeyError, TypeError, SessionError):
             return None
 
+    @classmethod
+    def is_newer(cls, line: object) -> bool:
+        """Whether a line is whole, and yet none that this version knows how to read."""
+        if not isinstance(line, str):
+            return False
+        checksum, _, text = line.partition(" ")
+        try:
+            whole = int(checksum, 16) == zlib.crc32(text.encode()) and "number" in json.loads(text)
+        except (ValueError, TypeError):
+            return False
+        return whole and cls.from_line(line) is None
+
     def to_line(self) -> str:
         """Return the record as one line: CRC-32 in hexadecimal, a blank, ASCII JSON."""
         data = {

@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.journal.database import (
     UNREADABLE,
     insert_facts,
@@ -44,6 +45,18 @@ def rescued(
     what = f"{lost} of its changes could not be read" if lost else "all changes found were read"
     damage = f"The journal was damaged; {what}. The damaged file is kept as {backup.name}."
     return new, SavedSession(restored(found), masks, facts, damage)
+
+
+def put_aside(path: Path) -> tuple[sqlite3.Connection, SavedSession]:
+    """Begin a new file in place of one of a newer version, which is kept as it is."""
+    backup = copy_to_backup(path, "newer")
+    for part in parts_of(path):
+        part.unlink(missing_ok=True)
+    told = (
+        "An earlier session on this scan was written by a newer version of this program. It is "
+        f"kept as {backup.name}, and listed among the earlier sessions after an update."
+    )
+    return opened(path), SavedSession(History(), {}, {}, told)
 
 
 def sorted_records(records: Iterable[LogRecord | None]) -> list[LogRecord]:

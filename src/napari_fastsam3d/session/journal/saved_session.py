@@ -42,7 +42,8 @@ class SavedSession:
     facts : mapping of str to str
         What was noted beside the log: versions, names, the view.
     damage : str or None
-        What was found damaged, a sentence; None where all is whole.
+        What was found damaged, or was written by a newer version, a sentence or two; None where
+        all is whole.
     saved : datetime or None
         When it was written last, local time.
     """

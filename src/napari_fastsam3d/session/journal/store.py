@@ -23,6 +23,7 @@ from napari_fastsam3d.session.journal.recovery import (
     missing_numbers,
     move_to_backup,
     parts_of,
+    put_aside,
     rescued,
     sorted_records,
 )
@@ -34,6 +35,10 @@ from napari_fastsam3d.session.state import worked_on
 _MASKS_BEFORE_CHECKPOINT = 32
 # Python can't read SQLite's complaint about a damaged file where that quotes damaged letters.
 _DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+
+
+class _NewerError(Exception):
+    """A journal that a newer version of this program wrote."""
 
 
 class Journal:
@@ -48,7 +53,8 @@ class Journal:
     ----------
     path : Path
         Made with its folder where it isn't there. Where it is damaged, what is intact is read,
-        the damaged file is kept as a backup, and a new one is begun with what was read.
+        the damaged file is kept as a backup, and a new one is begun with what was read. One of a
+        newer version, with steps unknown here, is kept as it is, and an empty one begun.
 
     Attributes
     ----------
@@ -159,6 +165,10 @@ def _open(path: Path) -> tuple[sqlite3.Connection, SavedSession]:
     try:
         database = opened(path)
         return database, _read(database, path)
+    except _NewerError:
+        if database is not None:
+            database.close()
+        return put_aside(path)
     except _DAMAGED as error:
         if not _is_damage(error):
             if database is not None:
@@ -181,6 +191,8 @@ def _read(database: sqlite3.Connection, path: Path) -> SavedSession:
     (state,) = database.execute("pragma quick_check(1)").fetchone()
     lines = [line for (line,) in database.execute("select line from records")]
     found = sorted_records(map(LogRecord.from_line, lines))
+    if len(found) < len(lines) and any(map(LogRecord.is_newer, lines)):
+        raise _NewerError
     if state != "ok" or len(found) < len(lines) or missing_numbers(found):
         raise sqlite3.DatabaseError("damaged")
     # SQLite passes in silence over what follows a damaged place in its write-ahead log, and over

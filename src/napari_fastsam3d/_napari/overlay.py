@@ -1,0 +1,176 @@
+"""A second scan laid over the chosen one, voxel on voxel, and flickering between both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from napari.layers import Image, Layer
+from psygnal import Signal
+from qtpy.QtWidgets import QInputDialog
+
+from napari_fastsam3d._napari.dialogs.scan_chooser import ask_file, ask_folder
+from napari_fastsam3d._napari.dialogs.scan_parts import Part, ask_part, parts_of, read_part
+from napari_fastsam3d._napari.layer_geometry import OVERLAY
+from napari_fastsam3d._napari.layers.contrast import opening_window
+from napari_fastsam3d.geometry.resample_volume import resample_volume
+
+if TYPE_CHECKING:
+    from napari_fastsam3d._napari.session_view import SessionView
+    from napari_fastsam3d._napari.workspace import Workspace
+    from napari_fastsam3d.geometry import Volume
+
+Shown = Literal["both", "first", "second"]
+_OPACITY = 0.5
+_COLOURED, _GREY = "inferno", "gray"
+_FILE, _FOLDER = "A file...", "A DICOM folder..."
+_QUESTION = "Which scan lies over {name}? It is taken to lie where its file says."
+_BESIDE = "{name} lies beside this scan: no voxel of one is in the other."
+
+
+class Overlay:
+    """Shows a second scan over the chosen one, resampled to its grid by the affines of both.
+
+    Parameters
+    ----------
+    work : Workspace
+    """
+
+    changed = Signal()
+    """Another overlay is shown, or none."""
+
+    def __init__(self, work: Workspace) -> None:
+        self._work = work
+        work.switched.connect(self._on_switched)
+        work.events.layer_removed.connect(self._on_removed)
+
+    def ask(self, view: SessionView) -> None:
+        """Ask which scan is laid over the one of a session, among those that are open and files."""
+        open_ones = {
+            f"{n}. {each.image.name}": each.frame.volume
+            for n, each in enumerate(self._others(view), 1)
+        }
+        answers = [*open_ones, _FILE, _FOLDER]
+        question = _QUESTION.format(name=view.image.name)
+        answer, taken = QInputDialog.getItem(
+            self._work.parent, "Second scan", question, answers, 0, False
+        )
+        if not taken:
+            return
+        if answer in open_ones:
+            self.lay(view, lambda: open_ones[answer])
+            return
+        ask = ask_file if answer == _FILE else ask_folder
+        path = ask(self._work.parent)
+        if path is not None:
+            self.open(view, path)
+
+    def open(self, view: SessionView, path: Path) -> None:
+        """Lay the scan of a file over the one of a session."""
+
+        def lay(parts: list[Part]) -> None:
+            part = ask_part(self._work.parent, path, parts)
+            if part is not None:
+                self.lay(view, lambda: read_part(path, part))
+
+        self._work.tasks.run(
+            f"Opening {path.name}...", lambda: parts_of(path), lay, "The scan could not be opened."
+        )
+
+    def lay(self, view: SessionView, second: Callable[[], Volume]) -> None:
+        """Lay a scan over the one of a session.
+
+        Parameters
+        ----------
+        view : SessionView
+        second : callable
+            Returns the scan; called in another thread.
+        """
+
+        def resampled() -> Image:
+            volume = second()
+            frame = view.frame
+            voxels = resample_volume(volume, frame.volume)
+            return Image(
+                frame.view(voxels),
+                name=f"Over it: {volume.name}",
+                contrast_limits=opening_window(volume).limits,
+                colormap=_COLOURED,
+                opacity=_OPACITY,
+                blending="translucent",
+                metadata={OVERLAY: True},
+                **frame.placement,
+            )
+
+        self._work.tasks.run(
+            "Resampling the second scan...",
+            resampled,
+            lambda layer: self._show(view, layer),
+            "Nothing was laid over the scan.",
+        )
+
+    def flicker(self, view: SessionView) -> None:
+        """Show the second scan alone, or the first one again."""
+        self._set(view, "first" if self.shown(view) == "second" else "second")
+
+    def blend(self, view: SessionView) -> None:
+        """Show both scans at once, or the first one alone."""
+        self._set(view, "first" if self.shown(view) == "both" else "both")
+
+    def shown(self, view: SessionView) -> Shown:
+        """Return which of both scans are seen."""
+        layer = view.overlay
+        if layer is None or not layer.visible:
+            return "first"
+        return "second" if layer.opacity == 1 else "both"
+
+    def _set(self, view: SessionView, shown: Shown) -> None:
+        layer = view.overlay
+        if layer is None:
+            return
+        layer.visible = shown != "first"
+        layer.opacity = 1.0 if shown == "second" else _OPACITY
+        layer.colormap = _GREY if shown == "second" else _COLOURED
+        seen = {"first": view.image.name, "second": layer.name, "both": "both scans"}
+        self._work.message.emit(f"You see {seen[shown]}.")
+
+    def _others(self, view: SessionView) -> list[SessionView]:
+        return [each for each in self._work.views.all if each is not view]
+
+    def _show(self, view: SessionView, layer: Image) -> None:
+        layers = self._work.viewer.layers
+        if view not in self._work.views.all or view.image not in layers:
+            return
+        if view.overlay is not None and view.overlay in layers:
+            layers.remove(view.overlay)
+        voxels = np.asarray(layer.data)
+        low, high = float(voxels.min()), float(voxels.max())
+        if low == high:
+            self._work.message.emit(_BESIDE.format(name=layer.name))
+            return
+        layer.contrast_limits_range = (
+            min(low, layer.contrast_limits[0] or low),
+            max(high, layer.contrast_limits[1] or high),
+        )
+        active = layers.selection.active
+        view.overlay = layer
+        layer.visible = True
+        self._work.viewer.add_layer(layer)
+        layers.move(layers.index(layer), layers.index(view.image) + 1)
+        layers.selection.active = active
+        layer.visible = view is self._work.view
+        self.changed.emit()
+        self._set(view, "both")
+
+    def _on_switched(self, view: SessionView | None) -> None:
+        for each in self._work.views.all:
+            if each.overlay is not None:
+                each.overlay.visible = each is view
+
+    def _on_removed(self, layer: Layer) -> None:
+        for each in self._work.views.all:
+            if layer is each.overlay or layer == each.overlay:
+                each.overlay = None
+                self.changed.emit()
