@@ -42,7 +42,7 @@ def test_cases_are_gone_through_and_found_again(
 ) -> None:
     folder = folder_of_scans(tmp_path)
     viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
+    viewer.window._qt_window.resize(1000, 640)
     viewer.window._qt_window.activateWindow()
     qtbot.waitActive(viewer.window._qt_window)
     cases, hand = widget.workspace.cases, Hand(viewer)

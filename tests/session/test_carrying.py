@@ -48,5 +48,5 @@ def test_a_mask_lies_where_it_lay_in_the_patient(started: Session) -> None:
     mirrored = Volume.from_array(volume.voxels[::-1], affine)
     with Session(mirrored, model=BrightnessModel()) as session:
         carry_objects(started, session)
-        assert dice(session.mask(1)[::-1], started.mask(1)) > 0.95
+        assert dice(session.mask(1)[::-1], started.mask(1)) > 0.9
         assert np.array_equal(session.mask(2)[::-1], started.mask(2))
