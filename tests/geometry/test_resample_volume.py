@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,8 +26,8 @@ def volume(rng: np.random.Generator, dtype: str) -> Volume:
     return Volume.from_array(rng.normal(100, 60, shape).astype(dtype), affine(rng))
 
 
-def as_itk(voxels: np.ndarray, of: Volume) -> sitk.Image:
-    image = sitk.GetImageFromArray(np.ascontiguousarray(voxels.astype(np.float32).T))
+def as_itk(voxels: np.ndarray, of: Volume) -> SimpleITK.Image:
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels.astype(np.float32).T))
     matrix = _RAS_TO_LPS @ of.affine[:3, :3]
     image.SetSpacing(list(of.spacing))
     image.SetDirection((matrix / np.asarray(of.spacing)).ravel().tolist())
@@ -37,8 +37,10 @@ def as_itk(voxels: np.ndarray, of: Volume) -> sitk.Image:
 
 def by_itk(voxels: np.ndarray, of: Volume, grid: Volume, beyond: float) -> np.ndarray:
     target = as_itk(np.zeros(grid.shape), grid)
-    made = sitk.Resample(as_itk(voxels, of), target, sitk.Transform(), sitk.sitkLinear, beyond)
-    return sitk.GetArrayFromImage(made).T
+    made = SimpleITK.Resample(
+        as_itk(voxels, of), target, SimpleITK.Transform(), SimpleITK.sitkLinear, beyond
+    )
+    return SimpleITK.GetArrayFromImage(made).T
 
 
 def off_the_edge(of: Volume, grid: Volume) -> np.ndarray:

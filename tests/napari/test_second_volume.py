@@ -89,7 +89,7 @@ def test_volumes_beside_the_first(
     assert laid.shape == first.frame.volume.shape
     assert [laid[8, 8, k] for k in (0, 5, 10)] == [0, 15, 30]  # 3 mm a slice
     assert viewer.layers.index(over) == viewer.layers.index(first.image) + 1
-    assert (over.visible, over.opacity) == (True, 0.5)
+    assert (over.visible, over.opacity) == (True, 0.7)
     hand.key("/")
     assert (over.visible, over.opacity) == (True, 1)
     qtbot.wait(50)

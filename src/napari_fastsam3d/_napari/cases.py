@@ -12,13 +12,13 @@ from psygnal import Signal
 
 from napari_fastsam3d._napari.background import BackgroundTasks
 from napari_fastsam3d._napari.dialogs.scan_parts import Part, ask_part, parts_of, read_part
+from napari_fastsam3d._napari.host import Host
 from napari_fastsam3d._napari.main_thread import notify
 from napari_fastsam3d.session.open_case import OpenCase
 from napari_fastsam3d.session.worklist import Case, Worklist
 
 if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
-    from napari_fastsam3d._napari.workspace import Workspace
     from napari_fastsam3d.geometry import Volume
     from napari_fastsam3d.session import SavedSession
 
@@ -28,17 +28,17 @@ class Cases:
 
     Parameters
     ----------
-    work : Workspace
+    host : Host
     """
 
     changed = Signal()
     """Cases were found, another one is open, or one was marked."""
 
-    def __init__(self, work: Workspace) -> None:
-        self._work, self._tasks, self._dispatcher = work, work.tasks, work.dispatcher
+    def __init__(self, host: Host) -> None:
+        self._host, self._tasks, self._dispatcher = host, host.tasks, host.dispatcher
         self._finder = finder = ThreadPoolExecutor(1, thread_name_prefix="fastsam3d-cases")
         self._stop = Event()
-        work.cleanup.push(lambda: finder.shutdown(wait=False))
+        host.cleanup.push(lambda: finder.shutdown(wait=False))
         self.worklist: Worklist | None = None
         self.cases: list[Case] = []
         self.problems: dict[str, str] = {}
@@ -49,7 +49,7 @@ class Cases:
         self._view: SessionView | None = None
         self._awaited: tuple[Case, Volume] | None = None
         self._leave_at_end: Callable[[], object] = _nothing
-        work.switched.connect(self._on_switched)
+        host.switched.connect(self._on_switched)
 
     @property
     def current(self) -> Case | None:
@@ -114,7 +114,7 @@ class Cases:
 
     def _settle(self) -> None:
         """Go on with the case whose scan is shown now, if it was opened for that."""
-        view = self._work.view
+        view = self._host.view
         if view is None or self._awaited is None or self.worklist is None:
             return
         case, volume = self._awaited
@@ -122,7 +122,7 @@ class Cases:
             return
         self._awaited = self._going = None
         self._view, self._open = view, OpenCase(self.worklist, case, view.session)
-        self._leave_at_end = self._work.cleanup.push(_saver(self._tasks, self._open))
+        self._leave_at_end = self._host.cleanup.push(_saver(self._tasks, self._open))
         self.worklist.go_to(case)
         self._keep()
         self.changed.emit()
@@ -176,7 +176,7 @@ class Cases:
             if first is not None:
                 self.go(first)
             else:
-                self._work.message.emit(
+                self._host.tell(
                     f"All {len(self.cases)} cases are done." if self.cases else "No scan was found."
                 )
         self.changed.emit()
@@ -190,7 +190,7 @@ class Cases:
         self._open = self._view = None
 
         def go_on(_done: object = None) -> None:
-            self._work.views.discard(view)
+            self._host.views.discard(view)
             then()
 
         def fail(error: BaseException) -> None:
@@ -207,14 +207,14 @@ class Cases:
     def _read(self, case: Case, by: int) -> None:
         if case is not self._going or self.worklist is None:
             return
-        self._work.message.emit(f"Opening {case.name}...")
+        self._host.tell(f"Opening {case.name}...")
         chosen = self.worklist.progress.volumes.get(case.name)
 
         def ask(parts: list[Part]) -> None:
-            part = Part("", *chosen) if chosen else ask_part(self._work.parent, case.path, parts)
+            part = Part("", *chosen) if chosen else ask_part(self._host.parent, case.path, parts)
             if part is None:
                 self._going = None
-                self._work.message.emit(f"No volume of {case.name} was chosen.")
+                self._host.tell(f"No volume of {case.name} was chosen.")
                 self.changed.emit()
                 return
             read = self._tasks.executor.submit(read_part, case.path, part)
@@ -231,7 +231,7 @@ class Cases:
             self.problems.pop(case.name, None)
             self.worklist.choose(case, volume)
             self._awaited = (case, volume)
-            self._work.add_scan(volume)
+            self._host.add_scan(volume)
 
     def _skip(self, case: Case, by: int, error: BaseException) -> None:
         """Tell that a case can't be read, and open the next one that can."""
@@ -239,11 +239,11 @@ class Cases:
         self.problems[case.name] = str(error)
         further = self.neighbour(by) if case is self._going else None
         if further is not None:
-            self._work.message.emit(f"{case.name} can't be read and is left out.")
+            self._host.tell(f"{case.name} can't be read and is left out.")
             self.go(further, by)
             return
         self._going = None
-        self._work.message.emit(f"{case.name} can't be read, and there is no further case.")
+        self._host.tell(f"{case.name} can't be read, and there is no further case.")
         self.changed.emit()
 
     def _resume(self, view: SessionView, kept: SavedSession) -> None:
@@ -253,7 +253,7 @@ class Cases:
         own = self._open
         if own is not None and own.session is view.session and own.holds(kept):
             own.saved = kept.history.state
-        self._work.earlier.accept_offer(view)
+        self._host.earlier.accept_offer(view)
 
     def _take_mask(self, view: SessionView) -> None:
         """Begin with the mask that is there already, where nothing was done yet."""
@@ -267,7 +267,7 @@ class Cases:
         def opened(_results: object) -> None:
             own.worklist.note_written(own.case)
             own.saved = own.session.state
-            self._work.message.emit(f"{target.name} was there already; go on with it.")
+            self._host.tell(f"{target.name} was there already; go on with it.")
 
         self._tasks.run(
             f"Reading {target.name}...",

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from napari.layers import Image, Layer
+from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap
 from psygnal import Signal
 from qtpy.QtWidgets import QInputDialog
 
 from napari_fastsam3d._napari.dialogs.scan_chooser import ask_file, ask_folder
 from napari_fastsam3d._napari.dialogs.scan_parts import Part, ask_part, parts_of, read_part
+from napari_fastsam3d._napari.host import Host
 from napari_fastsam3d._napari.layer_geometry import OVERLAY
 from napari_fastsam3d._napari.layers.contrast import opening_window
 from napari_fastsam3d.geometry.resample_volume import resample_volume
 
 if TYPE_CHECKING:
     from napari_fastsam3d._napari.session_view import SessionView
-    from napari_fastsam3d._napari.workspace import Workspace
     from napari_fastsam3d.geometry import Volume
 
 Shown = Literal["both", "first", "second"]
-_OPACITY = 0.5
-_COLOURED, _GREY = "inferno", "gray"
+_OPACITY = 0.7
+_GREY = "gray"
+_RISE = 2.0
 _FILE, _FOLDER = "A file...", "A DICOM folder..."
 _QUESTION = "Which scan lies over {name}? It is taken to lie where its file says."
 _BESIDE = "{name} lies beside this scan: no voxel of one is in the other."
@@ -35,16 +37,16 @@ class Overlay:
 
     Parameters
     ----------
-    work : Workspace
+    host : Host
     """
 
     changed = Signal()
     """Another overlay is shown, or none."""
 
-    def __init__(self, work: Workspace) -> None:
-        self._work = work
-        work.switched.connect(self._on_switched)
-        work.events.layer_removed.connect(self._on_removed)
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        host.switched.connect(self._on_switched)
+        host.events.layer_removed.connect(self._on_removed)
 
     def ask(self, view: SessionView) -> None:
         """Ask which scan is laid over the one of a session, among those that are open and files."""
@@ -55,7 +57,7 @@ class Overlay:
         answers = [*open_ones, _FILE, _FOLDER]
         question = _QUESTION.format(name=view.image.name)
         answer, taken = QInputDialog.getItem(
-            self._work.parent, "Second scan", question, answers, 0, False
+            self._host.parent, "Second scan", question, answers, 0, False
         )
         if not taken:
             return
@@ -63,7 +65,7 @@ class Overlay:
             self.lay(view, lambda: open_ones[answer])
             return
         ask = ask_file if answer == _FILE else ask_folder
-        path = ask(self._work.parent)
+        path = ask(self._host.parent)
         if path is not None:
             self.open(view, path)
 
@@ -71,11 +73,11 @@ class Overlay:
         """Lay the scan of a file over the one of a session."""
 
         def lay(parts: list[Part]) -> None:
-            part = ask_part(self._work.parent, path, parts)
+            part = ask_part(self._host.parent, path, parts)
             if part is not None:
                 self.lay(view, lambda: read_part(path, part))
 
-        self._work.tasks.run(
+        self._host.tasks.run(
             f"Opening {path.name}...", lambda: parts_of(path), lay, "The scan could not be opened."
         )
 
@@ -97,14 +99,14 @@ class Overlay:
                 frame.view(voxels),
                 name=f"Over it: {volume.name}",
                 contrast_limits=opening_window(volume).limits,
-                colormap=_COLOURED,
+                colormap=_see_through(),  # pyright: ignore[reportArgumentType]
                 opacity=_OPACITY,
                 blending="translucent",
                 metadata={OVERLAY: True},
                 **frame.placement,
             )
 
-        self._work.tasks.run(
+        self._host.tasks.run(
             "Resampling the second scan...",
             resampled,
             lambda layer: self._show(view, layer),
@@ -132,23 +134,23 @@ class Overlay:
             return
         layer.visible = shown != "first"
         layer.opacity = 1.0 if shown == "second" else _OPACITY
-        layer.colormap = _GREY if shown == "second" else _COLOURED
+        layer.colormap = _GREY if shown == "second" else _see_through()
         seen = {"first": view.image.name, "second": layer.name, "both": "both scans"}
-        self._work.message.emit(f"You see {seen[shown]}.")
+        self._host.tell(f"You see {seen[shown]}.")
 
     def _others(self, view: SessionView) -> list[SessionView]:
-        return [each for each in self._work.views.all if each is not view]
+        return [each for each in self._host.views.all if each is not view]
 
     def _show(self, view: SessionView, layer: Image) -> None:
-        layers = self._work.viewer.layers
-        if view not in self._work.views.all or view.image not in layers:
+        layers = self._host.viewer.layers
+        if view not in self._host.views.all or view.image not in layers:
             return
         if view.overlay is not None and view.overlay in layers:
             layers.remove(view.overlay)
         voxels = np.asarray(layer.data)
         low, high = float(voxels.min()), float(voxels.max())
         if low == high:
-            self._work.message.emit(_BESIDE.format(name=layer.name))
+            self._host.tell(_BESIDE.format(name=layer.name))
             return
         layer.contrast_limits_range = (
             min(low, layer.contrast_limits[0] or low),
@@ -157,20 +159,27 @@ class Overlay:
         active = layers.selection.active
         view.overlay = layer
         layer.visible = True
-        self._work.viewer.add_layer(layer)
+        self._host.viewer.add_layer(layer)
         layers.move(layers.index(layer), layers.index(view.image) + 1)
         layers.selection.active = active
-        layer.visible = view is self._work.view
+        layer.visible = view is self._host.view
         self.changed.emit()
         self._set(view, "both")
 
     def _on_switched(self, view: SessionView | None) -> None:
-        for each in self._work.views.all:
+        for each in self._host.views.all:
             if each.overlay is not None:
                 each.overlay.visible = each is view
 
     def _on_removed(self, layer: Layer) -> None:
-        for each in self._work.views.all:
+        for each in self._host.views.all:
             if layer is each.overlay or layer == each.overlay:
                 each.overlay = None
                 self.changed.emit()
+
+
+def _see_through() -> Colormap:
+    """Return colours that hide nothing of the first scan where the second one is dark."""
+    colours = AVAILABLE_COLORMAPS["inferno"].colors.copy()
+    colours[:, 3] = np.minimum(1, _RISE * np.linspace(0, 1, len(colours)))
+    return Colormap(colours, name="over")

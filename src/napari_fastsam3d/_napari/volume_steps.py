@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_fastsam3d._napari.dialogs.scan_parts import Part, parts_of, read_part
+from napari_fastsam3d._napari.host import Host
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import carry_objects
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_fastsam3d._napari.session_view import SessionView
-    from napari_fastsam3d._napari.workspace import Workspace
     from napari_fastsam3d.session import SavedSession
 
 _ONE = "This scan holds one volume: there is no other time point or channel in its file."
@@ -44,13 +44,13 @@ class VolumeSteps:
 
     Parameters
     ----------
-    work : Workspace
+    host : Host
     """
 
-    def __init__(self, work: Workspace) -> None:
-        self._work = work
+    def __init__(self, host: Host) -> None:
+        self._host = host
         self._step: _Step | None = None
-        work.switched.connect(self._on_switched)
+        host.switched.connect(self._on_switched)
 
     def go(self, view: SessionView, by: int) -> None:
         """Go to the next volume, or to the one before, with what was segmented in this one."""
@@ -59,9 +59,9 @@ class VolumeSteps:
             return
         path = view.frame.volume.source.path
         if path is None:
-            self._work.message.emit(_ONE)
+            self._host.tell(_ONE)
             return
-        self._work.tasks.run(
+        self._host.tasks.run(
             "Looking for the other volumes...",
             lambda: parts_of(path),
             lambda parts: self._choose(view, parts, by),
@@ -70,11 +70,11 @@ class VolumeSteps:
 
     def _slide(self, view: SessionView, by: int) -> None:
         """Move napari's slider of a layer with more than three axes."""
-        dims = self._work.viewer.dims
+        dims = self._host.viewer.dims
         axis = dims.ndim - 4
         step = dims.current_step[axis] + by
         if not 0 <= step < view.image.data.shape[-4]:
-            self._work.message.emit(_END.format(where="after" if by > 0 else "before"))
+            self._host.tell(_END.format(where="after" if by > 0 else "before"))
             return
         self._step = _Step(view, view.image, None)
         dims.set_current_step(axis, step)
@@ -89,15 +89,15 @@ class VolumeSteps:
         wanted = places[0] + by if places else 0
         if len(parts) < 2 or not 0 <= wanted < len(parts):
             where = "after" if by > 0 else "before"
-            self._work.message.emit(_ONE if len(parts) < 2 else _END.format(where=where))
+            self._host.tell(_ONE if len(parts) < 2 else _END.format(where=where))
             return
         part, path = parts[wanted], source.path
         there = self._shown(part, view)
         if there is not None:
             self._step = _Step(view, there, None)
-            self._work.choice_requested.emit(there)
+            self._host.choose(there)
         elif path is not None:
-            self._work.tasks.run(
+            self._host.tasks.run(
                 f"Reading {part.label}...",
                 lambda: read_part(path, part),
                 lambda volume: self._open(view, volume),
@@ -107,7 +107,7 @@ class VolumeSteps:
     def _shown(self, part: Part, view: SessionView) -> Image | None:
         """Return the layer of a volume of the same file, if it is open."""
         wanted = (view.frame.volume.source.path, part.frame or 0, part.series)
-        for each in self._work.views.all:
+        for each in self._host.views.all:
             source = each.frame.volume.source
             if (source.path, source.frame or 0, source.series) == wanted:
                 return each.image
@@ -115,20 +115,20 @@ class VolumeSteps:
 
     def _open(self, view: SessionView, volume: Volume) -> None:
         self._step = _Step(view, None, volume)
-        self._work.add_scan(volume)
+        self._host.add_scan(volume)
 
     def _on_switched(self, _view: SessionView | None) -> None:
-        self._work.dispatcher.defer(self._arrive)
+        self._host.dispatcher.defer(self._arrive)
 
     def _arrive(self) -> None:
-        view, step = self._work.view, self._step
+        view, step = self._host.view, self._step
         if view is None or step is None or not step.ends_at(view):
             return
         self._step = None
         if view.journal.searched is None:
             self._carry(step.start, view)
         else:
-            self._work.dispatcher.watch(
+            self._host.dispatcher.watch(
                 view.journal.searched,
                 lambda kept: self._unless_begun(step.start, view, kept),
                 lambda _error: self._carry(step.start, view),
@@ -136,7 +136,7 @@ class VolumeSteps:
 
     def _unless_begun(self, start: SessionView, view: SessionView, kept: SavedSession) -> None:
         if view.journal.offer is not None or (view.begun and view.session.state.objects):
-            self._work.message.emit(_BEGUN.format(name=_name(view)))
+            self._host.tell(_BEGUN.format(name=_name(view)))
         else:
             self._carry(start, view)
 
@@ -144,7 +144,7 @@ class VolumeSteps:
         objects = start.session.state.objects
         if view.begun or not objects:
             return
-        self._work.tasks.run(
+        self._host.tasks.run(
             "Carrying the masks on...",
             lambda: carry_objects(start.session, view.session),
             lambda names: self._tell(view, names),
@@ -153,7 +153,7 @@ class VolumeSteps:
 
     def _tell(self, view: SessionView, names: list[str]) -> None:
         many = "1 object" if len(names) == 1 else f"{len(names)} objects"
-        self._work.message.emit(_CARRIED.format(many=many, name=_name(view)))
+        self._host.tell(_CARRIED.format(many=many, name=_name(view)))
 
 
 def _name(view: SessionView) -> str:

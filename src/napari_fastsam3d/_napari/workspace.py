@@ -21,6 +21,7 @@ from napari_fastsam3d._napari.contributions.settings import (
 )
 from napari_fastsam3d._napari.dialogs.earlier_work import EarlierWork
 from napari_fastsam3d._napari.dialogs.scan_chooser import ScanChooser
+from napari_fastsam3d._napari.host import Host
 from napari_fastsam3d._napari.last_click import LastClick
 from napari_fastsam3d._napari.layer_geometry import OVERLAY
 from napari_fastsam3d._napari.layers.object_display import sorted_objects
@@ -118,18 +119,19 @@ class Workspace:
         self.planes = PlaneTurner(viewer)
         self.toolbox = Toolbox(viewer)
         self.four_views = FourViews(
-            viewer,
-            self.planes,
-            self.windowing,
-            self.tasks.executor,
-            lambda: self.toolbox.tool,
+            viewer, self.planes, self.windowing, self.tasks.executor, lambda: self.toolbox.tool
         )
         self.last_click = LastClick()
         self.chooser = ScanChooser(parent, self._read_scan, self.add_scan)
         self.earlier = EarlierWork(
             parent, self.views, self.tasks, self.add_scan, self.choice_requested.emit
         )
-        self.cases, self.steps, self.overlay = Cases(self), VolumeSteps(self), Overlay(self)
+        host = Host(
+            *(parent, viewer, self.views, self.tasks, self.dispatcher, self.cleanup, self.events),
+            *(self.earlier, self.switched, self.add_scan, self.choice_requested.emit),
+            self.message.emit,
+        )
+        self.cases, self.steps, self.overlay = Cases(host), VolumeSteps(host), Overlay(host)
         self.solid = SolidMasks(viewer, self.tasks.executor, parent)
         self.overlay.changed.connect(self.four_views.rebuild)
         self.layout = CompactLayout(parent, self.settings.layout)
@@ -219,7 +221,7 @@ class Workspace:
         self.events.layer_removed.connect(self.visibility.forget)
         self.events.dims_changed.connect(self._on_dims)
         self.finished.connect(self._on_finished)
-        self.toolbox.changed.connect(self._on_tool)
+        self.toolbox.changed.connect(self.four_views.follow_tool)
         self.four_views.pointed.connect(self.pointed.emit, check_nargs=False, on_ref_error="ignore")
         self.windowing.message.connect(self.message.emit, check_nargs=False, on_ref_error="ignore")
         self.cleanup.push(self.layout.leave)
@@ -284,9 +286,6 @@ class Workspace:
     def _find_candidates(self) -> None:
         if self.view is not None and not self.loader.loading and not self.loader.trouble:
             self.view.find_candidates_ahead()
-
-    def _on_tool(self) -> None:
-        self.four_views.use(self.toolbox.tool)
 
     def _keep_view(self) -> None:
         if self.view is not None:

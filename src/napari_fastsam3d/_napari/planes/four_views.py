@@ -125,10 +125,10 @@ class FourViews(QObject):
             self._right = None
         self.changed.emit(False)
 
-    def use(self, tool: Tool | None) -> None:
-        """Activate a tool in every pane."""
+    def follow_tool(self) -> None:
+        """Activate the tool in every pane."""
         for pane in self.panes:
-            pane.use(tool)
+            pane.use(self._tool())
 
     def set_cursor(self, cursor: QCursor | None) -> None:
         """Show a cursor over every pane in which the tools work."""
@@ -218,7 +218,7 @@ class FourViews(QObject):
     def _turn(self, _event: Event | None = None) -> None:
         if self._view is not None:
             self._arrange()
-            self.use(self._tool())
+            self.follow_tool()
             self.set_cursor(self._cursor)
         self._follow()
 

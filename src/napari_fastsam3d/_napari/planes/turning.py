@@ -69,6 +69,8 @@ class PlaneTurner:
             return
         self._faced = True
         dims = self._viewer.dims
+        # In another order of axes napari shows the mirror image, as from behind.
+        dims.order = tuple(range(dims.ndim))
         dims.ndisplay = 3
         axes = [axis - (dims.ndim - 3) for axis in dims.displayed]
         if min(axes) < 0:
