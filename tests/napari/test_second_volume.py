@@ -80,7 +80,7 @@ def test_volumes_beside_the_first(
     names = [each.image.name for each in widget.workspace.views.all]
     answer = f"{names.index('pet')}. pet"
     monkeypatch.setattr(QInputDialog, "getItem", lambda *_: (answer, True))
-    hand.key("Alt+T")
+    hand.key("Alt+A")
     qtbot.waitUntil(lambda: first.overlay is not None, timeout=WAIT)
     settle(widget)
     over = first.overlay

@@ -245,35 +245,13 @@ def four_views(painter: QPainter) -> None:
 
 
 @_icon
-def following(painter: QPainter) -> None:
-    """Draw a triangle towards the right, before a bar."""
-    _skip(painter)
-
-
-@_icon
-def preceding(painter: QPainter) -> None:
-    """Draw a triangle towards the left, behind a bar."""
-    painter.translate(_SIZE, 0)
-    painter.scale(-1, 1)
-    _skip(painter)
-
-
-@_icon
-def rows(painter: QPainter) -> None:
-    """Draw rows, the first of them ticked."""
-    painter.setPen(_pen(_NEUTRAL, 6))
-    for height in (16, 34, 52):
-        painter.drawLine(QPointF(26, height), QPointF(56, height))
-    painter.drawPoint(QPointF(12, 34))
-    painter.drawPoint(QPointF(12, 52))
-    painter.setPen(_pen(INCLUDE, 6))
-    painter.drawPolyline(QPolygonF([QPointF(6, 15), QPointF(11, 20), QPointF(18, 9)]))
-
-
-def _skip(painter: QPainter) -> None:
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(_NEUTRAL))
-    painter.drawPolygon(QPolygonF([QPointF(12, 12), QPointF(12, 52), QPointF(44, 32)]))
+def skip(painter: QPainter, back: bool = False) -> None:
+    """Draw a triangle before a bar, towards the right or back towards the left."""
+    if back:
+        painter.translate(SIZE, 0)
+        painter.scale(-1, 1)
+    _fill(painter, _NEUTRAL)
+    painter.drawPolygon(_polygon((12, 12), (12, 52), (44, 32)))
     painter.drawRect(QRectF(44, 12, 8, 40))
 
 

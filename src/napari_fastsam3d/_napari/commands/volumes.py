@@ -45,7 +45,7 @@ def volume_before(work: Workspace, view: SessionView) -> None:
     "Second scan...",
     "Lay another scan over this one, such as a PET or another sequence, where its file says that "
     "it lies.",
-    "Alt+T",
+    "Alt+A",
 )
 def second_scan(work: Workspace, view: SessionView) -> None:
     """Ask for a second scan, and lay it over the chosen one."""

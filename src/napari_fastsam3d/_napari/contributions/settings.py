@@ -16,8 +16,8 @@ class WorklistSettings:
 
     folder: str = ""
     output: str = ""
-    pattern: str = ""
-    scans: str = ""
+    pattern: str = "{case}_mask.nii.gz"
+    scans: str = "*"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_fastsam3d._napari.cases import Cases
 from napari_fastsam3d._napari.contributions.settings import save_worklist
 from napari_fastsam3d._napari.workspace import Workspace
-from napari_fastsam3d.session.worklist import PATTERN, Case
+from napari_fastsam3d.session.worklist import Case
 
 ModelIndex = QModelIndex | QPersistentModelIndex
 _TROUBLE = "#e0574f"
@@ -123,7 +123,7 @@ class WorklistDialog(QDialog):
         self.resize(560, 560)
         self.folder, self.output = QLineEdit(kept.folder), QLineEdit(kept.output)
         self.output.setPlaceholderText("beside the scans")
-        self.scans, self.pattern = QLineEdit(kept.scans or "*"), QLineEdit(kept.pattern or PATTERN)
+        self.scans, self.pattern = QLineEdit(kept.scans), QLineEdit(kept.pattern)
         self.scans.setToolTip("Which files are scans: * for all, or for example *_img.nii.gz.")
         self.pattern.setToolTip(
             "How the file of a mask is called: {case} stands for the name of the scan.\n"
