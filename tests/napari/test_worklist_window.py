@@ -64,6 +64,7 @@ def test_cases_are_gone_through_and_found_again(
 
     hand.key("Alt+U")
     dialog = widget.findChild(WorklistDialog)
+    dialog.folder.clear()
     QTest.keyClicks(dialog.folder, str(folder))
     QTest.mouseClick(dialog.begin, Qt.MouseButton.LeftButton)
     shown("case1", 0)

@@ -21,6 +21,7 @@ from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 
 _FRAME_MS = 300
+_MORE_WIDTH = 34
 _MORE = (*WORKLIST_COMMANDS, *VOLUME_COMMANDS)
 _UPRIGHT = 1.0
 
@@ -53,6 +54,7 @@ class ScanPanel(QWidget):
         more = controls.menu(_MORE, self)
         self.earlier_button = controls.icon_button(earlier_sessions, icons.clock())
         self.more = menu_button("…", "A worklist, other volumes, a second scan.", more)
+        self.more.setMaximumWidth(_MORE_WIDTH)
         self.compact_button = controls.icon_button(compact, icons.compact())
         self.facts = QLabel()
         self.facts.setWordWrap(True)
