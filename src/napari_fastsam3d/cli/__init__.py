@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from napari_fastsam3d import __version__
+from napari_fastsam3d.cli.batch import batch
 from napari_fastsam3d.cli.bench import bench
 from napari_fastsam3d.cli.clean import clean
 from napari_fastsam3d.cli.convert import convert
@@ -56,6 +57,7 @@ for _command in (
     evaluate,
     train,
     distill,
+    batch,
     serve,
     login,
 ):

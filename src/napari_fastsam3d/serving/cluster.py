@@ -115,7 +115,7 @@ def begin(
     except ImportError as error:
         raise ServerError("A server on several processes needs Ray.", INSTALL) from error
     if not ray.is_initialized():
-        _start_ray(address, ray_options)
+        start_ray(address, ray_options)
     serve.start(
         proxy_location="EveryNode",
         http_options={
@@ -129,7 +129,7 @@ def begin(
     serve.run(application(settings, replicas, load), name=APPLICATION, route_prefix="/")
 
 
-def _start_ray(address: str | None, options: dict[str, Any]) -> None:
+def start_ray(address: str | None, options: dict[str, Any]) -> None:
     """Join a cluster, or start one of this machine alone."""
     import ray
 

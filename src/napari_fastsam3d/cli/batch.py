@@ -1,0 +1,69 @@
+"""`napari-fastsam3d batch`: the masks of a whole study, from files of prompts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_fastsam3d.cli.segment import BankOption, ServerOption, on_server
+
+
+def batch(
+    folder: Annotated[Path, typer.Argument(help="Scans: files, and folders of DICOM series.")],
+    prompts: Annotated[
+        Path,
+        typer.Option("--prompts", help="Folder of files of prompts: ct7.json for ct7.nii.gz."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the masks.")],
+    model: Annotated[
+        str | None, typer.Option(help="A model's name or file; by default the one of the prompts.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    server: ServerOption = None,
+    bank: BankOption = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, each with its model.")] = 1,
+    cpus: Annotated[float, typer.Option(min=0, help="CPUs of a worker.")] = 1.0,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of a worker, such as 0.25.")] = 0.0,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster that runs; by default one is started here.")
+    ] = None,
+    one_process: Annotated[
+        bool, typer.Option("--one-process", help="Without Ray: one scan after the other, here.")
+    ] = False,
+) -> None:
+    """Make the masks of many scans, the same as `replay` makes one by one.
+
+    Stopped or killed, it goes on where it was when it is started again: a mask is there whole or
+    not at all. What became of each scan stands in results.csv, failures with their reasons.
+    """
+    from napari_fastsam3d.cli.progress import progress_line
+    from napari_fastsam3d.serving import batch as running
+    from napari_fastsam3d.serving.batch_scan import BatchModel, BatchRow, scans_of
+    from napari_fastsam3d.serving.cluster import Replicas
+
+    folder, prompts, output = (p.expanduser().absolute() for p in (folder, prompts, output))
+    scans = scans_of(folder, prompts, output)
+    chosen = BatchModel(model if server is None else on_server(server, model), device, bank)
+    with progress_line() as show, running.one_batch_in(output):
+        left = running.left_to_do(scans, chosen)
+        done = [len(scans) - len(left)]
+        show.step("scans", done[0], len(scans))
+
+        def count(row: BatchRow) -> None:
+            done[0] += 1
+            show.step("scans", done[0], len(scans))
+            if row.status == "failed":
+                typer.echo(f"note: {row.scan}: {row.error}", err=True)
+
+        try:
+            if one_process:
+                running.run_here(left, chosen, count)
+            elif left:
+                shares = Replicas(workers, workers, cpus, gpus)
+                running.run_on_ray(left, chosen, count, shares, address)
+        finally:
+            rows = running.write_table(scans, output)
+    failed = sum(row.status == "failed" for row in rows)
+    typer.echo(f"{output / running.TABLE}: {len(rows) - failed} done, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
