@@ -104,8 +104,8 @@ def faster_here() -> str | None:
     if not is_bundled("lite") or choose_precision("auto", device) != torch.float32:
         return None
     return (
-        "This processor has no bfloat16 instructions: the model lite answers a first click in "
-        "about half of the time of the default model."
+        "This processor has no bfloat16 instructions: the model lite looks at a part of a scan in "
+        "less than half of the time that the default model takes."
     )
 
 
