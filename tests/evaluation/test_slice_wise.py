@@ -92,6 +92,23 @@ def test_a_negative_click_ends_what_is_carried_and_nothing_is_made_of_it_alone()
     assert not less[:, :, 14:].any()
 
 
+class Stubborn(Threshold):
+    """Never leaves out what a click excludes."""
+
+    def segment(self, encoded, points, labels, box, previous):
+        return super().segment(encoded, points[labels == 1], labels[labels == 1], box, previous)
+
+
+def test_a_mask_that_holds_an_excluded_voxel_is_not_carried_on():
+    pillar = np.zeros(SHAPE, bool)
+    pillar[8:16, 10:20, 2:24] = True
+    attempt = SliceWiseAttempt(bright(pillar), Stubborn())
+    assert attempt.click((12, 15, 5), True).volume(SHAPE)[12, 15, 22]
+    less = attempt.click((9, 18, 14), False).volume(SHAPE)
+    assert less[12, 15, 5]
+    assert not less[:, :, 14:].any()
+
+
 def test_clicks_far_apart_get_a_coarser_crop_that_holds_them():
     bar = np.zeros((30, 34, 120), bool)
     bar[8:16, 10:20, 5:115] = True

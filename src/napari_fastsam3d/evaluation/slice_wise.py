@@ -35,8 +35,8 @@ class SliceWiseSegmenter:
     The slices are those of the scan, axial where voxels are cubes. Each is shown to the network as
     a volume that does not change across it. A slice with a positive click is answered by its own
     clicks and the mask that it had; from there its neighbours are, each by a click in the middle of
-    the last mask and that mask fed back, until nothing is left or the mask is no longer like its
-    neighbour. What a session adds (candidates, a first pass from afar, edges, obeyed clicks) has no
+    the last mask and that mask fed back, until nothing is left, or the mask is no longer like its
+    neighbour, or holds a voxel that a click excludes. What a session adds (candidates, a first pass from afar, edges, obeyed clicks) has no
     part in it. It knows no boxes.
 
     Attributes
@@ -177,7 +177,8 @@ class _Slices:
                 return
             told_now = [*own, (self._middle(mask), True)]
             last = self._answer(plane, told_now, last.low_res_logits)
-            if dice(self._mask(last), mask) < ALIKE:
+            carried = self._mask(last)
+            if dice(carried, mask) < ALIKE or any(self._holds(carried, at) for at, _ in own):
                 return
             yield plane, last
 
@@ -218,6 +219,12 @@ class _Slices:
 
     def _mask(self, answer: Segmentation) -> NDArray[np.bool_]:
         return self._plane(answer) > 0
+
+    def _holds(self, mask: NDArray[np.bool_], place: NDArray[np.float64]) -> bool:
+        """Tell whether a mask of a plane holds a crop index (3,)."""
+        in_plane = np.delete(place, self._axis) + 0.5
+        cell = (in_plane * mask.shape[0] / self.crop.size).astype(int).clip(0, mask.shape[0] - 1)
+        return bool(mask[tuple(cell)])
 
     def _drawn(self, answer: Segmentation) -> Floats:
         """Give the logits of a plane on the grid of the crop, (S, S)."""
