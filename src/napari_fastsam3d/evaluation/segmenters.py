@@ -157,4 +157,5 @@ class ShiftedSegmenter:
     @contextmanager
     def begin(self, volume: Volume) -> Generator[ShiftedAttempt, None, None]:
         """Begin a structure in a volume."""
-        yield ShiftedAttempt(volume, self.thread.load().result(), self.shift)
+        predictor = self.thread.submit(self.thread.obtain_predictor).result()
+        yield ShiftedAttempt(volume, predictor, self.shift)

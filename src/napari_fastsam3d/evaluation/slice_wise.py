@@ -36,8 +36,8 @@ class SliceWiseSegmenter:
     a volume that does not change across it. A slice with a positive click is answered by its own
     clicks and the mask that it had; from there its neighbours are, each by a click in the middle of
     the last mask and that mask fed back, until nothing is left, or the mask is no longer like its
-    neighbour, or holds a voxel that a click excludes. What a session adds (candidates, a first pass from afar, edges, obeyed clicks) has no
-    part in it. It knows no boxes.
+    neighbour, or holds a voxel that a click excludes. What a session adds (candidates, a first pass
+    from afar, edges, obeyed clicks) has no part in it. It knows no boxes.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class SliceWiseSegmenter:
     @contextmanager
     def begin(self, volume: Volume) -> Generator["SliceWiseAttempt", None, None]:
         """Begin a structure in a volume."""
-        yield SliceWiseAttempt(volume, self.thread.load().result())
+        yield SliceWiseAttempt(volume, self.thread.submit(self.thread.obtain_predictor).result())
 
 
 @dataclass
