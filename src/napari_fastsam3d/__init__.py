@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from napari_fastsam3d.geometry import Volume, read_volume, save_mask
     from napari_fastsam3d.memory.bank import MemoryBank
     from napari_fastsam3d.model import load_model
+    from napari_fastsam3d.model.adapter_store import AdapterStore
     from napari_fastsam3d.session import Session
+    from napari_fastsam3d.training.adaptation.adapt import adapt
 
 try:
     __version__ = version("napari-fastsam3d")
@@ -24,6 +26,8 @@ _HOMES = {
     "FastSAM3DError": "errors",
     "MemoryBank": "memory.bank",
     "Session": "session",
+    "AdapterStore": "model.adapter_store",
+    "adapt": "training.adaptation.adapt",
     "Volume": "geometry",
     "load_model": "model",
     "read_volume": "geometry",
@@ -31,11 +35,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdapterStore",
     "FastSAM3DError",
     "MemoryBank",
     "Session",
     "Volume",
     "__version__",
+    "adapt",
     "load_model",
     "read_volume",
     "save_mask",

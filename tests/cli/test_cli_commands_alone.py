@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from napari_fastsam3d.cli import app, run
-from napari_fastsam3d.cli.evaluate import _data_of_folder, _data_of_pairs, _segmenter
+from napari_fastsam3d.cli.chosen_segmenter import chosen_segmenter
+from napari_fastsam3d.cli.evaluate import _data_of_folder, _data_of_pairs
 from napari_fastsam3d.cli.models import _row
 from napari_fastsam3d.cli.segment import check_output
 from napari_fastsam3d.errors import DataError, SaveError
@@ -69,18 +70,18 @@ def test_pairs_have_one_table_of_names_and_no_modality(folder):
 def test_a_baseline_needs_no_model_and_takes_no_shift(name):
     if name == "random-walker":
         pytest.importorskip("skimage", reason="the random walker needs the extra 'train'")
-    with _segmenter(name, "cpu", 0.0) as segmenter:
+    with chosen_segmenter(name, "cpu", 0.0) as segmenter:
         assert segmenter.name == name
         assert segmenter.fingerprint
-    with pytest.raises(typer.BadParameter, match="baseline"), _segmenter(name, "cpu", 4.0):
+    with pytest.raises(typer.BadParameter, match="baseline"), chosen_segmenter(name, "cpu", 4.0):
         pass
 
 
 def test_a_model_is_called_as_its_file(tiny_weights):
-    with _segmenter(str(tiny_weights), "cpu", 0.0) as plain:
+    with chosen_segmenter(str(tiny_weights), "cpu", 0.0) as plain:
         assert plain.name == "tiny.safetensors"
         fingerprint = plain.fingerprint
-    with _segmenter(str(tiny_weights), "cpu", 8.0) as shifted:
+    with chosen_segmenter(str(tiny_weights), "cpu", 8.0) as shifted:
         assert shifted.fingerprint == fingerprint
         assert type(shifted) is not type(plain)
 

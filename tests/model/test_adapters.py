@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_pyramid import small_pyramid
 
 from napari_fastsam3d.errors import AdapterError, FastSAM3DError
 from napari_fastsam3d.model.adaptation import KINDS, AdaptedNetwork, AdapterConfig, Kind
@@ -20,23 +21,9 @@ from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
 
 CPU = torch.device("cpu")
-SIZE = 32
 PLACES = np.array([[12, 14, 10], [25, 14, 10]], np.float32)
 LABELS = np.array([1, 0])
 GAIN = Gain((0, 1, 3), (None, 0.5, 0.6), (0.7, 0.8, 0.85), cases=6, folds=3)
-
-
-def small_pyramid(dtype: torch.dtype = torch.float32) -> PyramidPredictor:
-    torch.manual_seed(3)
-    config = PyramidConfig(
-        (8, 8, 16), (1, 1, 1), 32, 2, 4, (8, 8, 16), (1, 1), 4, True, 2, coarse_candidates=2
-    )
-    network = PyramidNetwork(config)
-    for parameter in network.parameters():
-        parameter.data.add_(0.05 * torch.randn_like(parameter))
-    predictor = PyramidPredictor(network, "small", CPU, dtype, "abc")
-    predictor.crop_size = SIZE
-    return predictor
 
 
 @pytest.fixture(scope="module")

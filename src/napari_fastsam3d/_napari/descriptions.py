@@ -18,6 +18,7 @@ from napari_fastsam3d.session import (
     Point,
     Prompt,
     Scribble,
+    WithAdapter,
 )
 
 _AXES = (("R", "L"), ("A", "P"), ("S", "I"))
@@ -47,6 +48,8 @@ def describe_prompt(prompt: Prompt, volume: Volume) -> str:
             return f"Found without a click, by {prompt.known} remembered"
         case FromMemory():
             return "Memory"
+        case WithAdapter():
+            return "Adapter"
 
 
 def describe_edit(edit: Edit) -> str:

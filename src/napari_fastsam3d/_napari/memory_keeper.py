@@ -18,6 +18,7 @@ from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Case, Entry
 from napari_fastsam3d.memory.question import DEFAULT_WAY, WAYS, Way
+from napari_fastsam3d.model.adapter_store import AdapterStore
 from napari_fastsam3d.session import Session
 
 T = TypeVar("T")
@@ -46,6 +47,8 @@ class MemoryKeeper:
     ----------
     preferred : "reader", "prior" or "published"
         The way that is taken when the memory is turned on again.
+    adapters : AdapterStore
+        What the model was taught.
     """
 
     changed = Signal()
@@ -65,6 +68,7 @@ class MemoryKeeper:
         self.when = when if when in WHEN else "ask"
         self.trouble = ""
         self.bank = self._opened()
+        self.adapters = AdapterStore()
         self._pictures: dict[str, NDArray[np.float32]] = {}
         if self.bank is not None:
             cleanup.push(self.bank.close)

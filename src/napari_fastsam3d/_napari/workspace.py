@@ -37,6 +37,7 @@ from napari_fastsam3d._napari.planes.four_views import FourViews
 from napari_fastsam3d._napari.planes.solid_masks import SolidMasks
 from napari_fastsam3d._napari.planes.turning import PlaneTurner
 from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d._napari.teacher import Teacher
 from napari_fastsam3d._napari.viewer_events import ViewerEvents
 from napari_fastsam3d._napari.volume_steps import VolumeSteps
 from napari_fastsam3d.geometry import Volume
@@ -49,8 +50,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KEEP_VIEW_MS = 1000
-_CANDIDATES_MS = 600  # after an answer; the next click may follow at once
+_KEEP_VIEW_MS, _CANDIDATES_MS = 1000, 600  # after an answer; the next click may follow at once
 _OUTDATED = "The masks are those of the model before. They stay until their prompts change."
 
 
@@ -104,6 +104,7 @@ class Workspace:
         )
         way, when = as_way(self.settings.recall), self.settings.remember
         self.memory = MemoryKeeper(self.tasks, self.dispatcher, self.cleanup, way, when)
+        self.teacher = Teacher(self.loader, self.memory, self.dispatcher)
         self.views = ScanViews(
             viewer,
             self.loader.thread,
@@ -135,8 +136,7 @@ class Workspace:
         self.solid = SolidMasks(viewer, self.tasks.executor, parent)
         self.overlay.changed.connect(self.four_views.rebuild)
         self.layout = CompactLayout(parent, self.settings.layout)
-        self.show_crop = self.settings.show_crop
-        self.object_order = "begun"
+        self.show_crop, self.object_order = self.settings.show_crop, "begun"
         self._drawn: set[Hashable] = set()
         self._relayed: list[tuple[SignalInstance, Callable[..., object]]] = []
         self._view_timer = single_shot(parent, _KEEP_VIEW_MS, self._keep_view)

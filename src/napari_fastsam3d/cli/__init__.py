@@ -15,6 +15,9 @@ from typing import Annotated
 import typer
 
 from napari_fastsam3d import __version__
+from napari_fastsam3d.cli.adapt import adapt
+from napari_fastsam3d.cli.adapters import adapters
+from napari_fastsam3d.cli.auto import auto
 from napari_fastsam3d.cli.batch import batch
 from napari_fastsam3d.cli.bench import bench
 from napari_fastsam3d.cli.clean import clean
@@ -46,6 +49,7 @@ app = typer.Typer(
 )
 for _command in (
     segment,
+    auto,
     replay,
     measure,
     clean,
@@ -60,11 +64,13 @@ for _command in (
     batch,
     serve,
     login,
+    adapt,
 ):
     app.command()(_command)
 app.add_typer(models)
 app.add_typer(memory)
 app.add_typer(tokens)
+app.add_typer(adapters)
 
 
 class _Notes(logging.Handler):

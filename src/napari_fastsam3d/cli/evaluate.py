@@ -1,14 +1,14 @@
 """`napari-fastsam3d evaluate`: how good a model is after each simulated click."""
 
 import json
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_fastsam3d.cli.chosen_segmenter import chosen_segmenter
 from napari_fastsam3d.errors import DataError, EvaluationError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from napari_fastsam3d.evaluation.report import Results, RunSettings
     from napari_fastsam3d.evaluation.score import Score
 
-_BASELINES = ("random-walker", "region-growing")
 
 DataArgument = Annotated[Path | None, typer.Argument(help="Folder with split.json and labelled/.")]
 CasesOption = Annotated[
@@ -47,6 +46,10 @@ ShiftOption = Annotated[
 ]
 SliceWiseOption = Annotated[
     bool, typer.Option("--slice-wise", help="Show the model one slice at a time, as a 2D SAM.")
+]
+AdaptedOption = Annotated[
+    str,
+    typer.Option(help="off, clicks (adapters answer), or automatic (clicks correct their masks)."),
 ]
 ModelOption = Annotated[
     str,
@@ -89,32 +92,6 @@ def _data_of_pairs(images: Path, labels: Path, names: Path | None) -> _Data:
 
     table = {} if names is None else names_in(names)
     return _Data(paired_cases(images, labels), lambda _: table, lambda _: UNKNOWN, "pairs")
-
-
-@contextmanager
-def _segmenter(
-    model: str, device: str, shift: float, slice_wise: bool
-) -> "Generator[Segmenter, None, None]":
-    if slice_wise and shift:
-        raise typer.BadParameter("--shift moves crops of a volume; give it without --slice-wise.")
-    if model in _BASELINES:
-        if shift:
-            raise typer.BadParameter("--shift moves what a model looks at; a baseline sees all.")
-        if slice_wise:
-            raise typer.BadParameter("--slice-wise is for models; a baseline has no slices.")
-        from napari_fastsam3d.evaluation.baselines import random_walker, region_growing
-
-        yield random_walker() if model == _BASELINES[0] else region_growing()
-        return
-    from napari_fastsam3d.evaluation import SessionSegmenter, ShiftedSegmenter, SliceWiseSegmenter
-    from napari_fastsam3d.session import ModelThread
-
-    name = Path(model).name
-    with ModelThread(model, device) as thread:
-        if slice_wise:
-            yield SliceWiseSegmenter(f"{name}, slice-wise", thread)
-            return
-        yield ShiftedSegmenter(name, thread, shift) if shift else SessionSegmenter(name, thread)
 
 
 def _trials(
@@ -213,6 +190,10 @@ def _report(
         tables.insert(0, report.table_of_trials(trials))
     if against is not None:
         tables.append(_changes(trials, modalities, against))
+    begun = [t.unprompted_dice for t in trials if t.unprompted_dice is not None]
+    if begun:
+        mean = sum(begun) / len(begun)
+        tables.append(f"Without a prompt: mean Dice {mean:.3f} of {len(begun)} structures.\n")
     disobeyed = sum(not all(trial.obeyed) for trial in trials)
     falls = ", ".join(map(str, scores[-1].falls)) or "none"
     tables.append(
@@ -238,6 +219,7 @@ def evaluate(
     zoom: ZoomOption = 1.0,
     shift: ShiftOption = 0.0,
     slice_wise: SliceWiseOption = False,
+    adapted: AdaptedOption = "off",
     model: ModelOption = "default",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: OutOption = None,
@@ -264,7 +246,10 @@ def evaluate(
     protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom, shift)
     wanted = frozenset(structure or ())
     trials: list[Trial] = []
-    with progress_line() as show, _segmenter(model, device, shift, slice_wise) as segmenter:
+    with (
+        progress_line() as show,
+        chosen_segmenter(model, device, shift, slice_wise, adapted) as segmenter,
+    ):
         settings = _settings(segmenter, chosen, wanted, protocol)
         results = None if out is None else Results(out, settings)
         for trial in _trials(chosen, segmenter, protocol, wanted, results):

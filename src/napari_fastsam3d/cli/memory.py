@@ -1,7 +1,7 @@
 """`napari-fastsam3d memory`: what is remembered on this machine, and how to forget it."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from napari_fastsam3d.geometry import Volume
+    from napari_fastsam3d.geometry.mask import Mask
     from napari_fastsam3d.memory.bank import MemoryBank
     from napari_fastsam3d.memory.case import Entry
+    from napari_fastsam3d.memory.kept_scan import KeptScan
 
 memory = typer.Typer(
     name="memory",
@@ -71,7 +74,8 @@ def add(
 ) -> None:
     """Remember the structures of labelled scans, as if each had been accepted.
 
-    Nothing of the scans is kept but features of the model and coarse masks.
+    Nothing of the scans is kept but features of the model and coarse masks, unless you agreed to
+    more: see keep-scans.
     """
     from rich.progress import track
 
@@ -79,12 +83,18 @@ def add(
     from napari_fastsam3d.geometry import read_labels, read_volume
     from napari_fastsam3d.geometry.mask import masks_of
     from napari_fastsam3d.inference.accepted import accepted_case, keep
+    from napari_fastsam3d.inference.crop_policy import CropPolicy
+    from napari_fastsam3d.inference.scan_part import kept_scan
     from napari_fastsam3d.model import load_model
 
     cases = paired_cases(images, labels)
     table = names_in(names) if names else {}
     wanted = {*(only or [])}
     predictor: Any = load_model(model, device=device)
+
+    def part_of(volume: "Volume", mask: "Mask") -> "Callable[[], KeptScan]":
+        return lambda: kept_scan(volume, mask, CropPolicy.of(volume, predictor))
+
     added = gone = 0
     with _opened(bank) as opened:
         for case in track(cases, "remembering", disable=len(cases) == 1):
@@ -94,7 +104,7 @@ def add(
                 name = table.get(value) or found.names.get(value) or str(value)
                 if not wanted or name in wanted:
                     looked_at = accepted_case(predictor, volume, mask, name)
-                    gone += len(keep(opened, looked_at, volume))
+                    gone += len(keep(opened, looked_at, volume, part_of(volume, mask)))
                     added += 1
     typer.echo(f"remembered {added} structures of {len(cases)} scans")
     if gone:
@@ -141,6 +151,28 @@ def import_(
     with _opened(bank) as opened:
         added = opened.import_(file)
     typer.echo(f"added {len(added)} cases")
+
+
+@memory.command("keep-scans")
+def keep_scans(
+    wanted: Annotated[str, typer.Argument(help="on, off, or forget: remove what was kept.")],
+    bank: _Bank = None,
+) -> None:
+    """Keep parts of the scans of what is remembered from now on, for `adapt`, or don't.
+
+    These are voxels of your patients: what the model sees around each structure. They stay on this
+    machine, and leave it with no export.
+    """
+    if wanted not in ("on", "off", "forget"):
+        raise typer.BadParameter("Say on, off or forget.")
+    with _opened(bank) as opened:
+        if wanted == "forget":
+            opened.scans.keep_only([])
+        else:
+            opened.scans.agree(wanted == "on")
+        told = "are" if opened.scans.agreed else "are not"
+        kept = f"{opened.scans.size / 1e6:.1f} MB are there"
+    typer.echo(f"parts of scans {told} kept from now on; {kept}")
 
 
 @memory.command()

@@ -3,8 +3,9 @@
 import zlib
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.model.predictor import Predictor
 from napari_fastsam3d.session import BoxPrompt, Mask, ModelThread, Point, Session
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.model.adapter_store import AdapterStore
 
 
 class Attempt(Protocol):
@@ -98,6 +102,58 @@ class SessionSegmenter:
         """Open a session on the volume."""
         with Session(volume, model=self.thread) as session:
             yield SessionAttempt(session)
+
+
+@dataclass(frozen=True)
+class AdaptedAttempt(SessionAttempt):
+    """A session whose one object is called like the structure, which may be adapted.
+
+    Attributes
+    ----------
+    unprompted : Mask or None
+        What was segmented automatically, before any click; None where that was not asked for.
+    """
+
+    unprompted: Mask | None = None
+
+
+@dataclass(frozen=True)
+class AdaptedSegmenter(SessionSegmenter):
+    """A model with the adapters of a store.
+
+    Attributes
+    ----------
+    store : AdapterStore
+    automatic : bool
+        Whether adapted structures are segmented before the first click, which then corrects.
+    structure : str
+        What is being segmented.
+    """
+
+    store: "AdapterStore"
+    automatic: bool = False
+    structure: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the weights, and of those of all adapters in use."""
+        own = [super().fingerprint, *sorted(each.identity for each in self.store.in_use())]
+        return sha256(" ".join(own).encode()).hexdigest()
+
+    def of(self, structure: str) -> "AdaptedSegmenter":
+        """Return it for a structure."""
+        return replace(self, structure=structure)
+
+    @contextmanager
+    def begin(self, volume: Volume) -> Generator[AdaptedAttempt, None, None]:
+        """Open a session on the volume, with an object of the structure's name."""
+        with Session(volume, model=self.thread, adapters=self.store) as session:
+            mask = None
+            if self.automatic and self.store.has(self.structure):
+                mask = session.segment_automatically([self.structure])[0].mask
+            if mask is None or mask.is_empty:
+                session.new_object(self.structure)
+            yield AdaptedAttempt(session, mask)
 
 
 @dataclass

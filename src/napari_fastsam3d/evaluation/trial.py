@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_fastsam3d.evaluation.metrics import Surface
 from napari_fastsam3d.evaluation.protocol import Protocol
-from napari_fastsam3d.evaluation.segmenters import Segmenter
+from napari_fastsam3d.evaluation.segmenters import AdaptedAttempt, AdaptedSegmenter, Segmenter
 from napari_fastsam3d.evaluation.simulator import Click, click_anywhere, correcting_click
 from napari_fastsam3d.evaluation.target import Key, Target
 from napari_fastsam3d.session import Mask
@@ -40,6 +40,9 @@ class Trial:
         The same after one box and nothing else.
     best_candidate : float or None
         Dice of the best of what the first click may mean; None where it was not measured.
+    unprompted_dice : float or None
+        Dice of what was segmented before the first click, which corrects that; None where that was
+        not asked for.
     milliseconds : tuple of float
         What each click took.
     obeyed : tuple of bool
@@ -60,6 +63,7 @@ class Trial:
     milliseconds: tuple[float, ...]
     obeyed: tuple[bool, ...]
     best_candidate: float | None = None
+    unprompted_dice: float | None = None
 
     @property
     def key(self) -> Key:
@@ -97,7 +101,12 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
     clicks: list[Click] = []
     scores: list[tuple[float, float, float, bool]] = []
     best: float | None = None
+    unprompted: Mask | None = None
+    if isinstance(segmenter, AdaptedSegmenter):
+        segmenter = segmenter.of(target.structure)
     with segmenter.begin(target.volume) as attempt:
+        if isinstance(attempt, AdaptedAttempt) and attempt.unprompted is not None:
+            mask = unprompted = attempt.unprompted
         for _ in range(protocol.clicks):
             if protocol.random_first_click and not clicks:
                 click = click_anywhere(truth, _seed(target.key))
@@ -128,6 +137,7 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
         milliseconds=times,
         obeyed=obeyed,
         best_candidate=best,
+        unprompted_dice=None if unprompted is None else unprompted.agreement(truth),
     ), mask
 
 

@@ -1,10 +1,13 @@
 """What is to be remembered of a mask that was accepted, and whether it is good enough."""
 
+from collections.abc import Callable
+
 from napari_fastsam3d.geometry.mask import Mask, middle_of
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Case, Entry, structure_of
+from napari_fastsam3d.memory.kept_scan import KeptScan
 from napari_fastsam3d.memory.remember import Encoder, remembered_case
 
 GOOD_ENOUGH = 0.6
@@ -48,8 +51,18 @@ def accepted_case(
     )
 
 
-def keep(bank: MemoryBank, case: Case, volume: Volume) -> tuple[Entry, ...]:
+def keep(
+    bank: MemoryBank, case: Case, volume: Volume, part: Callable[[], KeptScan] | None = None
+) -> tuple[Entry, ...]:
     """Remember a case in place of an earlier one of the structure on the same scan.
+
+    Parameters
+    ----------
+    bank : MemoryBank
+    case : Case
+    volume : Volume
+    part : callable, optional
+        Makes what is kept of the scan where the user agreed to that.
 
     Returns
     -------
@@ -61,6 +74,8 @@ def keep(bank: MemoryBank, case: Case, volume: Volume) -> tuple[Entry, ...]:
         each.id for each in bank.list(name) if each.model == case.entry.model and each.is_of(scan)
     ]
     gone = bank.add(case)
+    if part is not None and bank.scans.agreed:
+        bank.scans.put(case.entry.id, part())
     for identity in {*earlier} - {each.id for each in gone}:
         bank.forget(identity)
     return gone

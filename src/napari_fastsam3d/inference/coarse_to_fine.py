@@ -21,7 +21,7 @@ from napari_fastsam3d.inference.prompt import (
     clicks_of,
     place_of,
 )
-from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory, WithAdapter
 from napari_fastsam3d.inference.step import Prediction, Step
 
 # Clicks from which on small objects are looked at from near by; Dice of that prediction with the
@@ -71,6 +71,8 @@ class CoarseToFine:
         if remembered is not None:
             return self._widened(remembered, before, prompts)
         found = self._widened(self.crop(before, prompts), before, prompts)
+        if self._adapted_spacing(prompts) is not None:
+            return found
         coarse = self._better(found, before, prompts)
         if coarse is not None:
             return self._followed(coarse, prompts)
@@ -152,8 +154,21 @@ class CoarseToFine:
         return not known
 
     def _remembered(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
-        """Return the crop that fits what is recalled at a first click; None where nothing is."""
-        return self._forward.remembered_crop(prompts) if before.is_beginning else None
+        """Return the crop that fits what is known of a structure at a first click, if anything.
+
+        So it is where the model is adapted to it, or cases of it are recalled.
+        """
+        if not before.is_beginning:
+            return None
+        spacing = self._adapted_spacing(prompts)
+        if spacing is not None:
+            return self.policy.at(_last_click(prompts), spacing)
+        return self._forward.remembered_crop(prompts)
+
+    def _adapted_spacing(self, prompts: Sequence[Prompt]) -> float | None:
+        """Return at which spacing, mm, an adapter looks at a click; None where none answers."""
+        adapted = self._forward.adapted(prompts)
+        return adapted.spacing if adapted and isinstance(prompts[-1], Point) else None
 
     def _coarse_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
         newest = prompts[-1]
@@ -210,6 +225,9 @@ class CoarseToFine:
             return self.policy.at_click(newest.index)
         if before.crop is not None and self.policy.keeps(before.crop, newest.index):
             return before.crop
+        spacing = self._adapted_spacing(prompts)
+        if spacing is not None:
+            return self.policy.at(newest.index, spacing)
         return self.policy.holding(_content(before.mask, prompts), newest.index)
 
     def _wider(self, found: Prediction, prompts: Sequence[Prompt]) -> Crop | None:
@@ -262,6 +280,6 @@ def _content(mask: Mask, prompts: Sequence[Prompt]) -> Box:
     """Return the source box of a mask and of all prompts."""
     content = mask.box
     for prompt in prompts:
-        if not isinstance(prompt, Freeze | Choice | FindPrompt | FromMemory):
+        if not isinstance(prompt, Freeze | Choice | FindPrompt | FromMemory | WithAdapter):
             content = content.union(place_of(prompt))
     return content

@@ -64,20 +64,26 @@ class CropPlacement:
         )
         return replace(self._template, centre=(r, a, s), spacing=spacing)
 
-    def covering(self, spacing: float) -> list[tuple[float, float, float]]:
+    def covering(
+        self, spacing: float, within: Box | None = None
+    ) -> list[tuple[float, float, float]]:
         """Return the centres, canonical index, of crops of a spacing that cover the volume.
+
+        Or that cover a canonical box.
 
         Neighbours share a quarter of their side, so that whatever lies at a face of one lies well
         inside another.
         """
         axes = []
-        for step, length in zip(
-            self.voxels_per_step(spacing), self.volume.canonical.target_shape, strict=True
+        box = within or Box.whole(self.volume.canonical.target_shape)
+        for step, start, length in zip(
+            self.voxels_per_step(spacing), box.start, box.shape, strict=True
         ):
             span = self.size * step
             count = max(1, ceil((length - span) / (_STRIDE * span)) + 1)
             middle = (length - 1) / 2
-            axes.append(np.linspace(min(span / 2, middle), max(length - span / 2, middle), count))
+            line = np.linspace(min(span / 2, middle), max(length - span / 2, middle), count)
+            axes.append(start + line)
         return [(float(r), float(a), float(s)) for r, a, s in product(*axes)]
 
     def _pushed_back(self, centre: float, step: float, length: int) -> float:

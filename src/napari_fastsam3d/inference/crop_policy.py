@@ -73,9 +73,8 @@ class CropPolicy:
         shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> "CropPolicy":
         """Return the policy of a model for a volume, its spacings made to follow the scan."""
-        levels = spacing_levels(volume.spacing, predictor.spacings)
-        start = scale_of(volume.spacing) * predictor.start_spacing
-        return cls(volume, levels, start, predictor.crop_size, shift)
+        levels, scale = spacing_levels(volume.spacing, predictor.spacings), scale_of(volume.spacing)
+        return cls(volume, levels, scale * predictor.start_spacing, predictor.crop_size, shift)
 
     def coarse(self, coarse_pass: CoarsePass) -> "CropPolicy":
         """Return the policy of a coarse first pass."""
@@ -97,10 +96,11 @@ class CropPolicy:
             [floor(x / n + 0.5) * n + a for x, n, a in zip(point, nodes, aside, strict=True)]
         )
 
-    def covering(self) -> list[Crop]:
-        """Return crops of the coarsest spacing that together show the whole volume."""
-        widest = self.spacings[-1]
-        return [self._placement.at(centre, widest) for centre in self._placement.covering(widest)]
+    def covering(self, box: Box | None = None, spacing: float | None = None) -> list[Crop]:
+        """Return crops of a spacing, by default the coarsest, that show all or a source box."""
+        chosen = spacing or self.spacings[-1]
+        within = box and self.volume.canonical.box_to_target(box)
+        return [self._placement.at(c, chosen) for c in self._placement.covering(chosen, within)]
 
     def at(self, index: Sequence[float], spacing: float) -> Crop:
         """Return the crop of a spacing in mm with a voxel in its middle, source index."""

@@ -8,6 +8,7 @@ import numpy as np
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.adapted import AdaptedModel, AdaptedModels
 from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.coarse_judge import Features, describe, relate
 from napari_fastsam3d.inference.connected_components import ProtectedSeeds, without_small_components
@@ -36,6 +37,9 @@ class _Encoded(NamedTuple):
 _MEAN_OF = 2
 
 
+_Key = tuple[Crop, Question | None, str]
+
+
 class ForwardPass:
     """Runs the model on crops of a volume. To be called from one thread.
 
@@ -54,6 +58,8 @@ class ForwardPass:
         The crop that is being encoded now.
     memory : MemoryPrompt or None
         What earlier cases say of objects; None where nothing is remembered.
+    adapters : AdaptedModels or None
+        The model adapted to structures; None where it is not.
     """
 
     def __init__(self, volume: Volume, predictor: Predictor, progress: Progress) -> None:
@@ -62,12 +68,27 @@ class ForwardPass:
         self.go_on: GoOn = always
         self.encoding: Crop | None = None
         self.memory: MemoryPrompt | None = None
+        self.adapters: AdaptedModels | None = None
         self._progress = progress
-        self._encoded: Cache[tuple[Crop, Question | None], _Encoded] = Cache(_CROPS_KEPT)
+        self._encoded: Cache[_Key, _Encoded] = Cache(_CROPS_KEPT)
 
     def has_encoded(self, crop: Crop, prompts: Sequence[Prompt] = ()) -> bool:
         """Whether a crop needs no encoding any more for prompts."""
-        return (crop, self._question(crop, prompts)) in self._encoded
+        return self._key(crop, prompts) in self._encoded
+
+    def adapted(self, prompts: Sequence[Prompt]) -> AdaptedModel | None:
+        """Return the model adapted to what prompts ask for; None where it is not."""
+        return None if self.adapters is None else self.adapters.of(prompts)
+
+    def _answering(self, prompts: Sequence[Prompt]) -> Predictor:
+        """Return the model that answers to prompts."""
+        adapted = self.adapted(prompts)
+        return self.predictor if adapted is None else adapted.predictor
+
+    def _key(self, crop: Crop, prompts: Sequence[Prompt]) -> "_Key":
+        """Return what a crop is encoded for: an encoder may be adapted, and so have a name."""
+        encoder = getattr(self._answering(prompts), "encoder_fingerprint", "")
+        return crop, self._question(crop, prompts), encoder
 
     def remembered_crop(self, prompts: Sequence[Prompt]) -> Crop | None:
         """Return the crop that fits what is recalled for an object; None where nothing is."""
@@ -78,7 +99,7 @@ class ForwardPass:
         previous = before.low_res_logits if crop == before.crop else fed_back(before.mask, crop)
         fed = self.memory.fed(crop, prompts, previous) if self.memory else previous
         given = ModelInput.of(prompts, crop, fed, self.predictor)
-        seen = self.predictor.segment(
+        seen = self._answering(prompts).segment(
             self.encode(crop, prompts), given.points, given.labels, given.box, given.previous
         )
         low_res, logits = seen.low_res_logits, seen.mask_logits
@@ -167,8 +188,9 @@ class ForwardPass:
     ) -> "_Encoded":
         self.go_on()
         progress = progress or self._progress
-        question = self._question(crop, prompts)
-        encoded = self._encoded.get((crop, question))
+        key = self._key(crop, prompts)
+        _, question, _ = key
+        encoded = self._encoded.get(key)
         if encoded is None:
             self.encoding = crop
             progress(_LOOKING, 0, 1)
@@ -176,11 +198,12 @@ class ForwardPass:
             try:
                 raw = crop.extract(volume.voxels, floor=volume.intensity_floor)
                 self.go_on()
-                image = self.predictor.normalise(raw, crop.inside)
+                predictor = self._answering(prompts)
+                image = predictor.normalise(raw, crop.inside)
                 self.go_on()
                 encoding = (
-                    self.predictor.encode(image)
-                    if self.memory is None
+                    predictor.encode(image)
+                    if self.memory is None or question is None
                     else self.memory.encode(image, question)
                 )
                 judged = self.predictor.coarse_pass is not None
@@ -188,7 +211,7 @@ class ForwardPass:
             finally:
                 self.encoding = None
                 progress(_LOOKING, 1, 1)
-            self._encoded.put((crop, question), encoded)
+            self._encoded.put(key, encoded)
         return encoded
 
 

@@ -8,7 +8,7 @@ from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.mask import NOWHERE
 from napari_fastsam3d.inference.drawn_prompts import Edit, Freeze, PromptKey, Scribble
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory, WithAdapter
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,16 @@ class Choice:
 
 
 Prompt = (
-    Point | BoxPrompt | MaskPrompt | Edit | Freeze | Choice | Scribble | FindPrompt | FromMemory
+    Point
+    | BoxPrompt
+    | MaskPrompt
+    | Edit
+    | Freeze
+    | Choice
+    | Scribble
+    | FindPrompt
+    | FromMemory
+    | WithAdapter
 )
 
 
@@ -155,7 +164,7 @@ def locates(prompt: Prompt) -> bool:
             return not prompt.mask.is_empty
         case Edit():
             return not prompt.added.is_empty
-        case Freeze() | Choice() | FromMemory():
+        case Freeze() | Choice() | FromMemory() | WithAdapter():
             return False
 
 
@@ -175,7 +184,7 @@ def place_of(prompt: Prompt) -> Box:
             return prompt.added.box
         case Scribble():
             return prompt.voxels.box
-        case Choice() | FindPrompt() | FromMemory():
+        case Choice() | FindPrompt() | FromMemory() | WithAdapter():
             return NOWHERE
 
 

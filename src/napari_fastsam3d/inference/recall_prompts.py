@@ -38,6 +38,35 @@ class FromMemory:
 
 
 @dataclass(frozen=True)
+class WithAdapter:
+    """The adapter that answers for an object; it stands before the object's own prompts.
+
+    Parameters
+    ----------
+    structure : str
+        What it was fitted to.
+    identity : str
+        What tells its weights from others, so that a later version changes no mask.
+    """
+
+    noun: ClassVar[str] = "adapter"
+    added_as: ClassVar[str] = "Adapter for"
+
+    structure: str
+    identity: str
+
+    @property
+    def id(self) -> int:
+        """No prompt of the user has it."""
+        return 0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it says; two prompts with one key have the same effect."""
+        return ("adapter", self.identity)
+
+
+@dataclass(frozen=True)
 class FindPrompt:
     """A remembered structure that is to be found without a click.
 

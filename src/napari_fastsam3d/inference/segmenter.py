@@ -7,6 +7,7 @@ import numpy as np
 
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.adapted import Adaptations, AdaptedModels
 from napari_fastsam3d.inference.box_depth import as_settled, read_guessed
 from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.coarse_to_fine import ALIKE, CoarseToFine
@@ -71,6 +72,8 @@ class Replay:
     recall : Recall, optional
         How earlier cases are recalled for prompts that begin with a `FromMemory` or a `FindPrompt`;
         without it masks are those of the model alone.
+    adapters : callable, optional
+        Finds an adapter by its identity, for prompts with a `WithAdapter` among them.
     """
 
     def __init__(
@@ -81,12 +84,15 @@ class Replay:
         bytes_kept: int = BYTES_KEPT,
         shift: tuple[float, float, float] = (0.0, 0.0, 0.0),
         recall: Recall | None = None,
+        adapters: Adaptations | None = None,
     ) -> None:
         self._volume = volume
         self._making: tuple[PromptKey, ...] | None = None
         self._progress = progress
         self._forward = ForwardPass(volume, predictor, progress)
         policy = CropPolicy.of(volume, predictor, shift)
+        if adapters is not None:
+            self._forward.adapters = AdaptedModels(predictor, adapters)
         self._search = CoarseToFine(self._forward, policy)
         if recall is not None:
             find = StructureSearch(recall, self._forward, policy, progress).find

@@ -3,7 +3,6 @@
 import secrets
 import threading
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 from napari_fastsam3d.errors import MemoryBankError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.memory.case import Case, Entry, Floats, structure_of
+from napari_fastsam3d.memory.exported import SUFFIX, exported_cases
+from napari_fastsam3d.memory.kept_scan import KeptScans
 from napari_fastsam3d.memory.search import Index, Neighbour, nearest
 from napari_fastsam3d.memory.store import Store
 
@@ -23,10 +24,6 @@ POLICY = (
     "Where there is no room for a new case, one goes of the structure with the most cases: "
     "the least recalled, and of these the oldest."
 )
-
-_SUFFIX = ".safetensors"
-# Larger than any case: a file that isn't a bank is not unpacked into memory.
-_LARGEST_CASE = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,11 @@ class MemoryBank:
     limit : int
         Bytes that the cases may take; see `POLICY`.
 
+    Attributes
+    ----------
+    scans : KeptScans
+        Parts of the scans, where the user agreed that they are kept.
+
     Raises
     ------
     MemoryBankError
@@ -78,6 +80,7 @@ class MemoryBank:
         self.path = memory_folder() if path is None else Path(path).expanduser()
         self.limit = limit
         self._store = Store(self.path)
+        self.scans = KeptScans(self.path / "scans")
         self._recalled: Counter[str] = Counter()
         self._counting = threading.Lock()
 
@@ -103,7 +106,9 @@ class MemoryBank:
             If its file can't be written, such as on a full disk.
         """
         self._count()
-        return self._store.put(case, self._surplus)
+        gone = self._store.put(case, self._surplus)
+        self.scans.remove(entry.id for entry in gone)
+        return gone
 
     def list(self, name: str | None = None) -> tuple[Entry, ...]:
         """Return the entries, the oldest first; with a name, those of that structure."""
@@ -167,13 +172,13 @@ class MemoryBank:
             The entry's id, or as much of its beginning as tells it from others.
         """
         entry = self._entry(identity)
-        self._store.remove([entry.id])
+        self._remove([entry.id])
         return entry
 
     def forget_structure(self, name: str) -> tuple[Entry, ...]:
         """Remove all cases of a structure; return their entries."""
         entries = self.list(name)
-        self._store.remove(entry.id for entry in entries)
+        self._remove([entry.id for entry in entries])
         return entries
 
     def export(self, path: str | PathLike[str], name: str | None = None) -> int:
@@ -194,7 +199,7 @@ class MemoryBank:
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
         ):
             for entry in entries:
-                archive.writestr(entry.id + _SUFFIX, self._store.get(entry.id).to_bytes())
+                archive.writestr(entry.id + SUFFIX, self._store.get(entry.id).to_bytes())
         return len(entries)
 
     def import_(self, path: str | PathLike[str]) -> tuple[Entry, ...]:
@@ -205,7 +210,7 @@ class MemoryBank:
         MemoryBankError
             If it isn't such a file, or a case in it is damaged; then nothing is added.
         """
-        cases = {case.entry.id: case for case in _exported(Path(path).expanduser())}
+        cases = {case.entry.id: case for case in exported_cases(Path(path).expanduser())}
         known = {entry.id for entry in self.list()}
         fresh = [case for identity, case in cases.items() if identity not in known]
         for case in fresh:
@@ -222,6 +227,10 @@ class MemoryBank:
             sum(entry.size for entry in entries),
             self.limit,
         )
+
+    def _remove(self, identities: Sequence[str]) -> None:
+        self.scans.remove(identities)
+        self._store.remove(identities)
 
     def _entry(self, identity: str) -> Entry:
         found = [each for each in self._store.index().entries if each.id.startswith(identity)]
@@ -284,17 +293,3 @@ def surplus(entries: Sequence[Entry], limit: int, newest: str) -> tuple[Entry, .
         gone.append(least)
         size -= least.size
     return tuple(gone)
-
-
-def _exported(path: Path) -> list[Case]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [each for each in archive.infolist() if each.filename.endswith(_SUFFIX)]
-            if not members or any(each.file_size > _LARGEST_CASE for each in members):
-                raise ValueError("it holds no cases")
-            return [Case.of_bytes(archive.read(each)) for each in members]
-    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        raise MemoryBankError(
-            f"{path.name} isn't an exported memory bank, or is damaged: {error}.",
-            "Export it again; nothing was added.",
-        ) from error

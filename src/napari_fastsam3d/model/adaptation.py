@@ -130,6 +130,11 @@ class AdaptedNetwork:
                 parameter.data = parameter.data.to(device)
 
     @property
+    def adapts_encoder(self) -> bool:
+        """Whether the image encoder is adapted too."""
+        return any(is_of_encoder(name) for name in self.layers)
+
+    @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """What is trained, by name."""
         return {
@@ -137,6 +142,11 @@ class AdaptedNetwork:
             for name, layer in self.layers.items()
             for own, parameter in layer.own_parameters().items()
         }
+
+
+def is_of_encoder(name: str) -> bool:
+    """Whether a layer lies in the image encoder of a network, by its name."""
+    return name.startswith((_PYRAMID.encoder, _PUBLISHED.encoder))
 
 
 def _places(network: nn.Module, config: AdapterConfig) -> Iterator[tuple[str, Any]]:

@@ -14,7 +14,13 @@ from torch import Tensor
 
 from napari_fastsam3d.errors import AdapterError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
-from napari_fastsam3d.model.adaptation import KINDS, AdaptedNetwork, AdapterConfig, with_adapter
+from napari_fastsam3d.model.adaptation import (
+    KINDS,
+    AdaptedNetwork,
+    AdapterConfig,
+    is_of_encoder,
+    with_adapter,
+)
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.checkpoint import misfits, read_tensors
 
@@ -36,6 +42,8 @@ class Gain:
         How many it was measured on.
     folds : int
         Of a cross-validation by patient; as many as patients where each was left out by itself.
+    plain_hd95, adapted_hd95 : tuple of float or None
+        The same for the 95th percentile of the distance between surfaces, mm.
     """
 
     clicks: tuple[int, ...]
@@ -43,6 +51,8 @@ class Gain:
     adapted: tuple[float | None, ...]
     cases: int
     folds: int
+    plain_hd95: tuple[float | None, ...] = ()
+    adapted_hd95: tuple[float | None, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -52,15 +62,25 @@ class Gain:
         return sum(each) / max(1, len(each))
 
     def __str__(self) -> str:
+        return self._told(self.plain, self.adapted, 3)
+
+    @property
+    def of_surfaces(self) -> str:
+        """What the distances between surfaces were, in mm."""
+        return self._told(self.plain_hd95, self.adapted_hd95, 1)
+
+    def _told(
+        self, plain: tuple[float | None, ...], adapted: tuple[float | None, ...], digits: int
+    ) -> str:
         told = [
-            f"{n} {'click' if n == 1 else 'clicks'} {_number(a)} -> {_number(b)}"
-            for n, a, b in zip(self.clicks, self.plain, self.adapted, strict=True)
+            f"{n} {'click' if n == 1 else 'clicks'} {_number(a, digits)} -> {_number(b, digits)}"
+            for n, a, b in zip(self.clicks, plain, adapted, strict=True)
         ]
         return ", ".join(told)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +135,7 @@ class Adapter:
     @property
     def adapts_encoder(self) -> bool:
         """Whether crops are encoded for this structure alone."""
-        return any(name.startswith(("encoder.", "image_encoder.")) for name in self.tensors)
+        return any(map(is_of_encoder, self.tensors))
 
     @classmethod
     def of(cls, adapted: AdaptedNetwork, **told: Any) -> "Adapter":

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_fastsam3d.errors import AdapterError, FastSAM3DError, SaveError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
-from napari_fastsam3d.model.adapter import Adapter
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.model.adapter import Adapter
 
 _SUFFIX = ".safetensors"
 _IN_USE = "in_use"
@@ -33,22 +36,22 @@ class AdapterStore:
         found = [each.structure for each in self.in_use()]
         return tuple(sorted(found, key=str.casefold))
 
-    def in_use(self) -> Iterator[Adapter]:
+    def in_use(self) -> "Iterator[Adapter]":
         """Yield the adapter in use of each structure; a damaged file is passed over."""
         for home in self._homes():
             version = self._version_in_use(home)
             if version:
                 try:
-                    yield Adapter.read(home / f"{version}{_SUFFIX}")
+                    yield _read(home / f"{version}{_SUFFIX}")
                 except FastSAM3DError:
                     continue
 
-    def versions(self, structure: str) -> tuple[Adapter, ...]:
+    def versions(self, structure: str) -> "tuple[Adapter, ...]":
         """Return all versions of a structure, the oldest first."""
         home = self._home(structure)
-        return tuple(Adapter.read(home / f"{n}{_SUFFIX}") for n in _numbers(home))
+        return tuple(_read(home / f"{n}{_SUFFIX}") for n in _numbers(home))
 
-    def get(self, structure: str, version: int | None = None) -> Adapter:
+    def get(self, structure: str, version: int | None = None) -> "Adapter":
         """Return a version of a structure, by default the one in use.
 
         Raises
@@ -66,25 +69,29 @@ class AdapterStore:
                 f"There is no adapter for {of}.",
                 f"Adapted are: {known}." if known else "Fit one: napari-fastsam3d adapt NAME.",
             )
-        return Adapter.read(path)
+        return _read(path)
 
     def has(self, structure: str) -> bool:
         """Whether a version for a structure is in use."""
-        return self._version_in_use(self._home(structure)) > 0
+        return self.version_in_use(structure) > 0
 
-    def by_identity(self, identity: str) -> Adapter | None:
+    def version_in_use(self, structure: str) -> int:
+        """Return the number of the version in use of a structure; 0 where none is."""
+        return self._version_in_use(self._home(structure))
+
+    def by_identity(self, identity: str) -> "Adapter | None":
         """Return the adapter with certain weights, in use or not; None if it isn't here."""
         for home in self._homes():
             for number in _numbers(home):
                 try:
-                    found = Adapter.read(home / f"{number}{_SUFFIX}")
+                    found = _read(home / f"{number}{_SUFFIX}")
                 except FastSAM3DError:
                     continue
                 if found.identity == identity:
                     return found
         return None
 
-    def add(self, adapter: Adapter) -> Adapter:
+    def add(self, adapter: "Adapter") -> "Adapter":
         """Keep an adapter as the newest version of its structure, and use it; return it so."""
         home = self._home(adapter.structure)
         try:
@@ -97,7 +104,7 @@ class AdapterStore:
         self._use(home, number)
         return kept
 
-    def use(self, structure: str, version: int) -> Adapter:
+    def use(self, structure: str, version: int) -> "Adapter":
         """Go back to a version, or on to one; 0 uses none. Return what is in use, or was."""
         found = self.get(structure, version or None)
         self._use(self._home(structure), version)
@@ -122,7 +129,7 @@ class AdapterStore:
             self._use(home, left[-1])
 
     def _homes(self) -> list[Path]:
-        return sorted(each for each in self.path.glob("*") if each.is_dir())
+        return sorted(each for each in self.path.glob("[!.]*") if each.is_dir())
 
     def _home(self, structure: str) -> Path:
         return self.path / folder_of(structure)
@@ -138,6 +145,13 @@ class AdapterStore:
             return int((home / _IN_USE).read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0
+
+
+def _read(path: Path) -> "Adapter":
+    # Imported here, so that a store is there before torch is.
+    from napari_fastsam3d.model.adapter import Adapter
+
+    return Adapter.read(path)
 
 
 def folder_of(structure: str) -> str:

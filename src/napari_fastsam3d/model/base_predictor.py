@@ -52,6 +52,9 @@ class BasePredictor(ABC):
         What tells its image encoder from others: features of one can be compared, whatever decodes
         them. That of all weights, unless a subclass tells it apart.
 
+    rounds_activations : bool
+        Whether it computes under autocast to bfloat16.
+
     What it can do is told by attributes of its class: see `Predictor`.
     """
 
@@ -64,6 +67,7 @@ class BasePredictor(ABC):
     steady: bool = False
     margin: int = 0
     coarse_pass: CoarsePass | None = None
+    rounds_activations: bool = False
 
     def __init__(
         self, name: str, device: torch.device, dtype: torch.dtype, fingerprint: str

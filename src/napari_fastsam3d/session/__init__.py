@@ -15,7 +15,7 @@ from napari_fastsam3d.inference.prompt import (
     Prompt,
     Scribble,
 )
-from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory, WithAdapter
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
 from napari_fastsam3d.session.candidates import Candidate
 from napari_fastsam3d.session.carrying import carry_objects
@@ -68,6 +68,7 @@ __all__ = [
     "Session",
     "SessionState",
     "Signals",
+    "WithAdapter",
     "Worklist",
     "action_from_json",
     "action_to_json",

@@ -28,7 +28,7 @@ from napari_fastsam3d.inference.prompt import (
     Prompt,
     Scribble,
 )
-from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory, WithAdapter
 from napari_fastsam3d.memory.question import WAYS
 from napari_fastsam3d.session.colour import Colour, parse_colour
 from napari_fastsam3d.session.state import Action, OverlapRule, OwnPrompt
@@ -84,6 +84,8 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
             return {"id": prompt.id, "find": prompt.structure, "known": prompt.known}
         case FromMemory():
             return recall_to_json(prompt)
+        case WithAdapter():
+            return adapter_to_json(prompt)
 
 
 def prompt_from_json(data: Mapping[str, Any]) -> Prompt:
@@ -121,6 +123,16 @@ def recall_from_json(data: Mapping[str, Any]) -> FromMemory:
         raise ValueError
     structure, without = _or_none(_of(str))(data["structure"]), data.get("without", ())
     return FromMemory(data["way"], structure, tuple(map(_of(str), without)))
+
+
+def adapter_to_json(adapter: WithAdapter) -> dict[str, Any]:
+    """Return which adapter answers as what `json.dumps` takes."""
+    return {"structure": adapter.structure, "adapter": adapter.identity}
+
+
+def adapter_from_json(data: Mapping[str, Any]) -> WithAdapter:
+    """Return what `adapter_to_json` wrote; KeyError or TypeError if it is none."""
+    return WithAdapter(_of(str)(data["structure"]), _of(str)(data["adapter"]))
 
 
 def prompts_digest(prompts: tuple[Prompt, ...]) -> str:
@@ -235,8 +247,11 @@ _READERS: dict[Any, Callable[[Any], Any]] = {
     OverlapRule: _rule,
     PackedMask: PackedMask.from_json,
     Prompt: prompt_from_json,
+    MaskPrompt: _mask_prompt,
     MaskPrompt | None: _or_none(_mask_prompt),
     tuple[OwnPrompt, ...]: _own_prompts,
     FindPrompt: _find_prompt,
     FromMemory | None: _or_none(recall_from_json),
+    WithAdapter: adapter_from_json,
+    WithAdapter | None: _or_none(adapter_from_json),
 }

@@ -17,6 +17,7 @@ from napari_fastsam3d.inference.prompt import (
     has_candidates,
 )
 from napari_fastsam3d.inference.prompt_check import box_between, point_index, positivity
+from napari_fastsam3d.session.automatic_commands import AutomaticCommands
 from napari_fastsam3d.session.candidates import Candidate, ask_candidates
 from napari_fastsam3d.session.clean_up_commands import CleanUpCommands
 from napari_fastsam3d.session.history import History
@@ -36,7 +37,7 @@ from napari_fastsam3d.session.state import SessionState
 Voxel = Sequence[SupportsIndex]
 
 
-class Commands(CleanUpCommands, ScribbleCommands, RecallCommands):
+class Commands(CleanUpCommands, ScribbleCommands, RecallCommands, AutomaticCommands):
     """The commands of a session, each returning at once; `Session` has the same ones that wait.
 
     The log has changed, and `changed` was emitted, when a command returns; bad arguments raise

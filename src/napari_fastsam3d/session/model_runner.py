@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from napari_fastsam3d.errors import card_is_full
 from napari_fastsam3d.geometry.volume import Volume
+from napari_fastsam3d.inference.adapted import Adaptations
 from napari_fastsam3d.inference.prompt import Point, Prompt
 from napari_fastsam3d.inference.segmenter import BYTES_KEPT, Replay
 from napari_fastsam3d.inference.step import Step
@@ -84,6 +85,11 @@ class ModelRunner:
         What that said before; grows with each question.
     bytes_kept : int
         See `Replay`.
+
+    Attributes
+    ----------
+    adapters : callable or None
+        Finds an adapter by what tells its weights from others.
     """
 
     def __init__(
@@ -103,6 +109,7 @@ class ModelRunner:
         self._memory = memory
         self._answers = answers
         self._bytes_kept = bytes_kept
+        self.adapters: Adaptations | None = None
         self._replay: Replay | None = None
         self._noted = 0
 
@@ -116,7 +123,12 @@ class ModelRunner:
         if self._replay is None or self._replay.predictor is not predictor:
             recall = self._recall(predictor)
             self._replay = Replay(
-                self._volume, predictor, self._progress, self._bytes_kept, recall=recall
+                self._volume,
+                predictor,
+                self._progress,
+                self._bytes_kept,
+                recall=recall,
+                adapters=self.adapters,
             )
             self._noted = 0
         return self._replay

@@ -75,6 +75,11 @@ class ModelThread:
         return self._worker.is_current
 
     @property
+    def has_waiting(self) -> bool:
+        """Whether a job waits for the one that is being done."""
+        return self._worker.has_waiting
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
@@ -88,13 +93,7 @@ class ModelThread:
             )
 
     def submit(self, job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Run a job in the thread, after those before it.
-
-        Raises
-        ------
-        SessionError
-            If the thread is closed.
-        """
+        """Run a job in the thread, after those before it; SessionError if that is closed."""
         return self._worker.submit(job, *args, **kwargs)
 
     def load(self) -> "Future[ModelIdentity]":

@@ -1,5 +1,6 @@
 """What a user can do with the prompts of an object; written as `session/object_actions.py`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 
@@ -15,22 +16,32 @@ from napari_fastsam3d.inference.prompt import (
     Scribble,
     locates,
 )
-from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory, WithAdapter
 from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.session.object_actions import NewObject
-from napari_fastsam3d.session.state import LATER, Action, OwnPrompt, SessionState, recall_for
+from napari_fastsam3d.session.state import (
+    LATER,
+    Action,
+    ObjectState,
+    OwnPrompt,
+    SessionState,
+    recall_for,
+)
+
+AdapterOf = Callable[[ObjectState | None], WithAdapter | None]
 
 
 @dataclass(frozen=True)
 class AddPrompt(Action, kind="add_prompt"):
     """Give an object one more prompt; where it is the session's next object, begin it.
 
-    With the first one it is settled how earlier cases are recalled for it.
+    With the first one it is settled how earlier cases are recalled for it, and what answers.
     """
 
     object: int
     prompt: Prompt
     recall: FromMemory | None = field(default=None, metadata=LATER)
+    adapter: WithAdapter | None = field(default=None, metadata=LATER)
 
     def apply(self, state: SessionState) -> SessionState:
         if self.object == state.next_object:
@@ -41,19 +52,37 @@ class AddPrompt(Action, kind="add_prompt"):
             raise PromptError(
                 f"A {self.prompt.noun} can only begin an object.", "Begin another object with it."
             )
-        if not earlier and own.recall != self.recall:
-            state = state.with_object(replace(state.unlocked(own.id), recall=self.recall))
+        if not earlier and (own.recall, own.adapter) != (self.recall, self.adapter):
+            begun = replace(state.unlocked(own.id), recall=self.recall, adapter=self.adapter)
+            state = state.with_object(begun)
         return state.with_new_prompt(self.object, self.prompt)
 
-    def recalling(self, state: SessionState, way: Way | None) -> "AddPrompt":
-        """Return the action by which an object that it begins recalls earlier cases in some way."""
+    def recalling(self, state: SessionState, way: Way | None, adapter_of: AdapterOf) -> "AddPrompt":
+        """Return the action by which an object that it begins recalls earlier cases in some way.
+
+        `adapter_of` says which adapter answers for an object, or for a new one.
+        """
         own = state.object(self.object) if state.has(self.object) else None
         if own is not None and own.prompts:
             return self
-        return replace(self, recall=recall_for(own, way))
+        return replace(self, recall=recall_for(own, way), adapter=adapter_of(own))
 
     def describe(self, before: SessionState, after: SessionState) -> str:
         return f"{self.prompt.added_as} {after.object(self.object).name}"
+
+
+@dataclass(frozen=True)
+class AddAutomatic(Action, kind="add_automatic", done="Segmented automatically"):
+    """Begin an object, called like an adapted structure, with the mask that was found of it."""
+
+    object: int
+    name: str
+    mask: MaskPrompt
+    adapter: WithAdapter
+
+    def apply(self, state: SessionState) -> SessionState:
+        begun = NewObject(self.object, state.free_name(self.name)).apply(state)
+        return AddPrompt(self.object, self.mask, adapter=self.adapter).apply(begun)
 
 
 @dataclass(frozen=True)

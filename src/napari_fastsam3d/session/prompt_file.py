@@ -19,6 +19,8 @@ from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, Point, Prompt
 from napari_fastsam3d.model.predictor import ModelIdentity
 from napari_fastsam3d.session.codec import (
     action_from_json,
+    adapter_from_json,
+    adapter_to_json,
     prompt_from_json,
     prompt_to_json,
     recall_from_json,
@@ -179,12 +181,14 @@ def _model(predictor: ModelIdentity) -> dict[str, str]:
 
 def _object_to_json(each: ObjectState, volume: Volume) -> dict[str, Any]:
     recall = {} if each.recall is None or not each.prompts else recall_to_json(each.recall)
+    adapter = {} if each.adapter is None or not each.prompts else adapter_to_json(each.adapter)
     return {
         "id": each.id,
         "name": each.name,
         "value": each.value,
         "colour": each.colour,
         **({"recall": recall} if recall else {}),
+        **({"adapter": adapter} if adapter else {}),
         "prompts": [{**prompt_to_json(p), **_world(p, volume)} for p in each.prompts],
         "locked": None if each.locked is None else each.locked.to_json(),
         "accepted": each.accepted,
@@ -208,8 +212,9 @@ def _actions(data: Mapping[str, Any]) -> Iterator[Action]:
         yield RecolourObject(each["id"], parse_colour(each["colour"]))
     prompts = [(prompt_from_json(p), each["id"]) for each in objects for p in each["prompts"]]
     recalls = {each["id"]: recall_from_json(each["recall"]) for each in objects if "recall" in each}
+    adapters = {e["id"]: adapter_from_json(e["adapter"]) for e in objects if "adapter" in e}
     for prompt, number in sorted(prompts, key=lambda pair: pair[0].id):
-        yield AddPrompt(number, prompt, recalls.pop(number, None))
+        yield AddPrompt(number, prompt, recalls.pop(number, None), adapters.pop(number, None))
     yield from _rule(data["overlap"])
     for each in objects:
         if each["locked"] is not None:

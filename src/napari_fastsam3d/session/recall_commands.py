@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from napari_fastsam3d.errors import MemoryBankError, SessionError
 from napari_fastsam3d.inference.accepted import accepted_case, keep
+from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.recall_prompts import FindPrompt
+from napari_fastsam3d.inference.scan_part import kept_scan
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Entry, structure_of
 from napari_fastsam3d.memory.question import WAYS, Way
@@ -180,5 +182,6 @@ def _remember(scheduler: Scheduler, bank: MemoryBank, number: int) -> Entry:
         predicted_iou=predicted,
         clicks=len(each.prompts),
     )
-    keep(bank, case, scheduler.volume)
+    policy = CropPolicy.of(scheduler.volume, predictor)
+    keep(bank, case, scheduler.volume, lambda: kept_scan(scheduler.volume, mask, policy))
     return case.entry

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 
 from napari_fastsam3d.errors import SessionError, explained
@@ -13,6 +14,7 @@ from napari_fastsam3d.inference.prompt import Prompt
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.question import Way
 from napari_fastsam3d.model.predictor import ModelIdentity
+from napari_fastsam3d.session.adapters import SessionAdapters
 from napari_fastsam3d.session.change import Change
 from napari_fastsam3d.session.events import Signals, emit
 from napari_fastsam3d.session.history import History
@@ -56,6 +58,8 @@ class Scheduler:
         How earlier cases are recalled for objects that are begun from now on.
     recollections : Recollections
         What the memory said.
+    adapters : SessionAdapters
+        What answers for objects that are called like an adapted structure.
     pending : PendingRequests
     """
 
@@ -65,6 +69,7 @@ class Scheduler:
         self.volume = volume
         self.thread = thread
         self.memory = memory
+        self.adapters = SessionAdapters()
         self.recall: Way | None = None
         self.recollections = Recollections()
         self.signals = Signals()
@@ -82,7 +87,8 @@ class Scheduler:
 
     def prompt(self, make: Callable[[SessionState], AddPrompt]) -> Future[Result]:
         """Add a prompt to the log; an object that it begins recalls as it is set now."""
-        return self.do(lambda state: make(state).recalling(state, self.recall))
+        adapter_of = partial(self.adapters.of_object, self.thread.predictor)
+        return self.do(lambda state: make(state).recalling(state, self.recall, adapter_of))
 
     def change(self, change: Callable[[History], History], logged: bool = False) -> Future[Result]:
         """Change the log, and ask for the mask; `logged` where that adds an entry."""
@@ -172,10 +178,9 @@ class Scheduler:
 
     def runner_in(self, thread: ModelThread) -> Runner:
         """Return what makes the masks of this session in a model thread."""
-        signals, answers = self.signals, self.recollections.answers
-        return thread.runner(
-            self.volume, signals.report_progress, signals.note, self.memory, answers
-        )
+        tell, note = self.signals.report_progress, self.signals.note
+        answers = self.recollections.answers
+        return self.adapters.served(thread.runner(self.volume, tell, note, self.memory, answers))
 
     def note_if_forgotten(self) -> None:
         """Say so where masks can't be made again as they were, for cases that were forgotten."""

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from functools import wraps
 from inspect import signature
 from os import PathLike
-from typing import Concatenate, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, get_args
 
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.memory.bank import MemoryBank
@@ -17,6 +17,9 @@ from napari_fastsam3d.session.memory_commands import MemoryCommands
 from napari_fastsam3d.session.model_commands import ModelCommands
 from napari_fastsam3d.session.model_thread import Model, ModelThread, model_thread
 from napari_fastsam3d.session.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.model.adapter_store import AdapterStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +70,9 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
         Whether every change is kept on disk, in the user's data folder or in that folder; then
         the session goes on where the last one on the same volume ended. A program with a window
         uses `keep_journal` instead, which doesn't wait.
+    adapters : AdapterStore, optional
+        Objects that are called like a structure adapted there are segmented with its adapter.
+        `segment_automatically` uses your own without it.
 
     Attributes
     ----------
@@ -97,9 +103,11 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
         memory: MemoryBank | None = None,
         recall: Way | None = DEFAULT_WAY,
         journal: bool | str | PathLike[str] = False,
+        adapters: "AdapterStore | None" = None,
     ) -> None:
         thread = model if isinstance(model, ModelThread) else model_thread(model, device)
         super().__init__(Scheduler(volume, thread, memory), not isinstance(model, ModelThread))
+        self._scheduler.adapters.store = adapters
         self._scheduler.recall = None if memory is None else recall
         signals = self._scheduler.signals
         self.changed, self.predicted = signals.changed, signals.predicted
@@ -140,6 +148,7 @@ class Session(MemoryCommands, FileCommands, JournalCommands):
     leave_out = _waiting(Commands.leave_out)
     find = _waiting(Commands.find)
     remember = _waiting(Commands.remember)
+    segment_automatically = _waiting(Commands.segment_automatically)
 
     def __enter__(self) -> "Session":
         return self

@@ -68,5 +68,6 @@ def _told_next(scheduler: Scheduler, state: SessionState) -> tuple[Prompt, ...]:
     current = None if state.current is None else state.object(state.current)
     if current is not None and current.prompts:
         return current.told
-    recall = recall_for(current, scheduler.recall)
-    return () if recall is None else (recall,)
+    adapter = scheduler.adapters.of_object(scheduler.thread.predictor, current)
+    context = (recall_for(current, scheduler.recall), adapter)
+    return tuple(each for each in context if each is not None)

@@ -10,7 +10,7 @@ from napari_fastsam3d.errors import PromptError, SessionError
 from napari_fastsam3d.geometry.io.segment import Colour
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import Prompt
-from napari_fastsam3d.inference.recall_prompts import FromMemory
+from napari_fastsam3d.inference.recall_prompts import FromMemory, WithAdapter
 from napari_fastsam3d.memory.question import Way
 
 HIGHEST_VALUE = 65535
@@ -46,6 +46,9 @@ class ObjectState:
     recall : FromMemory or None
         How earlier cases are recalled for it, as chosen when its first prompt came or later; None
         where none are. Another name changes nothing of it.
+    adapter : WithAdapter or None
+        What answers for it in the model's place, as chosen when its first prompt came; None where
+        the model itself does. Another name changes nothing of it.
     """
 
     id: int
@@ -56,6 +59,7 @@ class ObjectState:
     locked: PackedMask | None = None
     accepted: bool = False
     recall: FromMemory | None = None
+    adapter: WithAdapter | None = None
 
     @property
     def is_named(self) -> bool:
@@ -64,10 +68,11 @@ class ObjectState:
 
     @property
     def told(self) -> tuple[Prompt, ...]:
-        """What its mask is made of: how to recall, and then its prompts."""
-        if self.recall is None or not self.prompts:
-            return self.prompts
-        return (self.recall, *self.prompts)
+        """What its mask is made of: how to recall, what answers, and then its prompts."""
+        if not self.prompts:
+            return ()
+        context = (self.recall, self.adapter)
+        return (*(each for each in context if each is not None), *self.prompts)
 
     def prompt(self, number: int) -> Prompt:
         """Return the prompt of that id; PromptError if the object has none."""

@@ -44,6 +44,11 @@ class Worker:
         """Whether this is being asked in the thread itself."""
         return threading.current_thread() is self._thread
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a job waits for the one that is being done."""
+        return not self._jobs.empty()
+
     def submit(self, job: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> "Future[R]":
         """Do a job after those before it; SessionError once the worker is closed."""
         future: Future[R] = Future()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_fastsam3d._napari.commands.adapters import ADAPTER_COMMANDS
 from napari_fastsam3d._napari.commands.candidates import CANDIDATE_COMMANDS
 from napari_fastsam3d._napari.commands.clean_up import CLEAN_UP_COMMANDS
 from napari_fastsam3d._napari.commands.command import Command
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Command] = {
         *FILE_COMMANDS,
         *MEASURE_COMMANDS,
         *MEMORY_COMMANDS,
+        *ADAPTER_COMMANDS,
         *VIEW_COMMANDS,
         *PLANE_COMMANDS,
     )

@@ -160,8 +160,14 @@ class ScanViews:
             self.current.run(lambda session: session.set_recall(way))
 
     def _session(self, frame: Frame) -> Session:
-        memory = self._memory
-        return Session(frame.volume, self._thread, memory=memory.bank, recall=memory.way)
+        keeper = self._memory
+        return Session(
+            frame.volume,
+            self._thread,
+            memory=keeper.bank,
+            recall=keeper.way,
+            adapters=keeper.adapters,
+        )
 
     def change_model(self, thread: ModelThread) -> None:
         """Let another model make the masks of all sessions from now on; their logs stay."""

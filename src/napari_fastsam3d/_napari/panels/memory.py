@@ -32,6 +32,7 @@ from napari_fastsam3d._napari.commands.memory import (
 )
 from napari_fastsam3d._napari.panels.controls import Controls, menu_button
 from napari_fastsam3d._napari.panels.layout import fit_rows, labelled
+from napari_fastsam3d._napari.panels.teaching import TeachingPanel
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.memory.case import Case
 from napari_fastsam3d.memory.question import RecalledCase, Way
@@ -92,6 +93,7 @@ class MemoryPanel(QWidget):
         self.forget_all.triggered.connect(lambda _checked=False: self._on_forget_structure())
         self.when = _choices(_WHEN, "Whether an object that you accept is remembered.")
         self.when.currentIndexChanged.connect(self._on_when)
+        self.teaching = TeachingPanel(work, controls, lambda: self._chosen(self.structures))
         self._lay_out()
         for chosen in (self.cases, self.structures):
             chosen.itemSelectionChanged.connect(self._enable)
@@ -182,6 +184,7 @@ class MemoryPanel(QWidget):
         structure = self._chosen(self.structures)
         self.find_button.setEnabled(structure is not None and view is not None)
         self.forget_all.setEnabled(structure is not None)
+        self.teaching.refresh_choice()
 
     @staticmethod
     def _chosen(rows: QListWidget) -> str | None:
@@ -243,6 +246,7 @@ class MemoryPanel(QWidget):
         layout.addLayout(grid)
         layout.addLayout(labelled("Way", self.way))
         layout.addLayout(labelled("Remember accepted", self.when))
+        layout.addWidget(self.teaching)
 
 
 def _icon(picture: NDArray[np.float32]) -> QIcon:

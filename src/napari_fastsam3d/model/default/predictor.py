@@ -70,7 +70,8 @@ class PyramidPredictor(BasePredictor):
         super().__init__(name, device, dtype, fingerprint)
         self.encoder_fingerprint = fingerprint_of(network.encoder)
         self.network = network.eval().requires_grad_(False).to(device)
-        if dtype == torch.bfloat16:
+        self.rounds_activations = dtype == torch.bfloat16
+        if self.rounds_activations:
             use_mixed_precision(network, device)
         self.coarse_pass = network.coarse_pass
         self.notes: tuple[str, ...] = ()
@@ -239,9 +240,7 @@ class PyramidPredictor(BasePredictor):
         return last.features
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16
-        )
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds_activations)
 
 
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:

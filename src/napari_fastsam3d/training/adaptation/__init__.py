@@ -1,0 +1,1 @@
+"""Fitting adapters to a structure."""

@@ -1,0 +1,42 @@
+"""How a structure is taught, by the name of a protocol."""
+
+from napari_fastsam3d.errors import AdapterError
+from napari_fastsam3d.model.adaptation import KINDS, AdapterConfig
+from napari_fastsam3d.training.adaptation.outcome import TeachingOptions
+
+PROTOCOLS = ("clicks", "samed")
+"""With clicks as in use; or without, as SAMed is trained."""
+
+
+def options_of(
+    protocol: str = "clicks",
+    kind: str | None = None,
+    encoder: bool = False,
+    steps: int | None = None,
+    folds: int | None = None,
+) -> TeachingOptions:
+    """Return the options of a protocol, some of them changed.
+
+    Raises
+    ------
+    AdapterError
+        If there is no such protocol or kind.
+    """
+    if protocol not in PROTOCOLS:
+        raise AdapterError(
+            f"There is no protocol {protocol!r}.", f"Choose one of {', '.join(PROTOCOLS)}."
+        )
+    samed = protocol == "samed"
+    kind = kind or ("lora" if samed else "bottleneck")
+    chosen = next((each for each in KINDS if each == kind), None)
+    if chosen is None:
+        raise AdapterError(f"There is no kind {kind!r}.", f"Choose one of {', '.join(KINDS)}.")
+    config = AdapterConfig(chosen, encoder=encoder or (samed and chosen == "lora"))
+    plain = TeachingOptions(config)
+    return TeachingOptions(
+        config,
+        steps=plain.steps if steps is None else steps,
+        folds=plain.folds if folds is None else folds,
+        measured=folds != 0,
+        samed=samed,
+    )
