@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from napari_fastsam3d.model.adapter_store import AdapterStore
     from napari_fastsam3d.session import ModelThread
 
-_COLUMNS = ("scan", "structure", "label", "volume_ml", "voxels", "predicted_iou", "mask", "error")
+_COLUMNS: tuple[str, ...] = (
+    "scan",
+    "structure",
+    "label",
+    "volume_ml",
+    "voxels",
+    "predicted_iou",
+    "mask",
+    "error",
+)
 _SUFFIX = ".nii.gz"
 
 

@@ -23,6 +23,7 @@ from napari_fastsam3d.model.adaptation import (
 )
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.checkpoint import misfits, read_tensors
+from napari_fastsam3d.model.predictor import Predictor
 
 _FORMAT = "napari-fastsam3d adapter 1"
 
@@ -143,7 +144,7 @@ class Adapter:
         tensors = {n: p.detach().float().cpu().clone() for n, p in adapted.parameters.items()}
         return cls(tensors=tensors, **told)
 
-    def fitted_to(self, predictor: BasePredictor) -> BasePredictor:
+    def fitted_to(self, predictor: Predictor) -> BasePredictor:
         """Return a predictor with the adapter, which shares the weights of the one given.
 
         Raises
@@ -151,7 +152,7 @@ class Adapter:
         AdapterError
             If it was fitted to another model.
         """
-        if predictor.fingerprint != self.model:
+        if not isinstance(predictor, BasePredictor) or predictor.fingerprint != self.model:
             raise AdapterError(
                 f"The adapter for {self.structure} was fitted to {self.model_name}, whose weights "
                 f"are not those of {predictor.name}.",

@@ -29,6 +29,10 @@ class FittedAdapter:
     predictor: Predictor
     identity: str = "being fitted"
 
+    def of_identity(self, _identity: str) -> "FittedAdapter":
+        """Return it, whatever is asked for."""
+        return self
+
     def fitted_to(self, predictor: Predictor) -> Predictor:
         """Return the predictor with it."""
         return self.predictor
@@ -42,8 +46,7 @@ def scores_by_clicks(
     go_on: GoOn = always,
 ) -> Scores:
     """Return what each of `CLICKS` gives; a model that isn't adapted has no mask without one."""
-    adapters = None if adapter is None else lambda _: adapter
-    replay = Replay(volume, predictor, adapters=adapters)
+    replay = Replay(volume, predictor, adapters=None if adapter is None else adapter.of_identity)
     replay.go_on = go_on
     prompts: list[Prompt] = []
     shown: list[Mask | None] = [None]

@@ -1,7 +1,9 @@
 """How a structure is taught, by the name of a protocol."""
 
+from typing import cast
+
 from napari_fastsam3d.errors import AdapterError
-from napari_fastsam3d.model.adaptation import KINDS, AdapterConfig
+from napari_fastsam3d.model.adaptation import KINDS, AdapterConfig, Kind
 from napari_fastsam3d.training.adaptation.outcome import TeachingOptions
 
 PROTOCOLS = ("clicks", "samed")
@@ -28,8 +30,8 @@ def options_of(
         )
     samed = protocol == "samed"
     kind = kind or ("lora" if samed else "bottleneck")
-    chosen = next((each for each in KINDS if each == kind), None)
-    if chosen is None:
+    chosen = cast(Kind, kind)
+    if chosen not in KINDS:
         raise AdapterError(f"There is no kind {kind!r}.", f"Choose one of {', '.join(KINDS)}.")
     config = AdapterConfig(chosen, encoder=encoder or (samed and chosen == "lora"))
     plain = TeachingOptions(config)
