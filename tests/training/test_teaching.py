@@ -134,7 +134,7 @@ def test_a_piece_that_is_interrupted_is_done_again(predictor: PyramidPredictor):
     numbers = iter(range(1, 1000))
 
     def now_and_then() -> None:
-        if next(numbers) % 3 == 0:
+        if next(numbers) in (2, 5, 9, 14):
             raise InterruptedError
 
     while teaching.outcome is None:
