@@ -128,6 +128,7 @@ class KeptScans:
 
     def put(self, identity: str, scan: KeptScan) -> None:
         """Keep a part of the scan for a case."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(self._path(identity), _SUFFIX) as temporary:
             temporary.write_bytes(scan.to_bytes())
 

@@ -160,13 +160,9 @@ class ScanViews:
             self.current.run(lambda session: session.set_recall(way))
 
     def _session(self, frame: Frame) -> Session:
-        keeper = self._memory
+        kept, thread = self._memory, self._thread
         return Session(
-            frame.volume,
-            self._thread,
-            memory=keeper.bank,
-            recall=keeper.way,
-            adapters=keeper.adapters,
+            frame.volume, thread, memory=kept.bank, recall=kept.way, adapters=kept.adapters
         )
 
     def change_model(self, thread: ModelThread) -> None:
