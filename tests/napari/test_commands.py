@@ -42,7 +42,7 @@ def test_each_shortcut_has_one_meaning() -> None:
 
 def test_each_command_has_one_key(make_widget: Callable[..., Any]) -> None:
     _, widget = make_widget()
-    assert len(COMMANDS) == 92
+    assert len(COMMANDS) == 93
     for key, entry in COMMANDS.items():
         assert entry.key == key
         reason = entry.why_not(widget.workspace)  # without a scan

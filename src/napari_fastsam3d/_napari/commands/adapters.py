@@ -32,7 +32,7 @@ def _nothing_taught(work: Workspace, _view: SessionView) -> str | None:
 @session_command(
     "Segment automatically",
     "Segment the structures that the model was taught, without a click; each becomes an object.",
-    "Shift+Alt+S",
+    "Shift+Alt+Q",
     why_not=_nothing_taught,
 )
 def segment_automatically(work: Workspace, view: SessionView) -> None:
