@@ -46,7 +46,7 @@ unit: $(VENV)/.tools
 	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl" $(PARALLEL)
 
 gl: $(VENV)/.tools
-	$(WINDOW) $(BIN)/python -m pytest -m gl $(PARALLEL)
+	$(WINDOW) $(BIN)/python -m pytest -m gl $$(grep -rl --include=test_*.py "mark\.gl" tests) $(PARALLEL)
 
 lite: WEIGHTS := src/napari_fastsam3d/model/default/weights
 lite:

@@ -1,4 +1,7 @@
+import gc
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,16 @@ def pytest_xvfb_disable() -> bool:
     return os.environ.get("QT_QPA_PLATFORM") != "xcb" or "DISPLAY" in os.environ
 
 
+def pytest_collection_finish() -> None:
+    """Leave out of every later garbage collection what lives as long as the tests do.
+
+    napari's viewers are freed by full collections, two for each test with one. Those would go
+    through every module and every collected test each time, which costs more than the tests.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -30,10 +43,17 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that don't exist yet, another each time."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def private_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+def private_folders(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch):
     """Keep every cache, setting and journal of a test out of the user's own folders."""
-    home = tmp_path_factory.mktemp("home")
+    home = next(homes)
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, os.fspath(home / name.lower()))
 

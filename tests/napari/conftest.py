@@ -1,5 +1,6 @@
 """A viewer for every test, with or without a window, and a model that needs no weights."""
 
+import gc
 import importlib
 import os
 import sys
@@ -125,8 +126,19 @@ def flood() -> FloodPredictor:
     return FloodPredictor()
 
 
+@pytest.fixture(scope="session")
+def _window_imported() -> None:
+    """Import what every window needs, and leave it out of garbage collections; see ../conftest."""
+    for name in ("napari._qt.qt_main_window", "napari_fastsam3d._napari.widget"):
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def make_widget(make_napari_viewer: Callable[..., Any], flood: FloodPredictor) -> Any:
+def make_widget(
+    _window_imported: None, make_napari_viewer: Callable[..., Any], flood: FloodPredictor
+) -> Any:
     """Return a function that opens a viewer with the widget docked, and gives both.
 
     The viewer that the widget gets is behind napari's public proxy, as for any plugin.

@@ -33,6 +33,10 @@ def accept_elsewhere(bank: MemoryBank, name: str = "ball", first: int = 1) -> No
             session.accept_object()
 
 
+def click(session: Session):
+    return session.add_point(CLICK)
+
+
 def test_an_accepted_object_is_recalled_on_the_next_scan(bank: MemoryBank):
     accept_elsewhere(bank)
 
@@ -58,6 +62,33 @@ def test_the_name_of_an_object_tells_what_to_recall(bank: MemoryBank):
         session.new_object("Cyst")
         recalled = session.add_point(CLICK).recalled
     assert [each.entry.name for each in recalled] == ["cyst"] * 2
+
+
+LINE = [(x, 24, 20) for x in range(17, 25)]
+OUTLINE = [(21, 16), (29, 16), (29, 24), (21, 24)]
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda session: session.add_scribble(LINE),
+        lambda session: session.add_lasso((0, 20), OUTLINE),
+        lambda session: [session.add_scribble(np.add(LINE, (25, 0, 0)), False), click(session)][1],
+        lambda session: [session.freeze_region((0, 0, 0), (3, 3, 3)), click(session)][1],
+        lambda session: [session.add_point((50, 25, 20), False), click(session)][1],
+    ],
+    ids=["scribble", "lasso", "excluding scribble", "frozen region", "excluding click"],
+)
+def test_an_object_is_recalled_whatever_it_was_begun_with(bank: MemoryBank, begin):
+    accept_elsewhere(bank)
+    with opened(bank) as session:
+        result = begin(session)
+        assert session.state.objects[0].recall is not None
+        assert {each.entry.id for each in result.recalled} == {each.id for each in bank.list()}
+        drawn = session.mask()
+        session.undo()
+        session.redo()
+        np.testing.assert_array_equal(session.mask(), drawn)
 
 
 def test_undo_and_redo_give_the_same_masks(bank: MemoryBank):

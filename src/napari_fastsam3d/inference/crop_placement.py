@@ -75,6 +75,7 @@ class CropPlacement:
         inside another.
         """
         axes = []
+        below, above = self._sides
         box = within or Box.whole(self.volume.canonical.target_shape)
         for step, start, length in zip(
             self.voxels_per_step(spacing), box.start, box.shape, strict=True
@@ -82,8 +83,8 @@ class CropPlacement:
             span = self.size * step
             count = max(1, ceil((length - span) / (_STRIDE * span)) + 1)
             middle = (length - 1) / 2
-            line = np.linspace(min(span / 2, middle), max(length - span / 2, middle), count)
-            axes.append(start + line)
+            low, high = below * step - 0.5, length - 0.5 - above * step
+            axes.append(start + np.linspace(min(low, middle), max(high, middle), count))
         return [(float(r), float(a), float(s)) for r, a, s in product(*axes)]
 
     def _pushed_back(self, centre: float, step: float, length: int) -> float:

@@ -66,7 +66,7 @@ class ScribbleCommands(ObjectCommands):
         voxels, inside = PackedMask.of(drawn), positivity(positive)
         if voxels.is_empty:
             raise PromptError("What was drawn holds no voxel of the volume.", "Draw inside it.")
-        return self._scheduler.do(
+        return self._scheduler.prompt(
             lambda state: AddPrompt(
                 state.target, Scribble(state.next_prompt, voxels, inside, filled)
             )
