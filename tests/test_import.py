@@ -1,6 +1,5 @@
 """What importing costs: nothing heavy comes in before it is used, and the core needs no GUI."""
 
-import json
 import subprocess
 import sys
 
@@ -9,43 +8,39 @@ import pytest
 HEAVY = ("torch", "qtpy", "napari", "magicgui", "superqt", "nibabel", "pydicom", "scipy")
 
 
-def loaded_after(code: str) -> set[str]:
-    """The heavy modules that a fresh interpreter holds after running the code."""
-    report = f"\nimport json, sys; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
-    answer = subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", code + report],
+def heavy_after(*steps: str) -> list[set[str]]:
+    """The heavy modules that a fresh interpreter holds after each of the pieces of code."""
+    report = f"\nprint('HEAVY', *(m for m in {HEAVY!r} if m in sys.modules))\n"
+    answer = run("import sys\n" + report.join((*steps, "")))
+    assert answer.returncode == 0, answer.stderr
+    lines = [line.split() for line in answer.stdout.splitlines()]
+    return [set(words[1:]) for words in lines if words[:1] == ["HEAVY"]]
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", code],
         capture_output=True,
         encoding="utf-8",  # other tests may have changed the locale of this process
         timeout=120,
     )
-    assert answer.returncode == 0, answer.stderr
-    return set(json.loads(answer.stdout.splitlines()[-1]))
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    assert (
-        loaded_after("import napari_fastsam3d as fs; fs.__all__; dir(fs); fs.__version__") == set()
-    )
-
-
-def test_the_errors_load_nothing_heavy():
-    assert loaded_after("from napari_fastsam3d import FastSAM3DError") == set()
+def test_nothing_heavy_is_loaded_before_it_is_used():
+    """Neither by the errors nor by the package, nor by any command that only tells of itself."""
+    package = "import napari_fastsam3d as fs; fs.__all__; dir(fs); fs.__version__"
+    errors = "from napari_fastsam3d import FastSAM3DError"
+    asked = [["--help"], ["--version"], ["segment", "--help"], []]
+    told = [
+        f"from napari_fastsam3d import cli\ncode = cli.run({words!r})\nassert code in (0, 2), code"
+        for words in asked
+    ]
+    assert heavy_after(errors, package, *told) == [set()] * (2 + len(asked))
 
 
 def test_geometry_needs_no_torch():
-    assert loaded_after("import napari_fastsam3d.geometry") & {"torch", "qtpy", "napari"} == set()
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["segment", "--help"], []])
-def test_help_answers_without_torch(arguments: list[str]):
-    code = (
-        "import napari_fastsam3d.cli as cli\n"
-        f"code = cli.run({arguments!r})\n"
-        "assert code in (0, 2), code\n"
-        "print()"
-    )
-
-    assert loaded_after(code) == set()
+    (loaded,) = heavy_after("import napari_fastsam3d.geometry")
+    assert loaded & {"torch", "qtpy", "napari"} == set()
 
 
 def test_every_public_name_is_there():
@@ -61,17 +56,15 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = fs.Sesion
 
 
-@pytest.mark.parametrize("room", ["session", "evaluation", "training", "cli"])
-def test_the_core_works_where_there_is_no_gui(room: str):
+def test_the_core_works_where_there_is_no_gui():
     blocked = ("qtpy", "napari", "magicgui", "superqt", "vispy", "PySide6", "PyQt6")
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({blocked!r}))\n"  # None makes an import of it fail
-        f"import napari_fastsam3d.{room}\n"
+        + "".join(
+            f"import napari_fastsam3d.{room}\n"
+            for room in ("session", "evaluation", "training", "serving", "cli")
+        )
     )
-
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
-    )
-
+    answer = run(code)
     assert answer.returncode == 0, answer.stderr

@@ -1,8 +1,6 @@
 """Masks written so that they fit the scan, and so that no file is ever half written."""
 
-import gzip
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +11,11 @@ from numpy.typing import NDArray
 from napari_fastsam3d.errors import SaveError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.label_names import encoded_names
-from napari_fastsam3d.geometry.io.nrrd_writer import Labels, in_lps, planes, words, write_nrrd
+from napari_fastsam3d.geometry.io.meta_image_writer import write_meta_image
+from napari_fastsam3d.geometry.io.nifti_writer import write_nifti
+from napari_fastsam3d.geometry.io.nrrd_writer import Labels, write_nrrd
 from napari_fastsam3d.geometry.source import MASK_SUFFIXES
 from napari_fastsam3d.geometry.volume import Volume
-
-_FINE_ENOUGH = 0.25
-_COMPRESSION = 4
-_LARGEST_NIFTI1_SIDE = 32767
 
 
 def save_mask(
@@ -102,91 +98,13 @@ def _labels(mask: NDArray[Any], volume: Volume) -> Labels:
     return mask.astype(np.uint8 if high < 256 else np.uint16, copy=False)
 
 
-def _write_nifti(path: Path, labels: Labels, volume: Volume, names: str) -> None:
-    import nibabel
-    from nibabel.nifti1 import Nifti1Extension
-
-    header = _nifti_header(labels, volume)
-    if names:
-        header.extensions.append(Nifti1Extension("comment", names.encode()))
-    kind = nibabel.Nifti2Image if header["sizeof_hdr"] == 540 else nibabel.Nifti1Image
-    # Without an affine nibabel leaves both forms and their codes as they stand in the header.
-    image = kind(labels, None, header)
-    with path.open("xb") as raw:
-        if path.suffix == ".gz":
-            with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as packed:
-                image.to_stream(packed)
-        else:
-            image.to_stream(raw)
-
-
-def _nifti_header(labels: Labels, volume: Volume) -> Any:
-    import nibabel
-
-    if volume.source.header is not None:
-        header = volume.source.header.copy()
-    elif max(labels.shape) > _LARGEST_NIFTI1_SIDE:
-        header = nibabel.Nifti2Header()
-    else:
-        header = nibabel.Nifti1Header()
-    header.set_data_dtype(labels.dtype)
-    header.set_data_shape(labels.shape)
-    header.set_slope_inter(1, 0)
-    header["cal_min"] = header["cal_max"] = 0
-    header.set_intent("none")
-    if volume.source.header is None:
-        header.set_xyzt_units("mm")
-        _set_forms(header, volume.affine)
-    return header
-
-
-def _set_forms(header: Any, affine: NDArray[np.float64]) -> None:
-    from nibabel.affines import apply_affine
-
-    header.set_sform(affine, code="scanner")
-    header.set_qform(affine, code="scanner", strip_shears=True)
-    qform = header.get_qform()
-    corners = np.vstack([np.diag(np.array(header.get_data_shape()) - 1), np.zeros(3)])
-    apart = np.abs(apply_affine(qform, corners) - apply_affine(affine, corners)).max()
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    # A shear, which no quaternion can say, or needles of voxels: too fine for single precision.
-    if not np.allclose(qform, affine, atol=1e-3) or apart > _FINE_ENOUGH * sizes.min():
-        header.set_qform(None, code="unknown")
-
-
 def _write_nrrd(path: Path, labels: Labels, volume: Volume, names: str) -> None:
     write_nrrd(path, labels, volume, {"label_names": names} if names else {})
 
 
-def _write_meta_image(path: Path, labels: Labels, volume: Volume, names: str) -> None:
-    lps = in_lps(volume)
-    packer = zlib.compressobj(_COMPRESSION)
-    packed = [packer.compress(plane) for plane in planes(labels)]
-    packed.append(packer.flush())
-    lines = [
-        "ObjectType = Image",
-        "NDims = 3",
-        "BinaryData = True",
-        "BinaryDataByteOrderMSB = False",
-        "CompressedData = True",
-        f"CompressedDataSize = {sum(map(len, packed))}",
-        f"TransformMatrix = {words((lps[:3, :3] / volume.spacing).T.ravel())}",
-        f"Offset = {words(lps[:3, 3])}",
-        "CenterOfRotation = 0 0 0",
-        f"ElementSpacing = {words(volume.spacing)}",
-        "DimSize = {} {} {}".format(*labels.shape),
-        *([f"label_names = {names}"] if names else []),
-        f"ElementType = {'MET_UCHAR' if labels.itemsize == 1 else 'MET_USHORT'}",
-        "ElementDataFile = LOCAL",
-    ]
-    with path.open("xb") as raw:
-        raw.write("\n".join([*lines, ""]).encode("ascii"))
-        raw.writelines(packed)
-
-
 _WRITERS = {
-    ".nii.gz": _write_nifti,
-    ".nii": _write_nifti,
+    ".nii.gz": write_nifti,
+    ".nii": write_nifti,
     ".nrrd": _write_nrrd,
-    ".mha": _write_meta_image,
+    ".mha": write_meta_image,
 }
