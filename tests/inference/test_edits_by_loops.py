@@ -107,6 +107,22 @@ def test_every_voxel_obeys_the_newest_that_says_something_of_it(mask, given_prom
     np.testing.assert_array_equal(found.ravel(), wanted)
 
 
+@given(st.integers(0, 2**32 - 1), st.lists(st.booleans(), min_size=1, max_size=3), st.booleans())
+def test_around_later_clicks_a_clean_up_gives_way_and_a_hand_does_not(seed, signs, cleaned):
+    rng = np.random.default_rng(seed)
+    said, added, removed = rng.random((3, *SHAPE)) < 0.5
+    plus, minus = (PackedMask.of(Mask.of_volume(each)) for each in (added & ~removed, removed))
+    edit = Edit(1, plus, minus, CLEAN_UP if cleaned else None)
+    places = [tuple(int(n) for n in rng.integers(0, SHAPE)) for _ in signs]
+    clicks = [Point(2, place, sign) for place, sign in zip(places, signs, strict=True)]
+
+    found = enforce_edits(Mask.of_volume(said), [edit, *clicks], (), SPACING).volume(SHAPE)
+
+    rules = Rules([edit, *clicks], [])
+    wanted = [rules.belongs(voxel, bool(said[voxel])) for voxel in np.ndindex(SHAPE)]
+    np.testing.assert_array_equal(found.ravel(), wanted)
+
+
 @given(masks(), packed, packed)
 def test_an_edit_adds_and_then_removes(mask, added, removed):
     found = apply_edit(mask, Edit(1, added, removed)).volume(SHAPE)

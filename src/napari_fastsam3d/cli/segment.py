@@ -203,7 +203,13 @@ def _report(session: "Session", volume: "Volume", results: list["Result"]) -> di
     }
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any], as_json: bool) -> None:
+    for note in report["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    if as_json:
+        json.dump(report, sys.stdout, indent=2)
+        print()
+        return
     millilitres = report["volume_ml"]
     size = f"{millilitres:.1f} ml" if millilitres >= 0.1 else f"{1000 * millilitres:.3g} mm³"
     typer.echo(
@@ -266,10 +272,4 @@ def segment(
                 "mask": str(saved),
                 **_report(session, volume, results),
             }
-    for note in report["notes"]:
-        typer.echo(f"note: {note}", err=True)
-    if as_json:
-        json.dump(report, sys.stdout, indent=2)
-        print()
-    else:
-        _print_report(report)
+    _print_report(report, as_json)
