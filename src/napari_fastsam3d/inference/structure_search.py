@@ -22,7 +22,7 @@ from napari_fastsam3d.model.predictor import Floats, Progress, silent
 
 _LOOKING_FOR = "Looking for {}"
 
-ALIKE_AROUND = 0.4
+ALIKE_AROUND = 0.2
 """Cosine of surroundings under which a place is too unlike to be the structure's."""
 
 ALIKE = 0.3

@@ -23,8 +23,8 @@ from napari_fastsam3d.training.reader_examples import CLICKS, Example
 Tell = Callable[[int, int, float], object]
 """Told the step, of how many, and the IoU of the last ones."""
 
-STEPS = 2000
-"""Of four episodes each; about forty minutes of one core."""
+STEPS = 1600
+"""Of four episodes each; about twenty minutes of one core."""
 
 _MOST_CASES = 8
 _OTHERS = 0.25
