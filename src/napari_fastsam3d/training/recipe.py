@@ -32,8 +32,7 @@ class SamplingOptions:
         Share of the crops that lie where, and are as coarse as, the crop policy has them at a
         first click; the others lie around the structure in all scales.
     regrouped : float
-        Share of the targets that are a group of structures, such as all vertebrae, or one piece
-        of a structure in several, such as one lesion.
+        Share of the targets that are a group (all vertebrae), or one piece of several (a lesion).
     large : float
         Share of the aimed crops whose structure is drawn by its extent, so that organs come more
         often than the many small parts of a scan.
