@@ -1,6 +1,7 @@
 """A server on Ray Serve: replicas over one machine or many, each with a resident model."""
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -133,6 +134,8 @@ def start_ray(address: str | None, options: dict[str, Any]) -> None:
     """Join a cluster, or start one of this machine alone."""
     import ray
 
+    # Ray Serve's own five seconds for a proxy to start are too few on a machine that is busy.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     here = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE, **options}
     told: dict[str, Any] = {} if address else here
     try:

@@ -155,19 +155,22 @@ class ModelHost:
         """Return the model, loaded."""
         return await asyncio.wrap_future(self._thread.submit(self._thread.obtain_predictor))
 
-    def hosted(self, key: SessionKey, open_volume: Callable[[], Volume]) -> HostedVolume:
-        """Return what is remembered of a volume, or begin anew."""
-        found = self._volumes.get(key)
+    def find(self, key: SessionKey) -> HostedVolume | None:
+        """Return what is remembered of a volume, if anything is."""
+        if key in self._volumes:
+            self._volumes.move_to_end(key)
+        return self._volumes.get(key)
+
+    def begin(self, key: SessionKey, volume: Volume) -> HostedVolume:
+        """Begin to remember a volume, in the place of that of which nothing was asked longest."""
+        found = self.find(key)  # while it was opened, another request may have begun
         if found is None:
-            volume = open_volume()
             runner = ModelRunner(
                 volume, self._thread, silent, _log.warning, bytes_kept=self._settings.session_bytes
             )
-            found = HostedVolume(volume, runner)
-            self._volumes[key] = found
+            found = self._volumes[key] = HostedVolume(volume, runner)
             while len(self._volumes) > self._settings.sessions:
                 self._volumes.popitem(last=False)
-        self._volumes.move_to_end(key)
         return found
 
     def forget(self, key: SessionKey) -> None:

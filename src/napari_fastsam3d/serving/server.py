@@ -103,11 +103,16 @@ class Server:
 
     async def hosted(self, user: str, model: str, digest: str) -> tuple[ModelHost, HostedVolume]:
         """Return what the model remembers of a volume of a user."""
-        host = await self.host(model)
-        store = self.store(user)
-        await asyncio.to_thread(store.touch, digest)
-        volume = await asyncio.to_thread(lambda: store.open(digest))
-        return host, host.hosted((user, digest), lambda: volume)
+        host, store, key = await self.host(model), self.store(user), (user, digest)
+        try:
+            store.touch(digest)
+        except Refusal:
+            host.forget(key)
+            raise
+        found = host.find(key)
+        if found is None:
+            found = host.begin(key, await asyncio.to_thread(store.open, digest))
+        return host, found
 
     def read(self, path: str, digest: str) -> Volume:
         """Return a scan that a client named, if it may, and if it is the one it means."""

@@ -212,11 +212,10 @@ class RemoteRunner:
     def _read(self, data: Any) -> Step:
         since = Mask.empty()
         try:
-            if data["since"] is not None:
-                assert self._held is not None
-                since = self._held[1]
+            if data["since"] is not None and self._held is not None:
+                since = self._held[1]  # the digest of the whole mask says whether it is that one
             return step_from_json(data, since, self._volume)
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             self._held = None
             raise ServerError(
                 f"A mask from {self._connection.access.name} is damaged.", "Try again."
@@ -248,7 +247,7 @@ class RemoteRunner:
 
     def _on_lost(self, why: str) -> None:
         name = self._connection.access.name
-        self._progress(_WAITING.format(name), 0, 0)
+        self._progress(_WAITING.format(name), 0, 1)
         if not self._lost:
             self._lost = True
             self._note(_LOST.format(name, why))
