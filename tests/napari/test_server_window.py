@@ -104,10 +104,13 @@ def test_a_window_on_a_server(
             assert np.array_equal(widget.view.session.mask(), here.mask())
         assert f"flood on 127.0.0.1:{place.port}" in status.facts.text()
         assert "network" in status.facts.text()
-    widget.run("next_object")
     widget.view.points.layer.add(index + np.array([0, 0, 1]))
     qtbot.waitUntil(lambda: "Waiting for 127.0.0.1" in status.now.text(), timeout=20_000)
-    assert len(widget.view.session.state.objects[1].prompts) == 1
+    prompts = widget.view.current.prompts
+    assert len(prompts) == 2
     with place.running():
         settle(widget)
-        assert widget.view.session.mask(2).any()
+    with Session(block(), flood) as here:
+        for prompt in prompts:
+            here.add_point(prompt.index)
+        assert np.array_equal(widget.view.session.mask(), here.mask())
