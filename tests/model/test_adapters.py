@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from small_pyramid import small_pyramid
+from small_pyramid import ball_scan, small_pyramid
 
 from napari_fastsam3d.errors import AdapterError, FastSAM3DError
 from napari_fastsam3d.model.adaptation import KINDS, AdaptedNetwork, AdapterConfig, Kind
@@ -19,6 +20,9 @@ from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 from napari_fastsam3d.model.sam_med3d.predictor import PublishedPredictor
+from napari_fastsam3d.training.adaptation.cases import TeachingCase
+from napari_fastsam3d.training.adaptation.outcome import TeachingOptions
+from napari_fastsam3d.training.adaptation.teaching import Teaching
 
 CPU = torch.device("cpu")
 PLACES = np.array([[12, 14, 10], [25, 14, 10]], np.float32)
@@ -217,3 +221,14 @@ def test_the_default_models_adapters_take_under_a_megabyte(tmp_path: Path):
             path = tmp_path / "one.safetensors"
             made(predictor, AdapterConfig(kind, encoder=encoder)).save(path)
             assert path.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_published_model_learns(kind: Kind, predictors: dict[str, BasePredictor]):
+    cases = [TeachingCase(str(n), str(n), partial(ball_scan, n), None) for n in range(3)]
+    options = TeachingOptions(AdapterConfig(kind), steps=1, folds=0)
+
+    adapter = Teaching("ball", cases, predictors["published"], options).run().adapter
+
+    assert sum(bool(value.any()) for value in adapter.tensors.values()) > 4
+    assert adapter.adapts_encoder == (kind != "norm")

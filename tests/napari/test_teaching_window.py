@@ -73,7 +73,7 @@ def test_a_structure_is_taught_beside_clicks_and_segmented_without_one(
     assert not panel.keep.isChecked()
     press(panel.keep)
     assert widget.workspace.memory.bank.scans.agreed
-    teacher.options = TeachingOptions(AdapterConfig("bottleneck"), steps=30, folds=0)
+    teacher.options = TeachingOptions(AdapterConfig("bottleneck"), steps=24, folds=0)
 
     press(panel.teach)
     qtbot.waitUntil(lambda: teacher.progress[1] > 12, timeout=60_000)

@@ -57,7 +57,7 @@ class Teacher:
         self._teaching: Teaching | None = None
         self._thread: ModelThread | None = None
         self.structure: str | None = None
-        self.paused = False
+        self.paused = self._piece_waits = False
         self.progress: _Progress = ("", 0, 0)
 
     def start(self, structure: str) -> None:
@@ -101,11 +101,13 @@ class Teacher:
 
     def _next(self) -> None:
         teaching, thread = self._teaching, self._thread
-        if teaching is None or thread is None or self.paused or thread.closed:
+        if teaching is None or thread is None or self.paused or self._piece_waits or thread.closed:
             return
         if thread is not self._loader.thread:  # another model was chosen meanwhile
             self._end()
             return
+        # One at a time: of two, each would give way to the other for ever.
+        self._piece_waits = True
         future = thread.submit(self._piece, teaching, thread)
         self._dispatcher.watch(future, lambda more: self._on_piece(teaching, more), self._on_failed)
 
@@ -126,7 +128,9 @@ class Teacher:
             predictor.before_block = _nobody
 
     def _on_piece(self, teaching: Teaching, more: bool) -> None:
+        self._piece_waits = False
         if teaching is not self._teaching:
+            self._next()
             return
         self.progress = teaching.progress
         if more:
@@ -145,6 +149,7 @@ class Teacher:
         self.told.emit(str(outcome))
 
     def _on_failed(self, error: BaseException) -> None:
+        self._piece_waits = False
         self._end()
         notify(error)
 

@@ -22,7 +22,7 @@ from napari_fastsam3d.model.layers.adapter import (
     ShiftedLinear,
     ShiftedNorm,
 )
-from napari_fastsam3d.model.layers.linear import PreparedLinear, matrix_of
+from napari_fastsam3d.model.layers.linear import PreparedLinear, matrix_of, unpack_linears
 
 Kind = Literal["lora", "norm", "bottleneck"]
 """What an adapter consists of, beside a shift of the mask token, which every one has.
@@ -105,6 +105,9 @@ class AdaptedNetwork:
     predictor : BasePredictor
         Whose network it is; it stays as it is.
     config : AdapterConfig
+    learns : bool
+        Whether gradients are to pass: through layers that oneDNN computes they don't, so plain
+        ones take their places.
 
     Attributes
     ----------
@@ -114,9 +117,13 @@ class AdaptedNetwork:
         By the name of the layer that each adapts.
     """
 
-    def __init__(self, predictor: BasePredictor, config: AdapterConfig) -> None:
+    def __init__(
+        self, predictor: BasePredictor, config: AdapterConfig, learns: bool = False
+    ) -> None:
         base = cast(Any, predictor).network
         self.network = _sharing(base, predictor)
+        if learns:
+            unpack_linears(self.network)
         self.layers: dict[str, AdapterLayer] = {}
         places = [*_places(self.network, config)]
         for path, make in places:

@@ -138,6 +138,18 @@ def pack_linears(network: nn.Module) -> None:
         _replace(network, OneDnnLinear)
 
 
+def unpack_linears(network: nn.Module) -> None:
+    """Take linear layers back from oneDNN, through which no gradients pass."""
+    for name, child in network.named_children():
+        if isinstance(child, OneDnnLinear):
+            weight, bias = child.matrix, child.offset
+            plain = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
+            plain.weight.data, plain.bias.data = weight, bias
+            setattr(network, name, plain.requires_grad_(False))
+        else:
+            unpack_linears(child)
+
+
 def _replace(network: nn.Module, make: Make) -> None:
     for name, child in network.named_children():
         if isinstance(child, nn.Linear):

@@ -46,7 +46,7 @@ class Learner:
         objective: Clicked | SAMed | None = None,
     ) -> None:
         torch.manual_seed(0)
-        self.adapted = AdaptedNetwork(predictor, config)
+        self.adapted = AdaptedNetwork(predictor, config, learns=True)
         self.step = 0
         self._objective = objective or Clicked(config.kind)
         self._steps = steps
