@@ -96,6 +96,7 @@ def test_a_structure_is_taught_beside_clicks_and_segmented_without_one(
     assert "fitted on 5 cases" in panel.about.text().lower()
     assert [panel.taught.item(n).text() for n in range(panel.taught.count())] == ["ball"]
     assert not panel.bar.isVisible()
+    assert panel.automatic.isEnabled()
     take(viewer, "taught")
     hand.key("Shift+Alt+Q")
     qtbot.waitUntil(lambda: len(widget.view.session.state.objects) == 2, timeout=60_000)

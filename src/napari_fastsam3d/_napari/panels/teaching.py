@@ -48,7 +48,7 @@ class TeachingPanel(QWidget):
         self, work: Workspace, controls: Controls, chosen: Callable[[], str | None]
     ) -> None:
         super().__init__()
-        self._work, self._chosen = work, chosen
+        self._work, self._controls, self._chosen = work, controls, chosen
         self.keep = QCheckBox("Keep scans to teach")
         self.keep.setToolTip(_KEEP)
         self.keep.clicked.connect(self._on_keep)
@@ -139,9 +139,10 @@ class TeachingPanel(QWidget):
 
     def _on_ticked(self) -> None:
         rows: list[QListWidgetItem] = [self.taught.item(n) for n in range(self.taught.count())]
-        self._work.teacher.ticked = [
-            item.text() for item in rows if item.checkState() == Qt.CheckState.Checked
-        ]
+        ticked = [item.text() for item in rows if item.checkState() == Qt.CheckState.Checked]
+        if ticked != self._work.teacher.ticked:
+            self._work.teacher.ticked = ticked
+            self._controls.refresh()
 
     def _on_keep(self, wanted: bool) -> None:
         bank = self._work.memory.bank
