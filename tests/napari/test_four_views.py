@@ -14,6 +14,7 @@ from qtpy.QtTest import QTest
 
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.session import Scribble
 
 pytestmark = pytest.mark.gl
 
@@ -72,6 +73,20 @@ def use_panes(viewer: Any, widget: Any, hand: Hand, settle: Any) -> None:
     pane.drag(world_of(widget, (2, 12, 2)), world_of(widget, (4, 12, 2)))
     settle(widget)
     assert widget.view.session.mask()[2, 12, 2]
+    # So are a scribble, and a ruler, which all slices show.
+    hand.key("N")
+    hand.key("Shift+W")
+    other.drag(world_of(widget, (9, 20, 6)), world_of(widget, (9, 20, 12)))
+    settle(widget)
+    assert isinstance(widget.view.prompts[0], Scribble)
+    assert widget.view.prompts[0].voxels.unpack().contains((9, 20, 9))
+    hand.key("Alt+R")
+    pane.drag(world_of(widget, (4, 12, 4)), world_of(widget, (4, 12, 14)))
+    settle(widget)
+    for shown in (viewer.layers, coronal.viewer.layers, sagittal.viewer.layers):
+        assert [layer.nshapes for layer in shown if layer.name == "Rulers"] == [1]
+    assert widget.view.rulers.layer.features["length"].iloc[0].startswith(("29", "30", "31"))
+    hand.key("Shift+B")
     # The wheel over a pane moves its slices, and what lies under the pointer is read there.
     pane.wheel(-2)
     assert viewer.dims.point[1] == pytest.approx(world_of(widget, (9, 14, 10))[1])

@@ -81,7 +81,10 @@ def test_the_layout_follows_the_size_of_the_window(scene: Any, qtbot: Any) -> No
 def test_tools_and_depth_of_boxes_are_at_hand_in_the_small_panel(scene: Any, qtbot: Any) -> None:
     _, widget, _ = scene
     tops = {button.y() for button in widget.prompts.tools.values()}
-    assert len(tops) == 1
+    assert len(tops) == 2
+    # Nothing is cut off at the side, and the panel doesn't scroll sideways.
+    for section in widget.sections.values():
+        assert section.minimumSizeHint().width() <= widget.width()
     assert not widget.prompts.box_depth.isVisible()
     QTest.mouseClick(widget.prompts.tools["box"], Qt.MouseButton.LeftButton)
     assert widget.workspace.toolbox.tool == "box"

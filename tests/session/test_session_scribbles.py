@@ -4,7 +4,7 @@ from ball_and_slab import BALL, SHAPE, truth
 
 from napari_fastsam3d.errors import PromptError
 from napari_fastsam3d.geometry.drawing import voxels_along
-from napari_fastsam3d.session import Scribble, Session, read_prompts
+from napari_fastsam3d.session import Mask, Scribble, Session, read_prompts
 
 X, Y, Z = BALL
 ROUND = [(X - 6, Y - 6), (X - 6, Y + 6), (X + 6, Y + 6), (X + 6, Y - 6)]
@@ -92,3 +92,21 @@ def test_cleaning_up_leaves_what_was_scribbled(session):
     assert session.mask()[tuple(far.T)].all()
     session.clean_up("connected")
     assert session.mask()[tuple(far.T)].all()
+
+
+def test_what_another_object_keeps_of_a_line_is_told_and_can_be_taken(session):
+    block = np.zeros(session.volume.shape, bool)
+    block[10:14, 10:14, 10:14] = True
+    session.add_mask(Mask.of_volume(block), "block")
+    session.new_object("line")
+    line = [(i, 12, 12) for i in range(6, 13)]
+    session.add_scribble(line)
+    assert session.holder().name == "block"
+    kept = session.kept_voxel()
+    assert kept in line
+    assert block[kept]
+    session.take_over(kept)
+    assert session.kept_voxel() is None
+    assert all(session.mask()[index] for index in line)
+    session.flip_prompt(session.state.object(2).prompts[-1].id)
+    assert session.kept_voxel() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.geometry import Box
+from napari_fastsam3d.geometry.box import Index
 from napari_fastsam3d.inference.prompt import place_of
 from napari_fastsam3d.session import BoxPrompt, Change, ObjectState, Point, Result, Scribble
 from napari_fastsam3d.session.change import Run
@@ -54,11 +55,17 @@ class LastClick:
         return self._results.get(own.id) if own is not None and own.prompts else None
 
     @property
-    def click(self) -> Point | None:
-        """The newest prompt of the current object, if it is a point."""
+    def click(self) -> Point | Scribble | None:
+        """The newest prompt of the current object, if it is a point or was drawn."""
         prompts = () if self._view is None else self._view.prompts
         newest = prompts[-1] if prompts else None
-        return newest if isinstance(newest, Point) else None
+        return newest if isinstance(newest, Point | Scribble) else None
+
+    @property
+    def kept(self) -> Index | None:
+        """The voxel of the newest click or scribble that another object keeps, source index."""
+        view = self._view
+        return None if view is None or self.click is None else view.session.kept_voxel()
 
     @property
     def holder(self) -> ObjectState | None:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.mask import NOWHERE, Mask, deepest_voxel
-from napari_fastsam3d.inference.prompt import Point
+from napari_fastsam3d.inference.prompt import Point, Scribble
 from napari_fastsam3d.session.state import ObjectState, SessionState
 
 OwnMasks = Callable[[ObjectState], Mask]
@@ -70,12 +70,30 @@ def changed_box(state: SessionState, old: Mask, new: Mask) -> Box:
 
 
 def holder_of_click(state: SessionState, number: int, masks: OwnMasks) -> ObjectState | None:
-    """Return the object that keeps the voxel that another was given by its newest click."""
+    """Return the object that keeps a voxel that another was given by its newest click or line."""
+    kept = kept_voxel(state, number, masks)
+    return None if kept is None else holder_of(state, number, kept, masks)
+
+
+def kept_voxel(state: SessionState, number: int, masks: OwnMasks) -> Index | None:
+    """Return the voxel that an object was given by its newest prompt and that another one keeps.
+
+    That of a click, or the first such voxel of a scribble. Of a lasso, whose rim may be rough, and
+    of other prompts there is none.
+    """
     prompts = state.object(number).prompts
     newest = prompts[-1] if prompts else None
-    if not isinstance(newest, Point) or not newest.positive:
+    if isinstance(newest, Point) and newest.positive:
+        return newest.index if holder_of(state, number, newest.index, masks) else None
+    if not isinstance(newest, Scribble) or not newest.positive or newest.filled:
         return None
-    return holder_of(state, number, newest.index, masks)
+    line = newest.voxels.unpack()
+    for other in holders(state, number):
+        kept = np.argwhere(line.voxels & masks(other).within(line.box))
+        if len(kept):
+            i, j, k = (int(at) for at in kept[0] + line.box.start)
+            return i, j, k
+    return None
 
 
 def holder_of(

@@ -16,6 +16,7 @@ from napari_fastsam3d.session.label_map import (
     Overlapped,
     deepest_overlaps,
     holder_of_click,
+    kept_voxel,
     label_map,
     overlapped,
     shown_mask,
@@ -181,10 +182,10 @@ class Queries:
         return label_map(self.state, box, self._scheduler.masks.own)
 
     def holder(self, object: int | None = None) -> ObjectState | None:
-        """Return the object that keeps the voxel of another's newest click, if one does.
+        """Return the object that keeps what another was given by its newest click or scribble.
 
-        That click is positive and yet outside the mask; `take_over` gives it to whom it was clicked
-        for.
+        That was positive and yet lies outside the mask; `take_over` at `kept_voxel` gives it to
+        whom it was clicked for.
 
         Parameters
         ----------
@@ -195,6 +196,24 @@ class Queries:
         if chosen is None:
             return None
         return holder_of_click(state, chosen.id, self._scheduler.masks.own)
+
+    def kept_voxel(self, object: int | None = None) -> Index | None:
+        """Return the voxel of an object's newest click or scribble that another one keeps, if any.
+
+        Parameters
+        ----------
+        object : int, optional
+            Id of the object that was clicked; by default the current one.
+
+        Returns
+        -------
+        tuple of int, or None
+            Source index.
+        """
+        chosen, state = self._object(object), self.state
+        if chosen is None:
+            return None
+        return kept_voxel(state, chosen.id, self._scheduler.masks.own)
 
     def _object(self, number: int | None) -> ObjectState | None:
         state = self.state

@@ -108,9 +108,9 @@ def accept_object(work: Workspace, view: SessionView) -> None:
 )
 def take_over(work: Workspace, view: SessionView) -> None:
     """Give the current object what another keeps from it around the last click."""
-    click = work.last_click.click
-    if click is not None:
-        view.run(lambda session: session.take_over(click.index))
+    kept = work.last_click.kept
+    if kept is not None:
+        view.run(lambda session: session.take_over(kept))
 
 
 @session_command(

@@ -32,6 +32,8 @@ class RulerLayer:
 
     measured = Signal(str)
     """The length of the line that was drawn or changed last, in words."""
+    changed = Signal()
+    """A line was drawn, changed or removed."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
@@ -44,6 +46,7 @@ class RulerLayer:
         )
         self.layer.locked = False
         self._told: list[str] = []
+        self._copying = False
         self.layer.events.data.connect(self._on_data)
 
     def length(self, points: ArrayLike) -> float:
@@ -56,6 +59,29 @@ class RulerLayer:
         if lines:
             ends = [self._in_layer(line) for line in lines]
             self.layer.add(ends, shape_type="line", edge_color=_COLOUR)
+
+    def copy(self, other: RulerLayer, tell: bool = False) -> None:
+        """Show the same lines as another layer on the same grid.
+
+        Parameters
+        ----------
+        other : RulerLayer
+        tell : bool
+            Whether `changed` is signalled for them.
+        """
+        if self._copying or not (self.layer.nshapes or other.layer.nshapes):
+            return
+        self._copying = True
+        try:
+            self.layer.selected_data = set(range(self.layer.nshapes))
+            self.layer.remove_selected()
+            if other.layer.nshapes:
+                lines, kinds = list(other.layer.data), list(other.layer.shape_type)
+                self.layer.add(lines, shape_type=kinds, edge_color=_COLOUR)  # pyright: ignore[reportArgumentType]
+        finally:
+            self._copying = False
+        if tell:
+            self.changed.emit()
 
     def _in_layer(self, line: Line) -> NDArray[np.float64]:
         return self.frame.to_layer(self.frame.volume.to_index([line.start, line.end]))
@@ -70,5 +96,8 @@ class RulerLayer:
         new = [text for row, text in enumerate(told) if text and told[row] not in self._told]
         self._told = told
         self.layer.features = {"length": np.array(told, dtype=str)}
+        if self._copying:
+            return
+        self.changed.emit()
         if new:
             self.measured.emit(f"The line is {new[-1]} long.")

@@ -11,7 +11,7 @@ from napari_fastsam3d._napari.descriptions import change_text
 from napari_fastsam3d._napari.panels.notice import Notice, NoticeChoice
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
-from napari_fastsam3d.session import Change, Mask, ObjectState, Point, Result
+from napari_fastsam3d.session import Change, Mask, ObjectState, Point, Result, Scribble
 
 _LEAST = 0.2
 """Part of the object that must have changed out of sight for that to be shown on the canvas, from
@@ -31,7 +31,7 @@ class ClickFeedback:
 
     def __init__(self, work: Workspace, notice: Notice) -> None:
         self._work, self._notice = work, notice
-        self._dismissed: Point | None = None
+        self._dismissed: Point | Scribble | None = None
         notice.closed.connect(self._on_closed)
         work.finished.connect(self._show_result)
         work.note.connect(self._show_note)

@@ -99,9 +99,11 @@ class Notice(QFrame):
         for choice in choices:
             button = choice_button(choice)
             self._row.insertWidget(self._row.count() - 1, button)
+            button.show()
             self.buttons.append(button)
-        self._place()
+        # What isn't shown yet counts for no room, so the sentence would be cut off.
         self.show()
+        self._place()
         self.raise_()
 
     def withdraw(self) -> None:

@@ -46,6 +46,7 @@ _TOOLS = (
     (pan, icons.pan),
 )
 _IN_A_ROW = 4
+_SMALL_ROW = 6
 
 
 class PromptPanel(QWidget):
@@ -87,12 +88,12 @@ class PromptPanel(QWidget):
         self._serve(None)
 
     def arrange(self, small: bool) -> None:
-        """Show the tools as icons in one row, and the depth of boxes with their tool alone."""
+        """Show the tools as icons in two rows, and the depth of boxes with their tool alone."""
         self._small = small
         for place, (tool, _) in enumerate(_TOOLS):
             button = self.tools[tool.key]
             fit_tool(button, tool, small)
-            self._grid.addWidget(button, *divmod(place, len(_TOOLS) if small else _IN_A_ROW))
+            self._grid.addWidget(button, *divmod(place, _SMALL_ROW if small else _IN_A_ROW))
         self._show_tool()
 
     def _show_tool(self) -> None:

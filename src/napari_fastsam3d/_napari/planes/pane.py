@@ -185,6 +185,12 @@ class Pane(QWidget):
         flat = None if self._kind == "3d" else tool
         own = self._layers
         active = set_modes(flat, own.points, own.boxes, own.mask)
+        own.rulers.layer.mode = "add_line" if flat == "ruler" else "pan_zoom"
+        own.scribbles.tool = flat if flat == "scribble" or flat == "lasso" else None
+        if flat == "ruler":
+            active = own.rulers.layer
+        elif own.scribbles.tool is not None:
+            active = own.scribbles.layer
         self.viewer.layers.selection.active = active or own.image
 
     def set_cursor(self, cursor: QCursor | None) -> None:

@@ -11,8 +11,11 @@ from napari_fastsam3d._napari.layers.boxes import BoxesLayer
 from napari_fastsam3d._napari.layers.outline import Plane
 from napari_fastsam3d._napari.layers.points import PointsLayer
 from napari_fastsam3d._napari.layers.prompt_input import PromptInput
+from napari_fastsam3d._napari.layers.rulers import RulerLayer
+from napari_fastsam3d._napari.layers.scribbles import ScribblesLayer
 from napari_fastsam3d._napari.layers.session_layers import draw_prompts
 from napari_fastsam3d._napari.session_view import SessionView
+from napari_fastsam3d.session import Scribble
 
 _OF_SCAN = ("contrast_limits", "colormap", "gamma", "interpolation2d", "opacity")
 _OF_MASK = ("data", "colormap", "opacity", "contour", "selected_label", "brush_size")
@@ -75,7 +78,11 @@ class PaneLayers:
             self._pairs.append((over, second))
             self._overlay = (over,)
         self._copies = tuple(copies)
-        self._input = PromptInput(view, self.points, self.boxes, self.draw)
+        self.scribbles, self.rulers = ScribblesLayer(frame), RulerLayer(frame)
+        self._input = PromptInput(view, self.points, self.boxes, self.draw, self.scribbles)
+        self.rulers.copy(view.rulers)
+        self.rulers.changed.connect(self._give_rulers)
+        view.rulers.changed.connect(self._take_rulers)
         self._flat = True
         for _, layer in self._pairs:
             layer.events.visible.connect(self._show_visible)
@@ -87,17 +94,21 @@ class PaneLayers:
     @property
     def all(self) -> tuple[Layer, ...]:
         """The layers, the lowest first."""
-        above = (self.mask, self.boxes.layer, self.points.layer)
-        return (self.image, *self._overlay, *above)
+        drawn = (self.scribbles.layer, self.points.layer, self.rulers.layer)
+        return (self.image, *self._overlay, self.mask, self.boxes.layer, *drawn)
 
     def show_slices(self, flat: bool) -> None:
         """Show scan and masks, or neither: in 3D they would take a card's memory again."""
         self._flat = flat
+        self.scribbles.follow_view(flat)
+        self.rulers.layer.visible = flat
         self._show_visible()
 
     def draw(self, _change: object = None) -> None:
         """Draw the prompts of the current object."""
-        draw_prompts(self._view.frame, self._view.prompts, self.points, self.boxes)
+        prompts = self._view.prompts
+        draw_prompts(self._view.frame, prompts, self.points, self.boxes)
+        self.scribbles.show([each for each in prompts if isinstance(each, Scribble)])
 
     def show_plane(self, plane: Plane) -> None:
         """Cut boxes by another plane."""
@@ -106,6 +117,7 @@ class PaneLayers:
     def close(self) -> None:
         """Leave the session alone."""
         self._view.brush.detach(self.mask)
+        self._view.rulers.changed.disconnect(self._take_rulers)
         self._view.mask.written.disconnect(self._refresh)
         self._view.state_changed.disconnect(self.draw)
         self._view.mask.layer.events.paint.disconnect(self._refresh)
@@ -113,6 +125,17 @@ class PaneLayers:
             layer.events.visible.disconnect(self._show_visible)
         for each in self._copies:
             each.close()
+
+    def _give_rulers(self) -> None:
+        def give() -> None:
+            self._view.show_rulers()
+            self._view.rulers.copy(self.rulers, tell=True)
+
+        # The layer is still in the middle of its own change.
+        self._view.dispatcher.defer(give)
+
+    def _take_rulers(self) -> None:
+        self.rulers.copy(self._view.rulers)
 
     def _show_visible(self, _event: Event | None = None) -> None:
         for own, shown in self._pairs:
