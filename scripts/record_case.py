@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image, ImageDraw
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtTest import QTest
@@ -38,7 +39,7 @@ SHOWN_MS = 1600
 SPACING = (2.0, 2.0, 3.0)
 LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, AORTA = 1, 3, 4, 6
 PATIENT = {
-    "PatientName": "Phantom",
+    "PatientName": "Phantom^Torso",
     "PatientID": "phantom",
     "PatientBirthDate": "",
     "PatientSex": "",
@@ -118,6 +119,10 @@ class Recorder:
 
     def take(self, caption: str, dialog: QDialog | None = None) -> None:
         """Take a picture of the window, with a dialog over it and a caption below."""
+        # Notifications tell paths of this machine.
+        for shown in self.window.findChildren(NapariQtNotification):
+            shown.close()
+        wait(50)
         # How long a click takes says nothing where the window is drawn by software.
         facts = self.widget.status.facts
         facts.setText(re.sub(r" · \d+ ms", "", facts.text()))
@@ -186,8 +191,9 @@ class Recorder:
     def name(self, name: str) -> None:
         """Name the current object in the dialog for that."""
         with self.answering(lambda dialog: self._type(dialog, name)):
-            self.hand.key("Shift+N")
-        self.settle()
+            self.key("Shift+N")
+        view = self.widget.view
+        self.until(lambda: view.current is not None and view.current.name == name)
 
     @contextmanager
     def answering(self, answer: Callable[[QDialog], object]) -> Iterator[None]:
@@ -276,7 +282,7 @@ def hand_on(case: Recorder, folder: Path) -> None:
     case.take("Measures of every object: Alt+M", dialog)
     dialog.close()
     with case.answering(lambda asked: QTest.keyClick(asked, Qt.Key.Key_Return)):
-        case.hand.key("Alt+J")
+        case.key("Alt+J")
     case.settle()
     case.take("Smoothed by a clean-up, which Undo takes back: Alt+J")
     case.key("Ctrl+5")
@@ -313,15 +319,14 @@ def check(folder: Path, series: Path, case: Recorder) -> None:
 def main(out: Path) -> None:
     """Record the case."""
     out.mkdir(parents=True, exist_ok=True)
-    series, saved = out / "torso", out / "masks"
-    saved.mkdir(exist_ok=True)
+    series = out / "torso"
     labels = write_series(series)
     case = Recorder(out)
     case.open_scan(series)
     case.take("A CT, opened from its DICOM folder")
     segment(case, labels)
-    hand_on(case, saved)
-    check(saved, series, case)
+    hand_on(case, out)
+    check(out, series, case)
     case.viewer.close()
     case.open_window()
     case.open_scan(series)

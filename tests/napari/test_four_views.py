@@ -112,7 +112,7 @@ def test_prompts_masks_and_slices_live_in_all_views(
     QTest.mouseClick(widget.plane_row.four, Qt.MouseButton.LeftButton)
     settle(widget)
     assert kinds(widget) == []
-    assert [layer.name for layer in viewer.layers] == before
+    assert [layer.name for layer in viewer.layers] == [*before, "Rulers"]
 
 
 def test_panes_are_freed_with_their_viewers(

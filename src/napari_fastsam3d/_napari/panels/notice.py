@@ -123,8 +123,12 @@ class Notice(QFrame):
             return
         width = min(_WIDEST, picture.width() - 2 * _MARGIN)
         self._row.activate()
-        height = max(self._row.heightForWidth(width), self._row.sizeHint().height())
-        self.setGeometry((picture.width() - width) // 2, _MARGIN, width, height)
+        self.setGeometry((picture.width() - width) // 2, _MARGIN, width, self.height())
+        self._row.activate()
+        # The row underestimates how many lines the sentence takes beside the buttons.
+        edges = self._row.contentsMargins()
+        lines = self.text.heightForWidth(self.text.width()) + edges.top() + edges.bottom()
+        self.resize(width, max(lines, self._row.sizeHint().height()))
 
     def _close(self) -> None:
         self.withdraw()

@@ -17,6 +17,7 @@ from napari_fastsam3d._napari.layers.session_layers import draw_prompts
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.session import Scribble
 
+_SOLID = 3  # napari fails at flat shapes that are added while 3D is shown
 _OF_SCAN = ("contrast_limits", "colormap", "gamma", "interpolation2d", "opacity")
 _OF_MASK = ("data", "colormap", "opacity", "contour", "selected_label", "brush_size")
 
@@ -80,7 +81,6 @@ class PaneLayers:
         self._copies = tuple(copies)
         self.scribbles, self.rulers = ScribblesLayer(frame), RulerLayer(frame)
         self._input = PromptInput(view, self.points, self.boxes, self.draw, self.scribbles)
-        self.rulers.copy(view.rulers)
         self.rulers.changed.connect(self._give_rulers)
         view.rulers.changed.connect(self._take_rulers)
         self._flat = True
@@ -102,6 +102,7 @@ class PaneLayers:
         self._flat = flat
         self.scribbles.follow_view(flat)
         self.rulers.layer.visible = flat
+        self._view.dispatcher.defer(self._take_rulers)
         self._show_visible()
 
     def draw(self, _change: object = None) -> None:
@@ -128,6 +129,8 @@ class PaneLayers:
 
     def _give_rulers(self) -> None:
         def give() -> None:
+            if self._view.viewer.dims.ndisplay == _SOLID:
+                return
             self._view.show_rulers()
             self._view.rulers.copy(self.rulers, tell=True)
 
@@ -135,7 +138,8 @@ class PaneLayers:
         self._view.dispatcher.defer(give)
 
     def _take_rulers(self) -> None:
-        self.rulers.copy(self._view.rulers)
+        if self._flat:
+            self.rulers.copy(self._view.rulers)
 
     def _show_visible(self, _event: Event | None = None) -> None:
         for own, shown in self._pairs:
