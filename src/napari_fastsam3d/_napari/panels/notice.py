@@ -126,9 +126,9 @@ class Notice(QFrame):
         self.setGeometry((picture.width() - width) // 2, _MARGIN, width, self.height())
         self._row.activate()
         # The row underestimates how many lines the sentence takes beside the buttons.
-        edges = self._row.contentsMargins()
-        lines = self.text.heightForWidth(self.text.width()) + edges.top() + edges.bottom()
-        self.resize(width, max(lines, self._row.sizeHint().height()))
+        self.text.setMinimumHeight(self.text.heightForWidth(self.text.width()))
+        self._row.activate()
+        self.resize(width, self.sizeHint().height())
 
     def _close(self) -> None:
         self.withdraw()
