@@ -62,6 +62,7 @@ def test_cases_are_gone_through_and_found_again(
         qtbot.waitUntil(there, timeout=WAIT)
         settle(widget)
 
+    qtbot.waitUntil(viewer.window._qt_window.isActiveWindow, timeout=WAIT)
     hand.key("Alt+U")
     dialog = widget.findChild(WorklistDialog)
     dialog.folder.clear()
