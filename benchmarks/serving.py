@@ -29,6 +29,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import uvicorn
+from napari_fastsam3d.session.remote.remote_model import RemoteThread
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.phantom import torso_phantom
@@ -40,7 +41,6 @@ from napari_fastsam3d.serving.server import Server
 from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
 from napari_fastsam3d.serving.tokens import TokenFile
 from napari_fastsam3d.session import ModelThread, Session
-from napari_fastsam3d.session.remote.remote_model import RemoteThread
 from napari_fastsam3d.session.remote.servers import ServerAccess
 
 SUPPORT = Path(__file__).resolve().parents[1] / "tests" / "support"

@@ -14,7 +14,7 @@ from napari_fastsam3d.errors import DeviceError, ServerError
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.session import ModelThread, Session
-from napari_fastsam3d.session.model_thread import model_thread
+from napari_fastsam3d.session.model_place import model_thread
 
 
 def work(session: Session) -> list[np.ndarray]:

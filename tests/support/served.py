@@ -13,7 +13,7 @@ from napari_fastsam3d.serving.model_host import ModelHost
 from napari_fastsam3d.serving.server import Server
 from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
 from napari_fastsam3d.session import ModelThread
-from napari_fastsam3d.session.remote.remote_model import RemoteThread
+from napari_fastsam3d.session.remote.remote_thread import RemoteThread
 
 ADDRESS = "http://127.0.0.1:8765"
 

@@ -12,7 +12,8 @@ from qtpy.QtCore import QTimer
 
 from napari_fastsam3d._napari.main_thread import CleanupStack, Dispatcher, notify
 from napari_fastsam3d.session import ModelThread
-from napari_fastsam3d.session.model_thread import Model, model_thread
+from napari_fastsam3d.session.model_place import model_thread
+from napari_fastsam3d.session.model_thread import Model
 from napari_fastsam3d.session.remote.servers import known_servers
 
 _HOLD_MS = 50

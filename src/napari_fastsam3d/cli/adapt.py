@@ -21,35 +21,41 @@ StoreOption = Annotated[
     Path | None, typer.Option("--adapters", help="Folder of adapters; by default your own.")
 ]
 
+SourceOption = Annotated[
+    str | None, typer.Option("--from", help="bank: cases that the memory kept of scans.")
+]
+NamesOption = Annotated[
+    Path | None, typer.Option(help="JSON of label value to name; else values are names.")
+]
+PatientOption = Annotated[
+    str | None,
+    typer.Option(help="Regular expression for what in a file's name tells its patient."),
+]
+ProtocolOption = Annotated[
+    str, typer.Option(help="clicks, or samed: SAMed's schedule, losses and report.")
+]
+KindOption = Annotated[str | None, typer.Option(help="bottleneck, norm or lora; lora for samed.")]
+EncoderOption = Annotated[
+    bool, typer.Option("--encoder", help="Adapt the image encoder too; much slower.")
+]
+FoldsOption = Annotated[
+    int | None, typer.Option(min=0, help="Folds that decide, at most; 0 decides nothing.")
+]
+
 
 def adapt(
     name: Annotated[str, typer.Argument(help="The structure, as objects will be called.")],
-    source: Annotated[
-        str | None, typer.Option("--from", help="bank: cases that the memory kept of scans.")
-    ] = None,
+    source: SourceOption = None,
     bank: BankOption = None,
     images: ImagesOption = None,
     labels: LabelsOption = None,
-    names: Annotated[
-        Path | None, typer.Option(help="JSON of label value to name; else values are names.")
-    ] = None,
-    patient: Annotated[
-        str | None,
-        typer.Option(help="Regular expression for what in a file's name tells its patient."),
-    ] = None,
-    protocol: Annotated[
-        str, typer.Option(help="clicks, or samed: SAMed's schedule, losses and report.")
-    ] = "clicks",
-    kind: Annotated[
-        str | None, typer.Option(help="bottleneck, norm or lora; lora for samed.")
-    ] = None,
-    encoder: Annotated[
-        bool, typer.Option("--encoder", help="Adapt the image encoder too; much slower.")
-    ] = False,
+    names: NamesOption = None,
+    patient: PatientOption = None,
+    protocol: ProtocolOption = "clicks",
+    kind: KindOption = None,
+    encoder: EncoderOption = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each fit.")] = None,
-    folds: Annotated[
-        int | None, typer.Option(min=0, help="Folds that decide, at most; 0 decides nothing.")
-    ] = None,
+    folds: FoldsOption = None,
     model: Annotated[str, typer.Option(help="A model's name, or a file of weights.")] = "default",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     store: StoreOption = None,

@@ -235,12 +235,7 @@ def evaluate(
     from napari_fastsam3d.evaluation import Protocol, scores_of
     from napari_fastsam3d.evaluation.report import Results
 
-    if data is not None and images is None and labels is None:
-        chosen = _data_of_folder(data, part, cases_per_set)
-    elif data is None and images is not None and labels is not None:
-        chosen = _data_of_pairs(images, labels, names)
-    else:
-        raise typer.BadParameter("Give either DATA, or --images and --labels.")
+    chosen = _chosen(data, part, cases_per_set, images, labels, names)
     if against is not None:
         _other_trials(against)  # told before hours of work, not after
     protocol = Protocol(clicks, most, smallest, random_first_click, slice_thickness, zoom, shift)
@@ -256,9 +251,7 @@ def evaluate(
             trials.append(trial)
             dice = f"{trial.dice[0]:.3f} -> {trial.dice[-1]:.3f}"
             show(f"{trial.set_name} {trial.case} {trial.structure}: {dice}")
-    if not trials:
-        raise DataError("No structure to evaluate was found.", "Check --structure and --smallest.")
-    modalities = {name: chosen.modality(name) for name in {t.set_name for t in trials}}
+    modalities = _modalities(trials, chosen)
     scores = scores_of(trials, modalities)
     if results:
         _write(results, settings, trials, scores)
@@ -267,3 +260,25 @@ def evaluate(
         if as_json
         else _report(trials, scores, modalities, chosen, against)
     )
+
+
+def _chosen(
+    data: Path | None,
+    part: str,
+    cases_per_set: int | None,
+    images: Path | None,
+    labels: Path | None,
+    names: Path | None,
+) -> _Data:
+    if data is not None and images is None and labels is None:
+        return _data_of_folder(data, part, cases_per_set)
+    if data is None and images is not None and labels is not None:
+        return _data_of_pairs(images, labels, names)
+    raise typer.BadParameter("Give either DATA, or --images and --labels.")
+
+
+def _modalities(trials: "list[Trial]", chosen: _Data) -> dict[str, str]:
+    """Tell what the scans of each set are; DataError where nothing was evaluated."""
+    if not trials:
+        raise DataError("No structure to evaluate was found.", "Check --structure and --smallest.")
+    return {name: chosen.modality(name) for name in {t.set_name for t in trials}}

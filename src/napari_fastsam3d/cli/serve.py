@@ -14,44 +14,52 @@ if TYPE_CHECKING:
 
 _GIB = 1 << 30
 
+HostOption = Annotated[
+    str, typer.Option(help="Where to listen: this machine alone, or 0.0.0.0 for a network.")
+]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="A model's name or file; may be repeated, the first leads."),
+]
+RootOption = Annotated[
+    list[Path] | None,
+    typer.Option("--root", help="A folder whose scans may be named instead of sent."),
+]
+CertificateOption = Annotated[
+    Path | None, typer.Option(help="TLS certificate with its chain (PEM).")
+]
+BehindProxyOption = Annotated[
+    bool, typer.Option("--behind-proxy", help="TLS ends at a proxy before this server.")
+]
+KeepMinutesOption = Annotated[float, typer.Option(min=1, help="How long an unused volume is kept.")]
+OneProcessOption = Annotated[
+    bool, typer.Option("--one-process", help="Without Ray: one process, one model thread.")
+]
+AddressOption = Annotated[
+    str | None, typer.Option(help="A Ray cluster that runs; by default one is started here.")
+]
+ReplicasOption = Annotated[
+    str, typer.Option(help="How many processes serve: a number, or MIN-MAX by load.")
+]
+
 
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Where to listen: this machine alone, or 0.0.0.0 for a network.")
-    ] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8765,
-    model: Annotated[
-        list[str] | None,
-        typer.Option("--model", help="A model's name or file; may be repeated, the first leads."),
-    ] = None,
+    model: ModelOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     folder: FolderOption = None,
-    root: Annotated[
-        list[Path] | None,
-        typer.Option("--root", help="A folder whose scans may be named instead of sent."),
-    ] = None,
-    certificate: Annotated[
-        Path | None, typer.Option(help="TLS certificate with its chain (PEM).")
-    ] = None,
+    root: RootOption = None,
+    certificate: CertificateOption = None,
     key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
-    behind_proxy: Annotated[
-        bool, typer.Option("--behind-proxy", help="TLS ends at a proxy before this server.")
-    ] = False,
-    keep_minutes: Annotated[
-        float, typer.Option(min=1, help="How long an unused volume is kept.")
-    ] = 60.0,
+    behind_proxy: BehindProxyOption = False,
+    keep_minutes: KeepMinutesOption = 60.0,
     max_volume: Annotated[float, typer.Option(min=0.001, help="Largest volume, GiB.")] = 4.0,
     max_user: Annotated[float, typer.Option(min=0.001, help="Kept of one user, GiB.")] = 16.0,
     rate: Annotated[float, typer.Option(min=1, help="Requests a second of one user.")] = 50.0,
-    one_process: Annotated[
-        bool, typer.Option("--one-process", help="Without Ray: one process, one model thread.")
-    ] = False,
-    address: Annotated[
-        str | None, typer.Option(help="A Ray cluster that runs; by default one is started here.")
-    ] = None,
-    replicas: Annotated[
-        str, typer.Option(help="How many processes serve: a number, or MIN-MAX by load.")
-    ] = "1",
+    one_process: OneProcessOption = False,
+    address: AddressOption = None,
+    replicas: ReplicasOption = "1",
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of a replica, such as 0.25.")] = 0.0,
     cpus: Annotated[float, typer.Option(min=0, help="CPUs of a replica.")] = 1.0,
     models_kept: Annotated[int, typer.Option(min=1, help="Models a replica keeps loaded.")] = 1,
@@ -62,15 +70,8 @@ def serve(
     makes a token for you and keeps it for this machine. See `tokens` for other users.
     """
     from napari_fastsam3d.serving.server_settings import Limits, ServerSettings, server_folder
-    from napari_fastsam3d.session.remote.servers import is_loopback
 
-    if (certificate is None) != (key is None):
-        raise ServerError("TLS needs a certificate and its key.", "Give --certificate and --key.")
-    if not (is_loopback(host) or certificate or behind_proxy):
-        raise ServerError(
-            "Scans and tokens would cross the network in the clear.",
-            "Give --certificate and --key, or --behind-proxy where TLS ends before the server.",
-        )
+    _check_transport(host, certificate, key, behind_proxy)
     limits = Limits(
         volume_bytes=int(max_volume * _GIB),
         user_bytes=int(max_user * _GIB),
@@ -98,6 +99,21 @@ def serve(
 
     listening = Listening(host, port, certificate, key)
     serve_on_ray(settings, listening, Replicas.parse(replicas, cpus, gpus), address)
+
+
+def _check_transport(
+    host: str, certificate: Path | None, key: Path | None, behind_proxy: bool
+) -> None:
+    """Raise ServerError where scans and tokens would cross a network in the clear."""
+    from napari_fastsam3d.session.remote.servers import is_loopback
+
+    if (certificate is None) != (key is None):
+        raise ServerError("TLS needs a certificate and its key.", "Give --certificate and --key.")
+    if not (is_loopback(host) or certificate or behind_proxy):
+        raise ServerError(
+            "Scans and tokens would cross the network in the clear.",
+            "Give --certificate and --key, or --behind-proxy where TLS ends before the server.",
+        )
 
 
 def _first_token(

@@ -222,7 +222,7 @@ class BatchWorker:
 
     def _thread(self, named: str | None):
         """Return the thread of the model of a scan; another model takes the place of the last."""
-        from napari_fastsam3d.session.model_thread import model_thread
+        from napari_fastsam3d.session.model_place import model_thread
 
         name = self._model.name or named or "default"
         if name not in self._threads:

@@ -7,7 +7,8 @@ from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.inference.prompt_check import point_index
 from napari_fastsam3d.session.commands import Commands, Voxel
 from napari_fastsam3d.session.events import emit
-from napari_fastsam3d.session.model_thread import Model, ModelThread, model_thread
+from napari_fastsam3d.session.model_place import model_thread
+from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.queries import Queries
 from napari_fastsam3d.session.request import Result
 from napari_fastsam3d.session.scheduler import Scheduler

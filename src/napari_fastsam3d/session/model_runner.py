@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from napari_fastsam3d.errors import card_is_full
 from napari_fastsam3d.geometry.volume import Volume
@@ -15,9 +15,6 @@ from napari_fastsam3d.memory.question import Answer, Question
 from napari_fastsam3d.memory.recall import Recall
 from napari_fastsam3d.memory.remember import has_features
 from napari_fastsam3d.model.predictor import GoOn, ModelIdentity, Predictor, Progress, always
-
-if TYPE_CHECKING:
-    from napari_fastsam3d.session.model_thread import ModelThread
 
 _ON_CPU = (
     "The graphics card ran out of memory, so the model now computes on the CPU: slower, with "
@@ -68,13 +65,25 @@ class Runner(Protocol):
         ...
 
 
+class Loader(Protocol):
+    """Loads the model that computes here, once."""
+
+    def obtain_predictor(self, progress: Progress = ...) -> Predictor:
+        """Return it, loading it if need be."""
+        ...
+
+    def fall_back(self) -> bool:
+        """Let it be loaded on the CPU at its next use; False where it can't."""
+        ...
+
+
 class ModelRunner:
     """Makes masks of prompts with whatever model the thread has; to be used in that thread only.
 
     Parameters
     ----------
     volume : Volume
-    thread : ModelThread
+    loader : Loader
     progress : callable
         Told of long work.
     note : callable
@@ -95,7 +104,7 @@ class ModelRunner:
     def __init__(
         self,
         volume: Volume,
-        thread: "ModelThread",
+        loader: Loader,
         progress: Progress,
         note: Callable[[str], object],
         memory: MemoryBank | None = None,
@@ -103,7 +112,7 @@ class ModelRunner:
         bytes_kept: int = BYTES_KEPT,
     ) -> None:
         self._volume = volume
-        self._thread = thread
+        self._loader = loader
         self._progress = progress
         self._note = note
         self._memory = memory
@@ -119,7 +128,7 @@ class ModelRunner:
 
     def ready(self) -> Replay:
         """Return the replay, the model loaded."""
-        predictor = self._thread.obtain_predictor(self._progress)
+        predictor = self._loader.obtain_predictor(self._progress)
         if self._replay is None or self._replay.predictor is not predictor:
             recall = self._recall(predictor)
             self._replay = Replay(
@@ -151,7 +160,7 @@ class ModelRunner:
             with self._asking(go_on) as replay:
                 return replay.step(prompts)
         except Exception as error:
-            if not (card_is_full(error) and self._thread.fall_back()):
+            if not (card_is_full(error) and self._loader.fall_back()):
                 raise
         # Out of the handler, whose traceback would keep what fills the card.
         self._replay = None

@@ -15,7 +15,8 @@ from napari_fastsam3d.session.file_commands import FileCommands
 from napari_fastsam3d.session.journal_commands import JournalCommands
 from napari_fastsam3d.session.memory_commands import MemoryCommands
 from napari_fastsam3d.session.model_commands import ModelCommands
-from napari_fastsam3d.session.model_thread import Model, ModelThread, model_thread
+from napari_fastsam3d.session.model_place import model_thread
+from napari_fastsam3d.session.model_thread import Model, ModelThread
 from napari_fastsam3d.session.scheduler import Scheduler
 
 if TYPE_CHECKING:

@@ -174,24 +174,37 @@ class PyramidDecoder(nn.Module):
         features = self.block_middle(_added(features, box_features.middle))
         weights = self._mask_weights(tokens)
         low_res = self._mask(features, weights.middle)
-        logits = F.interpolate(low_res, scale_factor=2, mode="trilinear")
         region = Region.of_mask(low_res[:, :1], prompts) if local else None
-        if region is None:
-            logits = logits + self._detail(
-                features, weights.fine, pyramid, prompts, box_features.fine
-            )
-        else:
-            logits[(..., *region.slices(2))] += self._detail(
-                region.of_features(features),
-                weights.fine,
-                region.pyramid(pyramid),
-                region.prompts(prompts),
-                None if box_features.fine is None else region.of_features(box_features.fine, 2),
-            )
+        logits = self._drawn(
+            features, weights, low_res, pyramid, prompts, box_features.fine, region
+        )
         if self.candidates is None:
             return Masks(low_res, logits, torch.sigmoid(self.quality(tokens[:, 1]).float()))
         masks = Masks(low_res, logits, self.candidates.judge(weights.tokens, features, low_res))
         return masks.select(0, 1)._replace(candidates=masks.select(1, None))
+
+    def _drawn(
+        self,
+        features: Tensor,
+        weights: "_MaskWeights",
+        low_res: Tensor,
+        pyramid: Pyramid,
+        prompts: Prompts,
+        box_fine: Tensor | None,
+        region: Region | None,
+    ) -> Tensor:
+        """Add detail to low-resolution logits, in a region alone where there is one."""
+        logits = F.interpolate(low_res, scale_factor=2, mode="trilinear")
+        if region is None:
+            return logits + self._detail(features, weights.fine, pyramid, prompts, box_fine)
+        logits[(..., *region.slices(2))] += self._detail(
+            region.of_features(features),
+            weights.fine,
+            region.pyramid(pyramid),
+            region.prompts(prompts),
+            None if box_fine is None else region.of_features(box_fine, 2),
+        )
+        return logits
 
     def _mask_weights(self, tokens: Tensor) -> "_MaskWeights":
         """Give the weights of the features in each mask, the main one first."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from napari_fastsam3d.errors import ServerError
@@ -36,9 +37,6 @@ from napari_fastsam3d.session.remote.wire import (
     told_to_json,
 )
 
-if TYPE_CHECKING:
-    from napari_fastsam3d.session.remote.remote_model import RemoteModel, RemoteThread
-
 _Keys = tuple[PromptKey, ...]
 
 _STEPS_BYTES = 64 << 20
@@ -50,13 +48,51 @@ _FOUND = "{} is back."
 _NO_RECALL = "Earlier cases stay on this machine: masks made on a server don't recall them."
 
 
+@dataclass(frozen=True)
+class RemoteModel:
+    """What is known here of a model on a server.
+
+    Parameters
+    ----------
+    name, fingerprint : str
+        As of a model of this machine: masks of one fingerprint are alike wherever they were made.
+    device : str
+        Host and port of the server.
+    roots : tuple of str
+        Folders whose scans the server can read by itself.
+    """
+
+    name: str
+    fingerprint: str
+    device: str
+    roots: tuple[str, ...] = ()
+
+
+class Server(Protocol):
+    """What a runner needs of the thread in which a server is asked."""
+
+    @property
+    def connection(self) -> Connection:
+        """The way to the server."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Name of the model, there."""
+        ...
+
+    def obtain(self, progress: Progress = ...) -> RemoteModel:
+        """Return what is known of the model, asking the server if need be."""
+        ...
+
+
 class RemoteRunner:
     """Makes masks of prompts with the model of a server; to be used in the model thread only.
 
     Parameters
     ----------
     volume : Volume
-    thread : RemoteThread
+    server : Server
     progress : callable
         Told of long work, and while the server is waited for.
     note : callable
@@ -66,12 +102,12 @@ class RemoteRunner:
     def __init__(
         self,
         volume: Volume,
-        thread: RemoteThread,
+        server: Server,
         progress: Progress,
         note: Callable[[str], object],
     ) -> None:
         self._volume = volume
-        self._thread = thread
+        self._server = server
         self._progress = progress
         self._note = note
         self._session = uuid4().hex
@@ -84,7 +120,7 @@ class RemoteRunner:
 
     @property
     def _connection(self) -> Connection:
-        return self._thread.connection
+        return self._server.connection
 
     @cached_property
     def _upload(self) -> Upload:
@@ -93,7 +129,7 @@ class RemoteRunner:
     def predictor(self) -> RemoteModel:
         """Return what is known of the model; sends the volume ahead."""
         with self._listening():
-            known = self._thread.obtain(self._progress)
+            known = self._server.obtain(self._progress)
             self._upload.ensure(known.roots)
         return known
 
@@ -171,7 +207,7 @@ class RemoteRunner:
     def _told_again(
         self, path: str, prompts: Sequence[Prompt], go_on: GoOn, more: dict[str, Any]
     ) -> Any:
-        known = self._thread.obtain(self._progress)
+        known = self._server.obtain(self._progress)
         for _ in range(_TRIES):
             self._upload.ensure(known.roots, go_on)
             digests, body = self._request(prompts)
@@ -203,7 +239,7 @@ class RemoteRunner:
             "protocol": PROTOCOL,
             "session": self._session,
             "number": self._number,
-            "model": self._thread.model,
+            "model": self._server.model,
             "volume": self._volume.content_hash,
             "log": {"base": digests[known] if known else None, "append": told[known:]},
             "since": None if self._held is None else self._held[0],
@@ -227,7 +263,7 @@ class RemoteRunner:
 
     @property
     def _headers(self) -> dict[str, str]:
-        return {SESSION_HEADER: self._session, MODEL_HEADER: self._thread.model}
+        return {SESSION_HEADER: self._session, MODEL_HEADER: self._server.model}
 
     def _note_recall(self, prompts: Sequence[Prompt]) -> None:
         recalls = any(isinstance(prompt, FromMemory | FindPrompt) for prompt in prompts)

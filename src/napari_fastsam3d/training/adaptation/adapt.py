@@ -74,15 +74,16 @@ def adapt(
     if cases is None:
         cases = remembered_teaching_cases(bank or MemoryBank(), structure)
     store = store or AdapterStore()
-    predictor = (
-        model
-        if isinstance(model, BasePredictor)
-        else load_model(Path(model) if not isinstance(model, str) else model, device=device)
-    )
     options = options or TeachingOptions(AdapterConfig(kind))
     work = folder or work_folder(store, structure, cases)
-    outcome = Teaching(structure, cases, predictor, options, work).run(tell)
+    outcome = Teaching(structure, cases, _loaded(model, device), options, work).run(tell)
     return finished(outcome, store, work)
+
+
+def _loaded(model: str | PathLike[str] | BasePredictor, device: str) -> BasePredictor:
+    if isinstance(model, BasePredictor):
+        return model
+    return load_model(model if isinstance(model, str) else Path(model), device=device)
 
 
 def work_folder(store: AdapterStore, structure: str, cases: Sequence[TeachingCase]) -> Path:

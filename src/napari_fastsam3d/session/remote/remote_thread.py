@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry.volume import Volume
@@ -13,33 +11,13 @@ from napari_fastsam3d.memory.question import Answer, Question
 from napari_fastsam3d.model.predictor import Progress, silent
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.remote.connection import Connection, MakeClient
-from napari_fastsam3d.session.remote.remote_runner import RemoteRunner
+from napari_fastsam3d.session.remote.remote_runner import RemoteModel, RemoteRunner
 from napari_fastsam3d.session.remote.servers import access_to, server_address
 from napari_fastsam3d.session.remote.wire import MODEL_HEADER, PROTOCOL
 
 _CONNECTING = "Connecting to {}"
 PATIENCE = 60.0
 """Seconds that a server which can't be reached is waited for, unless one says otherwise."""
-
-
-@dataclass(frozen=True)
-class RemoteModel:
-    """What is known here of a model on a server.
-
-    Parameters
-    ----------
-    name, fingerprint : str
-        As of a model of this machine: masks of one fingerprint are alike wherever they were made.
-    device : str
-        Host and port of the server.
-    roots : tuple of str
-        Folders whose scans the server can read by itself.
-    """
-
-    name: str
-    fingerprint: str
-    device: str
-    roots: tuple[str, ...] = ()
 
 
 class RemoteThread(ModelThread):
@@ -62,13 +40,16 @@ class RemoteThread(ModelThread):
         self._address = address
         self._patience = patience
         self._make_client = make_client
+        self._connection: Connection | None = None
         self._known: RemoteModel | None = None
 
-    @cached_property
+    @property
     def connection(self) -> Connection:
         """The way to the server; ServerError if the address is none."""
-        place, _ = server_address(self._address)
-        return Connection(access_to(place), self._patience, self._make_client)
+        if self._connection is None:
+            place, _ = server_address(self._address)
+            self._connection = Connection(access_to(place), self._patience, self._make_client)
+        return self._connection
 
     @property
     def model(self) -> str:
