@@ -321,7 +321,7 @@ def test_another_model_puts_few_journals_aside(
     click(widget)
     settle(widget)
     expected = widget.view.session.label_map()
-    monkeypatch.setattr(model_loader, "ModelThread", lambda *_: ModelThread(flood))
+    monkeypatch.setattr(model_loader, "model_thread", lambda *_, **__: ModelThread(flood))
     for _ in range(8):
         widget.workspace.change_model("flood", "cpu")
         settle(widget)

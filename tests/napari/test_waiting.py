@@ -52,7 +52,7 @@ def change_model(flood: Any, monkeypatch: Any) -> Callable[[Any, str], Any]:
     from napari_fastsam3d._napari import model_loader
 
     models: list[Any] = []
-    monkeypatch.setattr(model_loader, "ModelThread", lambda *_: ModelThread(models.pop()))
+    monkeypatch.setattr(model_loader, "model_thread", lambda *_, **__: ModelThread(models.pop()))
 
     def change(widget: Any, fingerprint: str) -> Any:
         other = type(flood)()

@@ -18,7 +18,7 @@ from napari_fastsam3d.inference.prompt import (
     Point,
     Scribble,
 )
-from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
+from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory, WithAdapter
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.object_actions import (
     AcceptObject,
@@ -34,6 +34,7 @@ from napari_fastsam3d.session.object_actions import (
     UnlockObject,
 )
 from napari_fastsam3d.session.prompt_actions import (
+    AddAutomatic,
     AddPrompt,
     CleanUpObjects,
     DeletePrompt,
@@ -163,6 +164,10 @@ DESCRIBED: list[tuple[Action, str]] = [
     (SetRecall(2, FromMemory("published")), "Memory on for spleen (published)"),
     (SetRecall(2, None), "Memory off for spleen"),
     (FindStructure(4, FindPrompt(90, "aorta", 3)), "Looked for aorta"),
+    (
+        AddAutomatic(5, "pancreas", MaskPrompt(91, SPOT), WithAdapter("pancreas", "0123abcd")),
+        "Segmented automatically pancreas",
+    ),
 ]
 
 

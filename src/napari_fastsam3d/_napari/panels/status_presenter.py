@@ -118,9 +118,12 @@ class StatusPresenter:
             work.finished,
             work.journal_changed,
             work.events.dims_changed,
-            work.toolbox.changed,
         ):
             signal.connect(self._refresh_soon)
+        # A layer that is added takes the tool for a moment, which is no news: a message stays.
+        self._tool = work.toolbox.tool
+        self._tool_timer = single_shot(panel, 0, self._on_tool)
+        work.toolbox.changed.connect(self._on_tool_soon)
         work.progress.connect(self._on_progress)
         work.message.connect(self._on_message)
         work.tasks.started.connect(panel.show_busy)
@@ -129,6 +132,7 @@ class StatusPresenter:
     def refresh(self, _change: object = None) -> None:
         """Show what is being done, or else what a click does now."""
         work, view = self._work, self._work.view
+        self._tool = work.toolbox.tool
         journal = None if view is None else view.session.journal_status
         last = work.last_click.result
         self._panel.show_facts(
@@ -163,6 +167,13 @@ class StatusPresenter:
         where = self._work.last_click.far_slices()
         between = ", " if where else ""
         return f"{change_text(far)} of it out of sight{between}{where} ({KEYS['show_change']})"
+
+    def _on_tool_soon(self) -> None:
+        self._tool_timer.start()
+
+    def _on_tool(self) -> None:
+        if self._work.toolbox.tool != self._tool:
+            self.refresh()
 
     def _refresh_soon(self, _change: object = None) -> None:
         self._timer.start()
