@@ -1,4 +1,4 @@
-"""A folder of scans gone through case by case, in a real window by mouse and key."""
+"""A folder of scans gone through case by case: in a real window by mouse and key, and back."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,22 +13,22 @@ from qtpy.QtTest import QTest
 
 from napari_fastsam3d._napari.dialogs.worklist import WorklistDialog
 from napari_fastsam3d.geometry import Mask
-from napari_fastsam3d.session.worklist import Worklist
+from napari_fastsam3d.session.worklist import PATTERN, Worklist
 
 WAIT = 120_000
 INSIDE = (12, 12, 10)
 
 
 def folder_of_scans(folder: Path) -> Path:
-    """Three blocks and a damaged file between them; the third has a mask already."""
+    """Two blocks and a damaged file between them; the second block has a mask already."""
     voxels = np.zeros((24, 28, 20), np.int16)
-    for number in (1, 2, 4):
+    for number in (1, 3):
         voxels[6:18, 8:18, 6:14] = 900 + number
         nib.save(nib.Nifti1Image(voxels, np.diag([2, 2, 3, 1])), folder / f"case{number}.nii.gz")
-    (folder / "case3.nii.gz").write_bytes(b"\x1f\x8b damaged")
+    (folder / "case2.nii.gz").write_bytes(b"\x1f\x8b damaged")
     mask = np.zeros(voxels.shape, np.uint8)
     mask[8:10, 8:10, 8:10] = 7
-    nib.save(nib.Nifti1Image(mask, np.diag([2, 2, 3, 1])), folder / "case4_mask.nii.gz")
+    nib.save(nib.Nifti1Image(mask, np.diag([2, 2, 3, 1])), folder / "case3_mask.nii.gz")
     return folder
 
 
@@ -36,24 +36,15 @@ def voxels_of(folder: Path, name: str) -> int:
     return int(np.count_nonzero(np.asanyarray(nib.load(folder / f"{name}_mask.nii.gz").dataobj)))
 
 
-@pytest.mark.gl
-def test_cases_are_gone_through_and_found_again(
-    make_widget: Callable[..., Any], settle: Any, qtbot: Any, tmp_path: Path
-) -> None:
-    folder = folder_of_scans(tmp_path)
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1000, 640)
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    cases, hand = widget.workspace.cases, Hand(viewer)
+@pytest.fixture
+def shown(settle: Any, qtbot: Any) -> Callable[[Any, str, int], None]:
+    """Return a function that waits until a case is there with so many objects."""
 
-    def shown(name: str, many: int) -> None:
-        """Wait until a case is there with so many objects."""
-
+    def wait(widget: Any, name: str, many: int) -> None:
         def there() -> bool:
             view = widget.view
             return (
-                cases._going is None
+                widget.workspace.cases._going is None
                 and view is not None
                 and view.image.name == name
                 and len(view.session.state.objects) == many
@@ -62,53 +53,78 @@ def test_cases_are_gone_through_and_found_again(
         qtbot.waitUntil(there, timeout=WAIT)
         settle(widget)
 
-    qtbot.waitUntil(viewer.window._qt_window.isActiveWindow, timeout=WAIT)
+    return wait
+
+
+@pytest.mark.gl
+def test_cases_are_gone_through(
+    make_widget: Callable[..., Any], shown: Any, settle: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    folder = folder_of_scans(tmp_path)
+    viewer, widget = make_widget(show=True)
+    window, hand = viewer.window._qt_window, Hand(viewer)
+    window.resize(1000, 640)
+    # Qt leaves the keys of a window that isn't active to nobody.
+    with qtbot.waitActive(window, timeout=WAIT):
+        window.activateWindow()
     hand.key("Alt+U")
     dialog = widget.findChild(WorklistDialog)
     dialog.folder.clear()
     QTest.keyClicks(dialog.folder, str(folder))
     QTest.mouseClick(dialog.begin, Qt.MouseButton.LeftButton)
-    shown("case1", 0)
-    assert dialog.rows.rowCount() == 4
+    shown(widget, "case1", 0)
+    assert dialog.rows.rowCount() == 3
     dialog.close()
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    layer = widget.view.mask.layer
-    viewer.dims.set_point((0, 1, 2), layer.data_to_world(widget.view.frame.to_layer(INSIDE)[0]))
+    with qtbot.waitActive(window, timeout=WAIT):
+        window.activateWindow()
+    inside = widget.view.mask.layer.data_to_world(widget.view.frame.to_layer(INSIDE)[0])
+    viewer.dims.set_point((0, 1, 2), inside)
     hand.key("Q")
-    hand.click(layer.data_to_world(widget.view.frame.to_layer(INSIDE)[0]))
+    hand.click(inside)
     settle(widget)
     found = int(widget.view.session.mask().sum())
     assert found
-    # The mask is written as the case is left, which takes its layers away.
+    # The mask is written as the case is left, which takes its layers away. What can't be read
+    # is told of and left out; a mask that was there is gone on with.
     hand.key("Ctrl+Shift+PgDown")
-    shown("case2", 0)
+    shown(widget, "case3", 1)
     assert voxels_of(folder, "case1") == found
     assert not [each.name for each in viewer.layers if each.name == "case1"]
-    # What can't be read is told of and left out; a mask that was there is gone on with.
-    QTest.mouseClick(widget.case_row.next, Qt.MouseButton.LeftButton)
-    shown("case4", 1)
-    assert "case3" in cases.problems
+    assert "case2" in widget.workspace.cases.problems
     assert widget.view.current.value == 7
-    assert "Case 4 of 4, 1 done: case4" in widget.case_row.text.text()
+    assert "Case 3 of 3, 1 done: case3" in widget.case_row.text.text()
+
+
+def test_a_case_that_was_begun_is_found_again(
+    make_widget: Callable[..., Any], shown: Any, settle: Any, tmp_path: Path
+) -> None:
+    folder = folder_of_scans(tmp_path)
+    viewer, widget = make_widget()
+    cases = widget.workspace.cases
+    cases.open(folder, None, PATTERN, "*")
+    shown(widget, "case1", 0)
+    widget.view.run(lambda session: session.edit_mask(Mask.of_indices([(3, 4, 5), (3, 4, 6)])))
+    settle(widget)
+    QTest.mouseClick(widget.case_row.next, Qt.MouseButton.LeftButton)
+    shown(widget, "case3", 1)
+    assert voxels_of(folder, "case1") == 2
     widget.view.session.edit_mask(Mask.of_indices([(20, 20, 5)]))
     settle(widget)
-    hand.key("Ctrl+PgUp")
-    shown("case2", 0)
-    assert voxels_of(folder, "case4") == 9
-    # Back in a case that was begun, everything is there, with what can be undone.
-    hand.key("Ctrl+PgUp")
-    shown("case1", 1)
-    assert int(widget.view.session.mask().sum()) == found
-    assert not widget.banner.isVisible()
-    hand.key("U")
+    QTest.mouseClick(widget.case_row.previous, Qt.MouseButton.LeftButton)
+    shown(widget, "case1", 1)
+    assert voxels_of(folder, "case3") == 9
+    # Everything is there without a question, with what can be undone.
+    assert int(widget.view.session.mask().sum()) == 2
+    assert widget.banner.isHidden()
+    widget.view.run(lambda session: session.undo())
     settle(widget)
     assert not widget.view.session.state.objects
-    hand.key("Shift+U")
+    widget.view.run(lambda session: session.redo())
     settle(widget)
+    cases.mark(cases.current, True)
     viewer.close()
     widget.workspace.tasks.executor.shutdown()
     again = Worklist(folder)
     assert again.progress.current == "case1"
     assert again.progress.done == {"case1"}
-    assert [case.name for case in again.find()] == ["case1", "case2", "case3", "case4"]
+    assert [case.name for case in again.find()] == ["case1", "case2", "case3"]
