@@ -70,6 +70,13 @@ def test_a_structure_is_adapted_and_segmented_in_a_folder_without_a_prompt(
         )
         assert float(row["volume_ml"]) == pytest.approx(voxels.sum() * 8 / 1000, rel=1e-4)
 
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*.nii.gz")}
+    assert len(written) == 3
+    told(["auto", str(folder), "-o", str(out)], capsys)
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.nii.gz")} == written
+    with (out / "volumes.csv").open() as file:
+        assert list(csv.DictReader(file)) == rows
+
     told(["adapters", "remove", "ball"], capsys)
     assert run(["auto", str(folder / "0_img.nii.gz"), "-o", str(tmp_path / "one.nii.gz")]) == 1
     assert "No structure is adapted" in capsys.readouterr().err

@@ -61,22 +61,30 @@ def auto(
         check_output(output)
     wanted = None if structures is None else [n.strip() for n in structures.split(",") if n.strip()]
     from napari_fastsam3d.cli.progress import progress_line
+    from napari_fastsam3d.geometry.source import scan_stem
     from napari_fastsam3d.model.adapter_store import AdapterStore
     from napari_fastsam3d.session import ModelThread
 
     rows: list[dict[str, Any]] = []
+    # Read before the first scan is written to it, and kept until each scan's turn has come.
+    known = _known(table, scans)
     with progress_line() as show, ModelThread(model, device) as thread:
         for number, path in enumerate(scans):
             show.step(f"segmenting {path.name}", number, len(scans))
-            target = output / f"{_stem(path)}_seg{_SUFFIX}" if folder else output
+            stem = scan_stem(path.name).removesuffix("_img")
+            target = output / f"{stem}_seg{_SUFFIX}" if folder else output
+            before = known.pop(str(path), [])
             try:
-                rows += _segmented(path, target, wanted, thread, AdapterStore(store), table)
+                if before and target.exists():
+                    rows += before
+                else:
+                    rows += _segmented(path, target, wanted, thread, AdapterStore(store))
             except FastSAM3DError as error:
                 if not folder:
                     raise
                 rows.append({"scan": str(path), "error": str(error)})
             if table is not None:
-                _write(table, rows)
+                _write(table, [*rows, *(row for of_scan in known.values() for row in of_scan)])
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -90,15 +98,11 @@ def _segmented(
     wanted: list[str] | None,
     thread: "ModelThread",
     store: "AdapterStore",
-    table: Path | None,
 ) -> list[dict[str, Any]]:
-    """Segment one scan; what was done before is read from the table."""
+    """Segment one scan, and return its rows of the table."""
     from napari_fastsam3d.geometry import read_volume
     from napari_fastsam3d.session import Session
 
-    known = [] if table is None else _known(table, path)
-    if known and target.exists():
-        return known
     volume = read_volume(path)
     with Session(volume, model=thread, adapters=store) as session:
         found = session.segment_automatically(wanted)
@@ -140,21 +144,17 @@ def _scans(path: Path) -> list[Path]:
     return [path] if not files or slices else files
 
 
-def _stem(path: Path) -> str:
-    from napari_fastsam3d.geometry.source import SCAN_SUFFIXES
-
-    name = path.name
-    ending = next((s for s in SCAN_SUFFIXES if name.lower().endswith(s)), "")
-    return name[: len(name) - len(ending)].removesuffix("_img")
-
-
-def _known(table: Path, scan: Path) -> list[dict[str, Any]]:
+def _known(table: Path | None, scans: list[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of scans in a table that was written before, those with an error left out."""
+    if table is None:
+        return {}
     try:
         with table.open(encoding="utf-8", newline="") as file:
-            rows = [dict(row) for row in csv.DictReader(file)]
+            rows = [dict(row) for row in csv.DictReader(file) if not row.get("error")]
     except (OSError, csv.Error, UnicodeDecodeError):
-        return []
-    return [row for row in rows if row.get("scan") == str(scan) and not row.get("error")]
+        return {}
+    of_scans = {str(path): [r for r in rows if r.get("scan") == str(path)] for path in scans}
+    return {name: of for name, of in of_scans.items() if of}
 
 
 def _write(table: Path, rows: list[dict[str, Any]]) -> None:

@@ -17,6 +17,13 @@ SUFFIXES: Mapping[Format, tuple[str, ...]] = {
 
 SCAN_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
+
+def scan_stem(name: str) -> str:
+    """Return the name of a scan's file without its ending; any other name as it is."""
+    ending = next((suffix for suffix in SCAN_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)]
+
+
 MASK_SUFFIXES = (*SUFFIXES["nifti"], ".nrrd", ".mha")
 """How the names of masks may end that are written here."""
 

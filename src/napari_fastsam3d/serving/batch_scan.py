@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_fastsam3d.errors import DataError, FastSAM3DError, explained
 from napari_fastsam3d.geometry.io.atomic_write import replacing
-from napari_fastsam3d.geometry.source import SCAN_SUFFIXES
+from napari_fastsam3d.geometry.source import SCAN_SUFFIXES, scan_stem
 
 RECORDS = ".batch"
 """Folder in that of the masks in which each scan that was gone through has its record."""
@@ -39,7 +39,7 @@ class BatchScan:
     @property
     def name(self) -> str:
         """What it is called in the table: the name of the scan without its ending."""
-        return scan_stem(self.scan)
+        return scan_stem(self.scan.name)
 
     @property
     def record(self) -> Path:
@@ -116,15 +116,6 @@ class BatchModel:
     bank: Path | None = None
 
 
-def scan_stem(scan: Path) -> str:
-    """Return the name of a scan without its ending."""
-    name = scan.name
-    for suffix in SCAN_SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
 def scans_of(folder: Path, prompts: Path, output: Path) -> list[BatchScan]:
     """Pair the scans of a folder with their prompts: `ct7.nii.gz` goes with `ct7.json`.
 
@@ -151,7 +142,7 @@ def scans_of(folder: Path, prompts: Path, output: Path) -> list[BatchScan]:
             path.is_dir() or path.name.lower().endswith(SCAN_SUFFIXES)
         ):
             continue
-        stem = scan_stem(path)
+        stem = scan_stem(path.name)
         if stem in scans:
             raise DataError(
                 f"{scans[stem].name} and {path.name} have one name.", "Rename one of them."

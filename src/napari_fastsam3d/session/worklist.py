@@ -16,7 +16,7 @@ from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Volume, begins_as_dicom
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.segments import SEGMENTATION_SUFFIXES
-from napari_fastsam3d.geometry.source import MASK_SUFFIXES, SUFFIXES
+from napari_fastsam3d.geometry.source import MASK_SUFFIXES, SUFFIXES, scan_stem
 
 PATTERN = "{case}_mask.nii.gz"
 PROGRESS = "worklist.json"
@@ -205,8 +205,8 @@ class Worklist:
     def _cases(self, here: Path, files: list[str], folders: list[str]) -> Iterator[Case]:
         inside = here.relative_to(self.folder)
         scans = [each for each in files if each.lower().endswith(_FILES)]
-        often = Counter(map(_stem, scans))
-        stems = {each: _stem(each) if often[_stem(each)] == 1 else each for each in scans}
+        often = Counter(map(scan_stem, scans))
+        stems = {each: scan_stem(each) if often[scan_stem(each)] == 1 else each for each in scans}
         masks = {self.pattern.replace(_CASE, stem) for stem in (*stems.values(), *folders)}
         for each in scans:
             known = each in masks or each.lower().endswith(SEGMENTATION_SUFFIXES)
@@ -258,11 +258,6 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns
-
-
-def _stem(name: str) -> str:
-    suffix = next((end for end in _FILES if name.lower().endswith(end)), "")
-    return name[: len(name) - len(suffix)]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

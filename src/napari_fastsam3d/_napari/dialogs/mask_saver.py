@@ -9,25 +9,24 @@ from pathlib import Path
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.geometry.source import SUFFIXES
+from napari_fastsam3d.geometry.source import SCAN_SUFFIXES, scan_stem
 
 FILTER = (
     "NIfTI (*.nii.gz *.nii);;NRRD (*.nrrd);;MetaImage (*.mha);;"
     "3D Slicer segmentation (*.seg.nrrd);;DICOM segmentation (*.dcm)"
 )
 _PATTERN = re.compile(r"\*(\.[\w.]+)")
-_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
 def suggested_path(volume: Volume) -> Path:
     """Return ``<stem>_mask.nii.gz`` beside the scan, or in the home folder if it has no file."""
     source = volume.source.path
     if source is None:
-        return Path.home() / f"{_stem(volume.name)}_mask.nii.gz"
+        return Path.home() / f"{scan_stem(volume.name)}_mask.nii.gz"
     if volume.source.format == "dicom" and volume.source.files != {source}:
         folder = source if source.is_dir() else source.parent
         return folder.parent / f"{folder.name}_mask.nii.gz"
-    return source.parent / f"{_stem(source.name)}_mask.nii.gz"
+    return source.parent / f"{scan_stem(source.name)}_mask.nii.gz"
 
 
 def ask_path(parent: QWidget | None, volume: Volume) -> Path | None:
@@ -73,15 +72,8 @@ def with_suffix(path: Path, kind: str = "", kinds: str = FILTER) -> Path:
     first = kinds.split(";;")[0]
     wanted = _PATTERN.findall(kind) or _PATTERN.findall(first)
     name = path.name.lower()
-    known = sorted({*_SUFFIXES, *_PATTERN.findall(kinds)}, key=len, reverse=True)
+    known = sorted({*SCAN_SUFFIXES, *_PATTERN.findall(kinds)}, key=len, reverse=True)
     suffix = next((end for end in known if name.endswith(end)), "")
     if suffix in wanted or (suffix and kind in ("", first)):
         return path
     return path.with_name(path.name[: len(name) - len(suffix)] + wanted[0])
-
-
-def _stem(name: str) -> str:
-    for suffix in _SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
