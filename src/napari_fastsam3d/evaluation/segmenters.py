@@ -78,8 +78,8 @@ class SessionAttempt:
 
 
 @dataclass(frozen=True)
-class SessionSegmenter:
-    """A model, used through `Session` as the window uses it.
+class ModelSegmenter:
+    """A segmenter whose model lives in a thread.
 
     Attributes
     ----------
@@ -96,6 +96,15 @@ class SessionSegmenter:
     def fingerprint(self) -> str:
         """The hash of the weights; loads the model."""
         return self.thread.load().result().fingerprint
+
+    def predictor(self) -> Predictor:
+        """Return the model, which computes here, loaded."""
+        return self.thread.submit(self.thread.obtain_predictor).result()
+
+
+@dataclass(frozen=True)
+class SessionSegmenter(ModelSegmenter):
+    """A model, used through `Session` as the window uses it; see `ModelSegmenter`."""
 
     @contextmanager
     def begin(self, volume: Volume) -> Generator[SessionAttempt, None, None]:
@@ -188,30 +197,18 @@ class ShiftedAttempt:
 
 
 @dataclass(frozen=True)
-class ShiftedSegmenter:
-    """A model whose first crops are moved aside, as far as chance has it.
+class ShiftedSegmenter(ModelSegmenter):
+    """A model whose first crops are moved aside, as far as chance has it; see `ModelSegmenter`.
 
     Attributes
     ----------
-    name : str
-        What tables call it.
-    thread : ModelThread
-        Keeps the model between structures.
     shift : float
         Crop voxels, at most, along each canonical axis.
     """
 
-    name: str
-    thread: ModelThread
     shift: float
-
-    @property
-    def fingerprint(self) -> str:
-        """The hash of the weights; loads the model."""
-        return self.thread.load().result().fingerprint
 
     @contextmanager
     def begin(self, volume: Volume) -> Generator[ShiftedAttempt, None, None]:
         """Begin a structure in a volume."""
-        predictor = self.thread.submit(self.thread.obtain_predictor).result()
-        yield ShiftedAttempt(volume, predictor, self.shift)
+        yield ShiftedAttempt(volume, self.predictor(), self.shift)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_fastsam3d.evaluation.segmenters import ModelSegmenter
 from napari_fastsam3d.evaluation.simulator import Click
 from napari_fastsam3d.geometry import Box, Crop, Volume
 from napari_fastsam3d.geometry.mask import dice
 from napari_fastsam3d.geometry.resample import Floats
 from napari_fastsam3d.model.predictor import Predictor, Segmentation
-from napari_fastsam3d.session import Mask, ModelThread
+from napari_fastsam3d.session import Mask
 
 KEPT = 48
 """Slices of a structure whose encodings are kept in memory."""
@@ -29,7 +30,7 @@ _EDGE = 4
 
 
 @dataclass(frozen=True)
-class SliceWiseSegmenter:
+class SliceWiseSegmenter(ModelSegmenter):
     """A model that sees single slices, carried on from slice to slice.
 
     The slices are those of the scan, axial where voxels are cubes. Each is shown to the network as
@@ -37,28 +38,18 @@ class SliceWiseSegmenter:
     clicks and the mask that it had; from there its neighbours are, each by a click in the middle of
     the last mask and that mask fed back, until nothing is left, or the mask is no longer like its
     neighbour, or holds a voxel that a click excludes. What a session adds (candidates, a first pass
-    from afar, edges, obeyed clicks) has no part in it. It knows no boxes.
-
-    Attributes
-    ----------
-    name : str
-        What tables call it.
-    thread : ModelThread
-        Keeps the model between structures.
+    from afar, edges, obeyed clicks) has no part in it. It knows no boxes. See `ModelSegmenter`.
     """
-
-    name: str
-    thread: ModelThread
 
     @property
     def fingerprint(self) -> str:
         """The hash of the weights, and that slices are seen; loads the model."""
-        return f"{self.thread.load().result().fingerprint} slice-wise"
+        return f"{super().fingerprint} slice-wise"
 
     @contextmanager
     def begin(self, volume: Volume) -> Generator["SliceWiseAttempt", None, None]:
         """Begin a structure in a volume."""
-        yield SliceWiseAttempt(volume, self.thread.submit(self.thread.obtain_predictor).result())
+        yield SliceWiseAttempt(volume, self.predictor())
 
 
 @dataclass

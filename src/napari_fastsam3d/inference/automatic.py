@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.crop import Crop
-from napari_fastsam3d.geometry.mask import NOWHERE, Mask
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.crop_policy import CropPolicy
@@ -177,8 +177,6 @@ class _Looker:
         return Mask.of(box, voxels)
 
     def _grown(self, box: Box) -> Box:
-        if box == NOWHERE:
-            return box
         margins = [
             int(np.ceil(max(_AROUND * n, _LEAST_AROUND / size)))
             for n, size in zip(box.shape, self._volume.spacing, strict=True)

@@ -150,9 +150,6 @@ async def volumes(server: _Served, user: _User) -> dict[str, int]:
 @_volumes.get("/{digest}")
 async def volume_state(digest: Digest, server: _Served, user: _User) -> VolumeState:
     """Say which chunks of a volume are missing."""
-    missing = await asyncio.to_thread(server.store(user).missing, digest)
-    if missing is None:
-        raise Refusal(404, "unknown_volume", "The server does not have it.", "Send it.")
     return await _state(server, user, digest)
 
 

@@ -122,6 +122,12 @@ def _outside() -> Refusal:
     )
 
 
+def _outdated() -> Refusal:
+    return Refusal(
+        409, "outdated", "A newer request of the session came first.", "Ask for that one."
+    )
+
+
 class ModelHost:
     """A model in its thread, for the volumes of many users.
 
@@ -180,9 +186,7 @@ class ModelHost:
     def check_number(self, session: tuple[str, str], number: int) -> None:
         """Refuse a request that a newer one of the session has overtaken."""
         if number < (self._newest.get(session) or 0):
-            raise Refusal(
-                409, "outdated", "A newer request of the session came first.", "Ask for that one."
-            )
+            raise _outdated()
         self._newest.put(session, number)
 
     def overtaken(self, session: tuple[str, str], number: int) -> bool:
@@ -215,9 +219,7 @@ class ModelHost:
             gone[0] = True
             raise
         except Interrupted:
-            raise Refusal(
-                409, "outdated", "A newer request of the session came first.", "Ask for that one."
-            ) from None
+            raise _outdated() from None
         except FastSAM3DError:
             raise
         except Exception as error:

@@ -4,7 +4,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from napari_fastsam3d.memory.case import Case
 from napari_fastsam3d.memory.readable_case import ReadableCase
 from napari_fastsam3d.memory.remember import remembered_case
 from napari_fastsam3d.training.painted_scan import SIZE, paint
+
+_Seen = tuple[Volume, Mapping[str, Mask]]
 
 CLICKS = 9
 """Clicks kept of each structure: one in its middle, the others anywhere in it."""
@@ -93,15 +95,9 @@ def prepare(
 ) -> None:
     """Cache what the encoder sees of labelled cases; what is there already is not done again."""
     for number, case in enumerate(cases):
-        home = out / case.set_name / case.name
-        done = home / "done"
-        if not done.exists() and case.image is not None:
-            home.mkdir(parents=True, exist_ok=True)
-            volume = read_volume(case.image)
-            once = SeenOnce(predictor)
-            for name, mask in structures(data, case, volume).items():
-                _keep(home, name, volume, mask, once, case.name)
-            done.touch()
+        if case.image is not None:
+            home = out / case.set_name / case.name
+            _cache(home, predictor, partial(_of_scan, data, case, case.image))
         tell(number + 1, len(cases))
 
 
@@ -136,15 +132,34 @@ def prepare_painted(
         case = those[rng.integers(len(those))]
         known = names[case.set_name]
         home = out / (_OTHERS if known else _HEADS) / f"{number:04d}"
-        if not (home / "done").exists():
-            home.mkdir(parents=True, exist_ok=True)
-            painted = paint(case, known, number, size)
-            once = SeenOnce(predictor)
-            for name in rng.permutation(sorted(painted.structures))[:_OF_EACH]:
-                mask = painted.structures[str(name)]
-                _keep(home, str(name), painted.volume, mask, once, home.name)
-            (home / "done").touch()
+        _cache(home, predictor, partial(_of_map, case, known, number, size, rng))
         tell(number + 1, count)
+
+
+def _of_scan(data: Path, case: LabelledCase, image: Path) -> _Seen:
+    volume = read_volume(image)
+    return volume, structures(data, case, volume)
+
+
+def _of_map(
+    case: LabelledCase, names: Mapping[int, str], number: int, size: int, rng: np.random.Generator
+) -> _Seen:
+    volume, found = paint(case, names, number, size)
+    chosen = rng.permutation(sorted(found))[:_OF_EACH]
+    return volume, {str(name): found[str(name)] for name in chosen}
+
+
+def _cache(home: Path, predictor: Any, see: Callable[[], _Seen]) -> None:
+    """Keep what the encoder sees of the structures of a case, once."""
+    done = home / "done"
+    if done.exists():
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    volume, masks = see()
+    once = SeenOnce(predictor)
+    for name, mask in masks.items():
+        _keep(home, name, volume, mask, once, home.name)
+    done.touch()
 
 
 def structures(data: Path, case: LabelledCase, volume: Volume) -> Mapping[str, Mask]:
