@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -9,7 +10,6 @@ from psygnal import Signal
 from napari_fastsam3d._napari.main_thread import Dispatcher, notify
 from napari_fastsam3d._napari.memory_keeper import MemoryKeeper
 from napari_fastsam3d._napari.model_loader import ModelLoader
-from napari_fastsam3d.session.model_runner import Interrupted
 from napari_fastsam3d.session.model_thread import ModelThread
 
 if TYPE_CHECKING:
@@ -108,24 +108,12 @@ class Teacher:
             return
         # One at a time: of two, each would give way to the other for ever.
         self._piece_waits = True
-        future = thread.submit(self._piece, teaching, thread)
+        wanted = partial(self._is_wanted, teaching)
+        future = thread.submit(teaching.advance_in, thread, wanted)
         self._dispatcher.watch(future, lambda more: self._on_piece(teaching, more), self._on_failed)
 
-    def _piece(self, teaching: Teaching, thread: ModelThread) -> bool:
-        """Do a piece unless something else waits; whether there is more. In the model thread."""
-
-        def give_way() -> None:
-            if thread.has_waiting or self._teaching is not teaching:
-                raise Interrupted
-
-        predictor = thread.obtain_predictor()
-        predictor.before_block = give_way
-        try:
-            return teaching.advance(give_way)
-        except Interrupted:
-            return True
-        finally:
-            predictor.before_block = _nobody
+    def _is_wanted(self, teaching: Teaching) -> bool:
+        return teaching is self._teaching
 
     def _on_piece(self, teaching: Teaching, more: bool) -> None:
         self._piece_waits = False
@@ -157,7 +145,3 @@ class Teacher:
         self._teaching = self._thread = self.structure = None
         self.paused = False
         self.changed.emit()
-
-
-def _nobody() -> None:
-    """Let the model go on."""

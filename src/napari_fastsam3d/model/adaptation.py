@@ -29,7 +29,8 @@ Kind = Literal["lora", "norm", "bottleneck"]
 
 "lora": low-rank updates of the projections to queries and values, as SAMed.
 "norm": shifts of the affine parts of normalisations and of the last layers, as CLoPA.
-"bottleneck": small blocks with a depth-wise 3D convolution, as Med-SA and MA-SAM.
+"bottleneck": small blocks with a depth-wise 3D convolution, as Med-SA and MA-SAM, and, where the
+decoder has skip connections, shifts of the projections by which the encoder's features enter it.
 """
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -70,6 +71,8 @@ class _Architecture:
     """The last layers of the mask."""
     grids: tuple[str, ...]
     """Layers of the decoder that give a grid of features."""
+    skips: tuple[str, ...]
+    """Projections of the encoder's features to the decoder's."""
     blocks: str
     """The encoder's transformer blocks."""
     in_encoder: tuple[Kind, ...] = ()
@@ -83,6 +86,7 @@ _PYRAMID = _Architecture(
     always=("decoder.output_tokens", "decoder.quality.2"),
     last=("decoder.hyper_middle.2", "decoder.hyper_fine.2"),
     grids=("decoder.block_coarse", "decoder.block_middle", "decoder.conv_fine"),
+    skips=("decoder.skip_coarse", "decoder.skip_middle", "decoder.skip_fine"),
     blocks="encoder.transformer",
 )
 _PUBLISHED = _Architecture(
@@ -92,6 +96,7 @@ _PUBLISHED = _Architecture(
     always=("mask_decoder.mask_tokens", "mask_decoder.iou_prediction_head.layers.2"),
     last=("mask_decoder.output_hypernetworks_mlps.0.layers.2",),
     grids=(),
+    skips=(),
     blocks="image_encoder.blocks",
     in_encoder=("lora", "bottleneck"),
 )
@@ -189,6 +194,8 @@ def _adapter_of(name: str, module: nn.Module, config: AdapterConfig, of: _Archit
         if leaf in ("q_proj", "v_proj"):
             return partial(LowRankLinear, rank=config.rank)
         return None
+    if name in of.skips:
+        return ShiftedLinear
     if name in of.grids or owner == of.blocks:
         width = _width_of(module)
         return partial(Bottleneck, width=width, hidden=min(config.hidden, width // 2))

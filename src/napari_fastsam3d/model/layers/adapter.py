@@ -93,6 +93,16 @@ class ShiftedLayer(AdapterLayer):
             shift = None if own is None else nn.Parameter(torch.zeros(own.shape))
             self.register_parameter(f"{name}_shift", shift)
 
+    @property
+    def weight(self) -> Tensor:
+        """The weight, shifted."""
+        return cast(Tensor, self._shifted("weight"))
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias, shifted; None where there is none."""
+        return self._shifted("bias")
+
     def _shifted(self, name: str) -> Tensor | None:
         own, shift = getattr(self.base, name, None), getattr(self, f"{name}_shift")
         return None if own is None else own + shift
@@ -104,8 +114,7 @@ class ShiftedNorm(ShiftedLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (..., C)."""
         base = cast(nn.LayerNorm, self.base)
-        weight, bias = self._shifted("weight"), self._shifted("bias")
-        return F.layer_norm(x, base.normalized_shape, weight, bias, base.eps)
+        return F.layer_norm(x, base.normalized_shape, self.weight, self.bias, base.eps)
 
 
 class ShiftedLinear(ShiftedLayer):
@@ -113,17 +122,11 @@ class ShiftedLinear(ShiftedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C')."""
-        weight = cast(Tensor, self._shifted("weight"))
-        return F.linear(x, weight, self._shifted("bias"))
+        return F.linear(x, self.weight, self.bias)
 
 
 class ShiftedEmbedding(ShiftedLayer):
-    """Learnt tokens that are shifted."""
-
-    @property
-    def weight(self) -> Tensor:
-        """The tokens (count, width)."""
-        return cast(Tensor, self._shifted("weight"))
+    """Learnt tokens (count, width) that are shifted."""
 
     @property
     def num_embeddings(self) -> int:
@@ -168,6 +171,13 @@ class Bottleneck(AdapterLayer):
             n = round(y.shape[1] ** (1 / 3))
             grid = y.unflatten(1, (n, n, n))
         hidden = self.down(self.norm(grid.to(self.norm.weight.dtype)))
-        seen = hidden + self.depthwise(hidden.movedim(-1, 1)).movedim(1, -1)
+        seen = hidden + self._neighbours(hidden.movedim(-1, 1)).movedim(1, -1)
         update = self.up(F.gelu(seen, approximate="tanh"))
         return y + update.to(y.dtype).view_as(y)
+
+    def _neighbours(self, hidden: Tensor) -> Tensor:
+        if hidden.device.type != "cpu" or not torch.is_grad_enabled():
+            return self.depthwise(hidden)
+        # Its gradients take a CPU three times longer in bfloat16 than in float32.
+        with torch.autocast("cpu", enabled=False):
+            return self.depthwise(hidden.float())

@@ -10,7 +10,7 @@ from napari_fastsam3d.model.adaptation import Kind
 from napari_fastsam3d.model.default.mask_decoder import Masks
 from napari_fastsam3d.training.loss import soft_dice, step_loss
 
-RATES: dict[Kind, float] = {"lora": 2e-3, "norm": 4e-3, "bottleneck": 4e-3}
+RATES: dict[Kind, float] = {"lora": 2e-3, "norm": 4e-3, "bottleneck": 2e-2}
 """Learning rates with clicks."""
 
 _WARM_UP = 0.05

@@ -35,7 +35,7 @@ class TeachingOptions:
     """
 
     config: AdapterConfig = field(default_factory=AdapterConfig)
-    steps: int = 250
+    steps: int = 150
     folds: int = 4
     measured: bool = True
     samed: bool = False

@@ -23,6 +23,8 @@ from napari_fastsam3d.model.adapter import Adapter
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.predictor import GoOn, ModelIdentity, always
+from napari_fastsam3d.session.model_runner import Interrupted
+from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.training.adaptation.cases import TeachingCase, folds_of
 from napari_fastsam3d.training.adaptation.learner import Learner
 from napari_fastsam3d.training.adaptation.measure import FittedAdapter, Scores, scores_by_clicks
@@ -118,6 +120,26 @@ class Teaching:
         if time.monotonic() - self._saved > _SAVED_EVERY or self.outcome is not None:
             self._save()
         return self.outcome is None
+
+    def advance_in(self, thread: ModelThread, wanted: Callable[[], bool]) -> bool:
+        """Do one piece in a model thread; return whether there is more.
+
+        It is given up, and done again the next time, where anything else waits for the model, or it
+        is no longer wanted.
+        """
+
+        def give_way() -> None:
+            if thread.has_waiting or not wanted():
+                raise Interrupted
+
+        predictor = thread.obtain_predictor()
+        predictor.before_block = give_way
+        try:
+            return self.advance(give_way)
+        except Interrupted:
+            return True
+        finally:
+            predictor.before_block = always
 
     def run(self, tell: Callable[[str, int, int], object] | None = None) -> Outcome:
         """Do all of it."""
