@@ -16,7 +16,8 @@ from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.device import choose_precision
 from napari_fastsam3d.training.loss import intersection_over_union
 from napari_fastsam3d.training.random_generator import RandomGenerator
-from napari_fastsam3d.training.recipe import Phase, Recipe, read_recipe
+from napari_fastsam3d.training.recipe import Phase, Recipe
+from napari_fastsam3d.training.recipe_file import read_recipe
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.simulator import first_prompts, next_prompts, used_points
 from napari_fastsam3d.training.trainer import Trainer

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from tiny_data import RECIPE, make_data
 
-from napari_fastsam3d.training.recipe import Recipe, read_recipe
+from napari_fastsam3d.training.recipe import Recipe
+from napari_fastsam3d.training.recipe_file import read_recipe
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from napari_fastsam3d.training.recipe import read_recipe
+from napari_fastsam3d.training.recipe_file import read_recipe
 from napari_fastsam3d.training.sample import Sampler
 from napari_fastsam3d.training.trainer import Trainer
 

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.training.recipe import learning_rate, read_recipe
+from napari_fastsam3d.training.recipe import learning_rate
+from napari_fastsam3d.training.recipe_file import read_recipe
 
 
 def test_phases_follow_each_other(recipe):

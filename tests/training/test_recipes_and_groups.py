@@ -16,7 +16,8 @@ from napari_fastsam3d.training import targets
 from napari_fastsam3d.training.data import LabelledVolume, Structure
 from napari_fastsam3d.training.log import _running_mean
 from napari_fastsam3d.training.ranks import Ranks, join, leave
-from napari_fastsam3d.training.recipe import Phase, Recipe, learning_rate, read_recipe
+from napari_fastsam3d.training.recipe import Phase, Recipe, learning_rate
+from napari_fastsam3d.training.recipe_file import read_recipe
 from napari_fastsam3d.training.tissues import _NAMES, ARM, SCENERY, TISSUES, tissue_of
 
 SEEDS = st.integers(0, 2**32 - 1)

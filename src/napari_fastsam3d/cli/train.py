@@ -46,7 +46,7 @@ ReaderOption = Annotated[
 
 
 def _recipe(path: Path | None) -> "Recipe":
-    from napari_fastsam3d.training.recipe import read_recipe
+    from napari_fastsam3d.training.recipe_file import read_recipe
 
     if path is not None:
         return read_recipe(path)

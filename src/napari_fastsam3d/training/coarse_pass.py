@@ -276,7 +276,7 @@ def _read(file: Path) -> list[FirstClick]:
     if not file.exists():
         return []
     found: list[FirstClick] = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             table: dict[str, Any] = json.loads(line)
             table["features"] = tuple(table["features"])

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.training.recipe import Recipe, read_table, recipe_of
+from napari_fastsam3d.training.recipe import Recipe
+from napari_fastsam3d.training.recipe_file import read_table, recipe_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,17 @@ def read_distillation(path: str | Path) -> DistillationRecipe:
             f"{path} has no table [student].",
             "It is a recipe of `train`; give one of `distill`.",
         )
-    phases = table.get("phases", [])
-    stages = tuple(tuple(phase.pop("matches", ["*"])) for phase in phases)
+    phases: Any = table.get("phases")
+    listed: list[Any] = phases if isinstance(phases, list) else []
+    stages = tuple(_patterns(phase) for phase in listed if isinstance(phase, dict))
     return DistillationRecipe(student, stages, recipe_of(table))
+
+
+def _patterns(phase: dict[str, Any]) -> tuple[str, ...]:
+    """Take out of a phase the patterns of the layers that it matches; all where it names none."""
+    found = phase.pop("matches", ["*"])
+    if not (found and isinstance(found, list) and all(isinstance(each, str) for each in found)):
+        raise TrainingError(
+            f"matches can't be {found!r}.", 'Write a list of layers, such as ["down_*", "neck"].'
+        )
+    return tuple(found)

@@ -1,12 +1,8 @@
-"""A training run's settings, read from a TOML file."""
+"""A training run's settings; `recipe_file` reads them."""
 
 import math
-import tomllib
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 
 LEARNING = {
@@ -18,8 +14,6 @@ LEARNING = {
     "candidates": "decoder.candidates.",
 }
 """What may learn, and how the names of its parameters begin."""
-
-_NEEDED = {"coarse_decoder": "coarse_candidates", "candidates": "candidates"}
 
 
 @dataclass(frozen=True)
@@ -217,77 +211,6 @@ class Recipe:
                 return phase
             step -= phase.steps
         return self.phases[-1]
-
-
-def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe.
-
-    Raises
-    ------
-    TrainingError
-        When the file is absent, is not TOML, or has a key that a recipe does not have.
-    """
-    return recipe_of(read_table(path))
-
-
-def read_table(path: str | Path) -> dict[str, Any]:
-    """Read a TOML file; TrainingError where it is absent or not TOML."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"The recipe {path} cannot be read.", "Check its path.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise TrainingError(f"{path} is not TOML: {error}.", "Fix that line.") from error
-
-
-def recipe_of(table: dict[str, Any]) -> Recipe:
-    """Make a recipe of what its file holds; TrainingError where a key is unknown or missing."""
-    known = {f.name for f in fields(Recipe)}
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise TrainingError(
-            f"A recipe has no key {', '.join(unknown)}.", f"It has {', '.join(sorted(known))}."
-        )
-    try:
-        sizes = table.pop("network", {})
-        phases = tuple(_phase(phase, sizes) for phase in table.pop("phases"))
-        recipe = Recipe(phases=phases, network=PyramidConfig.of_table(sizes), **table)
-        _check(recipe)
-        return recipe
-    except (KeyError, TypeError) as error:
-        raise TrainingError(
-            f"The recipe is incomplete or misspelt: {error}.", "Compare it with the shipped one."
-        ) from error
-
-
-def _check(recipe: Recipe) -> None:
-    """Raise a TypeError where a phase asks for what its network or its samples don't have."""
-    start = 0
-    for phase in recipe.phases:
-        if phase.learns not in LEARNING:
-            raise TypeError(f"learns is one of {', '.join(LEARNING)}, not {phase.learns}")
-        network = recipe.network_at(start)
-        if phase.learns_boxes:
-            if not network.box_decoder:
-                raise TypeError(f"{phase.learns} learns where the network has a box_decoder only")
-            if phase.boxes < 1 or phase.aimed > 0:
-                raise TypeError(f"{phase.learns} learns of boxes only: boxes = 1.0, aimed = 0.0")
-        elif phase.learns != "network":
-            needed = _NEEDED.get(phase.learns)
-            if needed and not getattr(network, needed):
-                raise TypeError(f"{phase.learns} learns where the network has {needed} only")
-            if phase.boxes > 0 and (phase.learns != "decoder" or network.box_decoder):
-                raise TypeError(f"{phase.learns} never learns of boxes: boxes = 0.0")
-        start += phase.steps
-
-
-def _phase(table: dict[str, Any], sizes: dict[str, Any]) -> Phase:
-    grows = table.pop("network", None)
-    if grows is None:
-        return Phase(**table)
-    if "rate" not in table:
-        raise TypeError("a phase before which the network grows begins a cycle and needs a rate")
-    return Phase(network=PyramidConfig.of_table({**sizes, **grows}), **table)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

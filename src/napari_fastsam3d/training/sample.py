@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.evaluation.dataset import (
     LabelledCase,
     by_set,
@@ -111,14 +112,25 @@ class Sampler:
             As above.
         held_out : dict of str to int or None
             How many cases at the end of each set are left out, for measurements that choose.
+
+        Raises
+        ------
+        TrainingError
+            When it holds nothing of the sources.
         """
         cases = by_set(labelled_cases(folder, "train") + label_map_cases(folder))
         scans = tuple(unlabelled_scans(folder))
         for name, count in (held_out or {}).items():
-            if count:
-                cases[name] = cases[name][:-count]
-        known = {"shapes", *cases, *(["unlabelled"] if scans else [])}
-        used = {name: share for name, share in sources.items() if name in known}
+            cases[name] = cases.get(name, [])[: -count or None]
+        usable = {"shapes", *(name for name, of in cases.items() if of)}
+        if scans:
+            usable.add("unlabelled")
+        used = {name: share for name, share in sources.items() if name in usable and share}
+        if not used:
+            raise TrainingError(
+                f"{folder} holds nothing of the recipe's sources.",
+                f"It holds {', '.join(sorted(usable))}: name some of these under [sources].",
+            )
         names = {name: label_names(folder, name) for name in used}
         return cls(tuple(used.items()), cases, seed, names, device, scans)
 

@@ -18,8 +18,9 @@ from napari_fastsam3d.model.checkpoint import export_encoder, export_pyramid
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig, PyramidEncoder
 from napari_fastsam3d.model.default.network import PyramidNetwork, with_encoder
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import published_tensors
-from napari_fastsam3d.model.sam_med3d.image_encoder import ViTEncoder
+from napari_fastsam3d.model.sam_med3d.image_encoder import ViTConfig, ViTEncoder
 from napari_fastsam3d.model.sam_med3d.network import ARCHITECTURES, PublishedNetwork
+from napari_fastsam3d.training.recipe_file import check_sizes, checked
 
 
 class Match(NamedTuple):
@@ -85,7 +86,8 @@ class PyramidStudent(Student):
 
     def __init__(self, network: PyramidNetwork, sizes: Mapping[str, Any]) -> None:
         self._network = network
-        self.config = replace(network.config, **PyramidConfig.of_changes(sizes))
+        self.config = replace(network.config, **checked(PyramidConfig, sizes))
+        check_sizes(self.config)
         self.teacher = network.encoder
         blocks = _deeper("transformer", self.config.depth, network.config.depth)
         same = ("neck", "up_coarse", "up_middle", "up_fine")
@@ -118,8 +120,12 @@ class PublishedStudent(Student):
         likeness = ARCHITECTURES["fastsam3d"].encoder
         kept = {name: getattr(taught, name) for name in ("width", "hidden", "out_width", "grid")}
         heads = max(1, taught.heads // 2)
-        given = {key: tuple(v) if isinstance(v, list) else v for key, v in sizes.items()}
-        self.config = replace(likeness, **kept, patch=taught.patch, heads=heads, **given)
+        kept |= {"patch": taught.patch, "heads": heads, **checked(ViTConfig, sizes)}
+        self.config = replace(likeness, **kept)
+        if self.config.heads < 1 or self.config.width % self.config.heads:
+            raise TypeError(
+                f"width, {self.config.width}, is no multiple of {self.config.heads} heads"
+            )
         self.teacher = network.image_encoder
         self.matches = (
             Match("patch_embed", "patch_embed"),

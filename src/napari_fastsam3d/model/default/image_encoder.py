@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -77,16 +77,7 @@ class PyramidConfig:
         TypeError
             When the table has a key that a configuration does not have.
         """
-        return cls(**cls.of_changes(table))
-
-    @staticmethod
-    def of_changes(table: Mapping[str, Any]) -> dict[str, Any]:
-        """Make of some keys of a table what `dataclasses.replace` takes."""
-        return {key: _frozen(value) for key, value in table.items()}
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(cast(list[Any], value)) if isinstance(value, list) else value
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
 
 
 @dataclass(frozen=True)

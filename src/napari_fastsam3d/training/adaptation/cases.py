@@ -59,14 +59,15 @@ def labelled_teaching_cases(
     Raises
     ------
     AdapterError
-        If none shows it.
+        If none shows it, or the regular expression is none.
     """
+    pattern = _pattern(patient)
     found: list[TeachingCase] = []
     seen: dict[str, str] = {}
     for case in cases:
         values = _values(case, structure, names, seen)
         if values:
-            whose = re.search(patient, case.name) if patient else None
+            whose = pattern.search(case.name) if pattern else None
             read = _Labelled(case, values)
             found.append(TeachingCase(case.name, whose.group() if whose else case.name, read, read))
     if not found:
@@ -76,6 +77,15 @@ def labelled_teaching_cases(
             f"They show: {listed}." if listed else "Check the label files.",
         )
     return found
+
+
+def _pattern(patient: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(patient) if patient else None
+    except re.error as error:
+        raise AdapterError(
+            f"{patient!r} is no regular expression: {error}.", r"Write one, such as patient\d+."
+        ) from error
 
 
 def _values(
