@@ -140,7 +140,7 @@ def test_a_file_that_is_no_text_is_told(tmp_path):
         read_recipe(tmp_path)
 
 
-STUDENT = '[student]\n[sources]\nshapes = 1.0\n[[phases]]\nsteps = 2\ncrop = 32\nbatch = 1\n'
+STUDENT = "[student]\n[sources]\nshapes = 1.0\n[[phases]]\nsteps = 2\ncrop = 32\nbatch = 1\n"
 
 
 @pytest.mark.parametrize("matches", ['"down_*"', "3", "[3]", "[]", '{ name = "neck" }'])
