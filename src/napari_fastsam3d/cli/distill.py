@@ -45,7 +45,7 @@ def distill(
     Writes `weights.safetensors` at every checkpoint: a whole model, which `--model` takes
     everywhere, and draws the log as `log.png` where matplotlib is installed.
     """
-    from napari_fastsam3d.cli.train import report, training_bar
+    from napari_fastsam3d.cli.train import report, task_of, training_bar
     from napari_fastsam3d.model.load import load_network
     from napari_fastsam3d.training import ranks
     from napari_fastsam3d.training.distillation import Distiller
@@ -61,12 +61,7 @@ def distill(
     distiller = Distiller(recipe, pair, sampler, out, device, place, workers)
     until = None if minutes is None else time.monotonic() + 60 * minutes
     with training_bar(place.first, "relative error") as bar:
-        task = bar.add_task("distilling", value=0.0)
-
-        def tell(step: int, steps: int, error: float) -> None:
-            bar.update(task, completed=step, total=steps, value=error)
-
-        distiller.run(tell, until=until)
+        distiller.run(task_of(bar, "distilling"), until=until)
     ranks.leave()
     if place.first:
         report(distiller)

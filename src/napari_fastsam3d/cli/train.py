@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,6 +68,22 @@ def training_bar(shown: bool, value: str = "IoU") -> "Bar":
     )
 
 
+def task_of(bar: "Bar", what: str) -> Callable[..., None]:
+    """Show a task in a bar of training.
+
+    Returns
+    -------
+    callable
+        To be told how much is done, of how much, and the value that is shown.
+    """
+    task = bar.add_task(what, value=0.0)
+
+    def tell(done: int, of: int, value: float = 0.0) -> None:
+        bar.update(task, completed=done, total=of, value=value)
+
+    return tell
+
+
 def train(
     data: DataArgument,
     out: Annotated[Path, typer.Option(help="Folder of the run; a run found there goes on.")],
@@ -110,12 +127,7 @@ def train(
     trainer = Trainer(recipe, sampler, out, device, place, workers, weights)
     until = None if minutes is None else time.monotonic() + 60 * minutes
     with training_bar(place.first) as bar:
-        task = bar.add_task("training", value=0.0)
-
-        def tell(step: int, steps: int, iou: float) -> None:
-            bar.update(task, completed=step, total=steps, value=iou)
-
-        trainer.run(tell, until=until)
+        trainer.run(task_of(bar, "training"), until=until)
     ranks.leave()
     if place.first:
         report(trainer)
@@ -129,9 +141,8 @@ def usual_workers(device: str, processes: int) -> int:
 def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
     from napari_fastsam3d.evaluation.dataset import labelled_cases
     from napari_fastsam3d.model import load_model
-    from napari_fastsam3d.training.reader import STEPS, Episodes, judge, train_reader
+    from napari_fastsam3d.training.reader import Episodes, judge, train_reader
     from napari_fastsam3d.training.reader_examples import (
-        PAINTED,
         examples_in,
         prepare,
         prepare_painted,
@@ -141,20 +152,11 @@ def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
     predictor = load_model(weights or "default", device="cpu")
     cases = several(labelled_cases(data, "train"))
     with training_bar(True) as bar:
-        seen = bar.add_task("looking", total=len(cases), value=0.0)
-        prepare(
-            data, cases, out / "cases", predictor, lambda done, of: bar.update(seen, completed=done)
-        )
-        drawn = bar.add_task("painting", total=PAINTED, iou=0.0)
-        prepare_painted(
-            data, out / "cases", predictor, lambda done, of: bar.update(drawn, completed=done)
-        )
-        episodes = Episodes(examples_in(out / "cases"))
-        task = bar.add_task("training", total=STEPS, value=0.0)
-
-        def tell(step: int, steps: int, iou: float) -> None:
-            bar.update(task, completed=step, total=steps, value=iou)
-
+        seen = out / "cases"
+        prepare(data, cases, seen, predictor, task_of(bar, "looking"))
+        prepare_painted(data, seen, predictor, task_of(bar, "painting"))
+        episodes = Episodes(examples_in(seen))
+        tell = task_of(bar, "training")
         trained = train_reader(episodes, out, predictor.encoder_fingerprint, tell)
     found = judge(trained, episodes)
     typer.echo(f"patients that it did not learn from, with five cases remembered: {found}")
@@ -184,12 +186,12 @@ def _judged(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int
     cases = evenly_spaced(labelled_cases(data, "train"), _JUDGE_CASES)
     clicks: list[coarse_pass.FirstClick] = []
     with training_bar(True) as bar:
-        task = bar.add_task("clicking", total=volumes + len(cases), value=0.0)
+        tell = task_of(bar, "clicking")
         file = out / "first_clicks.jsonl"
         rows = coarse_pass.first_clicks(predictor, sampler, file, volumes, cases=cases)
         for done, so_far in rows:
             clicks = so_far
-            bar.update(task, completed=done)
+            tell(done, volumes + len(cases))
     found = coarse_pass.fit(clicks)
     typer.echo(
         f"{found.clicks} first clicks, mean Dice: near by {found.near:.3f}, "

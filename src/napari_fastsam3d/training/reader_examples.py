@@ -121,9 +121,11 @@ def prepare_painted(
     """Cache what the encoder sees of label maps that are painted as scans of other patients.
 
     The same structure of all maps whose values have names is one group, so that anatomies differ
-    too.
+    too. Without label maps there is nothing to paint.
     """
     maps = label_map_cases(data)
+    if not maps:
+        return
     names = {case.set_name: label_names(data, case.set_name) for case in maps}
     for number in range(count):
         rng = np.random.default_rng((3, number))
