@@ -29,10 +29,9 @@ from pathlib import Path
 import httpx
 import numpy as np
 import uvicorn
-from napari_fastsam3d.session.remote.remote_model import RemoteThread
+from napari_fastsam3d.session.remote.remote_thread import RemoteThread
 
 from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.geometry.phantom import torso_phantom
 from napari_fastsam3d.serving import cluster
 from napari_fastsam3d.serving.app import make_app
 from napari_fastsam3d.serving.model_host import ModelHost
@@ -41,6 +40,7 @@ from napari_fastsam3d.serving.server import Server
 from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
 from napari_fastsam3d.serving.tokens import TokenFile
 from napari_fastsam3d.session import ModelThread, Session
+from napari_fastsam3d.session.model_runner import ModelRunner
 from napari_fastsam3d.session.remote.servers import ServerAccess
 
 SUPPORT = Path(__file__).resolve().parents[1] / "tests" / "support"
@@ -76,9 +76,9 @@ def thread_of(token: str, model: str) -> RemoteThread:
 class HereServer:
     """uvicorn and the model in this process, in threads of their own."""
 
-    def __init__(self, folder: Path, model: str) -> None:
+    def __init__(self, folder: Path, model: str, loaded=None) -> None:
         chosen = settings(folder, model)
-        host = ModelHost(model, chosen, ModelThread(load(model)))
+        host = ModelHost(model, chosen, ModelThread(loaded or load(model)))
 
         async def host_of(_name: str) -> ModelHost:
             return host
@@ -176,39 +176,66 @@ def tell(users: list[User], what: str) -> None:
 
 
 def protocol(folder: Path, options: argparse.Namespace) -> None:
-    """Click the same voxels here and through the server, both in this process."""
-    volume = torso_phantom(spacing=(3.0, 3.0, 3.0))[0]
+    """Click alike here and through the server, both in this process; each changes 128^3 voxels."""
+    from brightness_model import BrightnessModel
+
+    volume = ball()
     token = TokenFile(folder / "tokens.json").add("anna")[1]
     rng = np.random.default_rng(0)
-    places = rng.integers(10, np.array(volume.shape) - 10, (options.clicks, 3))
+    model, other = BrightnessModel(size=64), BrightnessModel(size=64)
+    added: dict[str, list[float]] = {"clock": [], "processor": []}
+    sizes: list[tuple[int, ...]] = []
 
-    def clicks(session: Session) -> tuple[list[float], list[float]]:
-        """Return milliseconds of the clock and of the processors; the server is counted too."""
-        clock, processor = [], []
-        for place in places:
-            session.new_object()
-            a, b = time.perf_counter(), time.process_time()
-            session.add_point(tuple(map(int, place)))
-            clock.append((time.perf_counter() - a) * 1000)
-            processor.append((time.process_time() - b) * 1000)
-        return clock, processor
+    in_model = [0.0, 0.0]
+    whole_step = ModelRunner.step
 
-    with HereServer(folder, options.model), thread_of(token, options.model) as thread:
-        with Session(volume, load(options.model)) as here:
-            local = clicks(here)
-        with Session(volume, thread) as there:
-            there.wait()
-            remote = clicks(there)
-            equal = np.array_equal(here.mask(), there.mask())
-            voxels = [there.region(o.id).voxels.size for o in there.state.objects]
-    for what, one, other in zip(("clock", "processor"), local, remote, strict=True):
-        added = statistics.median(b - a for a, b in zip(one, other, strict=True))
-        print(
-            f"protocol, {what}: here {statistics.median(one):.1f} ms, there "
-            f"{statistics.median(other):.1f} ms, added {added:.1f} ms"
-        )
-    print(f"masks equal: {equal}; median box {statistics.median(voxels):.0f} voxels")
+    def timed_step(*args, **kwargs):
+        a, b = time.perf_counter(), time.process_time()
+        found = whole_step(*args, **kwargs)
+        in_model[:] = time.perf_counter() - a, time.process_time() - b
+        return found
+
+    ModelRunner.step = timed_step
+
+    def click(session: Session, place: tuple[int, ...]) -> tuple[float, float]:
+        """Return milliseconds beside the model, of the clock and of the processors of both."""
+        a, b = time.perf_counter(), time.process_time()
+        session.add_point(place)
+        clock, processor = time.perf_counter() - a, time.process_time() - b
+        return (clock - in_model[0]) * 1000, (processor - in_model[1]) * 1000
+
+    with (
+        HereServer(folder, "toy", other),
+        thread_of(token, "toy") as thread,
+        Session(volume, model) as here,
+        Session(volume, thread) as there,
+    ):
+        there.wait()
+        for _ in range(options.clicks):
+            place = tuple(map(int, rng.integers(73, 79, 3)))
+            for session in (here, there):
+                # What changed since the mask before is sent: let that be a few voxels.
+                session.add_box(place, tuple(each + 2 for each in place))
+                session.undo()
+            one, two = click(here, place), click(there, place)
+            sizes.append(np.ptp(np.nonzero(there.mask()), axis=1) + 1)
+            assert np.array_equal(here.mask(), there.mask())
+            for what, first, second in zip(added, one, two, strict=True):
+                added[what].append(second - first)
+            for session in (here, there):
+                session.undo()
+    for what, times in added.items():
+        quarter, median, _ = statistics.quantiles(times, n=4)
+        print(f"protocol adds {median:.1f} ms of the {what}, {quarter:.1f} in the best quarter")
+    print(f"boxes of {np.median(sizes, axis=0)} voxels")
     wire_cost()
+
+
+def ball() -> Volume:
+    """Make a scan with a ball as large as a crop of 128^3 voxels."""
+    distance = np.sqrt(((np.indices((152, 152, 152)) - 75.5) ** 2).sum(axis=0))
+    voxels = np.where(distance <= 67.0, 100, 0).astype(np.int16)
+    return Volume.from_array(voxels, spacing=(1.0, 1.0, 1.0))
 
 
 def wire_cost() -> None:

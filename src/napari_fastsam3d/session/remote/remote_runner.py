@@ -32,7 +32,6 @@ from napari_fastsam3d.session.remote.wire import (
     PROTOCOL,
     SESSION_HEADER,
     extended_digest,
-    mask_digest,
     step_from_json,
     told_to_json,
 )
@@ -140,7 +139,8 @@ class RemoteRunner:
         if found is None:
             answer = self._answer("/v1/sessions/steps", prompts, go_on)
             found = self._read(answer["step"])
-            self._keep(keys, found)
+            self._steps.put(keys, found)
+            self._held = (answer["step"]["mask"], found.mask)
         return found
 
     def candidates(self, prompts: tuple[Prompt, ...], go_on: GoOn = always) -> tuple[Step, ...]:
@@ -256,10 +256,6 @@ class RemoteRunner:
             raise ServerError(
                 f"A mask from {self._connection.access.name} is damaged.", "Try again."
             ) from error
-
-    def _keep(self, keys: _Keys, step: Step) -> None:
-        self._steps.put(keys, step)
-        self._held = (mask_digest(step.mask), step.mask)
 
     @property
     def _headers(self) -> dict[str, str]:

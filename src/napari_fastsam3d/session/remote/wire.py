@@ -110,10 +110,14 @@ def step_from_json(data: Mapping[str, Any], since: Mask, volume: Volume) -> Step
 
 def _difference(one: Mask, other: Mask) -> Mask:
     """Return the voxels that only one of two masks holds."""
-    if one.is_empty or other.is_empty:
-        return other if one.is_empty else one
-    box = one.changed_box(other)
-    return Mask.of(box, one.within(box) ^ other.within(box))
+    small, large = sorted((one, other), key=lambda mask: mask.box.size)
+    if small.is_empty:
+        return large
+    # Laid out as the larger mask is: combining arrays of two layouts takes ten times as long.
+    box = large.box.union(small.box)
+    found = large.within(box)
+    found[small.box.shifted([-at for at in box.start]).slices] ^= small.voxels
+    return Mask.of(box, found)
 
 
 def _crop(data: Mapping[str, Any] | None, volume: Volume) -> Crop | None:
