@@ -29,7 +29,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 import uvicorn
-from napari_fastsam3d.session.remote.remote_thread import RemoteThread
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.serving import cluster
@@ -41,6 +40,7 @@ from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
 from napari_fastsam3d.serving.tokens import TokenFile
 from napari_fastsam3d.session import ModelThread, Session
 from napari_fastsam3d.session.model_runner import ModelRunner
+from napari_fastsam3d.session.remote.remote_thread import RemoteThread
 from napari_fastsam3d.session.remote.servers import ServerAccess
 
 SUPPORT = Path(__file__).resolve().parents[1] / "tests" / "support"
@@ -184,7 +184,7 @@ def protocol(folder: Path, options: argparse.Namespace) -> None:
     rng = np.random.default_rng(0)
     model, other = BrightnessModel(size=64), BrightnessModel(size=64)
     added: dict[str, list[float]] = {"clock": [], "processor": []}
-    sizes: list[tuple[int, ...]] = []
+    sizes: list[np.ndarray] = []
 
     in_model = [0.0, 0.0]
     whole_step = ModelRunner.step
@@ -283,6 +283,10 @@ def users(folder: Path, options: argparse.Namespace) -> None:
         cluster.end()
 
 
+def clicks_of(users: list[User]) -> int:
+    return sum(user.acknowledged for user in users)
+
+
 def own_processes(name: str, root: int) -> list[int]:
     """Return the processes of a name that descend from one: nobody else's."""
     parents: dict[int, int] = {}
@@ -307,12 +311,16 @@ def kill(folder: Path, options: argparse.Namespace) -> None:
         running = simulate(folder, options, options.users)
         killed = 0
         while killed < options.kills and any(user.is_alive() for user in running):
+            # At any moment of the work, and not while none of it goes on.
+            before = clicks_of(running)
+            while clicks_of(running) == before and any(user.is_alive() for user in running):
+                time.sleep(0.01)
             time.sleep(options.between * rng.random())
             pids = own_processes("ray::ServeReplica", options.root or os.getpid())
             if pids:
                 os.kill(rng.choice(pids), signal.SIGKILL)
                 killed += 1
-        tell(running, f"{killed} replicas killed")
+        tell(running, f"{killed} replicas killed within {clicks_of(running)} clicks")
     finally:
         cluster.end()
 
@@ -366,7 +374,7 @@ def batch_driver(folder: Path, options: argparse.Namespace) -> None:
         left = running.left_to_do(scans, model)
         shares = cluster.Replicas(2, 2, cpus=0.5)
         running.run_on_ray(left, model, lambda _: None, shares, options.address, **ray_options)
-        running.write_table(scans, output)
+        running.write_tables(scans, output)
 
 
 def fuzz(folder: Path, options: argparse.Namespace) -> None:
@@ -418,6 +426,7 @@ def fuzz(folder: Path, options: argparse.Namespace) -> None:
 
 def nodes(folder: Path, options: argparse.Namespace) -> None:
     """Serve on two nodes of a cluster on this machine, and kill one of them under load."""
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # read when Ray is imported
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 200 << 20, "include_dashboard": False}
@@ -427,9 +436,13 @@ def nodes(folder: Path, options: argparse.Namespace) -> None:
     serve(folder, options)
     try:
         running = simulate(folder, options, options.users)
-        time.sleep(options.between)
+        half = options.users * options.clicks // 2
+        while (done := clicks_of(running)) < half:
+            if not any(user.is_alive() for user in running):
+                break
+            time.sleep(0.05)
         ray_cluster.remove_node(second, allow_graceful=False)
-        tell(running, "one of two nodes killed")
+        tell(running, f"one of two nodes killed after {done} clicks")
     finally:
         cluster.end()
         ray_cluster.shutdown()

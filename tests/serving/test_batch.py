@@ -17,7 +17,8 @@ from brightness_model import BrightnessModel
 from napari_fastsam3d.errors import DataError
 from napari_fastsam3d.geometry import read_volume
 from napari_fastsam3d.serving import batch
-from napari_fastsam3d.serving.batch_scan import BatchModel, BatchRow, BatchWorker, scans_of
+from napari_fastsam3d.serving.batch_scan import BatchModel, BatchRow, scans_of
+from napari_fastsam3d.serving.batch_worker import BatchWorker
 from napari_fastsam3d.session import ModelThread, Session
 
 
@@ -61,7 +62,7 @@ def run(home: Path, each=lambda row: None) -> list[BatchRow]:
     scans = scans_of(home / "scans", home / "prompts", output)
     with batch.one_batch_in(output):
         batch.run_here(batch.left_to_do(scans, model), model, each)
-        return batch.write_table(scans, output)
+        return batch.write_tables(scans, output)
 
 
 def check(home: Path, number: int) -> None:
@@ -69,7 +70,13 @@ def check(home: Path, number: int) -> None:
         made, expected = (nib.load(home / f / f"ct{n}.nii.gz") for f in ("masks", "expected"))
         assert np.array_equal(made.get_fdata(), expected.get_fdata())
     names = {path.name for path in (home / "masks").iterdir()}
-    assert names == {f"ct{n}.nii.gz" for n in range(number)} | {".batch", "results.csv"}
+    tables = {".batch", "results.csv", "volumes.csv"}
+    assert names == {f"ct{n}.nii.gz" for n in range(number)} | tables
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def test_masks_are_those_of_the_sessions(study: Path):
@@ -77,8 +84,12 @@ def test_masks_are_those_of_the_sessions(study: Path):
 
     check(study, 4)
     assert [row.status for row in rows] == ["done"] * 4
-    with (study / "masks" / "results.csv").open() as file:
-        assert [row["objects"] for row in csv.DictReader(file)] == ["1"] * 4
+    results, volumes = (table(study / "masks", name) for name in ("results", "volumes"))
+    assert [row["objects"] for row in results] == ["1"] * 4
+    for n, row in enumerate(volumes):
+        voxels = np.count_nonzero(nib.load(study / "masks" / f"ct{n}.nii.gz").get_fdata())
+        assert (row["scan"], row["label"], int(row["voxels"])) == (f"ct{n}", "1", voxels)
+        assert float(row["volume_ml"]) == pytest.approx(voxels * 8 / 1000, rel=1e-5)
 
 
 def test_what_is_done_is_not_done_again(study: Path):

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_pyramid import ball_scan, small_pyramid
+from small_pyramid import ball_scan, made, small_pyramid
 
 from napari_fastsam3d.errors import AdapterError, SessionError
-from napari_fastsam3d.model.adaptation import AdaptedNetwork, AdapterConfig
-from napari_fastsam3d.model.adapter import Adapter
 from napari_fastsam3d.model.adapter_store import AdapterStore
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.session import Session
@@ -20,25 +18,6 @@ CLICK = (14, 15, 16)
 @pytest.fixture(scope="module")
 def predictor() -> PyramidPredictor:
     return small_pyramid()
-
-
-def made(predictor: PyramidPredictor, name: str, shift: float) -> Adapter:
-    """Return an adapter by which masks become larger or smaller."""
-    config = AdapterConfig("norm")
-    adapted = AdaptedNetwork(predictor, config)
-    for key, parameter in adapted.parameters.items():
-        if "hyper_" in key and key.endswith("bias_shift"):
-            parameter.data += shift
-    return Adapter.of(
-        adapted,
-        structure=name,
-        config=config,
-        model=predictor.fingerprint,
-        model_name="small",
-        spacing=2.12,
-        cases=3,
-        gain=None,
-    )
 
 
 @pytest.fixture

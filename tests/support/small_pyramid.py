@@ -5,6 +5,8 @@ import torch
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.model.adaptation import AdaptedNetwork, AdapterConfig
+from napari_fastsam3d.model.adapter import Adapter
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
@@ -44,3 +46,22 @@ def ball_scan(seed: int, edge: int = 30) -> tuple[Volume, Mask]:
     ball = away < 36
     voxels = (100 * ball + rng.normal(0, 10, ball.shape)).astype(np.float32)
     return Volume.from_array(voxels, spacing=(2.0, 2.0, 2.0)), Mask.of_volume(ball)
+
+
+def made(predictor: PyramidPredictor, name: str, shift: float) -> Adapter:
+    """Return an adapter by which masks become larger or smaller."""
+    config = AdapterConfig("norm")
+    adapted = AdaptedNetwork(predictor, config)
+    for key, parameter in adapted.parameters.items():
+        if "hyper_" in key and key.endswith("bias_shift"):
+            parameter.data += shift
+    return Adapter.of(
+        adapted,
+        structure=name,
+        config=config,
+        model=predictor.fingerprint,
+        model_name="small",
+        spacing=2.12,
+        cases=3,
+        gain=None,
+    )

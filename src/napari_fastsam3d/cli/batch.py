@@ -1,26 +1,33 @@
-"""`napari-fastsam3d batch`: the masks of a whole study, from files of prompts."""
+"""`napari-fastsam3d batch`: the masks of a whole study, of files of prompts or of structures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from napari_fastsam3d.cli.adapt import StoreOption
 from napari_fastsam3d.cli.segment import BankOption, ServerOption, on_server
 
 
 def batch(
     folder: Annotated[Path, typer.Argument(help="Scans: files, and folders of DICOM series.")],
-    prompts: Annotated[
-        Path,
-        typer.Option("--prompts", help="Folder of files of prompts: ct7.json for ct7.nii.gz."),
-    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the masks.")],
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", help="Folder of files of prompts: ct7.json for ct7.nii.gz."),
+    ] = None,
+    structures: Annotated[
+        str | None,
+        typer.Option(help="Adapted structures with commas between them, or: all. No prompts then."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="A model's name or file; by default the one of the prompts.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     server: ServerOption = None,
     bank: BankOption = None,
+    store: StoreOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, each with its model.")] = 1,
     cpus: Annotated[float, typer.Option(min=0, help="CPUs of a worker.")] = 1.0,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of a worker, such as 0.25.")] = 0.0,
@@ -31,19 +38,27 @@ def batch(
         bool, typer.Option("--one-process", help="Without Ray: one scan after the other, here.")
     ] = False,
 ) -> None:
-    """Make the masks of many scans, the same as `replay` makes one by one.
+    """Make the masks of many scans, the same as `replay` or `auto` makes one by one.
 
     Stopped or killed, it goes on where it was when it is started again: a mask is there whole or
-    not at all. What became of each scan stands in results.csv, failures with their reasons.
+    not at all. What became of each scan stands in results.csv, failures with their reasons; how
+    large each object is, in volumes.csv.
     """
+    if (prompts is None) == (structures is None):
+        raise typer.BadParameter("Give either --prompts or --structures.")
+    if structures is not None and server is not None:
+        raise typer.BadParameter("Structures are adapted on this machine: leave --server out.")
     from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.serving import batch as running
     from napari_fastsam3d.serving.batch_scan import BatchModel, BatchRow, scans_of
     from napari_fastsam3d.serving.cluster import Replicas
 
-    folder, prompts, output = (p.expanduser().absolute() for p in (folder, prompts, output))
-    scans = scans_of(folder, prompts, output)
+    folder, output = (each.expanduser().absolute() for each in (folder, output))
+    scans = scans_of(folder, prompts and prompts.expanduser().absolute(), output)
     chosen = BatchModel(model if server is None else on_server(server, model), device, bank)
+    if structures is not None:
+        names = None if structures == "all" else _names(structures)
+        chosen = replace(chosen, structures=names, adapters=store).with_fitted()
     with progress_line() as show, running.one_batch_in(output):
         left = running.left_to_do(scans, chosen)
         done = [len(scans) - len(left)]
@@ -62,8 +77,12 @@ def batch(
                 shares = Replicas(workers, workers, cpus, gpus)
                 running.run_on_ray(left, chosen, count, shares, address)
         finally:
-            rows = running.write_table(scans, output)
+            rows = running.write_tables(scans, output)
     failed = sum(row.status == "failed" for row in rows)
     typer.echo(f"{output / running.TABLE}: {len(rows) - failed} done, {failed} failed")
     if failed:
         raise typer.Exit(1)
+
+
+def _names(structures: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in structures.split(",") if name.strip())

@@ -13,7 +13,7 @@ from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.inference.step import Step
-from napari_fastsam3d.serving.guard import BodyGuard
+from napari_fastsam3d.serving.guard import USER, Guard
 from napari_fastsam3d.serving.model_host import HostedVolume, ModelHost, click_of, step_of
 from napari_fastsam3d.serving.refusal import Refusal
 from napari_fastsam3d.serving.responses import (
@@ -60,7 +60,7 @@ def make_app(server: Server) -> Asgi:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        responses={code: {"model": Problem} for code in (401, 404, 408, 409, 413, 422, 429)},
+        responses={code: {"model": Problem} for code in (401, 404, 408, 409, 413, 422, 429, 503)},
     )
     app.state.server = server
     app.include_router(_open)
@@ -70,7 +70,7 @@ def make_app(server: Server) -> Asgi:
     app.add_exception_handler(RequestValidationError, on_invalid_request)
     app.add_exception_handler(HTTPException, on_unknown_route)
     app.add_exception_handler(Exception, on_failure)
-    return Counted(BodyGuard(app, server.settings.limits, refusal_response), server)
+    return Counted(Guard(app, server.gate, server.settings.limits, refusal_response), server)
 
 
 def _server(request: Request) -> Server:
@@ -78,11 +78,7 @@ def _server(request: Request) -> Server:
 
 
 def _user(request: Request) -> str:
-    """Let in who has a token."""
-    address = request.client.host if request.client else ""
-    user = _server(request).gate.user(request.headers.get("authorization"), address)
-    request.scope["fastsam3d_user"] = user
-    return user
+    return request.scope[USER]
 
 
 _Served = Annotated[Server, Depends(_server)]

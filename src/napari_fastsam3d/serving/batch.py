@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_fastsam3d.errors import DataError, SaveError, ServerError
+from napari_fastsam3d.errors import DataError, SaveError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.serving.batch_scan import (
     RECORDS,
     BatchModel,
     BatchRow,
     BatchScan,
-    BatchWorker,
+    ObjectVolume,
 )
+from napari_fastsam3d.serving.batch_worker import BatchWorker
 from napari_fastsam3d.serving.cluster import Replicas, start_ray
-from napari_fastsam3d.serving.one_process import INSTALL
 
-TABLE = "results.csv"
+TABLE, VOLUMES = "results.csv", "volumes.csv"
 _UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.")
 _RETRIES = 3
 
@@ -56,13 +56,13 @@ def one_batch_in(output: Path) -> Generator[None]:
 
 
 def left_to_do(scans: Sequence[BatchScan], model: BatchModel) -> list[BatchScan]:
-    """Return the scans of which there is no mask yet of these prompts by this model."""
+    """Return the scans of which there is no mask yet of these prompts or adapters by this model."""
 
     def is_done(scan: BatchScan) -> bool:
         row = BatchRow.read(scan.record)
-        if row is None or row.status != "done" or not scan.mask.is_file():
+        if row is None or row.status != "done" or bool(row.mask) != scan.mask.is_file():
             return False
-        return row.work == scan.digest(model.name)
+        return row.work == scan.digest(model)
 
     return [scan for scan in scans if not is_done(scan)]
 
@@ -103,13 +103,9 @@ def run_on_ray(
     ray_options
         For `ray.init` where Ray is started here.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise ServerError("A batch on several processes needs Ray.", INSTALL) from error
-    was_here = ray.is_initialized()
-    if not was_here:
-        start_ray(address, ray_options)
+    started = start_ray(address, ray_options)
+    import ray
+
     remote: Any = ray.remote(
         num_cpus=workers.cpus,
         num_gpus=workers.gpus,
@@ -123,22 +119,28 @@ def run_on_ray(
     finally:
         for actor in actors:
             ray.kill(actor)
-        if not was_here:
+        if started:
             ray.shutdown()
 
 
-def write_table(scans: Sequence[BatchScan], output: Path) -> list[BatchRow]:
-    """Write the table of all scans that were gone through; return its rows."""
+def write_tables(scans: Sequence[BatchScan], output: Path) -> list[BatchRow]:
+    """Write what became of the scans that were gone through, and the volumes of their objects."""
     rows = [row for row in (BatchRow.read(scan.record) for scan in scans) if row is not None]
+    columns = [name for name in asdict(BatchRow("", "")) if name not in ("volumes", "work")]
+    _write_table(output / TABLE, columns, map(asdict, rows))
+    volumes = [{"scan": row.scan, **asdict(each)} for row in rows for each in row.volumes]
+    _write_table(output / VOLUMES, ["scan", *asdict(ObjectVolume("", 0, 0, 0.0))], volumes)
+    return rows
+
+
+def _write_table(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
     with (
-        replacing(output / TABLE, ".csv") as temporary,
+        replacing(path, ".csv") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
-        names = [name for name in asdict(BatchRow("", "")) if name != "work"]
-        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    return rows
+        writer.writerows(rows)
 
 
 def _rows(actors: Sequence[Any], scans: Sequence[BatchScan]) -> Iterator[BatchRow]:

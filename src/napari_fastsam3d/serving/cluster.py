@@ -110,13 +110,9 @@ def begin(
     ray_options
         For `ray.init` where Ray is started here.
     """
-    try:
-        import ray
-        from ray import serve
-    except ImportError as error:
-        raise ServerError("A server on several processes needs Ray.", INSTALL) from error
-    if not ray.is_initialized():
-        start_ray(address, ray_options)
+    start_ray(address, ray_options)
+    from ray import serve
+
     serve.start(
         proxy_location="EveryNode",
         http_options={
@@ -130,12 +126,18 @@ def begin(
     serve.run(application(settings, replicas, load), name=APPLICATION, route_prefix="/")
 
 
-def start_ray(address: str | None, options: dict[str, Any]) -> None:
-    """Join a cluster, or start one of this machine alone."""
-    import ray
-
-    # Ray Serve's own five seconds for a proxy to start are too few on a machine that is busy.
+def start_ray(address: str | None, options: dict[str, Any]) -> bool:
+    """Join a cluster, or start one of this machine alone; return whether that was to be done."""
+    # Ray's own times for its processes to start are too short on a machine that is busy. It reads
+    # the first when it is imported.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
+    try:
+        import ray
+    except ImportError as error:
+        raise ServerError("Several processes need Ray.", INSTALL) from error
+    if ray.is_initialized():
+        return False
     here = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE, **options}
     told: dict[str, Any] = {} if address else here
     try:
@@ -145,8 +147,9 @@ def start_ray(address: str | None, options: dict[str, Any]) -> None:
         what = f"The Ray cluster {address} can't be joined" if address else "Ray does not start"
         why = " ".join(str(error).split())[:200]
         raise ServerError(
-            f"{what} ({why}).", "Start one: ray start --head; or serve with --one-process."
+            f"{what} ({why}).", "Start one: ray start --head; or do it with --one-process."
         ) from error
+    return True
 
 
 def end() -> None:

@@ -1,11 +1,13 @@
-"""What every request must pass before it is looked at: its size, its pace, its token, its rate."""
+"""What every request must pass before it is looked at: its token, its rate, its size, its pace."""
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.serving.refusal import Refusal
 from napari_fastsam3d.serving.server_settings import Limits
 from napari_fastsam3d.serving.tokens import TokenFile
@@ -15,7 +17,14 @@ _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 _App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
 
+OPEN = frozenset({"/health", "/ready", "/metrics", "/v1/openapi.json"})
+"""Paths that need no token."""
+
+USER = "fastsam3d_user"
+
 _KNOWN = 4096
+
+_log = logging.getLogger(__name__)
 
 
 class Buckets:
@@ -37,10 +46,6 @@ class Buckets:
             return (1 - left) / self._per_second
         self._left[who] = (left - 1, time.monotonic())
         return 0.0
-
-    def empty(self, who: str) -> bool:
-        """Whether none is left, without counting one."""
-        return self._now(who) < 1
 
     def _now(self, who: str) -> float:
         left, then = self._left.pop(who, (self._burst, time.monotonic()))
@@ -68,14 +73,14 @@ class Gate:
 
     def user(self, authorization: str | None, address: str) -> str:
         """Return whose request it is; Refusal if nobody's, or too many."""
-        if self._failures.empty(address):
-            raise Refusal(
-                429, "too_many_failures", "Too many wrong tokens.", "Wait a minute.", 60.0
-            )
         kind, _, secret = (authorization or "").partition(" ")
         user = self._tokens.user_of(secret.strip()) if kind.lower() == "bearer" else None
         if user is None:
-            self._failures.wait(address)
+            # Who has a token comes in all the same: many may share the address of a proxy.
+            if self._failures.wait(address):
+                raise Refusal(
+                    429, "too_many_failures", "Too many wrong tokens.", "Wait a minute.", 60.0
+                )
             raise Refusal(
                 401,
                 "no_token",
@@ -88,19 +93,25 @@ class Gate:
         return user
 
 
-class BodyGuard:
-    """Reads each body whole before the program sees it: not too much, and not too slowly.
+class Guard:
+    """Lets in who has a token, and reads each body whole: not too much, and not too slowly.
+
+    No byte of a body is read of who has no token. The user's name stands in the scope, as
+    `USER`, for the program behind it.
 
     Parameters
     ----------
     app : ASGI application
+    gate : Gate
     limits : Limits
     refuse : callable
-        Makes the ASGI application that answers with a Refusal.
+        Makes the answer to a request that is refused.
     """
 
-    def __init__(self, app: _App, limits: Limits, refuse: Callable[[Refusal], _App]) -> None:
-        self._app, self._limits, self._refuse = app, limits, refuse
+    def __init__(
+        self, app: _App, gate: Gate, limits: Limits, refuse: Callable[[Refusal], _App]
+    ) -> None:
+        self._app, self._gate, self._limits, self._refuse = app, gate, limits, refuse
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         """Answer one request."""
@@ -108,6 +119,8 @@ class BodyGuard:
             await self._app(scope, receive, send)
             return
         try:
+            if scope["path"] not in OPEN:
+                scope[USER] = self._user(scope)
             async with asyncio.timeout(self._limits.body_seconds):
                 body = await self._body(scope, receive)
         except TimeoutError:
@@ -118,6 +131,17 @@ class BodyGuard:
         else:
             if body is not None:
                 await self._app(scope, _replayed(body, receive), send)
+
+    def _user(self, scope: _Message) -> str:
+        told = dict(scope["headers"]).get(b"authorization")
+        address = scope["client"][0] if scope.get("client") else ""
+        try:
+            return self._gate.user(told and told.decode("latin-1"), address)
+        except ServerError as error:
+            _log.error("%s", error)
+            raise Refusal(
+                503, "no_tokens", "The server can't read its tokens.", "Tell whoever runs it."
+            ) from error
 
     async def _body(self, scope: _Message, receive: _Receive) -> bytes | None:
         """Return the body; None if the client went away."""

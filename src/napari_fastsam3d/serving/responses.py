@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from napari_fastsam3d.errors import FastSAM3DError
+from napari_fastsam3d.serving.guard import USER
 from napari_fastsam3d.serving.refusal import Refusal
 from napari_fastsam3d.serving.schema import Problem
 from napari_fastsam3d.serving.server import Server, pseudonym
@@ -101,7 +102,7 @@ class Counted:
             seconds = time.perf_counter() - begun
             route = getattr(scope.get("route"), "path", "unknown")
             self._server.metrics.answered(route, status[0], seconds)
-            who = scope.get("fastsam3d_user")
+            who = scope.get(USER)
             _log.info(
                 "%s %s %d %.0f ms user %s",
                 scope["method"],

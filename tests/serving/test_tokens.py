@@ -1,0 +1,108 @@
+"""Tokens: of which only hashes are kept, revoked at once, in a file for its owner alone."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from napari_fastsam3d.cli import run
+from napari_fastsam3d.errors import ServerError
+from napari_fastsam3d.serving.tokens import TokenFile
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> TokenFile:
+    return TokenFile(tmp_path / "server" / "tokens.json")
+
+
+def test_a_token_lets_in_its_user_and_is_kept_nowhere(file: TokenFile):
+    token, secret = file.add("anna")
+
+    assert file.user_of(secret) == "anna"
+    assert TokenFile(file.path).user_of(secret) == "anna"
+    assert secret not in file.path.read_text()
+    assert len(secret) > 43
+    assert token.sha256 not in secret
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
+
+
+def test_secrets_differ_and_so_do_ids(file: TokenFile):
+    made = [file.add("anna") for _ in range(20)]
+
+    assert len({secret for _, secret in made}) == 20
+    assert len({token.id for token, _ in made}) == 20
+
+
+def test_no_other_text_lets_in(file: TokenFile):
+    token, secret = file.add("anna")
+
+    for text in ("", " ", secret[:-1], secret + "0", secret.upper(), token.sha256, "\udcff", "ä"):
+        assert file.user_of(text) is None
+
+
+def test_one_token_or_all_of_a_user_are_revoked_by_whichever_process(file: TokenFile):
+    (first, one), (_, two), (_, other) = (file.add(name) for name in ("anna", "anna", "berta"))
+    elsewhere = TokenFile(file.path)
+    assert elsewhere.user_of(one) == "anna"
+    file.revoke(first.id)
+    assert [elsewhere.user_of(each) for each in (one, two, other)] == [None, "anna", "berta"]
+    assert len(elsewhere.revoke("anna")) == 1
+    assert [file.user_of(each) for each in (one, two, other)] == [None, None, "berta"]
+    with pytest.raises(ServerError, match="tokens list"):
+        file.revoke("anna")
+    _, again = file.add("anna")
+
+    assert elsewhere.user_of(again) == "anna"
+    assert elsewhere.user_of(one) is None
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".hidden", "a/b", "äää", "a b", "a" * 65, "x\n"])
+def test_names_that_could_be_paths_are_refused(file: TokenFile, name: str):
+    """A user's volumes lie in a folder of that name."""
+    with pytest.raises(ServerError, match="name of a user"):
+        file.add(name)
+    assert not file.path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"tokens": 3}', '{"tokens": [{"id": 1}]}'])
+def test_a_damaged_file_lets_in_nobody_and_is_not_overwritten(file: TokenFile, text: str):
+    secret = file.add("anna")[1]
+    file.path.write_text(text)
+    for act in (lambda: file.user_of(secret), lambda: file.add("berta"), file.tokens):
+        with pytest.raises(ServerError, match="can't be read"):
+            act()
+
+    assert file.path.read_text() == text
+
+
+def test_a_file_that_is_gone_lets_in_nobody(file: TokenFile):
+    secret = file.add("anna")[1]
+    assert file.user_of(secret)
+    file.path.unlink()
+
+    assert file.user_of(secret) is None
+    assert file.tokens() == []
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Made, listed without itself, revoked; the running server reads the same file."""
+    folder = ["--folder", str(tmp_path)]
+
+    def told(*arguments: str) -> tuple[str, str]:
+        assert run(["tokens", *arguments, *folder]) == 0
+        return capsys.readouterr()
+
+    secret, note = told("add", "anna")
+    assert TokenFile(tmp_path / "tokens.json").user_of(secret.strip()) == "anna"
+    assert "not shown again" in note
+    listed = json.loads(told("list", "--json")[0])
+    assert [(each["user"], each["revoked"]) for each in listed] == [("anna", False)]
+    assert "sha256" not in listed[0]
+    assert secret.strip() not in told("list")[0]
+    assert "revoked" in told("revoke", "anna")[0]
+    assert "revoked" in told("list")[0]
+    assert TokenFile(tmp_path / "tokens.json").user_of(secret.strip()) is None
+    assert run(["tokens", "revoke", "anna", *folder]) == 1
+    assert "no token or user anna" in capsys.readouterr().err
