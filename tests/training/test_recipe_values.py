@@ -10,11 +10,12 @@ from tiny_data import RECIPE
 
 from napari_fastsam3d import cli
 from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model.checked_table import checked
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.sam_med3d.image_encoder import ViTConfig
 from napari_fastsam3d.training.distillation_recipe import read_distillation
 from napari_fastsam3d.training.recipe import Phase, Recipe
-from napari_fastsam3d.training.recipe_file import checked, read_recipe, read_table, recipe_of
+from napari_fastsam3d.training.recipe_file import read_recipe, read_table, recipe_of
 from napari_fastsam3d.training.sample import Sampler
 
 PHASE = {"steps": 3, "crop": 32, "batch": 2}

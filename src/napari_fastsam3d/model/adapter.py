@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -15,13 +15,13 @@ from torch import Tensor
 from napari_fastsam3d.errors import AdapterError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.model.adaptation import (
-    KINDS,
     AdaptedNetwork,
     AdapterConfig,
     is_of_encoder,
     with_adapter,
 )
 from napari_fastsam3d.model.base_predictor import BasePredictor
+from napari_fastsam3d.model.checked_table import checked
 from napari_fastsam3d.model.checkpoint import misfits, read_tensors
 from napari_fastsam3d.model.predictor import Predictor
 
@@ -200,16 +200,17 @@ class Adapter:
             if metadata["format"] != _FORMAT:
                 raise ValueError
             config, told = json.loads(metadata["config"]), json.loads(metadata["adapter"])
-            if config["kind"] not in KINDS:
-                raise ValueError
             told["gain"] = None if told["gain"] is None else _gain_of(told["gain"])
-            return cls(config=AdapterConfig(**config), tensors=tensors, **told)
-        except (KeyError, TypeError, ValueError) as error:
+            told["config"] = AdapterConfig(**checked(AdapterConfig, config))
+            return cls(tensors=tensors, **checked(cls, told))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise AdapterError(
                 f"{path.name} holds no adapter of this version.", "Fit one: napari-fastsam3d adapt."
             ) from error
 
 
 def _gain_of(told: Mapping[str, Any]) -> Gain:
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in told.items()}
-    return Gain(**cast(dict[str, Any], values))
+    gain = Gain(**checked(Gain, told))
+    if len({len(each) for each in (gain.clicks, gain.plain, gain.adapted)}) > 1:
+        raise ValueError
+    return gain

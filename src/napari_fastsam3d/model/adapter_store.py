@@ -1,7 +1,8 @@
 """The adapters of a user: versions for each structure, of which one is in use."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
@@ -39,17 +40,11 @@ class AdapterStore:
     def in_use(self) -> "Iterator[Adapter]":
         """Yield the adapter in use of each structure; a damaged file is passed over."""
         for home in self._homes():
-            version = self._version_in_use(home)
-            if version:
-                try:
-                    yield _read(home / f"{version}{_SUFFIX}")
-                except FastSAM3DError:
-                    continue
+            yield from _whole(home, [self._version_in_use(home)])
 
     def versions(self, structure: str) -> "tuple[Adapter, ...]":
-        """Return all versions of a structure, the oldest first."""
-        home = self._home(structure)
-        return tuple(_read(home / f"{n}{_SUFFIX}") for n in _numbers(home))
+        """Return all versions of a structure, the oldest first; damaged files are passed over."""
+        return tuple(_whole(self._home(structure)))
 
     def get(self, structure: str, version: int | None = None) -> "Adapter":
         """Return a version of a structure, by default the one in use.
@@ -82,11 +77,7 @@ class AdapterStore:
     def by_identity(self, identity: str) -> "Adapter | None":
         """Return the adapter with certain weights, in use or not; None if it isn't here."""
         for home in self._homes():
-            for number in _numbers(home):
-                try:
-                    found = _read(home / f"{number}{_SUFFIX}")
-                except FastSAM3DError:
-                    continue
+            for found in _whole(home):
                 if found.identity == identity:
                     return found
         return None
@@ -116,16 +107,18 @@ class AdapterStore:
         Where the one in use goes, the newest of those left is used.
         """
         home = self._home(structure)
-        gone = _numbers(home) if version is None else [self.get(structure, version).version]
+        there, used = _numbers(home), self._version_in_use(home)
+        gone = [n for n in there if version in (None, n)]
         if not gone:
-            self.get(structure)
+            self.get(structure, version)
         for number in gone:
             (home / f"{number}{_SUFFIX}").unlink(missing_ok=True)
         left = _numbers(home)
         if not left:
             (home / _IN_USE).unlink(missing_ok=True)
-            home.rmdir()
-        elif self._version_in_use(home) in gone:
+            with suppress(OSError):  # something else lies there
+                home.rmdir()
+        elif used in gone:
             self._use(home, left[-1])
 
     def _homes(self) -> list[Path]:
@@ -142,9 +135,10 @@ class AdapterStore:
     @staticmethod
     def _version_in_use(home: Path) -> int:
         try:
-            return int((home / _IN_USE).read_text(encoding="ascii"))
+            number = int((home / _IN_USE).read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0
+        return number if number in _numbers(home) else 0
 
 
 def _read(path: Path) -> "Adapter":
@@ -152,6 +146,13 @@ def _read(path: Path) -> "Adapter":
     from napari_fastsam3d.model.adapter import Adapter
 
     return Adapter.read(path)
+
+
+def _whole(home: Path, numbers: Iterable[int] | None = None) -> "Iterator[Adapter]":
+    """Read versions, by default all; files that are damaged or not there are passed over."""
+    for number in _numbers(home) if numbers is None else numbers:
+        with suppress(FastSAM3DError):
+            yield _read(home / f"{number}{_SUFFIX}")
 
 
 def folder_of(structure: str) -> str:
@@ -163,7 +164,7 @@ def folder_of(structure: str) -> str:
 
 def _numbers(home: Path) -> list[int]:
     found = [each.stem for each in home.glob(f"*{_SUFFIX}")]
-    return sorted(int(stem) for stem in found if stem.isdecimal())
+    return sorted(int(stem) for stem in found if re.fullmatch("[1-9][0-9]*", stem))
 
 
 def adapters_folder() -> Path:

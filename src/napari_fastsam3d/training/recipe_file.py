@@ -5,10 +5,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, cast
 
 from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model.checked_table import checked
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
 
@@ -69,45 +69,6 @@ def recipe_of(table: Mapping[str, Any]) -> Recipe:
         raise TrainingError(
             f"The recipe is incomplete or misspelt: {error}.", "Compare it with the shipped one."
         ) from error
-
-
-def checked(kind: type, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return some fields of a dataclass as a table of TOML has them; lists become tuples.
-
-    Raises
-    ------
-    TypeError
-        When a key is not a field, or its value is of another type.
-    """
-    hints = get_type_hints(kind)
-    found = {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
-    for key, value in found.items():
-        if key not in hints:
-            raise TypeError(f"there is no {key}")
-        if not _fits(value, hints[key]):
-            raise TypeError(f"{key} can't be {value!r}")
-    return found
-
-
-def _fits(value: object, hint: Any) -> bool:
-    parts = get_args(hint)
-    match get_origin(hint):
-        case None:
-            if isinstance(value, bool) and hint is not bool:
-                return False
-            is_number = isinstance(value, int | float) and math.isfinite(value)
-            return is_number if hint is float else isinstance(value, hint)
-        case origin if origin is Literal:
-            return value in parts
-        case origin if origin is UnionType:
-            return any(_fits(value, part) for part in parts)
-        case origin if origin is dict:
-            return isinstance(value, dict) and all(_fits(v, parts[1]) for v in value.values())
-        case _:
-            if not isinstance(value, tuple):
-                return False
-            kinds = parts[:1] * len(value) if ... in parts else parts
-            return len(value) == len(kinds) and all(map(_fits, value, kinds))
 
 
 def _table(value: Any, name: str) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model.checked_table import checked
 from napari_fastsam3d.model.checkpoint import export_encoder, export_pyramid
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig, PyramidEncoder
 from napari_fastsam3d.model.default.network import PyramidNetwork, with_encoder
 from napari_fastsam3d.model.sam_med3d.checkpoint_keys import published_tensors
 from napari_fastsam3d.model.sam_med3d.image_encoder import ViTConfig, ViTEncoder
 from napari_fastsam3d.model.sam_med3d.network import ARCHITECTURES, PublishedNetwork
-from napari_fastsam3d.training.recipe_file import check_sizes, checked
+from napari_fastsam3d.training.recipe_file import check_sizes
 
 
 class Match(NamedTuple):

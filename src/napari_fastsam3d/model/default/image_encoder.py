@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_fastsam3d.model.checked_table import checked
 from napari_fastsam3d.model.layers.attention import SelfAttention
 from napari_fastsam3d.model.layers.convolution import (
     Expand,
@@ -75,9 +76,9 @@ class PyramidConfig:
         Raises
         ------
         TypeError
-            When the table has a key that a configuration does not have.
+            When the table has a key that a configuration does not have, or a value of another type.
         """
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in table.items()})
+        return cls(**checked(cls, table))
 
 
 @dataclass(frozen=True)
