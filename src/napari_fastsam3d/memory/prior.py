@@ -30,8 +30,13 @@ On six training cases with ten remembered, Dice of a click on a hippocampus beca
 ABSENT = LIKELY - SURE
 """Logit of a cell in which nothing is expected."""
 
-SHARE = 0.75
-"""What counts of a trained prior in a mask, beside what the model predicts."""
+SHARE, LESS = 0.78, 0.12
+"""What counts of a trained prior in a mask, beside what the model predicts: `SHARE / (1 + LESS n)`
+after n more clicks than one, for the model learns from clicks and the prior doesn't.
+
+On 53 structures of training patients from whom the reader hadn't learnt, five clicks each, the best
+shares were 0.8, 0.7, 0.6, 0.55 and 0.5, of organs of head and neck as of hippocampi.
+"""
 
 AROUND = 0.045
 """Standard deviation, in sides of a crop, of the place around a click where the model decides."""
@@ -235,9 +240,9 @@ def trust_in(
 
 
 def _shares(expected: Floats, points: Floats, labels: NDArray[np.int64]) -> Floats:
-    """Return what counts of a prior at each of its cells: none where a click contradicts it."""
+    """Return what counts of a prior at each cell: less with each click, none at one against it."""
     side = len(expected)
-    share = np.full(expected.shape, SHARE, np.float32)
+    share = np.full(expected.shape, SHARE / (1 + LESS * max(len(points) - 1, 0)), np.float32)
     along = (np.arange(side, dtype=np.float32) + 0.5) / side
     for point, label in zip(points, labels, strict=True):
         cell = tuple((point * side).clip(0, side - 1).astype(int))
