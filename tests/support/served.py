@@ -1,11 +1,17 @@
 """A server in this process, and users of it: all is real but the wire."""
 
 import asyncio
-from collections.abc import Callable
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
+import uvicorn
 from brightness_model import BrightnessModel
 
 from napari_fastsam3d.serving.app import make_app
@@ -38,6 +44,7 @@ class Department:
         async def host_of(_name: str) -> ModelHost:
             return host
 
+        self.host = host
         self.server = Server(self.settings, host_of)
         self.app = make_app(self.server)
 
@@ -67,6 +74,25 @@ class Department:
                 return await client.request(method, path, **request)
 
         return asyncio.run(send())
+
+
+@contextmanager
+def listening(app: Any, **options: Any) -> Iterator[tuple[int, uvicorn.Server]]:
+    """Serve an application on a free port of this machine, in a thread; gives port and server."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = uvicorn.Config(app, port=port, log_level="critical", **options)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.005)
+    try:
+        yield port, server
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 class _Wire(httpx.AsyncBaseTransport):

@@ -97,9 +97,7 @@ async def health() -> dict[str, str]:
 
 @_open.get("/ready", tags=["operations"])
 async def ready(server: _Served) -> dict[str, str]:
-    """Say whether requests are taken: the default model is loaded, and the server isn't leaving."""
-    if server.draining:
-        raise Refusal(503, "draining", "The server is leaving.", "Ask again.", 1.0)
+    """Say whether requests are taken: the default model is loaded."""
     await (await server.host("default")).predictor()
     return {"status": "ready"}
 

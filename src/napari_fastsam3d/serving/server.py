@@ -80,7 +80,6 @@ class Server:
         self._resident = ResidentModels(settings)
         self._host_of = host_of or self._resident
         self.metrics = metrics or PrometheusMetrics(lambda: self._resident.waiting)
-        self.draining = False
         self._sweeper: asyncio.Task[None] | None = None
 
     async def host(self, model: str) -> ModelHost:
@@ -143,7 +142,6 @@ class Server:
         try:
             yield
         finally:
-            self.draining = True
             self._sweeper.cancel()
             self._resident.close()
 

@@ -23,6 +23,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 # What a server or what stands before it says while it starts, moves or is busy.
 _BUSY = {429, 502, 503, 504}
 _SECOND = 1000.0
+# How OpenSSL, by its version, calls an answer that isn't TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
 
 class RefusedError(ServerError):
@@ -144,8 +146,7 @@ class Connection:
         try:
             response = self._runner.run(_watched(call, go_on))
         except httpx.ConnectError as error:
-            if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise self._distrusted() from error
+            self._check_tls(str(error))
             raise _AwayError("it does not answer") from error
         except httpx.TimeoutException as error:
             raise _AwayError("it takes too long to answer") from error
@@ -172,11 +173,18 @@ class Connection:
             "Check the address and the network, or choose a model of this machine.",
         )
 
-    def _distrusted(self) -> ServerError:
-        return ServerError(
-            f"The certificate of {self.access.name} is not one that this machine trusts.",
-            "Give its file: napari-fastsam3d login ADDRESS --certificate FILE",
-        )
+    def _check_tls(self, why: str) -> None:
+        """Raise ServerError where asking again does not help."""
+        name = self.access.name
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            reason = why.partition("verify failed: ")[2].partition(" (_ssl")[0].rstrip(".")
+            raise ServerError(
+                f"The certificate of {name} is not trusted: {reason}.",
+                "Use the name that it was made for, or give its file: "
+                "napari-fastsam3d login ADDRESS --certificate FILE",
+            )
+        if any(each in why for each in _NO_TLS):
+            raise ServerError(f"{name} speaks no TLS.", "Use http://, which this machine alone may.")
 
 
 def always_silent(_why: str) -> None:
