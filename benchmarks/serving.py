@@ -31,6 +31,7 @@ import numpy as np
 import uvicorn
 
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.serving import cluster
 from napari_fastsam3d.serving.app import make_app
 from napari_fastsam3d.serving.model_host import ModelHost
@@ -109,10 +110,7 @@ def scan_of(seed: int) -> Volume:
 
 
 class User(threading.Thread):
-    """Clicks at random, and checks every mask against the same prompts here.
-
-    With `again` set, it begins another session after each, until that is cleared.
-    """
+    """Clicks at random; with `again` set, in one session after the other until that is cleared."""
 
     def __init__(self, number: int, token: str, model: str, clicks: int, pause: float) -> None:
         super().__init__()
@@ -122,6 +120,7 @@ class User(threading.Thread):
         self.trouble = ""
         self.acknowledged = 0
         self.again = threading.Event()
+        self.sessions: list[tuple[tuple[Point, ...], np.ndarray]] = []
         self._random = random.Random(number)
 
     def run(self) -> None:
@@ -147,12 +146,18 @@ class User(threading.Thread):
                     self.milliseconds.append(result.milliseconds)
                 self.acknowledged += 1
                 time.sleep(self.pause * rng.random())
-            prompts, found = session.state.objects[0].prompts, session.mask()
-        assert len(prompts) == self.clicks, "an acknowledged prompt was lost"
-        with Session(volume, load(self.model)) as here:
-            for prompt in prompts:
-                here.add_point(prompt.index, positive=prompt.positive)
-            assert np.array_equal(found, here.mask()), "another mask than here"
+            self.sessions.append((session.state.objects[0].prompts, session.mask()))
+
+    def check(self, model: ModelThread) -> None:
+        """Note what isn't as it is where the same prompts are given here."""
+        for prompts, found in self.sessions:
+            with Session(scan_of(self.number), model) as here:
+                for prompt in prompts:
+                    here.add_point(prompt.index, positive=prompt.positive)
+                if not np.array_equal(found, here.mask()):
+                    self.trouble = "another mask than here"
+        if sum(len(prompts) for prompts, _ in self.sessions) != self.acknowledged:
+            self.trouble = self.trouble or "an acknowledged prompt was lost"
 
 
 def simulate(
@@ -174,6 +179,9 @@ def simulate(
 def tell(users: list[User], what: str) -> None:
     for user in users:
         user.join()
+    with ModelThread(load(users[0].model)) as model:
+        for user in users:
+            user.check(model)
     times = [t for user in users for t in user.milliseconds]
     failed = [user.trouble for user in users if user.trouble]
     quantiles = statistics.quantiles(times, n=20)

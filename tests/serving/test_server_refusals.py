@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ball_and_slab import BALL, SLAB, ball_and_slab
+from ball_and_slab import BALL, ball_and_slab
 from brightness_model import BrightnessModel
-from served import Department
+from served import Department, header, put_chunk, question, send
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry import Volume
@@ -19,45 +19,7 @@ from napari_fastsam3d.serving.server_settings import Limits
 from napari_fastsam3d.serving.volume_store import sweep
 from napari_fastsam3d.session import Session
 from napari_fastsam3d.session.remote.chunks import ChunkGrid, content_digest
-from napari_fastsam3d.session.remote.wire import NO_PROMPTS, PROTOCOL
-
-
-def send(department: Department, volume: Volume, token: str) -> None:
-    """Send a volume whole."""
-    grid, path = ChunkGrid.of(volume), f"/v1/volumes/{volume.content_hash}"
-    department.ask("PUT", path, token, json=header(volume))
-    for chunk in range(grid.count):
-        data = grid.compress(grid.raw(volume, chunk))
-        put_chunk(department, path, token, chunk, data)
-    assert department.ask("POST", f"{path}/complete", token).status_code == 200
-
-
-def header(volume: Volume) -> dict:
-    grid = ChunkGrid.of(volume)
-    return {
-        "shape": list(volume.shape),
-        "dtype": grid.dtype,
-        "affine": volume.affine.tolist(),
-        "planes": grid.planes,
-    }
-
-
-def put_chunk(department, path, token, chunk, data, digest=None):
-    headers = {"Content-Digest": digest or content_digest(data)}
-    return department.ask("PUT", f"{path}/chunks/{chunk}", token, content=data, headers=headers)
-
-
-def question(volume: Volume, number: int = 1, **more) -> dict:
-    click = {"id": 1, "point": list(BALL), "positive": True}
-    return {
-        "protocol": PROTOCOL,
-        "session": "0" * 32,
-        "number": number,
-        "model": "brightness",
-        "volume": volume.content_hash,
-        "log": {"base": None, "append": [click]},
-        **more,
-    }
+from napari_fastsam3d.session.remote.wire import NO_PROMPTS
 
 
 def kind(response) -> tuple[int, str]:
@@ -264,16 +226,6 @@ def test_random_requests_are_answered_and_refused(volume, department: Department
         if response.status_code != 200:
             kind(response)
             assert len(response.content) < 500
-
-
-def test_logs_name_no_scan_and_no_user(volume, department: Department, caplog):
-    caplog.set_level(logging.DEBUG, "napari_fastsam3d")
-    with department.thread("anna-meier") as thread, Session(volume, thread) as session:
-        session.add_point(SLAB)
-
-    assert "/v1/sessions/steps 200" in caplog.text
-    for secret in ("anna", volume.content_hash[:8], volume.name):
-        assert secret not in caplog.text
 
 
 def test_what_nobody_uses_goes(volume, department: Department):

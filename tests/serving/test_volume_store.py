@@ -198,6 +198,6 @@ def test_use_keeps_a_volume_and_disuse_lets_it_go(store: VolumeStore, tmp_path: 
 def test_nobody_but_the_server_reads_the_files(store: VolumeStore, tmp_path: Path):
     volume = scan()
     store.begin(volume.content_hash, header(volume))
-    for folder in ((tmp_path / "volumes" / "anna").iterdir()):
+    for folder in (tmp_path / "volumes" / "anna").iterdir():
         assert folder.stat().st_mode & 0o077 == 0
         assert "anna" not in json.dumps(header(volume))

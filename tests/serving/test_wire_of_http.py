@@ -18,7 +18,7 @@ import pytest
 import trustme
 from ball_and_slab import BALL, SLAB
 from brightness_model import BrightnessModel
-from served import Department, listening
+from served import Department, listening, question, send
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry import Volume
@@ -96,12 +96,10 @@ def test_a_wrong_certificate_is_refused_at_once_and_clearly(
         other = Certificates(tmp_path / "other")
         with pytest.raises(ServerError, match="not trusted"):
             asked(ServerAccess(place, token, other.authority), patience=1e9)
-    with (
-        listening(department.app, **certificates.server("gpu.example.org")) as (port, _),
-        pytest.raises(ServerError, match=r"not valid for '127\.0\.0\.1'"),
-    ):
+    with listening(department.app, **certificates.server("gpu.example.org")) as (port, _):
         place = f"https://127.0.0.1:{port}"
-        asked(ServerAccess(place, token, certificates.authority), patience=1e9)
+        with pytest.raises(ServerError, match=r"not valid for '127\.0\.0\.1'"):
+            asked(ServerAccess(place, token, certificates.authority), patience=1e9)
     for file in ("absent.pem", certificates.server("x")["ssl_keyfile"]):
         with pytest.raises(ServerError, match="can't be read"):
             asked(ServerAccess(place, token, str(file)), patience=1e9)
@@ -120,7 +118,7 @@ def test_a_server_without_tls_is_told_apart(department: Department) -> None:
 def test_old_tls_is_refused(department: Department, certificates: Certificates) -> None:
     with listening(department.app, **certificates.server("127.0.0.1")) as (port, _):
         context = ssl.create_default_context(cafile=certificates.authority)
-        with pytest.warns(DeprecationWarning):
+        with pytest.warns(DeprecationWarning, match="TLSv1_1"):
             context.maximum_version = ssl.TLSVersion.TLSv1_1
         with (
             socket.create_connection(("127.0.0.1", port), 5) as plain,
@@ -129,12 +127,7 @@ def test_old_tls_is_refused(department: Department, certificates: Certificates) 
             context.wrap_socket(plain, server_hostname="127.0.0.1")
 
 
-def question(volume: Volume, department: Department, token: str) -> tuple[str, dict]:
-    """Send a volume, and give the question for a mask of it."""
-    from test_server_refusals import question, send
-
-    send(department, volume, token)
-    return "/v1/sessions/steps", question(volume)
+STEPS = "/v1/sessions/steps"
 
 
 def soon(holds: Callable[[], bool]) -> None:
@@ -148,7 +141,7 @@ def test_a_server_that_leaves_answers_what_it_was_asked(
     volume: Volume, department: Department
 ) -> None:
     token = department.token()
-    path, body = question(volume, department, token)
+    send(department, volume, token)
     headers = {"Authorization": f"Bearer {token}"}
     department.model.may_go_on.clear()
     with (
@@ -156,7 +149,9 @@ def test_a_server_that_leaves_answers_what_it_was_asked(
         listening(department.app, timeout_graceful_shutdown=20) as (port, server),
     ):
         place = f"http://127.0.0.1:{port}"
-        answer = pool.submit(httpx.post, place + path, json=body, headers=headers, timeout=20)
+        answer = pool.submit(
+            httpx.post, place + STEPS, json=question(volume), headers=headers, timeout=20
+        )
         soon(department.model.is_waiting.is_set)
         server.should_exit = True
         soon(lambda: not server.servers[0].is_serving())
@@ -171,20 +166,23 @@ def test_a_server_that_leaves_answers_what_it_was_asked(
 def test_who_leaves_is_not_worked_for(volume: Volume, department: Department) -> None:
     """A client that hangs up gives the model free for others, before its work is done."""
     token = department.token()
-    path, body = question(volume, department, token)
+    send(department, volume, token)
     headers = {"Authorization": f"Bearer {token}"}
     department.model.may_go_on.clear()
     with listening(department.app) as (port, _):
         place = f"http://127.0.0.1:{port}"
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(
-                place + path, json=body, headers=headers, timeout=httpx.Timeout(20, read=0.2)
+                place + STEPS,
+                json=question(volume),
+                headers=headers,
+                timeout=httpx.Timeout(20, read=0.2),
             )
         host = department.host
         other = threading.Thread(
             target=httpx.post,
-            args=(place + path,),
-            kwargs={"json": {**body, "session": "1" * 32}, "headers": headers, "timeout": 20},
+            args=(place + STEPS,),
+            kwargs={"json": question(volume, session="1" * 32), "headers": headers, "timeout": 20},
         )
         other.start()
         soon(lambda: host.waiting == 2)

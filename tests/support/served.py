@@ -12,14 +12,18 @@ from typing import Any
 
 import httpx
 import uvicorn
+from ball_and_slab import BALL
 from brightness_model import BrightnessModel
 
+from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.serving.app import make_app
 from napari_fastsam3d.serving.model_host import ModelHost
 from napari_fastsam3d.serving.server import Server
 from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
 from napari_fastsam3d.session import ModelThread
+from napari_fastsam3d.session.remote.chunks import ChunkGrid, content_digest
 from napari_fastsam3d.session.remote.remote_thread import RemoteThread
+from napari_fastsam3d.session.remote.wire import PROTOCOL
 
 ADDRESS = "http://127.0.0.1:8765"
 
@@ -108,3 +112,51 @@ class _Wire(httpx.AsyncBaseTransport):
         self._department.requests.append(request)
         inner = httpx.ASGITransport(self._department.app, raise_app_exceptions=False)
         return await inner.handle_async_request(request)
+
+
+def send(department: Department, volume: Volume, token: str) -> None:
+    """Send a volume whole."""
+    grid, path = ChunkGrid.of(volume), f"/v1/volumes/{volume.content_hash}"
+    department.ask("PUT", path, token, json=header(volume))
+    for chunk in range(grid.count):
+        data = grid.compress(grid.raw(volume, chunk))
+        put_chunk(department, path, token, chunk, data)
+    assert department.ask("POST", f"{path}/complete", token).status_code == 200
+
+
+def header(volume: Volume) -> dict[str, Any]:
+    """What is said of a volume before its voxels."""
+    grid = ChunkGrid.of(volume)
+    return {
+        "shape": list(volume.shape),
+        "dtype": grid.dtype,
+        "affine": volume.affine.tolist(),
+        "planes": grid.planes,
+    }
+
+
+def put_chunk(
+    department: Department,
+    path: str,
+    token: str,
+    chunk: int,
+    data: bytes,
+    digest: str | None = None,
+) -> httpx.Response:
+    """Send a chunk, compressed, of the volume of a path."""
+    headers = {"Content-Digest": digest or content_digest(data)}
+    return department.ask("PUT", f"{path}/chunks/{chunk}", token, content=data, headers=headers)
+
+
+def question(volume: Volume, number: int = 1, **more: Any) -> dict[str, Any]:
+    """Ask for the mask of a click on the ball."""
+    click = {"id": 1, "point": list(BALL), "positive": True}
+    return {
+        "protocol": PROTOCOL,
+        "session": "0" * 32,
+        "number": number,
+        "model": "brightness",
+        "volume": volume.content_hash,
+        "log": {"base": None, "append": [click]},
+        **more,
+    }
