@@ -18,9 +18,12 @@ TORCH := $(VENV)/.torch-$(if $(GPU),gpu,cpu)
 OFFSCREEN := env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen
 # Each process has an X server of its own (pytest-xvfb): windows of one screen fight for the focus.
 WINDOW := env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=1
-PARALLEL := -n auto --maxprocesses 4 --dist worksteal
+# One process more than processors, for tests of windows wait; two gigabytes of memory each.
+PARALLEL := -n $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? n + 1 : 4 ))) --dist worksteal
 
 export GPU TORCH_INDEX
+# A checkout is compiled once, not by each process that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test docs lint types unit gl lite clean
@@ -30,7 +33,9 @@ demo: $(VENV)/.package
 	@$(BIN)/napari-fastsam3d demo --out out
 
 test: $(VENV)/.tools
-	@$(MAKE) --no-print-directory lint types docs unit gl
+	@$(MAKE) --no-print-directory -j 2 lint types docs
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory gl
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .

@@ -44,6 +44,17 @@ def _answer_gl_queries(monkeypatch: pytest.MonkeyPatch) -> None:
                 monkeypatch.setattr(module, attribute, lambda answer=answer: answer)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_viewers() -> Iterator[None]:
+    """Spare what is the same for each viewer: npe2 reads every package's metadata twice for it."""
+    from npe2.manifest.schema import PluginManifest
+
+    found = [*PluginManifest.discover()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _main_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")

@@ -21,7 +21,7 @@ from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import BoxPrompt, Freeze, Point, Session
 
 ACTIONS = int(os.environ.get("WINDOW_ACTIONS", "75"))
-SEEDS = [int(seed) for seed in os.environ.get("WINDOW_SEEDS", "0,1,2").split(",")]
+SEEDS = [int(seed) for seed in os.environ.get("WINDOW_SEEDS", "0,1").split(",")]
 BATCH = 25
 SHAPE = (24, 28, 20)
 

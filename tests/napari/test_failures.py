@@ -179,9 +179,7 @@ def _foreign(make_widget: Any, settle: Any, volume: Volume, **place: Any) -> tup
 
 MOVES = [
     {"scale": (4.0, 2.0, 2.0)},
-    {"translate": (30.0, 0.0, 5.0)},
     {"affine": np.diag([1.0, 1.5, 1.0, 1.0])},
-    {"units": ("cm", "cm", "cm")},
     {"scale": (4.0, 2.0, 2.0), "translate": (1.0, 2.0, 3.0), "units": ("mm", "mm", "mm")},
 ]
 

@@ -77,11 +77,16 @@ def test_a_session_ends_the_thread_that_is_its_own(volume):
     assert session.thread.closed
 
 
+# No model is to be loaded, so that seconds are spared.
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None\n"
+
+
 def test_a_program_that_closes_late_ends_without_a_word():
     """As a script with a window does, whose closers run after the threads have ended."""
     code = (
         "import weakref\n"
         "from napari_fastsam3d.session import ModelThread\n"
+        f"{WITHOUT_TORCH}"
         "class Owner: pass\n"
         "owner, thread = Owner(), ModelThread('no such model')\n"
         "weakref.finalize(owner, thread.close)\n"
@@ -105,6 +110,7 @@ def test_torch_s_threads_soon_sleep_while_they_wait_unless_the_user_says_otherwi
     code = (
         "import os\n"
         "from napari_fastsam3d.session import ModelThread\n"
+        f"{WITHOUT_TORCH}"
         "with ModelThread('no such model') as thread:\n"
         "    thread.load().exception()\n"
         "print(*(os.environ.get(name) for name in ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
