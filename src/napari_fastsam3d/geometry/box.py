@@ -43,11 +43,11 @@ class Box:
         # times as quick as along the others.
         slow = max(range(3), key=lambda axis: abs(mask.strides[axis]))
         first, second = (axis for axis in range(3) if axis != slow)
-        across = mask.any(axis=slow)
+        across = np.asarray(mask.any(axis=slow))
         if not across.any():
             return None
-        planes = [across.any(axis=1), across.any(axis=0)]
-        planes.insert(slow, mask.any(axis=(first, second)))
+        planes = [np.asarray(across.any(axis=1)), np.asarray(across.any(axis=0))]
+        planes.insert(slow, np.asarray(mask.any(axis=(first, second))))
         start = [int(p.argmax()) for p in planes]
         stop = [len(p) - int(p[::-1].argmax()) for p in planes]
         return cls(_index(start), _index(stop))
