@@ -1,6 +1,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +15,13 @@ settings.load_profile("unhurried")
 # As the model thread does it, before torch is imported: threads that wait for each other by
 # counting make the tests many times slower where the processors are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Mesa keeps compiled shaders where caches are kept, which is another folder for each test. Where
+# it draws by software, most of the time that a window takes is compiling them.
+_shaders = Path(__file__).resolve().parents[1] / "build" / "shaders"
+with suppress(OSError):  # a checkout that is read only goes without
+    _shaders.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("MESA_SHADER_CACHE_DIR", str(_shaders))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -168,6 +168,51 @@ def make_widget(
 
 
 @pytest.fixture
+def activate(qtbot: Any) -> Callable[[Any], None]:
+    """Return a function that brings a viewer's window to the front and waits until it is there.
+
+    Qt leaves the keys of a window that isn't active to nobody.
+    """
+
+    def bring(viewer: Any) -> None:
+        window = viewer.window._qt_window
+        with qtbot.waitActive(window, timeout=60_000):
+            window.activateWindow()
+
+    return bring
+
+
+@pytest.fixture
+def open_window(
+    make_widget: Callable[..., Any], activate: Callable[[Any], None], settle: Callable[[Any], None]
+) -> Callable[..., Any]:
+    """Return a function that shows scans in a window, and gives viewer, widget and a hand.
+
+    A scan is a `Volume`, or a layer of another reader. The smallest window with everything in it.
+    """
+    from canvas import Hand
+    from napari.layers import Layer
+
+    from napari_fastsam3d._napari.contributions.reader import image_layer_data
+
+    def show(
+        *scans: Any, size: tuple[int, int] = (1280, 770), **arguments: Any
+    ) -> tuple[Any, Any, Hand]:
+        viewer, widget = make_widget(show=True, **arguments)
+        viewer.window._qt_window.resize(*size)
+        for scan in scans:
+            layer = scan if isinstance(scan, Layer) else Layer.create(*image_layer_data(scan))
+            viewer.add_layer(layer)
+        activate(viewer)
+        settle(widget)
+        viewer.reset_view()
+        settle(widget)
+        return viewer, widget, Hand(viewer)
+
+    return show
+
+
+@pytest.fixture
 def settle(qtbot: Any) -> Callable[[Any], None]:
     """Return a function that waits until the widget has shown all that was asked of it."""
 

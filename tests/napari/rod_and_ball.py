@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 from canvas import Hand
-from napari.layers import Layer
 from qtpy.QtTest import QTest
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 
 SHAPE = (40, 36, 50)
@@ -25,15 +23,11 @@ def scan() -> Volume:
     return Volume.from_array(voxels, np.diag([3.0, 3.0, 3.0, 1.0]), name="body")
 
 
-def opened(make_widget: Callable[..., Any], settle: Any) -> tuple[Any, Any, Hand]:
+def opened(open_window: Callable[..., Any]) -> tuple[Any, Any, Hand]:
     """Open the scan in a window, show its axial slices, and lay a hand on the mouse."""
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.add_layer(Layer.create(*image_layer_data(scan())))
-    viewer.window._qt_window.activateWindow()
-    settle(widget)
+    viewer, widget, hand = open_window(scan())
     turn_to(viewer, widget, ROD)
-    return viewer, widget, Hand(viewer)
+    return viewer, widget, hand
 
 
 def turn_to(viewer: Any, widget: Any, index: tuple) -> None:

@@ -12,8 +12,8 @@ pytestmark = pytest.mark.gl
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any) -> Any:
-    return opened(make_widget, settle)
+def scene(open_window: Callable[..., Any]) -> Any:
+    return opened(open_window)
 
 
 def draw(scene: Any, settle: Any, key: str = "G") -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canvas import Hand
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -133,18 +132,11 @@ def test_without_a_click_there_is_nothing_to_choose(scene: tuple[Any, Any], sett
 
 @pytest.mark.gl
 def test_by_key_in_a_real_window(
-    make_widget: Callable[..., Any], settle: Any, qtbot: Any, nested: Any
+    open_window: Callable[..., Any], settle: Any, qtbot: Any, nested: Any
 ) -> None:
-    viewer, widget = make_widget(nested, show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.add_layer(Layer.create(*image_layer_data(ball())))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
+    viewer, widget, hand = open_window(ball(), model=nested)
     viewer.dims.set_current_step(0, int(widget.view.frame.to_layer(CENTRE)[0][0]))
     viewer.reset_view()
-    qtbot.wait(100)
-    hand = Hand(viewer)
     hand.key("Q")
     place = widget.view.frame.to_layer(CENTRE)[0]
     hand.click(tuple(widget.view.mask.layer.data_to_world(place)))

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from canvas import Hand
-from napari.layers import Layer
 from qtpy.QtTest import QTest
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Box, Volume
 
 pytestmark = pytest.mark.gl
@@ -19,22 +17,14 @@ CENTRE = (18, 24, 14)
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> tuple[Any, Any, Hand]:
+def scene(open_window: Callable[..., Any]) -> tuple[Any, Any, Hand]:
     """A ball of 300 in water, anisotropic, stored P, S, R, in a window."""
     grid = (np.indices(SHAPE) - np.reshape(CENTRE, (3, 1, 1, 1))) * np.reshape(
         (2, 2, 3), (3, 1, 1, 1)
     )
     voxels = np.where((grid**2).sum(axis=0) <= 16**2, 300, 0).astype(np.int16)
     affine = np.array([[0, 0, 3, -40], [-2, 0, 0, 50], [0, 2, 0, -60], [0, 0, 0, 1]], float)
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.add_layer(Layer.create(*image_layer_data(Volume.from_array(voxels, affine))))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
-    viewer.reset_view()
-    qtbot.wait(100)
-    return viewer, widget, Hand(viewer)
+    return open_window(Volume.from_array(voxels, affine))
 
 
 def shown(widget: Any) -> np.ndarray:

@@ -17,8 +17,8 @@ from napari_fastsam3d.session import Freeze
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any) -> Any:
-    return opened(make_widget, settle)
+def scene(open_window: Callable[..., Any]) -> Any:
+    return opened(open_window)
 
 
 def press(scene: Any, settle: Any, text: str) -> None:

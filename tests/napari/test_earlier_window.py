@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canvas import Hand
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -24,16 +23,12 @@ def press(button: Any) -> None:
 
 
 def test_a_stray_click_is_undone_by_the_offer_and_by_the_list(
-    make_widget: Callable[..., Any], settle: Any, qtbot: Any
+    open_window: Callable[..., Any], settle: Any, qtbot: Any
 ) -> None:
     away = np.indices((40, 40, 30)) - np.reshape(CENTRE, (3, 1, 1, 1))
     voxels = np.where((away**2).sum(axis=0) <= 64, 300, 0).astype(np.int16)
     volume = Volume.from_array(voxels, np.eye(4), name="ball")
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    hand = Hand(viewer)
+    viewer, widget, hand = open_window()
 
     def open_anew() -> None:
         for layer in list(viewer.layers):
@@ -42,7 +37,7 @@ def test_a_stray_click_is_undone_by_the_offer_and_by_the_list(
         viewer.add_layer(Layer.create(*image_layer_data(volume)))
         settle(widget)
         viewer.reset_view()
-        qtbot.wait(100)
+        qtbot.wait(50)
 
     def click(index: tuple[int, ...]) -> None:
         place = widget.view.frame.to_layer(index)[0]

@@ -67,6 +67,7 @@ def scene(
     shared: Path,
     tmp_path: Path,
     settle: Any,
+    activate: Any,
     qtbot: Any,
 ) -> Scene:
     folder = shared / "data" / "labelled" / "totalseg_ct"
@@ -81,9 +82,8 @@ def scene(
         _, widget = viewer.window.add_plugin_dock_widget("napari-fastsam3d")
     qtbot.waitUntil(lambda: widget.view is not None)
     settle(widget)
-    viewer.window._qt_window.activateWindow()
+    activate(viewer)
     viewer.reset_view()
-    qtbot.waitActive(viewer.window._qt_window)
     if isinstance(widget.workspace.loader.trouble, CheckpointError):
         pytest.skip("the default model is not in this installation")
     labels = np.asarray(nib.load(folder / "example_ct_3mm_seg.nii.gz").dataobj)

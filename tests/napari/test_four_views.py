@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from canvas import Hand
-from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Scribble
 
@@ -22,18 +20,12 @@ INSIDE = (10, 12, 9)
 
 
 @pytest.fixture
-def window(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> tuple[Any, Any, Hand]:
+def window(open_window: Callable[..., Any]) -> tuple[Any, Any, Hand]:
     """A bright block in water, stored L, P, S, in a window."""
     voxels = np.zeros((24, 28, 20), np.int16)
     voxels[6:14, 8:18, 6:14] = 1000
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
     volume = Volume.from_array(voxels, np.diag([-2.0, -2.0, 3.0, 1.0]), name="block")
-    viewer.add_layer(Layer.create(*image_layer_data(volume)))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
-    return viewer, widget, Hand(viewer)
+    return open_window(volume)
 
 
 def world_of(widget: Any, index: tuple[int, ...]) -> tuple[float, ...]:

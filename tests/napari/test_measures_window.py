@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canvas import Hand
 from napari.layers import Layer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
@@ -49,13 +48,6 @@ def test_a_ruler_measures_in_the_patient(make_widget: Any, settle: Any, affine: 
     assert len(rulers.layer.features) == rulers.layer.nshapes == 3
 
 
-def activate(viewer: Any, qtbot: Any) -> None:
-    """Bring the window back to the front, as after a dialog, and wait for it."""
-    window = viewer.window._qt_window
-    window.activateWindow()
-    qtbot.waitUntil(lambda: QApplication.activeWindow() is window, timeout=WAIT)
-
-
 def answer(typed: str) -> None:
     """Type into the dialog that asks how much, and press Enter, as soon as it is open."""
     dialog = QApplication.activeModalWidget()
@@ -68,14 +60,15 @@ def answer(typed: str) -> None:
 
 @pytest.mark.gl
 def test_measuring_by_mouse_and_key(
-    make_widget: Callable[..., Any], settle: Any, qtbot: Any, monkeypatch: Any, tmp_path: Any
+    open_window: Callable[..., Any],
+    activate: Any,
+    settle: Any,
+    qtbot: Any,
+    monkeypatch: Any,
+    tmp_path: Any,
 ) -> None:
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.add_layer(Layer.create(*image_layer_data(scan(np.diag([0.7, 0.7, 5, 1])))))
-    activate(viewer, qtbot)
-    settle(widget)
-    hand, view = Hand(viewer), widget.view
+    viewer, widget, hand = open_window(scan(np.diag([0.7, 0.7, 5, 1])))
+    view = widget.view
     layer = view.mask.layer
     inside = view.frame.to_layer((14, 20, 8))[0]
     viewer.dims.set_current_step(0, round(inside[0]))
@@ -108,7 +101,7 @@ def test_measuring_by_mouse_and_key(
     view.run(lambda session: session.undo())
     view.run(lambda session: session.add_point((14, 20, 8)))
     settle(widget)
-    activate(viewer, qtbot)
+    activate(viewer)
     hand.key("Alt+D")
     qtbot.waitUntil(lambda: view.rulers.layer.nshapes == 2, timeout=WAIT)
     told = [float(text.split()[0]) for text in view.rulers.layer.features["length"]]
@@ -136,13 +129,13 @@ def test_measuring_by_mouse_and_key(
     assert view.session.region().voxels.sum() > voxels
     assert np.array_equal(view.frame.source_view(layer.data), view.session.label_map())
     assert "Grew (3 mm)" in widget.prompt_list.list.item(1).text()
-    activate(viewer, qtbot)
+    activate(viewer)
     hand.key("U")
     settle(widget)
     assert view.session.region().voxels.sum() == voxels
     said: list[str] = []
     widget.workspace.message.connect(said.append)
-    activate(viewer, qtbot)
+    activate(viewer)
     hand.key("Alt+O")  # nothing to choose, nothing to fill
     qtbot.waitUntil(lambda: "Nothing had to be cleaned up." in said, timeout=WAIT)
 

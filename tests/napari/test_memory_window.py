@@ -36,9 +36,9 @@ def take(viewer: Any, name: str) -> None:
 class Desk:
     """A window with the widget, and a hand at it."""
 
-    def __init__(self, viewer: Any, widget: Any, settle: Any, qtbot: Any) -> None:
-        self.viewer, self.widget, self.settle, self.qtbot = viewer, widget, settle, qtbot
-        self.hand = Hand(viewer)
+    def __init__(self, viewer: Any, widget: Any, hand: Hand, settle: Any, qtbot: Any) -> None:
+        self.viewer, self.widget, self.hand = viewer, widget, hand
+        self.settle, self.qtbot = settle, qtbot
 
     def open(self, centre: tuple[int, int, int], seed: int) -> None:
         volume, _ = scan(centre, seed)
@@ -58,13 +58,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> Desk:
+def desk(open_window: Callable[..., Any], settle: Any, qtbot: Any) -> Desk:
     model = FeatureModel(size=64, spacings=(2.0, 4.0), start_spacing=2.0)
-    viewer, widget = make_widget(model=model, show=True)
-    viewer.window._qt_window.resize(1200, 900)
-    viewer.window._qt_window.activateWindow()
-    settle(widget)
-    return Desk(viewer, widget, settle, qtbot)
+    return Desk(*open_window(model=model), settle, qtbot)
 
 
 def test_what_was_accepted_helps_on_the_next_scan_until_it_is_forgotten(desk: Desk, qtbot: Any):

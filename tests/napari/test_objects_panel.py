@@ -8,7 +8,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from canvas import Hand
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from napari.layers import Layer
@@ -213,13 +212,9 @@ def test_a_name_that_another_object_has_is_refused(two: Any, settle: Any, monkey
 
 @pytest.mark.gl
 def test_a_name_is_typed_or_chosen_by_keys(
-    make_widget: Callable[..., Any], scan: Path, settle: Any, qtbot: Any
+    open_window: Callable[..., Any], activate: Any, scan: Path, settle: Any
 ) -> None:
-    viewer, widget = make_widget(show=True)
-    viewer.add_layer(Layer.create(*image_layer_data(read_volume(scan))))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
+    viewer, widget, hand = open_window(read_volume(scan))
     click(widget, settle, BALL)
 
     def answer(typed: str, keys: tuple[Qt.Key, ...]) -> None:
@@ -230,10 +225,9 @@ def test_a_name_is_typed_or_chosen_by_keys(
             for key in keys:
                 QTest.keyClick(QApplication.focusWidget(), key)
 
-        viewer.window._qt_window.activateWindow()
-        qtbot.waitUntil(lambda: QApplication.focusWindow() is not None)
+        activate(viewer)
         QTimer.singleShot(300, type_it)
-        Hand(viewer).key("Shift+N")
+        hand.key("Shift+N")
         settle(widget)
 
     answer("kidney", (Qt.Key.Key_Return,))

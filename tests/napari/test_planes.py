@@ -87,13 +87,8 @@ def test_letters_of_an_assumed_anatomy_are_marked_and_those_of_a_tilt_are_two() 
 
 
 @pytest.fixture
-def window(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> tuple[Any, Any, Hand]:
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
-    return viewer, widget, Hand(viewer)
+def window(open_window: Callable[..., Any]) -> tuple[Any, Any, Hand]:
+    return open_window()
 
 
 def brightest(viewer: Any) -> tuple[float, float]:
@@ -175,6 +170,7 @@ def test_3d_faces_the_patient_and_the_wheel_and_the_status_bar_serve_slices(
     assert widget.readout.text().startswith("1000 ")
     assert "L 4, P 6, S 36 mm" in widget.readout.text()
     assert "voxel 2, 3, 18" in widget.readout.text()
+    viewer.reset_view()
     hand.rest_at(QPoint(3, 3))
     assert widget.readout.text() == "outside the scan"
 

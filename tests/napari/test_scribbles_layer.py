@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from canvas import Hand
-from napari.layers import Layer
 from qtpy.QtCore import Qt
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d._napari.frame import frame_of_volume
 from napari_fastsam3d._napari.layers.scribbles import ScribblesLayer
 from napari_fastsam3d.geometry import Volume
@@ -42,19 +40,12 @@ def test_lines_are_shown_voxel_by_voxel_and_lassos_by_their_rims(spacing: Any) -
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> tuple[Any, Any, Hand]:
+def scene(open_window: Callable[..., Any]) -> tuple[Any, Any, Hand]:
     """Two rods across one another in a window, each of a brightness of its own."""
     voxels = np.zeros((40, 44, 30), np.int16)
     voxels[8:32, 18:26, 11:19] = 300
     voxels[16:24, 4:18, 11:19] = 600
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    affine = np.diag([-1.0, 1.0, 1.5, 1.0])
-    viewer.add_layer(Layer.create(*image_layer_data(Volume.from_array(voxels, affine))))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
-    return viewer, widget, Hand(viewer)
+    return open_window(Volume.from_array(voxels, np.diag([-1.0, 1.0, 1.5, 1.0])))
 
 
 def world(widget: Any, index: tuple[float, ...]) -> tuple[float, ...]:

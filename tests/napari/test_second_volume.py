@@ -7,7 +7,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from canvas import Hand
 from napari.layers import Image, Layer, Surface
 from qtpy.QtWidgets import QInputDialog
 
@@ -42,16 +41,11 @@ def surfaces(viewer: Any) -> list[Surface]:
 
 @pytest.mark.gl
 def test_volumes_beside_the_first(
-    make_widget: Callable[..., Any], settle: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any
+    open_window: Callable[..., Any], settle: Any, qtbot: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     path = two_times(tmp_path)
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1000, 640)
-    viewer.add_layer(Layer.create(*image_layer_data(read_volume(path, frame=0))))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
-    hand, first, said = Hand(viewer), widget.view, []
+    viewer, widget, hand = open_window(read_volume(path, frame=0), size=(1000, 640))
+    first, said = widget.view, []
     widget.workspace.message.connect(said.append)
     first.run(lambda session: session.add_point(INSIDE))
     settle(widget)

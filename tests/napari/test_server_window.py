@@ -10,10 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canvas import Hand
-from napari.layers import Layer
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.session import Session
 
@@ -72,12 +69,10 @@ class Place:
 
 @pytest.mark.gl
 def test_a_window_on_a_server(
-    make_widget: Callable[..., Any], flood: Any, settle: Any, qtbot: Any, tmp_path: Path
+    open_window: Callable[..., Any], flood: Any, settle: Any, qtbot: Any, tmp_path: Path
 ) -> None:
     place = Place(tmp_path / "server", flood)
-    viewer, widget = make_widget(show=True)
-    viewer.add_layer(Layer.create(*image_layer_data(block())))
-    settle(widget)
+    viewer, widget, hand = open_window(block())
     panel, status = widget.model, widget.status
     with place.running():
         panel.server_button.click()
@@ -94,7 +89,7 @@ def test_a_window_on_a_server(
         viewer.dims.set_current_step(0, int(index[0]))
         viewer.reset_view()
         qtbot.wait(100)
-        Hand(viewer).click(widget.view.mask.layer.data_to_world(index))
+        hand.click(widget.view.mask.layer.data_to_world(index))
         settle(widget)
         (prompt,) = widget.view.current.prompts
         assert prompt.index == BLOCK

@@ -9,30 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 from canvas import Hand
-from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 
 pytestmark = pytest.mark.gl
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> tuple[Any, Any, Hand]:
-    viewer, widget = make_widget(show=True)
-    window = viewer.window._qt_window
-    window.resize(1024, 768)
+def scene(open_window: Callable[..., Any], qtbot: Any) -> tuple[Any, Any, Hand]:
     voxels = np.zeros((40, 40, 30), np.int16)
     voxels[10:30, 10:30, 10:20] = 300
-    viewer.add_layer(Layer.create(*image_layer_data(Volume.from_array(voxels, np.eye(4)))))
-    window.activateWindow()
-    qtbot.waitActive(window)
-    settle(widget)
-    qtbot.wait(200)
-    return viewer, widget, Hand(viewer)
+    opened = open_window(Volume.from_array(voxels, np.eye(4)), size=(1024, 768))
+    qtbot.wait(100)  # the layout follows the size when that has stayed for a moment
+    return opened
 
 
 def canvas_width(viewer: Any) -> int:

@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from canvas import Hand
-from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from remembered import remembered
 from small_pyramid import ball_scan, small_pyramid
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.scan_part import kept_scan
 from napari_fastsam3d.memory.bank import MemoryBank
@@ -55,19 +52,14 @@ def balls(predictor: Any) -> None:
 def test_a_structure_is_taught_beside_clicks_and_segmented_without_one(
     balls: None,
     predictor: Any,
-    make_widget: Callable[..., Any],
+    open_window: Callable[..., Any],
     settle: Any,
     qtbot: Any,
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setitem(objective.RATES, "bottleneck", 0.03)
     monkeypatch.setattr(teaching, "HELPS", -1.0)  # whatever a network of random weights gains
-    viewer, widget = make_widget(model=predictor, show=True)
-    viewer.window._qt_window.resize(1200, 1100)
-    viewer.window._qt_window.activateWindow()
-    layer = viewer.add_layer(Layer.create(*image_layer_data(ball_scan(9)[0])))
-    widget.scan.choose(layer)
-    settle(widget)
+    viewer, widget, hand = open_window(ball_scan(9)[0], size=(1200, 1100), model=predictor)
     panel, teacher = widget.memory.teaching, widget.workspace.teacher
     press(widget.sections["memory"].heading)
     assert not panel.keep.isChecked()
@@ -81,7 +73,6 @@ def test_a_structure_is_taught_beside_clicks_and_segmented_without_one(
     qtbot.wait(200)
     rested = teacher.progress
     take(viewer, "paused")
-    hand = Hand(viewer)
     world = widget.view.mask.layer.data_to_world((15, 15, 15))
     viewer.dims.set_point(range(3), tuple(world))
     press(panel.pause)

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from canvas import Hand
-from napari.layers import Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
 
 pytestmark = pytest.mark.gl
@@ -19,20 +17,13 @@ CENTRE = (20, 20, 15)
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> tuple[Any, Any, Hand]:
+def scene(open_window: Callable[..., Any]) -> tuple[Any, Any, Hand]:
     """A ball in a window, cut through its middle."""
     away = np.indices((40, 40, 30)) - np.reshape(CENTRE, (3, 1, 1, 1))
     voxels = np.where((away**2).sum(axis=0) <= 64, 300, 0).astype(np.int16)
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.add_layer(Layer.create(*image_layer_data(Volume.from_array(voxels, np.eye(4)))))
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    settle(widget)
+    viewer, widget, hand = open_window(Volume.from_array(voxels, np.eye(4)))
     viewer.dims.set_current_step(0, int(widget.view.frame.to_layer(CENTRE)[0][0]))
-    viewer.reset_view()
-    qtbot.wait(100)
-    return viewer, widget, Hand(viewer)
+    return viewer, widget, hand
 
 
 def world(widget: Any, index: tuple[int, ...]) -> tuple[float, ...]:

@@ -33,17 +33,9 @@ def scan(name: str, origin: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Vol
 
 
 @pytest.fixture
-def window(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> tuple[Any, Any, Hand]:
+def window(open_window: Callable[..., Any]) -> tuple[Any, Any, Hand]:
     """A window that shows T1."""
-    viewer, widget = make_widget(show=True)
-    viewer.window._qt_window.resize(1300, 900)
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitActive(viewer.window._qt_window)
-    add(viewer, scan("T1"))
-    settle(widget)
-    viewer.reset_view()
-    qtbot.wait(100)
-    return viewer, widget, Hand(viewer)
+    return open_window(scan("T1"))
 
 
 def add(viewer: Any, volume: Volume) -> Any:

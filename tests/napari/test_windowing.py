@@ -21,21 +21,14 @@ pytestmark = pytest.mark.gl
 
 
 @pytest.fixture
-def opened(make_widget: Callable[..., Any], settle: Any, qtbot: Any) -> Callable[..., Any]:
+def opened(open_window: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that opens a CT, or any layer, in a window."""
 
     def show(layer: Any = None) -> tuple[Any, Any, Any, Hand]:
-        viewer, widget = make_widget(show=True)
-        viewer.window._qt_window.resize(1300, 900)
         if layer is None:
             layer = Layer.create(*image_layer_data(Volume.from_array(body(), np.eye(4))))
-        viewer.add_layer(layer)
-        viewer.window._qt_window.activateWindow()
-        qtbot.waitActive(viewer.window._qt_window)
-        settle(widget)
-        viewer.reset_view()
-        qtbot.wait(100)
-        return viewer, widget, layer, Hand(viewer)
+        viewer, widget, hand = open_window(layer)
+        return viewer, widget, layer, hand
 
     return show
 

@@ -7,7 +7,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from canvas import Hand
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -58,15 +57,10 @@ def shown(settle: Any, qtbot: Any) -> Callable[[Any, str, int], None]:
 
 @pytest.mark.gl
 def test_cases_are_gone_through(
-    make_widget: Callable[..., Any], shown: Any, settle: Any, qtbot: Any, tmp_path: Path
+    open_window: Callable[..., Any], activate: Any, shown: Any, settle: Any, tmp_path: Path
 ) -> None:
     folder = folder_of_scans(tmp_path)
-    viewer, widget = make_widget(show=True)
-    window, hand = viewer.window._qt_window, Hand(viewer)
-    window.resize(1000, 640)
-    # Qt leaves the keys of a window that isn't active to nobody.
-    with qtbot.waitActive(window, timeout=WAIT):
-        window.activateWindow()
+    viewer, widget, hand = open_window(size=(1000, 640))
     hand.key("Alt+U")
     dialog = widget.findChild(WorklistDialog)
     dialog.folder.clear()
@@ -75,8 +69,7 @@ def test_cases_are_gone_through(
     shown(widget, "case1", 0)
     assert dialog.rows.rowCount() == 3
     dialog.close()
-    with qtbot.waitActive(window, timeout=WAIT):
-        window.activateWindow()
+    activate(viewer)
     inside = widget.view.mask.layer.data_to_world(widget.view.frame.to_layer(INSIDE)[0])
     viewer.dims.set_point((0, 1, 2), inside)
     hand.key("Q")
