@@ -12,6 +12,12 @@ import pytest
 import SimpleITK
 from axis_order import ORDERS
 from dicom_series import stack, write
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.spatial import cKDTree
 
 from napari_fastsam3d.errors import SaveError, VolumeError
 from napari_fastsam3d.geometry import Mask, Volume, read_volume, save_mask
@@ -247,6 +253,20 @@ def test_a_surface_is_closed_and_encloses_the_mask_in_lps(affine):
     assert enclosed == pytest.approx(voxels, rel=0.05)
     middle = scan.to_world((11, 10, 9)) * (-1, -1, 1)
     assert np.allclose(points.mean(axis=0), middle, atol=0.3)
+
+
+@given(ends=arrays(np.float64, (2, 3), elements=st.floats(1, 14)))
+@example(ends=np.array([[2.0, 3, 4], [9, 10, 11]]))  # voxels that touch by their corners
+@example(ends=np.array([[2.0, 11, 4], [9, 4, 11]]))
+def test_a_thin_strand_stays_in_one_piece(ends):
+    steps = np.linspace(*ends, 200)
+    mask = Mask.of_indices(np.unique(np.round(steps).astype(int), axis=0))
+    points, triangles = surface_of(mask, Volume.from_array(np.zeros((16, 16, 16)), np.eye(4)))
+    edges = (triangles[:, [0, 1, 2]].ravel(), triangles[:, [1, 2, 0]].ravel())
+    links = sparse.coo_array((np.ones(len(edges[0])), edges), (len(points),) * 2)
+    assert csgraph.connected_components(links, directed=False)[0] == 1
+    away, _ = cKDTree(points).query(steps * (-1, -1, 1))
+    assert away.max() < 1
 
 
 def test_meshes_are_read_back_as_they_were_made(tmp_path):

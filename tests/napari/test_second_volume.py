@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from napari.layers import Image, Layer, Surface
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QInputDialog
 
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
@@ -74,6 +75,8 @@ def test_volumes_beside_the_first(
     names = [each.image.name for each in widget.workspace.views.all]
     answer = f"{names.index('pet')}. pet"
     monkeypatch.setattr(QInputDialog, "getItem", lambda *_: (answer, True))
+    tools: list[Any] = []
+    widget.workspace.toolbox.changed.connect(lambda: tools.append(widget.workspace.toolbox.tool))
     hand.key("Alt+A")
     qtbot.waitUntil(lambda: first.overlay is not None, timeout=WAIT)
     settle(widget)
@@ -84,6 +87,7 @@ def test_volumes_beside_the_first(
     assert [laid[8, 8, k] for k in (0, 5, 10)] == [0, 15, 30]  # 3 mm a slice
     assert viewer.layers.index(over) == viewer.layers.index(first.image) + 1
     assert (over.visible, over.opacity) == (True, 0.7)
+    before = np.ptp(over.contrast_limits)
     hand.key("/")
     assert (over.visible, over.opacity) == (True, 1)
     qtbot.wait(50)
@@ -93,13 +97,22 @@ def test_volumes_beside_the_first(
     viewer.dims.set_point((0, 1, 2), place)
     hand.rest(place)
     assert "second scan 15" in widget.readout.text()
+    # The right button windows the scan that is looked at.
+    middle, limits = hand.place(place), list(first.image.contrast_limits)
+    hand.drag_right(middle, middle + QPoint(64, 0))
+    assert np.ptp(over.contrast_limits) > before
+    assert list(first.image.contrast_limits) == limits
     hand.key("/")
     assert not over.visible
+    assert float(widget.window_row.breadth.text()) == np.ptp(limits)
+    hand.key("Shift+M")
     hand.key("Ctrl+5")
     settle(widget)
     pane = widget.workspace.four_views.panes[0]
     assert over.name in [layer.name for layer in pane.viewer.layers]
     hand.key("Ctrl+5")
+    # No layer that came took the tool from the hand.
+    assert tools == []
 
     # In 3D masks are surfaces, which follow what is shown.
     hand.key("Ctrl+4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ from napari_fastsam3d._napari.dialogs.scan_chooser import ask_file, ask_folder
 from napari_fastsam3d._napari.dialogs.scan_parts import Part, ask_part, parts_of, read_part
 from napari_fastsam3d._napari.host import Host
 from napari_fastsam3d._napari.layer_geometry import OVERLAY
+from napari_fastsam3d._napari.layers.adding import add_unselected
 from napari_fastsam3d._napari.layers.contrast import opening_window
 from napari_fastsam3d.geometry.resample_volume import resample_volume
 
@@ -42,6 +44,8 @@ class Overlay:
 
     changed = Signal()
     """Another overlay is shown, or none."""
+    turned = Signal(object, object)
+    """Which of both scans is looked at: its layer, and its volume on the grid of the first."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -102,7 +106,7 @@ class Overlay:
                 colormap=_see_through(),  # pyright: ignore[reportArgumentType]
                 opacity=_OPACITY,
                 blending="translucent",
-                metadata={OVERLAY: True},
+                metadata={OVERLAY: replace(frame.volume, voxels=voxels, source=volume.source)},
                 **frame.placement,
             )
 
@@ -128,6 +132,13 @@ class Overlay:
             return "first"
         return "second" if layer.opacity == 1 else "both"
 
+    def looked_at(self, view: SessionView) -> tuple[Image, Volume]:
+        """Return layer and volume of the scan that window and level are of."""
+        layer = view.overlay
+        if layer is None or self.shown(view) != "second":
+            return view.image, view.frame.volume
+        return layer, layer.metadata[OVERLAY]
+
     def _set(self, view: SessionView, shown: Shown) -> None:
         layer = view.overlay
         if layer is None:
@@ -136,6 +147,7 @@ class Overlay:
         layer.opacity = 1.0 if shown == "second" else _OPACITY
         layer.colormap = _GREY if shown == "second" else _see_through()
         seen = {"first": view.image.name, "second": layer.name, "both": "both scans"}
+        self._turn(view)
         self._host.tell(f"You see {seen[shown]}.")
 
     def _others(self, view: SessionView) -> list[SessionView]:
@@ -156,12 +168,10 @@ class Overlay:
             min(low, layer.contrast_limits[0] or low),
             max(high, layer.contrast_limits[1] or high),
         )
-        active = layers.selection.active
         view.overlay = layer
         layer.visible = True
-        self._host.viewer.add_layer(layer)
+        add_unselected(self._host.viewer, layer)
         layers.move(layers.index(layer), layers.index(view.image) + 1)
-        layers.selection.active = active
         layer.visible = view is self._host.view
         self.changed.emit()
         self._set(view, "both")
@@ -175,7 +185,12 @@ class Overlay:
         for each in self._host.views.all:
             if layer is each.overlay or layer == each.overlay:
                 each.overlay = None
+                self._turn(each)
                 self.changed.emit()
+
+    def _turn(self, view: SessionView) -> None:
+        if view is self._host.view:
+            self.turned.emit(*self.looked_at(view))
 
 
 def _see_through() -> Colormap:

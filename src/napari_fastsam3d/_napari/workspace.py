@@ -135,6 +135,7 @@ class Workspace:
         self.cases, self.steps, self.overlay = Cases(host), VolumeSteps(host), Overlay(host)
         self.solid = SolidMasks(viewer, self.tasks.executor, parent)
         self.overlay.changed.connect(self.four_views.rebuild)
+        self.overlay.turned.connect(self.windowing.serve)
         self.layout = CompactLayout(parent, self.settings.layout)
         self.show_crop, self.object_order = self.settings.show_crop, "begun"
         self._drawn: set[Hashable] = set()
@@ -239,7 +240,7 @@ class Workspace:
         if view is not None:
             self.visibility.bring(view.image)
             view.show_crop(self.show_crop)
-            self.windowing.serve(view.image, view.frame.volume)
+            self.windowing.serve(*self.overlay.looked_at(view))
             self._smooth(view.image)
         else:
             self.windowing.serve(None, None)

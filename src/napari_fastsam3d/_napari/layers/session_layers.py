@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Layer
 
 from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.layers.adding import add_unselected
 from napari_fastsam3d._napari.layers.boxes import BoxesLayer, BoxMark, CropLayer
 from napari_fastsam3d._napari.layers.masks import MaskLayer
 from napari_fastsam3d._napari.layers.outline import Plane
@@ -54,12 +55,9 @@ class SessionLayers:
 
     def attach(self) -> None:
         """Add to the viewer whatever of these layers it lacks."""
-        active = self._viewer.layers.selection.active
         for layer in self.all:
             if layer not in self._viewer.layers:
                 self._add(layer)
-        if active is not None:
-            self._viewer.layers.selection.active = active
 
     def show(self, visible: bool) -> None:
         """Show or hide every layer."""
@@ -73,9 +71,7 @@ class SessionLayers:
         """Outline the crop that the model was given, or stop it."""
         layer = self.crop.layer
         if shown and layer not in self._viewer.layers:
-            active = self._viewer.layers.selection.active
-            self._viewer.add_layer(layer)
-            self._viewer.layers.selection.active = active
+            add_unselected(self._viewer, layer)
         elif not shown and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
         self.crop.shown = shown
@@ -119,7 +115,7 @@ class SessionLayers:
     def _add(self, layer: Layer) -> None:
         # napari fails at a layer that changed while it was hidden: it slices it when it is shown.
         visible, layer.visible = layer.visible, True
-        self._viewer.add_layer(layer)
+        add_unselected(self._viewer, layer)
         layer.visible = visible
 
     def _crop_in_layer(self) -> Box | None:

@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QHBoxLayout, QMainWindow, QSplitter
 
+from napari_fastsam3d._napari.layers.adding import add_unselected
 from napari_fastsam3d._napari.layers.toolbox import Tool
 from napari_fastsam3d._napari.layers.windowing import Windowing
 from napari_fastsam3d._napari.planes.anatomy import PLANES
@@ -184,9 +185,7 @@ class FourViews(QObject):
             pane.serve(self._view)
         if self._view is not None:
             self._crosshair = Crosshair(self._view.frame)
-            active = self._viewer.layers.selection.active
-            self._viewer.add_layer(self._crosshair.layer)
-            self._viewer.layers.selection.active = active
+            add_unselected(self._viewer, self._crosshair.layer)
         self.set_cursor(self._cursor)
         self._follow()
 

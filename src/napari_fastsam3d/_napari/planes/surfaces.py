@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
 
 from napari_fastsam3d._napari.frame import Frame
+from napari_fastsam3d._napari.layers.adding import add_unselected
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d.geometry.io.meshes import surface_of
 from napari_fastsam3d.geometry.mask import Mask
@@ -116,7 +117,6 @@ class Surfaces:
             self._viewer.layers.remove(self._layer)
         self._layer = None
         if mesh is not None:
-            active = self._viewer.layers.selection.active
             self._layer = Surface(
                 (mesh.points, mesh.triangles),
                 name="Surfaces",
@@ -124,8 +124,7 @@ class Surfaces:
                 shading="smooth",
                 **self._view.frame.placement,
             )
-            self._viewer.add_layer(self._layer)
-            self._viewer.layers.selection.active = active
+            add_unselected(self._viewer, self._layer)
 
 
 def _mesh(parts: Sequence[_Part], frame: Frame) -> Mesh:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def surface_of(mask: Mask, volume: Volume, smooth: bool = True) -> tuple[Points,
             "Install it with pip install scikit-image; napari comes with it.",
         ) from error
     box = mask.box.padded(1)
-    found = marching_cubes(mask.within(box).astype(np.float32), 0.5)
+    found = marching_cubes(_joined(mask.within(box)).astype(np.float32), 0.5)
     lps = in_lps(volume)
     points = (found[0] + box.start) @ lps[:3, :3].T + lps[:3, 3]
     triangles = np.asarray(found[1], dtype=np.int64)
@@ -120,6 +121,21 @@ def mesh_paths(path: Path, names: Sequence[str]) -> list[Path]:
         for number, name in enumerate(plain, 1)
     ]
     return [path.with_name(f"{path.stem}_{name}{path.suffix}") for name in unique]
+
+
+def _joined(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add a voxel beside each two that touch by a corner alone, where a surface would be cut."""
+    joined = inside.copy()
+    for second, third in product((1, -1), repeat=2):
+        cells = joined[:, ::second, ::third]
+        corners = {
+            corner: cells[tuple(slice(step, step - 1 or None) for step in corner)]
+            for corner in product((0, 1), repeat=3)
+        }
+        one, other = corners.pop((0, 0, 0)), corners.pop((1, 1, 1))
+        alone = one & other & ~np.logical_or.reduce([*corners.values()])
+        corners[0, 0, 1] |= alone
+    return joined
 
 
 def _smoothed(points: Points, triangles: Triangles) -> Points:
