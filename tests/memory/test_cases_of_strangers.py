@@ -99,6 +99,7 @@ ENTRIES = [
     {"spacing": -1.5},
     {"spacing": float("nan")},
     {"spacing": None},
+    {"spacing": 0.0},
     {"clicks": -1},
     {"clicks": "3"},
     {"quality": float("inf")},
@@ -137,6 +138,10 @@ ARRAYS = [
     {"keys": np.zeros((2, 7, 4), np.float16)},
     {"keys": np.zeros((2, 32), np.float16), "values": np.zeros((2, 32), np.float16)},
     {"descriptor": np.zeros(16, np.int64)},
+    {"tokens.0.features": np.full((4, 4, 4, 8), np.nan, np.float16)},
+    {"tokens.0.mask": np.full((4, 4, 4), np.inf, np.float16)},
+    {"foreground": np.full((4, 8), np.nan, np.float16)},
+    {"surroundings": np.zeros((7, 7, 7), np.float16)},
 ]
 
 
@@ -153,6 +158,9 @@ def test_arrays_that_do_not_belong_together_are_refused(arrays):
         {"tokens": "[]"},
         {"tokens": "[{}]"},
         {"tokens": '[{"origin": [1, 2], "cell": 6}]'},
+        {"tokens": '[{"origin": [1, 2, 3], "cell": 0}]'},
+        {"tokens": '[{"origin": [1, 2, 3], "cell": Infinity}]'},
+        {"tokens": '[{"origin": [1, 2, NaN], "cell": 6}]'},
         {"tokens": "3"},
         {"entry": "[]"},
         {"entry": "null"},

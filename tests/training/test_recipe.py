@@ -9,7 +9,7 @@ from napari_fastsam3d.training.recipe_file import read_recipe
 
 def test_phases_follow_each_other(recipe):
     assert recipe.steps == 6
-    assert [recipe.phase_at(step).crop for step in range(6)] == [32, 32, 32, 32, 48, 48]
+    assert [(phase.steps, phase.crop) for phase in recipe.phases] == [(4, 32), (2, 48)]
     assert recipe.network.widths == (4, 8, 8)
 
 

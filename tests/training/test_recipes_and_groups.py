@@ -67,14 +67,6 @@ def test_the_rate_rises_stays_and_falls_as_a_half_cosine(recipe):
             assert rate == pytest.approx(cycle.rate * rise * wanted)
 
 
-@few
-@given(recipes())
-def test_every_step_is_of_the_phase_that_it_falls_in(recipe):
-    steps = [phase for phase in recipe.phases for _ in range(phase.steps)]
-    assert [recipe.phase_at(n) for n in range(recipe.steps)] == steps
-    assert recipe.phase_at(recipe.steps + 5) is recipe.phases[-1]
-
-
 def test_a_network_has_the_sizes_of_the_last_phase_that_grew_it():
     large = PyramidConfig(blocks=(1, 3, 3))
     phases = (

@@ -167,7 +167,7 @@ def keep_scans(
         raise typer.BadParameter("Say on, off or forget.")
     with _opened(bank) as opened:
         if wanted == "forget":
-            opened.scans.keep_only([])
+            opened.scans.clear()
         else:
             opened.scans.agree(wanted == "on")
         told = "are" if opened.scans.agreed else "are not"

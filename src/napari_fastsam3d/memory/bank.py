@@ -81,6 +81,9 @@ class MemoryBank:
         self.limit = limit
         self._store = Store(self.path)
         self.scans = KeptScans(self.path / "scans")
+        # Listed first: another process enters a case before it keeps a part of its scan.
+        if kept := self.scans.identities():
+            self.scans.remove(kept - {entry.id for entry in self._store.index().entries})
         self._recalled: Counter[str] = Counter()
         self._counting = threading.Lock()
 

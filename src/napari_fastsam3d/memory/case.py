@@ -243,20 +243,26 @@ def _is_plain(entry: Entry) -> bool:
         all(isinstance(text, str) for text in texts)
         and all(re.fullmatch(r"[0-9a-f]*", each) and len(each) == n for each, n in digits)
         and all(isfinite(x) and x >= 0 for x in (entry.spacing, entry.clicks, entry.quality or 0))
+        and entry.spacing > 0
     )
 
 
 def _fits(case: Case) -> bool:
     """Whether the arrays of a case belong together."""
     keys = (case.keys, case.values)
+    own = [case.descriptor, case.foreground, case.background, *keys, case.surroundings]
+    arrays = own + [each for t in case.tokens for each in (t.features, t.mask)]
+    places = [x for t in case.tokens for x in (*t.origin, t.cell)]
     return (
         case.descriptor.ndim == 1
         and case.descriptor.dtype == np.float32
-        and bool(np.isfinite(case.descriptor).all())
+        and all(each is None or np.isfinite(each).all() for each in arrays)
+        and all(map(isfinite, places))
         and len(case.tokens) > 0
-        and all(t.features.ndim == 4 for t in case.tokens)
+        and all(t.features.ndim == 4 and t.cell > 0 for t in case.tokens)
         and all(t.mask.shape == t.features.shape[:3] for t in case.tokens)
         and case.foreground.ndim == case.background.ndim == 2
+        and (case.surroundings is None or case.surroundings.ndim == 4)
         and all((each is None) == (case.keys is None) for each in keys)
         and all(each is None or each.ndim == 3 for each in keys)
         and (case.keys is None or case.values is None or case.keys.shape == case.values.shape)

@@ -20,6 +20,12 @@ _SUFFIX = ".npz"
 _AGREED = "agreed"
 # Voxels that a part may have: more than a crop of the model is no part of one.
 _MOST = 1 << 24
+# What reading an archive raises that is damaged, of another kind, compressed in a way that isn't
+# known, or has a password.
+_DAMAGE = (
+    *(KeyError, OSError, EOFError, TypeError, AttributeError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +83,7 @@ class KeptScan:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 near = _part(arrays, "near")
                 far = _part(arrays, "far") if "far_voxels" in arrays else None
-        except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except _DAMAGE as error:
             raise ValueError(f"no part of a scan: {error}") from error
         return cls(near, far)
 
@@ -148,11 +154,13 @@ class KeptScans:
             with suppress(OSError):
                 self._path(identity).unlink(missing_ok=True)
 
-    def keep_only(self, identities: Iterable[str]) -> None:
-        """Remove what is kept for cases that are not remembered any more."""
-        known = {*identities}
-        gone = [path.stem for path in self.folder.glob(f"*{_SUFFIX}") if path.stem not in known]
-        self.remove(gone)
+    def identities(self) -> set[str]:
+        """Return the cases for which something is kept."""
+        return {path.stem for path in self.folder.glob(f"[!.]*{_SUFFIX}")}
+
+    def clear(self) -> None:
+        """Remove all that is kept, and what a process that was killed left half written."""
+        self.remove(path.stem for path in self.folder.glob(f"*{_SUFFIX}"))
 
     def _path(self, identity: str) -> Path:
         return self.folder / f"{identity}{_SUFFIX}"

@@ -204,14 +204,6 @@ class Recipe:
             start += phase.steps
         return config
 
-    def phase_at(self, step: int) -> Phase:
-        """Give the phase that a step belongs to."""
-        for phase in self.phases:
-            if step < phase.steps:
-                return phase
-            step -= phase.steps
-        return self.phases[-1]
-
 
 def learning_rate(recipe: Recipe, step: int) -> float:
     """Rise linearly, stay, and fall along a half cosine over the last part of each cycle."""

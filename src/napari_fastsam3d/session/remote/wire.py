@@ -3,7 +3,7 @@
 import hashlib
 import json
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,6 @@ def extended_digest(digest: str, prompt: Mapping[str, Any]) -> str:
     """Return the digest of a log with one more prompt, as JSON: SHA-256 in hexadecimal."""
     said = json.dumps(prompt, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{digest}{said}".encode()).hexdigest()
-
-
-def digest_of(prompts: Sequence[Mapping[str, Any]]) -> str:
-    """Return what tells a log, prompts as JSON, from others."""
-    digest = NO_PROMPTS
-    for prompt in prompts:
-        digest = extended_digest(digest, prompt)
-    return digest
 
 
 def mask_digest(mask: Mask) -> str:
