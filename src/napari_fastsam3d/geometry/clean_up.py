@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -21,6 +21,8 @@ Voxels = NDArray[np.bool_]
 _TOUCHING = np.ones((3, 3, 3), dtype=np.bool_)
 _TAIL = 3.0
 _SLAB = 1 << 24
+# Larger amounts would take hours to compute and mean nothing of a patient.
+_MOST = 1000.0
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,10 @@ class CleanUp:
         unit = OPERATIONS[self.kind].unit
         if unit is None and self.amount is not None:
             raise PromptError(f"{self.kind} takes no amount.", "Leave it out.")
-        if unit is not None and not (self.amount and isfinite(self.amount) and self.amount > 0):
+        if unit is not None and not (self.amount and 0 < self.amount <= _MOST):
             raise PromptError(
                 f"{self.kind} takes an amount of {unit}, not {self.amount!r}.",
-                f"Give a number above 0, such as {OPERATIONS[self.kind].usual:g}.",
+                f"Give a number above 0, such as {OPERATIONS[self.kind].usual:g}, up to {_MOST:g}.",
             )
 
     @classmethod

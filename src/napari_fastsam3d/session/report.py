@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -87,6 +88,13 @@ def save_report(path: str | os.PathLike[str], report: Report) -> Path:
         raise SaveError(
             f"A report cannot be written as {target.name}.", "Use a name ending in .pdf or .png."
         )
+    if report.window is not None:
+        low, high = report.window
+        if not (isfinite(low) and isfinite(high) and low < high):
+            raise SaveError(
+                f"A window from {low:g} to {high:g} shows nothing.",
+                "Give a lower intensity and a higher one.",
+            )
     first, *others = _pages(report)
     with replacing(target, suffix) as temporary:
         if suffix == ".pdf":

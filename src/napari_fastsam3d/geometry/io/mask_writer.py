@@ -77,7 +77,8 @@ def _suffix(path: Path) -> str:
         if path.name.lower().endswith(suffix):
             return suffix
     raise SaveError(
-        f"A mask cannot be written as {path.name}.", f"Use a name ending in {MASK_SUFFIXES}."
+        f"A mask cannot be written as {path.name}.",
+        f"Use a name ending in {', '.join(MASK_SUFFIXES)}.",
     )
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,9 +153,10 @@ def _refuse_override() -> None:
 
 def _first_line(error: Exception) -> str:
     """Give what torch says without its advice to load the file unsafely."""
-    told = [line.strip() for line in str(error).splitlines() if line.strip()]
-    detail = [line for line in told if line.startswith("WeightsUnpickler error")]
-    return (detail or told or [type(error).__name__])[0].rstrip(".") + "."
+    lines = (line.strip() for line in str(error).splitlines())
+    told = [line for line in lines if line and "weights_only" not in line]
+    detail = re.findall(r"WeightsUnpickler error[^\n]*", str(error))
+    return (detail or told or [type(error).__name__])[0].strip().rstrip(".") + "."
 
 
 def _weights_in(content: Any, path: Path) -> Mapping[str, Any]:
