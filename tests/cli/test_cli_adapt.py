@@ -77,6 +77,15 @@ def test_a_structure_is_adapted_and_segmented_in_a_folder_without_a_prompt(
     with (out / "volumes.csv").open() as file:
         assert list(csv.DictReader(file)) == rows
 
+    asked = ["evaluate", "--images", str(folder), "--labels", str(folder), "--clicks", "1"]
+    asked += ["--names", str(tmp_path / "names.json"), "--json", "--adapted"]
+    automatic, clicked, off = (
+        json.loads(told([*asked, way], capsys)) for way in ("automatic", "clicks", "off")
+    )
+    assert all(trial["unprompted_dice"] > 0.5 for trial in automatic)
+    assert {trial["unprompted_dice"] for trial in (*clicked, *off)} == {None}
+    assert [trial["dice"] for trial in clicked] != [trial["dice"] for trial in off]
+
     told(["adapters", "remove", "ball"], capsys)
     assert run(["auto", str(folder / "0_img.nii.gz"), "-o", str(tmp_path / "one.nii.gz")]) == 1
     assert "No structure is adapted" in capsys.readouterr().err

@@ -53,6 +53,17 @@ class CropPlacement:
         """Return how many canonical voxels one crop voxel spans, along each canonical axis."""
         return np.round(spacing / np.asarray(self.voxel_size), _DECIMALS)
 
+    def finest(self, box: Box, part: float, room: float) -> float:
+        """Return the finest spacing at which a structure in a box, source index, is looked at.
+
+        Crop voxels are at least a part of the scan's, and a crop spans some room: a multiple of the
+        structure's longest side.
+        """
+        content = self.volume.canonical.box_to_target(box)
+        longest = max(n * size for n, size in zip(content.shape, self.voxel_size, strict=True))
+        voxel = float(np.cbrt(np.prod(self.volume.spacing)))
+        return max(part * voxel, room * longest / self.size)
+
     def at(self, centre: Iterable[float], spacing: float | None = None) -> Crop:
         """Return the crop at a canonical index, pushed back into the volume."""
         spacing = self.start if spacing is None else spacing

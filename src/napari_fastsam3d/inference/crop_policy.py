@@ -28,10 +28,11 @@ _CUT_OFF = 0.005
 # finest crop voxel as a part of the smallest voxel size: anything closer is only a blur.
 _ROOM = 3.5
 _FINEST = 0.3
-# The same of a structure that is remembered: its mask is drawn from that, so voxels are to be told
-# apart, and no more is to be seen around it than a click may be off.
-_ROOM_REMEMBERED = 2.0
-_FINEST_REMEMBERED = 0.6
+# The finest crop voxel and the room for what is remembered: its mask is drawn from that, so voxels
+# are to be told apart, and no more is to be seen around it than a click may be off. And for what
+# adapters are taught: they know what they look for, and draw it in cells of two crop voxels.
+_REMEMBERED = 0.6, 2.0
+_TAUGHT = 0.4, 1.1
 # Sides of a crop as a multiple of what a coarse pass found.
 _AROUND = 2.0
 
@@ -107,16 +108,15 @@ class CropPolicy:
         return self._placement.at(self.volume.canonical.to_target(index), spacing)
 
     def spacing_to_remember(self, box: Box) -> float:
-        """Return the spacing at which a structure in a box, source index, is remembered.
+        """Return the spacing at which a structure in a box, source index, is remembered."""
+        return self._level(self._placement.finest(box, *_REMEMBERED))
 
-        It is the finest spacing level that holds it and hardly magnifies voxels, or the coarsest.
-        """
-        content = self.volume.canonical.box_to_target(box)
-        sizes = self._placement.voxel_size
-        longest = max(n * size for n, size in zip(content.shape, sizes, strict=True))
-        finest = _FINEST_REMEMBERED * float(np.cbrt(np.prod(self.volume.spacing)))
-        finest = max(finest, _ROOM_REMEMBERED * longest / self.size)
-        return next((s for s in self.spacings if s >= finest), self.spacings[-1])
+    def spacing_to_teach(self, box: Box) -> float:
+        """Return the spacing at which adapters look at a structure in a box, source index."""
+        return self._level(self._placement.finest(box, *_TAUGHT))
+
+    def _level(self, least: float) -> float:
+        return next((s for s in self.spacings if s >= least), self.spacings[-1])
 
     def around_box(self, box: Box, closely: bool = True) -> Crop:
         """Return the crop for a box prompt, source index, centred on it.

@@ -21,7 +21,7 @@ def kept_scan(volume: Volume, mask: Mask, policy: CropPolicy) -> KeptScan:
         Of the model.
     """
     middle = middle_of(mask, volume)
-    near = policy.at(middle, policy.spacing_to_remember(mask.box))
+    near = policy.at(middle, policy.spacing_to_teach(mask.box))
     far = None if policy.shows_all(near) else policy.at(middle, policy.spacings[-1])
     return KeptScan(_part(volume, mask, near), None if far is None else _part(volume, mask, far))
 

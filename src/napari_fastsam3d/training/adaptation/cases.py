@@ -29,12 +29,15 @@ class TeachingCase:
         Reads the scan and the mask, at least a crop of the model around that.
     far : callable or None
         The same as seen from afar; None where `near` shows all of the scan.
+    spacing : float or None
+        Size in mm of a crop voxel at which `near` was looked at; None where it is a scan.
     """
 
     name: str
     patient: str
     near: Callable[[], Scan]
     far: Callable[[], Scan] | None
+    spacing: float | None = None
 
 
 def labelled_teaching_cases(
@@ -140,7 +143,7 @@ def remembered_teaching_cases(bank: MemoryBank, structure: str) -> list[Teaching
 def _remembered(bank: MemoryBank, identity: str) -> TeachingCase:
     kept = bank.scans.get(identity)
     far = None if kept.far is None else kept.far.read
-    return TeachingCase(identity[:8], identity, kept.near.read, far)
+    return TeachingCase(identity[:8], identity, kept.near.read, far, kept.near.spacing)
 
 
 def folds_of(cases: Sequence[TeachingCase], most: int) -> list[list[int]]:

@@ -16,8 +16,11 @@ from napari_fastsam3d.training.loss import intersection_over_union
 from napari_fastsam3d.training.random_generator import RandomGenerator
 from napari_fastsam3d.training.simulator import first_prompts, next_prompts, used_points
 
-ELSEWHERE = 0.4
+ELSEWHERE = 0.25
 """Share of the samples without a prompt that look at a part of the scan by chance."""
+
+FAR = 0.25
+"""Share of the samples that look from afar, where cases do; a mask is drawn from near by."""
 
 _MOST_CLICKS = 3
 _SAMPLES = 2
@@ -50,7 +53,8 @@ class Learner:
         self.step = 0
         self._objective = objective or Clicked(config.kind)
         self._steps = steps
-        self._views = views
+        self._near = [view for view in views if view.clickable]
+        self._far = [view for view in views if not view.clickable]
         self._predictor = predictor
         self._parameters = [*self.adapted.parameters.values()]
         self._optimiser = torch.optim.AdamW(
@@ -84,14 +88,17 @@ class Learner:
         self._optimiser.zero_grad()
         ious: list[float] = []
         for _ in range(_SAMPLES):
-            view = self._views[int(random.numbers.integers(len(self._views)))]
-            ious += self._sample(view, random, go_on)
+            ious += self._sample(self._drawn(random), random, go_on)
         for group in self._optimiser.param_groups:
             group["lr"] = self._objective.rate(self.step, self._steps)
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimiser.step()
         self.step += 1
         return sum(ious) / len(ious)
+
+    def _drawn(self, random: RandomGenerator) -> View:
+        views = self._far if self._far and random.happens(FAR) else self._near
+        return views[int(random.numbers.integers(len(views)))]
 
     def _sample(self, view: View, random: RandomGenerator, go_on: GoOn) -> list[float]:
         if not view.clickable or random.happens(self._objective.unprompted):

@@ -10,7 +10,7 @@ from napari_fastsam3d.model.adaptation import Kind
 from napari_fastsam3d.model.default.mask_decoder import Masks
 from napari_fastsam3d.training.loss import soft_dice, step_loss
 
-RATES: dict[Kind, float] = {"lora": 2e-3, "norm": 4e-3, "bottleneck": 2e-2}
+RATES: dict[Kind, float] = {"lora": 1e-2, "norm": 2e-2, "bottleneck": 2e-2}
 """Learning rates with clicks."""
 
 _WARM_UP = 0.05
@@ -29,7 +29,7 @@ class Clicked:
     """
 
     kind: Kind
-    unprompted: float = 0.35
+    unprompted: float = 0.6
     weight_decay: float = 0.01
 
     def rate(self, step: int, steps: int) -> float:

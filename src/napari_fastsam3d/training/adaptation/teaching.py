@@ -171,7 +171,8 @@ class Teaching:
             raise AdapterError(f"{self.structure} is empty in {case.name}.", "Leave that case out.")
         shape = volume.canonical.box_to_target(mask.box).shape
         sizes = [volume.spacing[axis] for axis in volume.canonical.axes]
-        spacing = CropPolicy.of(volume, self._predictor).spacing_to_remember(mask.box)
+        policy = CropPolicy.of(volume, self._predictor)
+        spacing = case.spacing or policy.spacing_to_teach(mask.box)
         return spacing, tuple(n * size for n, size in zip(shape, sizes, strict=True))
 
     @property
