@@ -261,15 +261,17 @@ def test_what_a_bank_kept_can_be_taught_and_is_forgotten_with_it(
 ):
     with MemoryBank(tmp_path) as bank:
         for seed in range(3):
-            volume, mask = ball_scan(seed)
+            volume, mask = ball_scan(seed, 60)
             known = remembered("ball", seed)
             bank.add(known)
             policy = CropPolicy.of(volume, predictor)
             bank.scans.put(known.entry.id, kept_scan(volume, mask, policy))
         cases = remembered_teaching_cases(bank, "BALL")
         assert len(cases) == 3
-        _, mask = cases[0].near()
-        assert not mask.is_empty
+        teaching = Teaching("ball", cases, predictor, options(1, folds=0))
+        assert teaching.run().adapter.spacing == policy.spacing_to_teach(mask.box)
+        kinds = [view.clickable for views in teaching.views for view in views]
+        assert kinds == 3 * [True, False], "they are seen from afar too, for their scans went on"
 
         bank.forget(bank.list()[0].id)
 

@@ -91,9 +91,7 @@ def segment_automatically(
     found: list[AutomaticMask] = []
     for number, structure in enumerate(structures):
         progress(_LOOKING.format(structure.name), number, len(structures))
-        box = looker.box_of(structure)
-        drawn = None if box is None else looker.drawn(structure, box)
-        found.append(drawn or AutomaticMask(structure.name, Mask.empty(), 0.0))
+        found.append(looker.found(structure))
     progress(_LOOKING.format(structures[-1].name), len(structures), len(structures))
     return found
 
@@ -107,7 +105,23 @@ class _Looker:
         covering = max(_CROPS_KEPT, len(self._policy.covering()))
         self._encoded: Cache[tuple[Crop, str], Any] = Cache(2 * covering)
 
-    def box_of(self, structure: AutomaticStructure) -> Box | None:
+    def found(self, structure: AutomaticStructure) -> AutomaticMask:
+        """Draw a structure where it is found from afar, and again around what was drawn there."""
+        box = self._box_of(structure)
+        if box is None:
+            return AutomaticMask(structure.name, Mask.empty(), 0.0)
+        crops = self._crops(structure, box)
+        drawn = self._drawn(structure, box, crops)
+        if drawn.mask.is_empty or box == Box.whole(self._volume.shape):
+            return drawn
+        around = self._grown(drawn.mask.box)
+        nearer = self._crops(structure, around)
+        return drawn if nearer == crops else self._drawn(structure, around, nearer)
+
+    def _crops(self, structure: AutomaticStructure, box: Box) -> list[Crop]:
+        return self._policy.covering(box, self._spacing(structure))
+
+    def _box_of(self, structure: AutomaticStructure) -> Box | None:
         """Return the source box in which a structure is to be drawn; None where there is none.
 
         Where a crop near by shows all of the scan, it needs no look from afar.
@@ -127,11 +141,12 @@ class _Looker:
                 best = surest, mask.box
         if best is None:
             return None
-        return self._grown(best[1]).intersection(whole)
+        return self._grown(best[1])
 
-    def drawn(self, structure: AutomaticStructure, box: Box) -> AutomaticMask:
+    def _drawn(
+        self, structure: AutomaticStructure, box: Box, crops: Sequence[Crop]
+    ) -> AutomaticMask:
         """Draw a structure in a source box, by one crop or by tiles that overlap."""
-        crops = self._policy.covering(box, self._spacing(structure))
         seen = [(crop, self._seen(structure, crop)) for crop in crops]
         if len(crops) == 1:
             crop, one = seen[0]
@@ -182,7 +197,8 @@ class _Looker:
             for n, size in zip(box.shape, self._volume.spacing, strict=True)
         ]
         (i, j, k), (a, b, c), (x, y, z) = box.start, box.stop, margins
-        return Box((i - x, j - y, k - z), (a + x, b + y, c + z))
+        wider = Box((i - x, j - y, k - z), (a + x, b + y, c + z))
+        return wider.clipped(self._volume.shape)
 
 
 def _pieces(logits: Floats, least: float = _PIECE) -> Floats:

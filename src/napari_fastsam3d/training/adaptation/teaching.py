@@ -16,15 +16,18 @@ import numpy as np
 import torch
 
 from napari_fastsam3d.errors import AdapterError
-from napari_fastsam3d.geometry.mask import middle_of
-from napari_fastsam3d.inference.crop_policy import CropPolicy
-from napari_fastsam3d.model.adaptation import AdaptedNetwork, AdapterConfig, with_adapter
+from napari_fastsam3d.model.adaptation import with_adapter
 from napari_fastsam3d.model.adapter import Adapter
 from napari_fastsam3d.model.base_predictor import BasePredictor
-from napari_fastsam3d.model.default.predictor import PyramidPredictor
 from napari_fastsam3d.model.predictor import GoOn, ModelIdentity, always
 from napari_fastsam3d.session.model_runner import Interrupted
 from napari_fastsam3d.session.model_thread import ModelThread
+from napari_fastsam3d.training.adaptation.case_views import (
+    Extent,
+    extent_of,
+    view_maker,
+    views_of,
+)
 from napari_fastsam3d.training.adaptation.cases import TeachingCase, folds_of
 from napari_fastsam3d.training.adaptation.learner import Learner
 from napari_fastsam3d.training.adaptation.measure import FittedAdapter, Scores, scores_by_clicks
@@ -35,12 +38,8 @@ from napari_fastsam3d.training.adaptation.outcome import (
     TeachingOptions,
     gain_of,
 )
-from napari_fastsam3d.training.adaptation.published_view import PublishedViewMaker
-from napari_fastsam3d.training.adaptation.view import Maker, View, ViewMaker, cells_around
+from napari_fastsam3d.training.adaptation.view import View
 
-# Cells at S/4 around a structure in which it is drawn, and mm by which a look from afar is aside.
-_MARGIN = 3
-_AWAY = 40.0
 _SAVED_EVERY = 20.0
 _STATE = "teaching.pt"
 
@@ -82,7 +81,7 @@ class Teaching:
         self._predictor = predictor
         self._folder = folder
         self._folds = folds_of(cases, self.options.folds) if self.options.measured else []
-        self._extents: list[tuple[float, tuple[float, ...]]] = []
+        self._extents: list[Extent] = []
         self.views: list[tuple[View, ...]] = []
         self._plain: dict[int, Scores] = {}
         self._adapted: dict[int, Scores] = {}
@@ -151,9 +150,11 @@ class Teaching:
 
     def _piece(self, go_on: GoOn) -> None:
         if len(self._extents) < len(self.cases):
-            self._extents.append(self._extent_of(self.cases[len(self._extents)]))
+            self._extents.append(extent_of(self.cases[len(self._extents)], self._predictor))
         elif len(self.views) < len(self.cases):
-            self.views.append(self._looked_at(len(self.views), go_on))
+            case, rng = self.cases[len(self.views)], np.random.default_rng(len(self.views))
+            make = view_maker(self._predictor, self.options.config, self._extents, self._spacing)
+            self.views.append(views_of(case, self._predictor, self._spacing, make, rng, go_on))
         elif self._fold == len(self._folds):
             if self._fit([*range(len(self.cases))], go_on):
                 self.outcome = self._decided()
@@ -164,38 +165,10 @@ class Teaching:
         else:
             self._fold, self._learner = self._fold + 1, None
 
-    def _extent_of(self, case: TeachingCase) -> tuple[float, tuple[float, ...]]:
-        """Return at which spacing a structure is looked at, and its sizes in mm along R, A, S."""
-        volume, mask = case.near()
-        if mask.is_empty:
-            raise AdapterError(f"{self.structure} is empty in {case.name}.", "Leave that case out.")
-        shape = volume.canonical.box_to_target(mask.box).shape
-        sizes = [volume.spacing[axis] for axis in volume.canonical.axes]
-        policy = CropPolicy.of(volume, self._predictor)
-        spacing = case.spacing or policy.spacing_to_teach(mask.box)
-        return spacing, tuple(n * size for n, size in zip(shape, sizes, strict=True))
-
     @property
     def _spacing(self) -> float:
         """At which spacing it is looked at a click: that which fits most of the cases."""
-        return float(np.sort([spacing for spacing, _ in self._extents])[len(self._extents) // 2])
-
-    def _looked_at(self, number: int, go_on: GoOn) -> tuple[View, ...]:
-        """Look at a case near by, and from afar where there is more of the scan."""
-        case, rng = self.cases[number], np.random.default_rng(number)
-        make = view_maker(self._predictor, self.options.config, self._spacing, self._extents)
-        volume, mask = case.near()
-        policy = CropPolicy.of(volume, self._predictor)
-        near = policy.at(middle_of(mask, volume), self._spacing)
-        views = [make(volume, mask, near, True, rng)]
-        if case.far is not None and not policy.shows_all(near):
-            go_on()
-            volume, mask = case.far()
-            policy = CropPolicy.of(volume, self._predictor)
-            aside = rng.normal(0, _AWAY, 3) / volume.spacing
-            far = policy.at(np.add(middle_of(mask, volume), aside).tolist(), policy.spacings[-1])
-            views.append(make(volume, mask, far, False, rng))
-        return tuple(view for view in views if view is not None)
+        return float(np.sort([each.spacing for each in self._extents])[len(self._extents) // 2])
 
     def _fit(self, cases: Sequence[int], go_on: GoOn) -> bool:
         """Fit on some of the cases a step further; return whether that is done."""
@@ -274,23 +247,6 @@ class Teaching:
             return {}
         self._fold, self._plain, self._adapted = kept["fold"], kept["plain"], kept["adapted"]
         return kept
-
-
-def view_maker(
-    predictor: BasePredictor,
-    config: AdapterConfig,
-    spacing: float,
-    extents: Sequence[tuple[float, tuple[float, ...]]],
-) -> Maker:
-    """Return what makes views for a model."""
-    adapted = AdaptedNetwork(predictor, config)
-    through = adapted.adapts_encoder
-    if isinstance(predictor, PyramidPredictor):
-        cells = cells_around([sizes for _, sizes in extents], spacing, _MARGIN)
-        most = predictor.crop_size // 4
-        i, j, k = (min(n, most) for n in cells)
-        return ViewMaker(predictor, (i, j, k), through)
-    return PublishedViewMaker(predictor, through)
 
 
 def adaptable(predictor: ModelIdentity) -> BasePredictor:
