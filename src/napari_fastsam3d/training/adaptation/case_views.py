@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import AdapterError
-from napari_fastsam3d.geometry import Volume
-from napari_fastsam3d.geometry.mask import Mask, middle_of
+from napari_fastsam3d.geometry.mask import middle_of
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.model.adaptation import AdaptedNetwork, AdapterConfig
 from napari_fastsam3d.model.base_predictor import BasePredictor
@@ -18,11 +16,9 @@ from napari_fastsam3d.training.adaptation.cases import TeachingCase
 from napari_fastsam3d.training.adaptation.published_view import PublishedViewMaker
 from napari_fastsam3d.training.adaptation.view import Maker, View, ViewMaker, cells_around
 
-# Cells at S/4 around a structure in which it is drawn, and by how much looks are aside, as clicks
-# and what is found from afar are: from afar in mm, near by as a part of a crop's side.
+# Cells at S/4 around a structure in which it is drawn, and mm by which a look from afar is aside.
 _MARGIN = 3
 _AWAY = 40.0
-_ASIDE = 0.06
 
 
 class Extent(NamedTuple):
@@ -75,20 +71,14 @@ def views_of(
     """Look at a case near by, and from afar where there is more of the scan."""
     volume, mask = case.near()
     policy = CropPolicy.of(volume, predictor)
-    aside = rng.normal(0, _ASIDE * spacing * policy.size, 3)
-    near = policy.at(_beside(volume, mask, aside), spacing)
+    near = policy.at(middle_of(mask, volume), spacing)
     views = [make(volume, mask, near, True, rng)]
     # What was kept of a scan shows all of itself, and is seen from afar where the scan went on.
     if case.far is not None and (case.spacing is not None or not policy.shows_all(near)):
         go_on()
         volume, mask = case.far()
         policy = CropPolicy.of(volume, predictor)
-        aside = rng.normal(0, _AWAY, 3)
-        far = policy.at(_beside(volume, mask, aside), policy.spacings[-1])
+        aside = rng.normal(0, _AWAY, 3) / volume.spacing
+        far = policy.at(np.add(middle_of(mask, volume), aside).tolist(), policy.spacings[-1])
         views.append(make(volume, mask, far, False, rng))
     return tuple(view for view in views if view is not None)
-
-
-def _beside(volume: Volume, mask: Mask, aside: NDArray[np.float64]) -> list[float]:
-    """Return the source index that lies aside of a structure's middle by so many mm."""
-    return np.add(middle_of(mask, volume), aside / volume.spacing).tolist()
