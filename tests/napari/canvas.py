@@ -14,6 +14,15 @@ from qtpy.QtWidgets import QApplication
 _STEPS = 6
 
 
+def choose(button: Any, name: str) -> None:
+    """Open the menu of a button and click one of its entries."""
+    menu = button.menu()
+    menu.popup(button.mapToGlobal(QPoint(0, 0)))
+    QTest.qWait(50)
+    entry = next(each for each in menu.actions() if each.objectName() == name)
+    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(entry).center())
+
+
 class Hand:
     """Points, clicks and drags at places of the world on a viewer's canvas.
 

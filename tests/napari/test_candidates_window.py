@@ -130,6 +130,34 @@ def test_without_a_click_there_is_nothing_to_choose(scene: tuple[Any, Any], sett
     assert widget.view.prompts == ()
 
 
+def test_what_is_drawn_means_nothing_else(scene: tuple[Any, Any], settle: Any, qtbot: Any) -> None:
+    _, widget = scene
+    widget.view.run(lambda commands: commands.add_point(CENTRE))
+    x, y, z = CENTRE
+    told: list[str] = []
+    widget.workspace.message.connect(told.append)
+    ring = [(x - 2, y - 2), (x - 2, y + 2), (x + 2, y + 2), (x + 2, y - 2)]
+    for draw in (
+        lambda commands: commands.add_scribble([CENTRE, (x + 1, y, z)]),
+        lambda commands: commands.add_lasso((2, z), ring),
+    ):
+        widget.view.run(draw)
+        settle(widget)
+        found = widget.view.session.mask()
+        told.clear()
+        widget.run("smaller_candidate")
+        widget.run("larger_candidate")
+        settle(widget)
+        assert ["drawn" in each for each in told] == [True, True]
+        assert not widget.prompts.larger.isEnabled()
+        assert np.array_equal(widget.view.session.mask(), found)
+        widget.run("undo")
+        settle(widget)
+    before = voxels_of(widget)
+    widget.run("larger_candidate")  # the click may mean something else again
+    qtbot.waitUntil(lambda: voxels_of(widget) > before)
+
+
 @pytest.mark.gl
 def test_by_key_in_a_real_window(
     open_window: Callable[..., Any], settle: Any, qtbot: Any, nested: Any

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from canvas import choose
 from napari.layers import Layer
+from PIL import Image
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
@@ -142,3 +144,25 @@ def test_measuring_by_mouse_and_key(
     hand.key("Q")
     assert widget.workspace.toolbox.tool == "include"
     assert view.rulers.layer.mode == "pan_zoom"
+
+    # Handed on: surfaces by the menu, a page by its key.
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "it.obj"), ""))
+    choose(widget.objects.files_button, "save_meshes")
+    qtbot.waitUntil(lambda: (tmp_path / "it.obj").exists(), timeout=WAIT)
+    lines = [line.split() for line in (tmp_path / "it.obj").read_text().splitlines()]
+    points = np.array([line[1:] for line in lines if line[0] == "v"], float)
+    inside = np.argwhere(view.session.mask()) * (0.7, 0.7, 5) * (-1, -1, 1)  # LPS mm
+    for found, wanted in (
+        (points.min(axis=0), inside.min(axis=0)),
+        (points.max(axis=0), inside.max(axis=0)),
+    ):
+        assert np.all(np.abs(found - wanted) < (0.7, 0.7, 5))
+    settle(widget)
+    page = tmp_path / "page.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(page), ""))
+    activate(viewer)
+    hand.key("Shift+Alt+R")
+    qtbot.waitUntil(page.exists, timeout=WAIT)
+    pixels = np.asarray(Image.open(page))
+    colour = np.round(np.multiply(view.current.colour, 255))
+    assert (np.abs(pixels - colour).max(axis=-1) <= 1).sum() > 300  # outlines and the swatch

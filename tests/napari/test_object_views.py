@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from canvas import choose
 from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
@@ -14,21 +17,30 @@ from napari_fastsam3d.geometry.mask import Mask
 BLOCKS = ((4, 4, 4), (14, 18, 12))
 
 
+SHAPE = (24, 28, 20)
+
+
+def scan() -> Volume:
+    return Volume.from_array(np.zeros(SHAPE, np.int16), np.diag([-2.0, -2.0, 3.0, 1.0]))
+
+
 @pytest.fixture
 def widget(make_widget: Callable[..., Any], settle: Any) -> Any:
-    """Two objects, "b" of 64 voxels and then "a" of 8, in a window."""
-    voxels = np.zeros((24, 28, 20), np.int16)
     viewer, widget = make_widget()
-    volume = Volume.from_array(voxels, np.diag([-2.0, -2.0, 3.0, 1.0]))
-    viewer.add_layer(Layer.create(*image_layer_data(volume)))
+    viewer.add_layer(Layer.create(*image_layer_data(scan())))
     settle(widget)
+    draw_two(widget, settle)
+    return widget
+
+
+def draw_two(widget: Any, settle: Any) -> None:
+    """Draw two objects, "b" of 64 voxels and then "a" of 8."""
     for name, (i, j, k), side in zip("ba", BLOCKS, (4, 2), strict=True):
-        mask = np.zeros(voxels.shape, bool)
+        mask = np.zeros(SHAPE, bool)
         mask[i : i + side, j : j + side, k : k + side] = True
         widget.view.run(lambda session, name=name: session.new_object(name))
         widget.view.session.edit_mask(Mask.of_volume(mask))
     settle(widget)
-    return widget
 
 
 def opacities(widget: Any) -> list[float]:
@@ -86,3 +98,54 @@ def test_a_flight_to_an_object_ends_inside_it_in_every_plane(widget: Any, settle
         assert np.all(np.subtract(index, block) >= 0)
         widget.run("object_after")
         settle(widget)
+
+
+@pytest.mark.gl
+def test_objects_are_looked_at_by_mouse_and_key(
+    open_window: Callable[..., Any], settle: Any, qtbot: Any
+) -> None:
+    viewer, widget, hand = open_window(scan())
+    draw_two(widget, settle)
+    rows, masks = widget.objects.list, widget.view.mask.layer
+
+    def drawn(index: tuple[int, ...]) -> bool:
+        """Whether the canvas shows colour at a voxel, in the slice through it."""
+        world = masks.data_to_world(widget.view.frame.to_layer(index)[0])
+        viewer.dims.set_point((0, 1, 2), tuple(world))
+        place = hand.place(world)
+        picture = viewer.screenshot(canvas_only=True, flash=False).astype(int)
+        ratio = picture.shape[0] / viewer.window._qt_viewer.canvas.native.height()
+        pixel = picture[round(place.y() * ratio), round(place.x() * ratio), :3]
+        return bool(np.ptp(pixel) > 40)
+
+    b, a = (tuple(int(i) + 1 for i in block) for block in BLOCKS)
+    inner = tuple(i + 1 for i in b[:2]) + b[2:]
+    assert drawn(a)
+    assert drawn(b)
+    hand.key("Ctrl+6")
+    assert (drawn(a), drawn(b)) == (True, False)
+    hand.key("PgUp")
+    settle(widget)
+    assert widget.view.current.name == "b"
+    assert (drawn(a), drawn(b)) == (False, True)
+    choose(widget.objects.views_button, "only_current")
+    assert drawn(a)
+    hand.key("Ctrl+7")
+    assert masks.contour == 1
+    assert not drawn(inner)
+    choose(widget.objects.views_button, "outlines")
+    assert drawn(inner)
+    for _ in range(5):
+        hand.key("Ctrl+[")
+    assert not drawn(b)
+    for _ in range(5):
+        hand.key("Ctrl+]")
+    assert drawn(b)
+    hand.key("Ctrl+9")
+    assert listed(widget) == ["a", "b"]
+    place = rows.visualItemRect(rows.item(0)).center()
+    QTest.mouseClick(rows.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    settle(widget)
+    assert widget.view.current.name == "a"
+    hand.key("Ctrl+8")
+    assert widget.view.session.mask()[widget.view.navigation.source_index(viewer.dims.point)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canvas import Hand
+from canvas import Hand, choose
 from napari.layers import Image, Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -62,11 +62,7 @@ def test_presets_come_by_key_and_by_menu(opened: Any) -> None:
     low, high = layer.contrast_limits
     assert -250 < low < 0
     assert high > 400
-    menu = widget.window_row.presets
-    menu.popup(widget.window_row.button.mapToGlobal(QPoint(0, 0)))
-    QTest.qWait(100)
-    lung = next(entry for entry in menu.actions() if entry.objectName() == "window_lung")
-    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(lung).center())
+    choose(widget.window_row.button, "window_lung")
     assert layer.contrast_limits == list(PRESETS["lung"].limits)
     assert widget.window_row.button.text() == "Lung"
 

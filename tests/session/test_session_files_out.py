@@ -87,6 +87,12 @@ def test_a_report_has_outlines_and_no_name_unless_it_is_asked_for(drawn, tmp_pat
     assert grown  # the scan's name takes a line
     pdf = drawn.save_report(tmp_path / "page.pdf").read_bytes()
     assert pdf.startswith(b"%PDF")
+    for hidden in (
+        drawn.volume.name,
+        "page",
+    ):  # no name of a scan or a file in what it says of itself
+        assert hidden.encode("utf-16-be") not in pdf
+        assert hidden.encode() not in pdf.split(b"/Info")[-1]
     for number in range(40):
         drawn.add_mask(block((30, number, 10), (34, number + 1, 14)), f"slice {number}")
     many = drawn.save_report(tmp_path / "many.pdf").read_bytes()

@@ -20,6 +20,7 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.session.report_planes import ink_of, three_planes
 
 REPORT_SUFFIXES = (".pdf", ".png")
+_SUBJECT = "Segmentation report"
 
 _DPI = 150
 _WIDE, _HIGH, _EDGE = 1754, 1240, 60  # A4 across
@@ -98,7 +99,13 @@ def save_report(path: str | os.PathLike[str], report: Report) -> Path:
     first, *others = _pages(report)
     with replacing(target, suffix) as temporary:
         if suffix == ".pdf":
-            first.save(temporary, "PDF", resolution=_DPI, save_all=True, append_images=others)
+            first.save(
+                *(temporary, "PDF"),
+                resolution=_DPI,
+                save_all=True,
+                append_images=others,
+                title=_SUBJECT,
+            )
         else:
             whole = Image.new("RGB", (_WIDE, _HIGH * (1 + len(others))), "white")
             for number, page in enumerate((first, *others)):

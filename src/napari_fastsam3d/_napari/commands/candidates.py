@@ -8,14 +8,20 @@ from napari_fastsam3d._napari.commands.command import session_command
 from napari_fastsam3d._napari.commands.history import locked
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
-from napari_fastsam3d.inference.prompt import has_candidates
-from napari_fastsam3d.session import Candidate
+from napari_fastsam3d.inference.prompt import asked_for, has_candidates
+from napari_fastsam3d.session import Candidate, Edit, Scribble
+
+_DRAWN = "What is drawn says how far it goes: only a click or a box may mean something else."
 
 
 def _nothing_to_choose(_work: Workspace, view: SessionView) -> str | None:
     if locked(view):
         return locked(view)
-    return None if has_candidates(view.prompts) else "Click in a structure or draw a box first."
+    if has_candidates(view.prompts):
+        return None
+    asked = asked_for(view.prompts)
+    drawn = bool(asked) and isinstance(asked[-1], Scribble | Edit)
+    return _DRAWN if drawn else "Click in a structure or draw a box first."
 
 
 @session_command(
