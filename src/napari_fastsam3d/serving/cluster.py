@@ -113,6 +113,7 @@ def begin(
     start_ray(address, ray_options)
     from ray import serve
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(
         proxy_location="EveryNode",
         http_options={
@@ -171,10 +172,12 @@ def serve_on_ray(
     def leave_now(_signal: int, _frame: object) -> None:
         leave.set()
 
+    begun = time.monotonic()
+    _log.info("starting Ray Serve, which takes from ten seconds to a minute")
+    begin(settings, listening, replicas, address)
+    # Not before: Ray has a way of its own to end at SIGTERM, which waits for no answer.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, leave_now)
-    begun = time.monotonic()
-    begin(settings, listening, replicas, address)
     scheme = "https" if listening.certificate else "http"
     _log.info(
         "serving at %s://%s:%d after %.0f s",
