@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cache
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -94,10 +93,10 @@ def _lab(colours: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def parse_colour(value: Any) -> Colour:
-    """Return three finite numbers; TypeError or ValueError if they are none."""
+    """Return three numbers in [0, 1]; TypeError or ValueError if they are none."""
     if any(type(part) not in (int, float) for part in value):
         raise TypeError
     red, green, blue = map(float, value)
-    if not (isfinite(red) and isfinite(green) and isfinite(blue)):
+    if not all(0 <= part <= 1 for part in (red, green, blue)):
         raise ValueError
     return (red, green, blue)

@@ -21,10 +21,14 @@ def paths_of_each(path: Path, objects: Sequence[ObjectState]) -> list[Path]:
     names = [_NOT_IN_NAMES.sub("_", each.name).strip("_.") or str(each.value) for each in objects]
     # Some systems take names for one that differ in nothing but capitals.
     often = Counter(name.lower() for name in names)
-    unique = [
-        f"{name}_{each.value}" if often[name.lower()] > 1 else name
-        for name, each in zip(names, objects, strict=True)
-    ]
+    unique, taken = list[str](), {name for name, count in often.items() if count == 1}
+    for name, each in zip(names, objects, strict=True):
+        if often[name.lower()] > 1:
+            name = f"{name}_{each.value}"
+            while name.lower() in taken:
+                name = f"{name}_"
+            taken.add(name.lower())
+        unique.append(name)
     return [path.with_name(f"{stem}_{name}{path.name[len(stem) :]}") for name in unique]
 
 

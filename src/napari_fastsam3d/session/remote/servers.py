@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.model.checked_table import checked
 
 TOKEN_VARIABLE = "NAPARI_FASTSAM3D_TOKEN"
 """Environment variable whose token goes before the one that is kept."""
@@ -116,7 +117,8 @@ def _path() -> Path:
 
 def _read() -> dict[str, ServerAccess]:
     try:
-        found = [ServerAccess(**each) for each in json.loads(_path().read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
+        kept = json.loads(_path().read_text("utf-8"))
+        found = [ServerAccess(**checked(ServerAccess, each)) for each in kept]
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
     return {each.address: each for each in found}
