@@ -90,3 +90,46 @@ def test_a_mask_drawn_in_its_region_is_the_mask_drawn_everywhere(
     outside = torch.ones_like(local.mask_logits, dtype=torch.bool)
     outside[here] = False
     assert torch.equal(local.mask_logits[outside], elsewhere[outside])
+
+
+@relaxed
+@given(st.data())
+def test_what_is_cut_is_counted_from_the_first_cell(data):
+    size, width = 8, 3
+    shape = tuple(data.draw(st.integers(1, size)) for _ in range(3))
+    start = tuple(data.draw(st.integers(0, size - n)) for n in shape)
+    region = Region(start, shape)
+    torch.manual_seed(sum(start))
+    whole = torch.randn(1, 2 * size, 2 * size, 2 * size, width)
+    cut = region.of_features(whole, 2)
+    assert cut.is_contiguous()
+    for cell in ((0, 0, 0), tuple(2 * n - 1 for n in shape)):
+        there = tuple(2 * a + n for a, n in zip(start, cell, strict=True))
+        assert torch.equal(cut[(0, *cell)], whole[(0, *there)])
+
+    point = torch.tensor([[[9.0, 5.5, 20.0]]])
+    box = torch.tensor([[[1.0, 2, 3], [20, 21, 22]]])
+    previous = torch.randn(1, 1, size, size, size)
+    own = region.prompts(Prompts(point, torch.ones(1, 1).long(), box, previous))
+    origin = 4 * torch.tensor(start)
+    assert torch.equal(own.points + origin, point)
+    assert torch.equal(own.box + origin, box)
+    assert torch.equal(own.previous, previous[(..., *region.slices())])
+    assert own.previous.shape[2:] == shape
+
+
+def test_a_part_of_a_pyramid_has_the_keys_of_its_cells(tiny_predictor):
+    image = torch.randn(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        whole = tiny_predictor.network.encoder(image)
+    region = Region((4, 0, 8), (4, 8, 8))
+    near = region.near(whole).pyramid
+    for keys, grid, part, finer in (
+        (whole.fine_keys, whole.fine_intensity, near.fine_keys, 2),
+        (whole.middle_keys, whole.middle_intensity, near.middle_keys, 1),
+    ):
+        heads = keys.unflatten(3, grid.shape[1:])[(..., *region.slices(finer))]
+        assert torch.equal(part, heads.flatten(3))
+    assert torch.equal(near.fine_intensity, whole.fine_intensity[(..., *region.slices(2))])
+    assert torch.equal(near.middle, whole.middle[(slice(None), *region.slices())])
+    assert torch.equal(near.embedding, whole.embedding)

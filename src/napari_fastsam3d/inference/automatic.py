@@ -77,7 +77,7 @@ def segment_automatically(
     progress: Progress = silent,
     go_on: GoOn = always,
 ) -> list[AutomaticMask]:
-    """Make the masks of several structures in one pass: each crop is encoded once for all of them.
+    """Make the masks of several structures: crops from afar are encoded once for all of them.
 
     Parameters
     ----------
@@ -103,7 +103,9 @@ class _Looker:
         self._predictor = predictor
         self._go_on = go_on
         covering = max(_CROPS_KEPT, len(self._policy.covering()))
-        self._encoded: Cache[tuple[Crop, str], Any] = Cache(2 * covering)
+        # Apart, so that the tiles of a large structure don't drive out what all are looked for in.
+        self._from_afar: Cache[tuple[Crop, str], Any] = Cache(covering)
+        self._near_by: Cache[tuple[Crop, str], Any] = Cache(covering)
 
     def found(self, structure: AutomaticStructure) -> AutomaticMask:
         """Draw a structure where it is found from afar, and again around what was drawn there."""
@@ -132,7 +134,7 @@ class _Looker:
             return whole
         best: tuple[float, Box] | None = None
         for crop in self._policy.covering():
-            seen = self._seen(structure, crop)
+            seen = self._seen(structure, crop, self._from_afar)
             mask = self._plain(crop, seen.mask_logits)
             if mask.is_empty:
                 continue
@@ -147,7 +149,7 @@ class _Looker:
         self, structure: AutomaticStructure, box: Box, crops: Sequence[Crop]
     ) -> AutomaticMask:
         """Draw a structure in a source box, by one crop or by tiles that overlap."""
-        seen = [(crop, self._seen(structure, crop)) for crop in crops]
+        seen = [(crop, self._seen(structure, crop, self._near_by)) for crop in crops]
         if len(crops) == 1:
             crop, one = seen[0]
             kept = _pieces(one.mask_logits)
@@ -175,15 +177,17 @@ class _Looker:
     def _spacing(self, structure: AutomaticStructure) -> float:
         return structure.spacing or self._policy.start
 
-    def _seen(self, structure: AutomaticStructure, crop: Crop) -> Segmentation:
+    def _seen(
+        self, structure: AutomaticStructure, crop: Crop, kept: Cache[tuple[Crop, str], Any]
+    ) -> Segmentation:
         self._go_on()
         predictor = structure.predictor
         key = crop, getattr(predictor, "encoder_fingerprint", "")
-        encoded = self._encoded.get(key)
+        encoded = kept.get(key)
         if encoded is None:
             raw = crop.extract(self._volume.voxels, floor=self._volume.intensity_floor)
             encoded = predictor.encode(predictor.normalise(raw, crop.inside))
-            self._encoded.put(key, encoded)
+            kept.put(key, encoded)
         self._go_on()
         return predictor.segment(encoded, _NO_POINTS, _NO_LABELS, None, None)
 

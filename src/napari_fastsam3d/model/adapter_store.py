@@ -74,6 +74,12 @@ class AdapterStore:
         """Return the number of the version in use of a structure; 0 where none is."""
         return self._version_in_use(self._home(structure))
 
+    def file_in_use(self, structure: str) -> Path | None:
+        """Return the file of the version in use of a structure; None where none is."""
+        home = self._home(structure)
+        version = self._version_in_use(home)
+        return home / f"{version}{_SUFFIX}" if version else None
+
     def by_identity(self, identity: str) -> "Adapter | None":
         """Return the adapter with certain weights, in use or not; None if it isn't here."""
         for home in self._homes():

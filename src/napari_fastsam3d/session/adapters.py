@@ -1,9 +1,11 @@
 """The adapters that a session uses: by the name of an object, and by their weights."""
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_fastsam3d.errors import AdapterError
+from napari_fastsam3d.errors import AdapterError, FastSAM3DError
 from napari_fastsam3d.inference.recall_prompts import WithAdapter
 from napari_fastsam3d.model.predictor import ModelIdentity
 from napari_fastsam3d.session.model_runner import ModelRunner, Runner
@@ -12,6 +14,8 @@ from napari_fastsam3d.session.state import ObjectState
 if TYPE_CHECKING:
     from napari_fastsam3d.model.adapter import Adapter
     from napari_fastsam3d.model.adapter_store import AdapterStore
+
+_log = logging.getLogger(__name__)
 
 
 class SessionAdapters:
@@ -27,7 +31,7 @@ class SessionAdapters:
         self.store: AdapterStore | None = None
         self._here = True
         self._known: dict[str, Adapter] = {}
-        self._in_use: dict[tuple[str, int], str] = {}
+        self._in_use: dict[tuple[Path, int], str] = {}
 
     def served(self, runner: Runner) -> Runner:
         """Let what makes masks here find adapters, and return it; a server has none of them."""
@@ -50,18 +54,28 @@ class SessionAdapters:
         """
         if not self._here or self.store is None or each is None or not each.is_named:
             return None
-        name = each.name
-        version = self.store.version_in_use(name)
-        if not version:
-            return None
-        identity = self._in_use.get((name, version))
+        identity = self._identity_in_use(self.store, each.name)
         if identity is None:
-            identity = self._keep(self.store.get(name, version))
-            self._in_use[name, version] = identity
+            return None
         adapter = self._known[identity]
         if predictor is not None and adapter.model != predictor.fingerprint:
             return None
         return WithAdapter(adapter.structure, identity)
+
+    def _identity_in_use(self, store: "AdapterStore", name: str) -> str | None:
+        """Read what is in use for a structure; None where nothing is, or its file is damaged."""
+        path = store.file_in_use(name)
+        try:
+            # A version that is fitted anew, after all were removed, has the number of an old one.
+            key = path and (path, path.stat().st_mtime_ns)
+            if key is None:
+                return None
+            if key not in self._in_use:
+                self._in_use[key] = self._keep(store.get(name))
+            return self._in_use[key]
+        except (OSError, FastSAM3DError) as error:
+            _log.warning("The adapter for %s is not used: %s", name, error)
+            return None
 
     def find(self, identity: str) -> "Adapter | None":
         """Return the adapter with certain weights, in use or not; None if it isn't there."""
@@ -89,6 +103,8 @@ class SessionAdapters:
                 )
         else:
             found = [store.get(name) for name in dict.fromkeys(structures)]
+            if not found:
+                raise AdapterError("No structure is asked for.", "Name one or more, or give none.")
         for each in found:
             if each.model != model:
                 raise AdapterError(
