@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from ball_and_slab import BALL, SHAPE, SLAB
-from brightness_model import BrightnessModel
+from brightness_model import BrightnessModel, pooled
 from hypothesis import given
 from hypothesis import strategies as st
 from proposing_model import Proposing, away
@@ -15,6 +15,7 @@ from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.coarse_judge import FEATURES, OF_BOTH, OF_ONE, describe, relate
+from napari_fastsam3d.inference.coarse_to_fine import LEVEL
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Edit, Point
 from napari_fastsam3d.inference.segmenter import Replay
@@ -152,6 +153,27 @@ def test_a_model_that_proposes_nothing_has_the_one_mask(volume):
     replay = Replay(volume, BrightnessModel())
     (only,) = replay.candidates([BALL_CLICK])
     assert only.mask.equals(replay.step([BALL_CLICK]).mask)
+
+
+class Unsure(BrightnessModel):
+    """Is the less sure of an object the farther from the click, and proposes nothing else."""
+
+    def segment(self, encoded, points, labels, box, previous):
+        main = super().segment(encoded, points, labels, box, previous)
+        fine = (6 - away(points[0], len(main.mask_logits))).astype(np.float32)
+        return replace(main, mask_logits=fine, low_res_logits=pooled(fine, 2))
+
+
+def test_a_model_that_proposes_nothing_may_be_more_or_less_sure(volume):
+    replay = Replay(volume, Unsure())
+    shown = replay.step([BALL_CLICK])
+    smaller, same, larger = replay.candidates([BALL_CLICK])
+    assert same.mask.equals(shown.mask)
+    radius = [
+        (np.count_nonzero(s.mask.voxels) * 0.75 / np.pi) ** (1 / 3) for s in (smaller, larger)
+    ]
+    np.testing.assert_allclose(radius, [2 * (6 - LEVEL), 2 * (6 + LEVEL)], atol=0.7)
+    np.testing.assert_array_equal(larger.low_res_logits, shown.low_res_logits + LEVEL)
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 7])

@@ -1,6 +1,7 @@
 """At which crops an object is looked at: wider where it is cut off, closer where it is small."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,14 @@ _FOLLOWS = 0.3
 
 ALIKE = 0.9
 """Dice of two candidates from which on they are the same to a user."""
+
+LEVEL = 2.5
+"""Logit at which the mask is cut for a smaller candidate, and under zero for a larger one.
+
+The best of three candidates of a first click had a Dice of 0.658 on 67 structures of training
+cases, of 0.640 with other predictions alone."""
+
+_LARGER = 1.2  # voxels of a larger candidate for each of the mask that is shown
 
 
 class Comparison(NamedTuple):
@@ -83,9 +92,10 @@ class CoarseToFine:
     def candidates(self, before: Step, prompts: Sequence[Prompt], count: int) -> list[Prediction]:
         """Return what the newest of the prompts may mean, what `predict` returns first.
 
-        They are taken from what the model proposes, of a first click also from what it finds from
-        afar and from near by: one after the other that which is least like those taken. What was
-        found from afar is looked at again in the crop that fits it.
+        The smaller one is what the model is surer of. The larger one is least like the mask, of
+        what else the model proposes and, of a first click, finds from afar and from near by; where
+        nothing is larger, it is what the model is less sure of. What is least like those is next.
+        What was found from afar is looked at again in the crop that fits it.
         """
         shown = self.predict(before, prompts)
         pool = self._forward.alternatives(shown, before, prompts)
@@ -94,17 +104,15 @@ class CoarseToFine:
             if self._may_trust or self._remembered(before, prompts) is not None:
                 pool.append(self._widened(self.crop(before, prompts), before, prompts))
             pool += [coarse, *self._forward.alternatives(coarse, before, prompts)]
-        pool = [each for each in pool if (each.logits > 0).any()]
-        kept, masks = [shown], [shown.plain_mask]
-        while pool and len(kept) < count:
-            likeness = [max(map(each.plain_mask.agreement, masks)) for each in pool]
-            place = int(np.argmin(likeness))
-            if likeness[place] >= ALIKE:
-                break
-            found = pool.pop(place)
-            masks.append(found.plain_mask)
-            kept.append(self._seen_finely(found, prompts))
-        return kept
+        size = np.count_nonzero(shown.plain_mask.voxels)
+        large = [n for n in pool if np.count_nonzero(n.plain_mask.voxels) > _LARGER * size]
+        cut = partial(self._forward.cut_at, shown, before, prompts)
+        taken = [shown]
+        for choices in ([cut(LEVEL)], large or [cut(-LEVEL)], *[pool] * count):
+            other = _least_alike(choices, taken)
+            if other is not None and len(taken) < count:
+                taken.append(other)
+        return [shown, *(self._seen_finely(each, prompts) for each in taken[1:])]
 
     def _seen_finely(self, found: Prediction, prompts: Sequence[Prompt]) -> Prediction:
         """Follow what was found from afar, unless something else is seen of it near by."""
@@ -270,6 +278,13 @@ class CoarseToFine:
 
 def _last_click(prompts: Sequence[Prompt]) -> Index:
     return clicks_of(prompts)[-1].index
+
+
+def _least_alike(choices: Sequence[Prediction], taken: Sequence[Prediction]) -> Prediction | None:
+    """Return that which is least like any that are taken; None where all are like one of them."""
+    shown = [each for each in choices if (each.logits > 0).any()]
+    alike = [max(each.plain_mask.agreement(t.plain_mask) for t in taken) for each in shown]
+    return shown[int(np.argmin(alike))] if alike and min(alike) < ALIKE else None
 
 
 def _agreement(far: Prediction, near: Prediction) -> float:

@@ -119,20 +119,29 @@ class ForwardPass:
         self, found: Prediction, before: Step, prompts: Sequence[Prompt]
     ) -> list[Prediction]:
         """Return what else the model proposed beside a prediction."""
-        kept = []
-        for other in found.alternatives:
-            seeds = _protected_seeds(found.crop, before.mask, prompts, len(other.mask_logits))
-            logits = without_small_components(other.mask_logits, seeds)
-            kept.append(
-                Prediction(
-                    found.crop,
-                    other.low_res_logits,
-                    logits,
-                    float(other.predicted_iou),
-                    found.guide,
-                )
-            )
-        return kept
+        others = [(o.low_res_logits, o.mask_logits, o.predicted_iou) for o in found.alternatives]
+        return [self._other(found, before, prompts, *other) for other in others]
+
+    def cut_at(
+        self, found: Prediction, before: Step, prompts: Sequence[Prompt], level: float
+    ) -> Prediction:
+        """Return a prediction whose mask is cut at another logit than zero: a smaller one above."""
+        low_res, logits = (x - np.float32(level) for x in (found.low_res_logits, found.logits))
+        return self._other(found, before, prompts, low_res, logits, found.predicted_iou)
+
+    @staticmethod
+    def _other(
+        found: Prediction,
+        before: Step,
+        prompts: Sequence[Prompt],
+        low_res: Floats,
+        logits: Floats,
+        predicted_iou: float,
+    ) -> Prediction:
+        """Return another mask over the crop of a prediction, without small components."""
+        seeds = _protected_seeds(found.crop, before.mask, prompts, len(logits))
+        logits = without_small_components(logits, seeds)
+        return Prediction(found.crop, low_res, logits, float(predicted_iou), found.guide)
 
     def compare(
         self, far: Prediction, near: Prediction, described: Features, prompts: Sequence[Prompt]

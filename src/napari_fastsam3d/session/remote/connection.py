@@ -184,7 +184,9 @@ class Connection:
                 "napari-fastsam3d login ADDRESS --certificate FILE",
             )
         if any(each in why for each in _NO_TLS):
-            raise ServerError(f"{name} speaks no TLS.", "Use http://, which this machine alone may.")
+            raise ServerError(
+                f"{name} speaks no TLS.", "Use http://, which this machine alone may."
+            )
 
 
 def always_silent(_why: str) -> None:
