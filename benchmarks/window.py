@@ -17,7 +17,7 @@ import tempfile
 from time import perf_counter
 from typing import Any
 
-RUNS = 3
+RUNS = 10
 HOVER_MS = {"at once": 20, "after a rest": 1500}
 GIVEN_UP_MS = 30_000
 

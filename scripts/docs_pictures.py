@@ -120,6 +120,12 @@ def main(scan: str, labels: str) -> None:
     settle(widget)
     take(viewer, "four-views")
     widget.run("four_views")
+    widget.run("axial")
+    show_both(viewer, np.asarray(widget.view.mask.layer.data))
+    widget.run("outlines")
+    settle(widget)
+    take(viewer, "views")
+    widget.run("outlines")
     take_models(widget)
     viewer.close()
 

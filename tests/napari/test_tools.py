@@ -106,9 +106,12 @@ def test_a_locked_object_is_told_before_the_click(
 
 def test_tools_of_slices_say_so_in_the_3d_view(scene: tuple[Any, Any, Hand], qtbot: Any) -> None:
     viewer, widget, hand = scene
+    hand.key("Shift+W")
     viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: "works in a slice" in widget.status.now.text())
+    hand.key("W")
     qtbot.waitUntil(lambda: "click on a mask" in widget.status.now.text())
-    for key in ("G", "Shift+B", "Shift+E"):
+    for key in ("G", "Shift+B", "Shift+E", "Shift+W", "Shift+Z"):
         hand.key("W")
         hand.key(key)
         qtbot.waitUntil(lambda: "works in a slice" in widget.status.now.text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from napari_fastsam3d._napari.commands.command import NO_SCAN
 from napari_fastsam3d._napari.commands.table import KEYS
+from napari_fastsam3d._napari.commands.tool_selection import SLICES_ONLY
 from napari_fastsam3d._napari.descriptions import change_text
 from napari_fastsam3d._napari.main_thread import single_shot
 from napari_fastsam3d._napari.panels.banners import VisibilityBanner
@@ -56,6 +57,8 @@ def hint(last: Result | None, tool: str | None, prompted: bool, flat: bool = Tru
         return " ".join(last.notes)
     if not flat and tool in ("include", "exclude"):
         return _ON_MASK
+    if not flat and tool not in ("adjust", None):
+        return SLICES_ONLY
     if not prompted and tool == "include":
         return _FIRST.format(**KEYS)
     text = _EXCLUDE_FIRST if not prompted and tool == "exclude" else _NEXT[tool]
