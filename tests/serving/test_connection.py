@@ -99,6 +99,20 @@ def test_what_passes_is_waited_for_and_told_once_it_is_over(trouble: Answer, why
     assert why in line.lost[0]
 
 
+def test_a_proxy_whose_program_is_gone_is_waited_for():
+    """A server that leaves or starts is behind a proxy, which then knows no such path."""
+    ours = httpx.Response(200, json={}, headers={TIME_HEADER: "1"})
+    line = Line(ours, httpx.Response(404, text="Path '/v1/server' not found."), OK)
+    line.connection.json("GET", "/v1/server")
+
+    assert line.ask() == {"user": "anna"}
+    assert len(line.lost) == line.found == 1
+    line = Line(ours, refusal(404, "unknown_volume"))
+    line.connection.json("GET", "/v1/server")
+    with pytest.raises(RefusedError, match="The problem"):
+        line.ask()
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [

@@ -74,6 +74,7 @@ class Connection:
         self._make_client = make_client or _client
         self._runner: asyncio.Runner | None = None
         self._http: httpx.AsyncClient | None = None
+        self._heard = False
         self.on_lost: Callable[[str], object] = always_silent
         self.on_found: Callable[[], object] = always
         self.network_milliseconds: float | None = None
@@ -153,12 +154,13 @@ class Connection:
         except (httpx.TransportError, OSError) as error:
             raise _AwayError("the connection broke") from error
         self._measure(response, (time.perf_counter() - begun) * _SECOND)
-        return _read(response)
+        return _read(response, self._heard)
 
     def _measure(self, response: httpx.Response, milliseconds: float) -> None:
         """Note what the way there and back took."""
         there = response.headers.get(TIME_HEADER)
         if there is not None:
+            self._heard = True
             self.network_milliseconds = max(0.0, milliseconds - float(there))
 
     def _pause(self, seconds: float, go_on: GoOn) -> None:
@@ -185,7 +187,7 @@ class Connection:
             )
         if any(each in why for each in _NO_TLS):
             raise ServerError(
-                f"{name} speaks no TLS.", "Use http://, which this machine alone may."
+                f"{name} speaks no TLS.", "Use http://, on this machine alone."
             )
 
 
@@ -208,7 +210,8 @@ async def _watched(call: Any, go_on: GoOn) -> httpx.Response:
             await asyncio.gather(task, return_exceptions=True)
 
 
-def _read(response: httpx.Response) -> Any:
+def _read(response: httpx.Response, heard: bool) -> Any:
+    """Return what was answered; `heard` is whether the program itself answered here before."""
     if response.is_success:
         try:
             return response.json() if response.content else None
@@ -228,7 +231,9 @@ def _read(response: httpx.Response) -> Any:
             f"The server answered with status {response.status_code}.",
             "Check the address, or ask whoever runs it.",
         )
-    if response.status_code in _BUSY or (refused.kind == "unknown" and response.status_code >= 500):
+    # Where Ray Serve leaves or starts, its proxy is there before the program and after it: 404.
+    proxy = refused.kind == "unknown" and (response.status_code >= 500 or heard)
+    if response.status_code in _BUSY or proxy:
         raise _AwayError(refused.problem.rstrip(".").lower(), _retry_after(response))
     kind = getattr(errors, refused.kind, None)
     if isinstance(kind, type) and issubclass(kind, FastSAM3DError):
