@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ball_and_slab import BALL, NOTHING, SLAB
 from brightness_model import BrightnessModel
+from served import digest_of
 
 from napari_fastsam3d.errors import DeviceError
 from napari_fastsam3d.geometry import Volume
@@ -22,7 +23,7 @@ from napari_fastsam3d.serving.schema import Log
 from napari_fastsam3d.serving.server import ResidentModels, Server
 from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
 from napari_fastsam3d.session import ModelThread
-from napari_fastsam3d.session.remote.wire import NO_PROMPTS, digest_of, mask_digest
+from napari_fastsam3d.session.remote.wire import NO_PROMPTS, mask_digest
 
 KEY = ("anna", "0" * 64)
 

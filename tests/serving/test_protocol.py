@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from served import digest_of
 
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.box import Box
@@ -19,7 +20,6 @@ from napari_fastsam3d.inference.prompt import BoxPrompt, MaskPrompt, Point, Prom
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.session.remote.wire import (
     NO_PROMPTS,
-    digest_of,
     extended_digest,
     mask_digest,
     step_from_json,

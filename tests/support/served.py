@@ -4,9 +4,10 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from napari_fastsam3d.serving.server_settings import Limits, ServerSettings
 from napari_fastsam3d.session import ModelThread
 from napari_fastsam3d.session.remote.chunks import ChunkGrid, content_digest
 from napari_fastsam3d.session.remote.remote_thread import RemoteThread
-from napari_fastsam3d.session.remote.wire import PROTOCOL
+from napari_fastsam3d.session.remote.wire import NO_PROMPTS, PROTOCOL, extended_digest
 
 ADDRESS = "http://127.0.0.1:8765"
 
@@ -160,3 +161,8 @@ def question(volume: Volume, number: int = 1, **more: Any) -> dict[str, Any]:
         "log": {"base": None, "append": [click]},
         **more,
     }
+
+
+def digest_of(prompts: Sequence[Mapping[str, Any]]) -> str:
+    """Return the digest of a log, prompts as JSON."""
+    return reduce(extended_digest, prompts, NO_PROMPTS)
