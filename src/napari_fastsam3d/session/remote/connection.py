@@ -186,9 +186,7 @@ class Connection:
                 "napari-fastsam3d login ADDRESS --certificate FILE",
             )
         if any(each in why for each in _NO_TLS):
-            raise ServerError(
-                f"{name} speaks no TLS.", "Use http://, on this machine alone."
-            )
+            raise ServerError(f"{name} speaks no TLS.", "Use http://, on this machine alone.")
 
 
 def always_silent(_why: str) -> None:
