@@ -1,6 +1,5 @@
 """What a client does of what it hears: asks again, waits, gives up, or says what to do."""
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -12,17 +11,12 @@ import pytest
 
 from napari_fastsam3d import errors
 from napari_fastsam3d.errors import FastSAM3DError, PromptError, ServerError
-from napari_fastsam3d.session.remote import servers
 from napari_fastsam3d.session.remote.connection import Connection, RefusedError
 from napari_fastsam3d.session.remote.login import log_in
 from napari_fastsam3d.session.remote.servers import (
     TOKEN_VARIABLE,
     ServerAccess,
-    access_to,
-    is_server,
-    keep_access,
     known_servers,
-    server_address,
 )
 from napari_fastsam3d.session.remote.wire import TIME_HEADER
 
@@ -209,65 +203,6 @@ def test_the_network_is_told_from_the_server():
     line = Line(OK)
     line.ask()
     assert line.connection.network_milliseconds is None
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("http://127.0.0.1:8765", (PLACE, "default")),
-        (" http://127.0.0.1:8765/ ", (PLACE, "default")),
-        ("http://localhost", ("http://localhost", "default")),
-        ("http://[::1]:5", ("http://[::1]:5", "default")),
-        ("https://gpu.example.org#lite", ("https://gpu.example.org", "lite")),
-        ("https://gpu.example.org/sam/", ("https://gpu.example.org/sam", "default")),
-    ],
-)
-def test_addresses(text: str, expected: tuple[str, str]):
-    assert server_address(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "ftp://host",
-        "https://host?token=x",
-        "https://host:99999",
-        "https://[::1",
-        "http://10.0.0.1:8765",
-        "http://127.0.0.1.example.org",
-        "http://localhost.example.org",
-    ],
-)
-def test_what_is_no_address_or_would_be_read_on_the_way(text: str):
-    with pytest.raises(ServerError):
-        server_address(text)
-    assert is_server(text) == text.startswith("http")
-
-
-def test_tokens_are_kept_for_their_owner_alone(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
-    for number in range(2):
-        keep_access(ServerAccess(f"https://gpu{number}", f"secret{number}", "file.pem"))
-    keep_access(ServerAccess("https://gpu1", "newer"))
-
-    assert access_to("https://gpu0") == ServerAccess("https://gpu0", "secret0", "file.pem")
-    assert access_to("https://gpu1") == ServerAccess("https://gpu1", "newer")
-    assert access_to("https://gpu2") == ServerAccess("https://gpu2")
-    assert known_servers() == ["https://gpu0", "https://gpu1"]
-    assert servers._path().stat().st_mode & 0o077 == 0
-    monkeypatch.setenv(TOKEN_VARIABLE, "of the environment")
-    assert access_to("https://gpu0").token == "of the environment"
-    assert access_to("https://gpu0").certificate == "file.pem"
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '[{"place": 1}]', "[3]"])
-def test_a_damaged_file_of_tokens_is_none(text: str):
-    servers._path().parent.mkdir(parents=True, exist_ok=True)
-    servers._path().write_text(text)
-
-    assert known_servers() == []
-    keep_access(ServerAccess("https://gpu", "secret"))
-    assert json.loads(servers._path().read_text())[0]["token"] == "secret"
 
 
 def test_a_token_that_is_refused_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
