@@ -10,9 +10,11 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from PIL import Image
 from qtpy.QtTest import QTest
 
 import napari
+from napari_fastsam3d._napari.dialogs.measures import MeasuresDialog
 from napari_fastsam3d.geometry.drawing import voxels_along
 from napari_fastsam3d.geometry.mask import deepest_voxel
 from napari_fastsam3d.session.commands import Commands
@@ -20,6 +22,8 @@ from napari_fastsam3d.session.commands import Commands
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 SPLEEN, RIGHT_KIDNEY, LIVER = 1, 2, 5
 SIZE = (1360, 860)
+REPORT_SIZE = (1754, 860)
+"""Pixels: how much of the page is shown."""
 
 
 def settle(widget: Any) -> None:
@@ -62,6 +66,20 @@ def take_scribble(viewer: napari.Viewer, widget: Any, spleen: np.ndarray) -> Non
     widget.view.run(lambda session: session.add_scribble(voxels_along(path)))
     settle(widget)
     take(viewer, "scribble")
+
+
+def take_measures(widget: Any) -> None:
+    """Write pictures of the table of measures and of a report."""
+    widget.run("measures")
+    settle(widget)
+    dialog = widget.findChild(MeasuresDialog)
+    dialog.grab().save(str(PICTURES / "measures.png"))
+    dialog.close()
+    page = PICTURES / "report.png"
+    widget.view.session.save_report(page, tuple(widget.view.image.contrast_limits))
+    with Image.open(page) as whole:
+        top = whole.convert("RGB").crop((0, 0, *REPORT_SIZE)).reduce(2)
+    top.quantize(128).save(page, optimize=True)
 
 
 def take_models(widget: Any) -> None:
@@ -120,12 +138,15 @@ def main(scan: str, labels: str) -> None:
     settle(widget)
     take(viewer, "four-views")
     widget.run("four_views")
+    settle(widget)
     widget.run("axial")
+    settle(widget)
     show_both(viewer, np.asarray(widget.view.mask.layer.data))
     widget.run("outlines")
     settle(widget)
     take(viewer, "views")
     widget.run("outlines")
+    take_measures(widget)
     take_models(widget)
     viewer.close()
 
