@@ -217,6 +217,13 @@ def test_only_the_first_rank_writes(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(TrainingError, match="cannot be made"):
+            Run(folder)
+
+
 def test_seeds_begin_with_their_own_weights(tmp_path):
     one, same = Run(tmp_path / "one"), Run(tmp_path / "same")
     other = Run(tmp_path / "other", replace(LONG, seed=8))

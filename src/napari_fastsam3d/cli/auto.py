@@ -2,13 +2,15 @@
 
 import csv
 import json
+from collections import Counter
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_fastsam3d.cli.adapt import StoreOption
-from napari_fastsam3d.cli.segment import check_output
+from napari_fastsam3d.cli.segment import check_output, make_folder
 from napari_fastsam3d.errors import DataError, FastSAM3DError, SaveError
 
 if TYPE_CHECKING:
@@ -55,24 +57,23 @@ def auto(
     scans = _scans(scan)
     folder = len(scans) > 1 or (scan.is_dir() and scans != [scan])
     if folder:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         table = table or output / "volumes.csv"
     else:
         check_output(output)
     wanted = None if structures is None else [n.strip() for n in structures.split(",") if n.strip()]
     from napari_fastsam3d.cli.progress import progress_line
-    from napari_fastsam3d.geometry.source import scan_stem
     from napari_fastsam3d.model.adapter_store import AdapterStore
     from napari_fastsam3d.session import ModelThread
 
     rows: list[dict[str, Any]] = []
     # Read before the first scan is written to it, and kept until each scan's turn has come.
     known = _known(table, scans)
+    names = _mask_names(scans)
     with progress_line() as show, ModelThread(model, device) as thread:
         for number, path in enumerate(scans):
             show.step(f"segmenting {path.name}", number, len(scans))
-            stem = scan_stem(path.name).removesuffix("_img")
-            target = output / f"{stem}_seg{_SUFFIX}" if folder else output
+            target = output / names[number] if folder else output
             before = known.pop(str(path), [])
             try:
                 if before and target.exists():
@@ -144,17 +145,45 @@ def _scans(path: Path) -> list[Path]:
     return [path] if not files or slices else files
 
 
+def _mask_names(scans: list[Path]) -> list[str]:
+    """Name the mask of each scan of a folder; where two would share one, as their whole names."""
+    from napari_fastsam3d.geometry.source import scan_stem
+
+    stems = [scan_stem(path.name).removesuffix("_img") for path in scans]
+    often = Counter(map(str.lower, stems))
+    return [
+        f"{path.name if often[stem.lower()] > 1 else stem}_seg{_SUFFIX}"
+        for path, stem in zip(scans, stems, strict=True)
+    ]
+
+
 def _known(table: Path | None, scans: list[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of scans in a table that was written before, those with an error left out."""
+    """Return the rows of scans in a table that was written before.
+
+    Those with an error are left out, and those that somebody damaged.
+    """
     if table is None:
         return {}
     try:
         with table.open(encoding="utf-8", newline="") as file:
-            rows = [dict(row) for row in csv.DictReader(file) if not row.get("error")]
+            rows = [
+                {column: row[column] for column in _COLUMNS}
+                for row in csv.DictReader(file)
+                if _is_whole(row)
+            ]
     except (OSError, csv.Error, UnicodeDecodeError):
         return {}
     of_scans = {str(path): [r for r in rows if r.get("scan") == str(path)] for path in scans}
     return {name: of for name, of in of_scans.items() if of}
+
+
+def _is_whole(row: dict[str, str | None]) -> bool:
+    try:
+        volume = float(row["volume_ml"] or "")
+    except (KeyError, ValueError):
+        return False
+    whole = all(row.get(column) is not None for column in _COLUMNS)
+    return whole and isfinite(volume) and not row["error"]
 
 
 def _write(table: Path, rows: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_fastsam3d.errors import SaveError
+from napari_fastsam3d.cli.segment import make_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -201,15 +201,6 @@ def napari_command(scan: Path, plane: int, objects: "dict[str, list[Call]]") -> 
     return [sys.executable, "-c", _WINDOW, str(scan), str(plane), json.dumps(objects)]
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SaveError(
-            f"The folder {out} cannot be made: {error.strerror}.", "Name another with --out."
-        ) from error
-
-
 def _segment(out: Path, clicks: int, model: str, device: str) -> Performance:
     from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.geometry import torso_phantom
@@ -258,7 +249,7 @@ def demo(
 
     Works without a display and without Qt; with both, it leaves napari open with the result.
     """
-    _make_folder(out)
+    make_folder(out)
     shown = _segment(out, clicks, model, device)
     _print_table(shown.steps)
     for path in shown.written:

@@ -124,7 +124,7 @@ def forget(
         raise typer.BadParameter("Give ids of cases, or a structure by --name.")
     with _opened(bank) as opened:
         gone = (
-            [opened.forget(each) for each in ids or []]
+            [opened.forget(each.id) for each in {opened.entry(one) for one in ids or []}]
             if name is None
             else [*opened.forget_structure(name)]
         )

@@ -118,6 +118,16 @@ def check_output(path: Path) -> None:
         raise SaveError(f"There is no folder {path.parent}.", "Make it first, or save elsewhere.")
 
 
+def make_folder(out: Path) -> None:
+    """Make the folder that something is to be written to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(
+            f"The folder {out} cannot be made: {error.strerror}.", "Name another."
+        ) from error
+
+
 @contextmanager
 def opened_memory(is_used: bool, folder: Path | None) -> "Generator[MemoryBank | None]":
     """Open the memory where it is used."""

@@ -174,7 +174,7 @@ class MemoryBank:
         identity : str
             The entry's id, or as much of its beginning as tells it from others.
         """
-        entry = self._entry(identity)
+        entry = self.entry(identity)
         self._remove([entry.id])
         return entry
 
@@ -235,7 +235,8 @@ class MemoryBank:
         self.scans.remove(identities)
         self._store.remove(identities)
 
-    def _entry(self, identity: str) -> Entry:
+    def entry(self, identity: str) -> Entry:
+        """Return the entry of an id, or of as much of its beginning as tells it from others."""
         found = [each for each in self._store.index().entries if each.id.startswith(identity)]
         if len(found) != 1 or not identity:
             raise MemoryBankError(

@@ -68,7 +68,12 @@ class TrainingRun(ABC, Generic[Network]):
         self.mixed_precision = choose_precision("auto", self.device) == torch.bfloat16
         self.step = 0
         torch.manual_seed(recipe.seed)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainingError(
+                f"The folder {folder} cannot be made: {error.strerror}.", "Name another with --out."
+            ) from error
 
     @abstractmethod
     def _network_at(self, step: int) -> Network:
