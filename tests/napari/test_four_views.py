@@ -95,15 +95,21 @@ def test_prompts_masks_and_slices_live_in_all_views(
 ) -> None:
     viewer, widget, hand = window
     before = [layer.name for layer in viewer.layers]
+    hand.key("Ctrl+1")
+    settle(widget)
+    zoom = viewer.scene.camera.zoom
     hand.key("Ctrl+5")
     settle(widget)
     assert kinds(widget) == ["coronal", "sagittal", "3d"]
     use_panes(viewer, widget, hand, settle)
     hand.key("Ctrl+2")
     assert kinds(widget) == ["axial", "sagittal", "3d"]
+    hand.key("Ctrl+1")
+    assert viewer.scene.camera.zoom < 0.7 * zoom
     QTest.mouseClick(widget.plane_row.four, Qt.MouseButton.LeftButton)
     settle(widget)
     assert kinds(widget) == []
+    assert viewer.scene.camera.zoom == pytest.approx(zoom, rel=0.05)  # the picture is large again
     assert [layer.name for layer in viewer.layers] == [*before, "Rulers"]
 
 

@@ -108,6 +108,7 @@ class FourViews(QObject):
         """Show the panes, or put them away."""
         if self.shown:
             self.close()
+            QTimer.singleShot(0, self._frame)
         else:
             self._open()
 
@@ -262,7 +263,7 @@ class FourViews(QObject):
     def _frame(self) -> None:
         for pane in self.panes:
             pane.frame()
-        if self._view is not None and self.shown:
+        if self._view is not None and self._view.image in self._viewer.layers:
             self._viewer.fit_to_view(layers=[self._view.image])
 
     def _drop_crosshair(self) -> None:
