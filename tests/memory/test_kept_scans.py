@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from remembered import remembered
+from scipy import ndimage
 from small_pyramid import ball_scan
 
 from napari_fastsam3d import cli
@@ -258,13 +259,17 @@ def test_a_part_shows_the_structure_as_large_and_as_bright_as_it_is():
         assert np.count_nonzero(own.voxels) * got.voxel_mm3 == pytest.approx(wanted, rel=0.15)
         assert max(seen.voxels.shape) <= Model.crop_size
     assert scan.far.spacing > scan.near.spacing
-    inside = scan.near.voxels[scan.near.mask].mean()
+    # At its border a structure is mixed with what is around it.
+    inside = scan.near.voxels[ndimage.binary_erosion(scan.near.mask, iterations=2)].mean()
     assert inside == pytest.approx(volume.voxels[mask.volume(volume.shape)].mean(), abs=10)
 
 
 def test_no_part_from_afar_where_the_near_one_shows_all():
+    class Large(Model):
+        crop_size = 64
+
     volume, mask = ball_scan(5, edge=20)
-    assert kept_scan(volume, mask, CropPolicy.of(volume, Model())).far is None
+    assert kept_scan(volume, mask, CropPolicy.of(volume, Large())).far is None
 
 
 def test_intensities_beyond_half_precision_stay_finite():

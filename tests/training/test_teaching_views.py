@@ -16,7 +16,7 @@ from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.default.region import STEP, Region
 from napari_fastsam3d.training.adaptation.learner import no_prompts
 from napari_fastsam3d.training.adaptation.published_view import _newest
-from napari_fastsam3d.training.adaptation.teaching import view_maker
+from napari_fastsam3d.training.adaptation.teaching import Extent, view_maker
 from napari_fastsam3d.training.adaptation.view import (
     SURE,
     PyramidView,
@@ -215,6 +215,7 @@ def test_a_published_model_is_told_of_the_newest_point_with_its_padding():
 @pytest.mark.parametrize(("kind", "encoder"), [("norm", False), ("lora", True)])
 def test_parts_fit_the_structures_and_never_exceed_the_crop(predictor, kind, encoder):
     config = AdapterConfig(kind, encoder=encoder)
-    make = view_maker(predictor, config, 2.0, [(2.0, (9.0, 9.0, 9.0)), (2.0, (1.0, 500.0, 9.0))])
+    extents = [Extent(2.0, (9.0, 9.0, 9.0)), Extent(2.0, (1.0, 500.0, 9.0))]
+    make = view_maker(predictor, config, extents, 2.0)
     assert make.shape == (8, SIZE // 4, 8)
     assert make.through_encoder == encoder
