@@ -109,7 +109,7 @@ def test_import_info_and_remove(turbo_file: Path, capsys):
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (["info", "sam"], "There are default, fastsam3d, sam-med3d"),
+        (["info", "sam"], "There are default, lite, fastsam3d, sam-med3d"),
         (["fetch", "default"], "Choose one of fastsam3d, sam-med3d"),
         (["remove", "default"], "part of the package"),
         (["remove", "mine"], "models list"),

@@ -165,7 +165,7 @@ def test_nothing_is_downloaded_without_consent(
     dialog.fetch_button.click()
     idle(qtbot, dialog)
     assert server.RequestHandlerClass.asked == []
-    assert available_models() == ("default",)
+    assert available_models() == ("default", "lite")
 
 
 def test_a_stopped_download_goes_on_where_it_was(
@@ -225,5 +225,5 @@ def test_a_file_that_is_no_model_is_refused_in_words(
     dialog.import_button.click()
     idle(qtbot, dialog)
     assert "notes.pth" in dialog.message.text()
-    assert available_models() == ("default",)
+    assert available_models() == ("default", "lite")
     assert dialog.import_button.isEnabled()

@@ -58,8 +58,9 @@ MODELS = {
         ),
         ModelCard(
             "lite",
-            "The default model with an image encoder that takes half the time, for processors "
-            "without bfloat16 instructions; a little less exact; part of the package.",
+            "The default model with an image encoder that takes less than half the time, for "
+            "processors without bfloat16 instructions; three to seven points of Dice less; part "
+            "of the package.",
             "Apache-2.0",
         ),
         ModelCard(
