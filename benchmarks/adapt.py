@@ -238,7 +238,8 @@ def draw(rows: list[Row], path: Path) -> None:
             axis.plot(CLICKS[start:], means[start:], marker="o", markersize=3, label=label)
         axis.set(title=name, xlabel="clicks", ylabel="Dice", ylim=(0.4, 0.95), xticks=CLICKS)
         axis.grid(alpha=0.3)
-    figure.axes[-1].legend(loc="lower right", fontsize=8)
+    lines_of = {line.get_label(): line for axis in figure.axes for line in axis.get_lines()}
+    figure.legend(lines_of.values(), lines_of.keys(), loc="outside lower center", fontsize=8)
     figure.savefig(path, dpi=80)
 
 
