@@ -22,7 +22,7 @@ from scipy.spatial import cKDTree
 from napari_fastsam3d.errors import SaveError, VolumeError
 from napari_fastsam3d.geometry import Mask, Volume, read_volume, save_mask
 from napari_fastsam3d.geometry.io.label_table import save_label_table
-from napari_fastsam3d.geometry.io.meshes import save_meshes, surface_of
+from napari_fastsam3d.geometry.io.meshes import mesh_paths, save_meshes, surface_of
 from napari_fastsam3d.geometry.io.segment import Segment
 from napari_fastsam3d.geometry.io.segments import read_segments, save_segments
 
@@ -297,6 +297,16 @@ def test_meshes_are_read_back_as_they_were_made(tmp_path):
     assert faces.max() == len(vertices)
     with pytest.raises(SaveError, match=r"\.stl or \.obj"):
         save_meshes(tmp_path / "mesh.ply", blocks, scan)
+
+
+def test_no_two_meshes_share_a_file(tmp_path):
+    names = ["rib", "rib_1", "rib", "Rib", "a b", "a_b"]
+    paths = mesh_paths(tmp_path / "mesh.stl", names)
+    assert len({path.name.lower() for path in paths}) == len(names)
+    assert [path.name for path in mesh_paths(tmp_path / "mesh.stl", ["rib", "liver"])] == [
+        "mesh_rib.stl",
+        "mesh_liver.stl",
+    ]
 
 
 def test_the_label_table_has_a_line_that_itk_snap_reads_for_each_label(tmp_path):

@@ -1,6 +1,7 @@
 """Where a volume came from, and what is needed to save a mask that fits it."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,23 @@ def scan_stem(name: str) -> str:
     """Return the name of a scan's file without its ending; any other name as it is."""
     ending = next((suffix for suffix in SCAN_SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(ending)]
+
+
+def distinct_names(names: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """Return names of files of which no two are one, each with its number where they were.
+
+    Some systems take names for one that differ in nothing but capitals.
+    """
+    often = Counter(name.lower() for name in names)
+    distinct, taken = list[str](), {name for name, count in often.items() if count == 1}
+    for name, number in zip(names, numbers, strict=True):
+        if often[name.lower()] > 1:
+            name = f"{name}_{number}"
+            while name.lower() in taken:
+                name = f"{name}_"
+            taken.add(name.lower())
+        distinct.append(name)
+    return distinct
 
 
 MASK_SUFFIXES = (*SUFFIXES["nifti"], ".nrrd", ".mha")

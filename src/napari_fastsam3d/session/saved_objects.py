@@ -1,12 +1,11 @@
 """Under which names objects are saved, each to a file of its own, and which a file lacks."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from napari_fastsam3d.geometry.io.segments import SEGMENTATION_SUFFIXES
-from napari_fastsam3d.geometry.source import MASK_SUFFIXES
+from napari_fastsam3d.geometry.source import MASK_SUFFIXES, distinct_names
 from napari_fastsam3d.session.state import ObjectState
 
 _NAMED = 20
@@ -19,16 +18,7 @@ def paths_of_each(path: Path, objects: Sequence[ObjectState]) -> list[Path]:
     suffix = next((end for end in known if path.name.lower().endswith(end)), path.suffix)
     stem = path.name[: len(path.name) - len(suffix)]
     names = [_NOT_IN_NAMES.sub("_", each.name).strip("_.") or str(each.value) for each in objects]
-    # Some systems take names for one that differ in nothing but capitals.
-    often = Counter(name.lower() for name in names)
-    unique, taken = list[str](), {name for name, count in often.items() if count == 1}
-    for name, each in zip(names, objects, strict=True):
-        if often[name.lower()] > 1:
-            name = f"{name}_{each.value}"
-            while name.lower() in taken:
-                name = f"{name}_"
-            taken.add(name.lower())
-        unique.append(name)
+    unique = distinct_names(names, [each.value for each in objects])
     return [path.with_name(f"{stem}_{name}{path.name[len(stem) :]}") for name in unique]
 
 

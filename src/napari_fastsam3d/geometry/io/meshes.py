@@ -14,6 +14,7 @@ from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.nrrd_writer import in_lps
 from napari_fastsam3d.geometry.io.segment import Segment
 from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.geometry.source import distinct_names
 from napari_fastsam3d.geometry.volume import Volume
 
 MESH_SUFFIXES = (".stl", ".obj")
@@ -116,10 +117,7 @@ def mesh_paths(path: Path, names: Sequence[str]) -> list[Path]:
     if len(names) == 1 or path.suffix.lower() == ".obj":
         return [path]
     plain = ["".join(c if c.isalnum() or c in "-." else "_" for c in name) for name in names]
-    unique = [
-        f"{name}_{number}" if plain.count(name) > 1 else name
-        for number, name in enumerate(plain, 1)
-    ]
+    unique = distinct_names(plain, range(1, len(plain) + 1))
     return [path.with_name(f"{path.stem}_{name}{path.suffix}") for name in unique]
 
 
