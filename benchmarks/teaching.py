@@ -115,10 +115,7 @@ def main() -> int:
         plain, taught = (part[:, n].ravel() for n in (0, 1))
         ratio = float(np.median(taught) / np.median(plain))
         worst = max(worst, ratio)
-        shown = [
-            f"{np.median(x):.0f} (90 % under {np.quantile(x, 0.9):.0f})" for x in (plain, taught)
-        ]
-        print(f"{name}: {shown[0]} ms, while it is taught {shown[1]} ms: {ratio:.2f} times")
+        print(f"{name}: {told(plain)}, while it is taught {told(taught)}: {ratio:.2f} times")
     return int(worst > BOUND)
 
 

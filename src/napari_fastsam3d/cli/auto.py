@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_fastsam3d.cli.adapt import StoreOption
-from napari_fastsam3d.cli.segment import check_output, make_folder
+from napari_fastsam3d.cli.segment import check_output, listed, make_folder
 from napari_fastsam3d.errors import DataError, FastSAM3DError, SaveError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def auto(
         table = table or output / "volumes.csv"
     else:
         check_output(output)
-    wanted = None if structures is None else [n.strip() for n in structures.split(",") if n.strip()]
+    wanted = None if structures is None else listed(structures)
     from napari_fastsam3d.cli.progress import progress_line
     from napari_fastsam3d.model.adapter_store import AdapterStore
     from napari_fastsam3d.session import ModelThread
@@ -86,11 +86,7 @@ def auto(
                 rows.append({"scan": str(path), "error": str(error)})
             if table is not None:
                 _write(table, [*rows, *(row for of_scan in known.values() for row in of_scan)])
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        typer.echo(_line(row))
+    typer.echo(json.dumps(rows, indent=2) if as_json else "\n".join(map(_line, rows)))
 
 
 def _segmented(
@@ -187,17 +183,11 @@ def _is_whole(row: dict[str, str | None]) -> bool:
 
 
 def _write(table: Path, rows: list[dict[str, Any]]) -> None:
-    from napari_fastsam3d.geometry.io.atomic_write import replacing
+    from napari_fastsam3d.geometry.io.atomic_write import write_csv
 
     if not table.parent.is_dir():
         raise SaveError(f"There is no folder {table.parent}.", "Make it first.")
-    with (
-        replacing(table.absolute(), ".csv") as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, _COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(table.absolute(), _COLUMNS, rows)
 
 
 def _line(row: dict[str, Any]) -> str:

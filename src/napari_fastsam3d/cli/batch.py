@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_fastsam3d.cli.adapt import StoreOption
-from napari_fastsam3d.cli.segment import BankOption, ServerOption, on_server
+from napari_fastsam3d.cli.segment import BankOption, ServerOption, listed, on_server
+
+if TYPE_CHECKING:
+    from napari_fastsam3d.serving.batch_scan import BatchModel, BatchRow, BatchScan
+    from napari_fastsam3d.serving.cluster import Replicas
 
 
 def batch(
@@ -48,41 +52,51 @@ def batch(
         raise typer.BadParameter("Give either --prompts or --structures.")
     if structures is not None and server is not None:
         raise typer.BadParameter("Structures are adapted on this machine: leave --server out.")
-    from napari_fastsam3d.cli.progress import progress_line
-    from napari_fastsam3d.serving import batch as running
-    from napari_fastsam3d.serving.batch_scan import BatchModel, BatchRow, scans_of
+    from napari_fastsam3d.serving.batch import TABLE
+    from napari_fastsam3d.serving.batch_scan import BatchModel, scans_of
     from napari_fastsam3d.serving.cluster import Replicas
 
     folder, output = (each.expanduser().absolute() for each in (folder, output))
     scans = scans_of(folder, prompts and prompts.expanduser().absolute(), output)
     chosen = BatchModel(model if server is None else on_server(server, model), device, bank)
     if structures is not None:
-        names = None if structures == "all" else _names(structures)
+        names = None if structures == "all" else tuple(listed(structures))
         chosen = replace(chosen, structures=names, adapters=store).with_fitted()
+    shares = None if one_process else Replicas(workers, workers, cpus, gpus)
+    rows = _gone_through(scans, chosen, output, shares, address)
+    failed = sum(row.status == "failed" for row in rows)
+    typer.echo(f"{output / TABLE}: {len(rows) - failed} done, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _gone_through(
+    scans: "list[BatchScan]",
+    chosen: "BatchModel",
+    output: Path,
+    shares: "Replicas | None",
+    address: str | None,
+) -> "list[BatchRow]":
+    """Go through what is left of a batch, on Ray or in this process, and write its tables."""
+    from napari_fastsam3d.cli.progress import progress_line
+    from napari_fastsam3d.serving import batch as running
+
     with progress_line() as show, running.one_batch_in(output):
         left = running.left_to_do(scans, chosen)
         done = [len(scans) - len(left)]
         show.step("scans", done[0], len(scans))
 
-        def count(row: BatchRow) -> None:
+        def count(row: "BatchRow") -> None:
             done[0] += 1
             show.step("scans", done[0], len(scans))
             if row.status == "failed":
                 typer.echo(f"note: {row.scan}: {row.error}", err=True)
 
         try:
-            if one_process:
+            if shares is None:
                 running.run_here(left, chosen, count)
             elif left:
-                shares = Replicas(workers, workers, cpus, gpus)
                 running.run_on_ray(left, chosen, count, shares, address)
         finally:
             rows = running.write_tables(scans, output)
-    failed = sum(row.status == "failed" for row in rows)
-    typer.echo(f"{output / running.TABLE}: {len(rows) - failed} done, {failed} failed")
-    if failed:
-        raise typer.Exit(1)
-
-
-def _names(structures: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in structures.split(",") if name.strip())
+    return rows

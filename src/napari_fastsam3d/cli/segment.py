@@ -118,6 +118,11 @@ def check_output(path: Path) -> None:
         raise SaveError(f"There is no folder {path.parent}.", "Make it first, or save elsewhere.")
 
 
+def listed(names: str) -> list[str]:
+    """Return names that are given with commas between them."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 def make_folder(out: Path) -> None:
     """Make the folder that something is to be written to."""
     try:

@@ -109,8 +109,8 @@ class CoarseToFine:
         cut = partial(self._forward.cut_at, shown, before, prompts)
         taken = [shown]
         for choices in ([cut(LEVEL)], large or [cut(-LEVEL)], *[pool] * count):
-            other = _least_alike(choices, taken)
-            if other is not None and len(taken) < count:
+            other = _least_alike(choices, taken) if len(taken) < count else None
+            if other is not None:
                 taken.append(other)
         return [shown, *(self._seen_finely(each, prompts) for each in taken[1:])]
 

@@ -144,7 +144,7 @@ class AdapterStore:
             number = int((home / _IN_USE).read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0
-        return number if number in _numbers(home) else 0
+        return number if number > 0 and (home / f"{number}{_SUFFIX}").is_file() else 0
 
 
 def _read(path: Path) -> "Adapter":

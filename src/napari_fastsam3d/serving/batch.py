@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from napari_fastsam3d.errors import DataError, SaveError
-from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.atomic_write import write_csv
 from napari_fastsam3d.serving.batch_scan import (
     RECORDS,
     BatchModel,
@@ -127,20 +126,10 @@ def write_tables(scans: Sequence[BatchScan], output: Path) -> list[BatchRow]:
     """Write what became of the scans that were gone through, and the volumes of their objects."""
     rows = [row for row in (BatchRow.read(scan.record) for scan in scans) if row is not None]
     columns = [name for name in asdict(BatchRow("", "")) if name not in ("volumes", "work")]
-    _write_table(output / TABLE, columns, map(asdict, rows))
+    write_csv(output / TABLE, columns, map(asdict, rows))
     volumes = [{"scan": row.scan, **asdict(each)} for row in rows for each in row.volumes]
-    _write_table(output / VOLUMES, ["scan", *asdict(ObjectVolume("", 0, 0, 0.0))], volumes)
+    write_csv(output / VOLUMES, ["scan", *asdict(ObjectVolume("", 0, 0, 0.0))], volumes)
     return rows
-
-
-def _write_table(path: Path, columns: list[str], rows: Iterable[dict[str, Any]]) -> None:
-    with (
-        replacing(path, ".csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _rows(actors: Sequence[Any], scans: Sequence[BatchScan]) -> Iterator[BatchRow]:

@@ -61,7 +61,7 @@ def recipe_of(table: Mapping[str, Any]) -> Recipe:
         if not isinstance(listed := table["phases"], list):
             raise TypeError(f"phases can't be {listed!r}")
         phases = tuple(_phase(_table(each, "phases"), sizes) for each in listed)
-        network = PyramidConfig(**checked(PyramidConfig, sizes))
+        network = PyramidConfig.of_table(sizes)
         recipe = Recipe(**checked(Recipe, {**table, "phases": phases, "network": network}))
         _check(recipe)
         return recipe
@@ -83,8 +83,8 @@ def _phase(table: dict[str, Any], sizes: dict[str, Any]) -> Phase:
         return Phase(**checked(Phase, table))
     if "rate" not in table:
         raise TypeError("a phase before which the network grows begins a cycle and needs a rate")
-    grown = checked(PyramidConfig, {**sizes, **_table(grows, "network")})
-    return Phase(**checked(Phase, {**table, "network": PyramidConfig(**grown)}))
+    grown = PyramidConfig.of_table({**sizes, **_table(grows, "network")})
+    return Phase(**checked(Phase, {**table, "network": grown}))
 
 
 def _check(recipe: Recipe) -> None:

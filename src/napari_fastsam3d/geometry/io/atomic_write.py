@@ -1,9 +1,11 @@
 """Files written so that none is ever half written."""
 
+import csv
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from napari_fastsam3d.errors import SaveError
@@ -44,6 +46,30 @@ def replacing(target: Path, suffix: str) -> Generator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table, a line of its columns first; what else rows hold is left out.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+    rows : iterable of mapping
+        Cells by column; those that are missing stay empty.
+
+    Raises
+    ------
+    SaveError
+        If it can't be written.
+    """
+    with (
+        replacing(path, ".csv") as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _reason(error: Exception) -> str:
