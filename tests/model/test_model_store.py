@@ -38,7 +38,7 @@ def test_a_model_imported_under_a_name_is_loaded_by_it(student_file: Path, store
 
     model = load_model("mine", device="cpu", dtype="float32")
 
-    assert available_models() == ("default", "mine")
+    assert available_models() == ("default", "lite", "mine")
     assert isinstance(model, PublishedPredictor)
     assert model.name == "mine"
     assert model.fingerprint == record.sha256
@@ -182,7 +182,7 @@ def test_a_known_model_that_is_not_here_names_the_command():
 
 
 def test_an_unknown_name_names_the_models():
-    with pytest.raises(CheckpointError, match="default, fastsam3d, sam-med3d"):
+    with pytest.raises(CheckpointError, match="default, lite, fastsam3d, sam-med3d"):
         load_model("sam-med4d", device="cpu")
 
 
