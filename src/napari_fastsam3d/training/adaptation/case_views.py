@@ -16,9 +16,11 @@ from napari_fastsam3d.training.adaptation.cases import TeachingCase
 from napari_fastsam3d.training.adaptation.published_view import PublishedViewMaker
 from napari_fastsam3d.training.adaptation.view import Maker, View, ViewMaker, cells_around
 
-# Cells at S/4 around a structure in which it is drawn, and mm by which a look from afar is aside.
+# Cells at S/4 around a structure in which it is drawn, and by how much looks are aside: from afar
+# in mm; near by at most as a part of a crop's side, as small scans show structures off its middle.
 _MARGIN = 3
 _AWAY = 40.0
+_ASIDE = 0.25
 
 
 class Extent(NamedTuple):
@@ -71,7 +73,8 @@ def views_of(
     """Look at a case near by, and from afar where there is more of the scan."""
     volume, mask = case.near()
     policy = CropPolicy.of(volume, predictor)
-    near = policy.at(middle_of(mask, volume), spacing)
+    aside = rng.uniform(-_ASIDE, _ASIDE, 3) * spacing * policy.size / volume.spacing
+    near = policy.at(np.add(middle_of(mask, volume), aside).tolist(), spacing)
     views = [make(volume, mask, near, True, rng)]
     # What was kept of a scan shows all of itself, and is seen from afar where the scan went on.
     if case.far is not None and (case.spacing is not None or not policy.shows_all(near)):

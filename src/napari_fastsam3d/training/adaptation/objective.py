@@ -29,7 +29,7 @@ class Clicked:
     """
 
     kind: Kind
-    unprompted: float = 0.6
+    unprompted: float = 0.5
     weight_decay: float = 0.01
 
     def rate(self, step: int, steps: int) -> float:
