@@ -11,7 +11,9 @@ import pytest
 import SimpleITK
 
 from napari_fastsam3d import cli
-from napari_fastsam3d.geometry import Volume, save_mask
+from napari_fastsam3d.geometry import Mask, Volume, read_volume, save_mask
+from napari_fastsam3d.geometry.io.segment import Segment
+from napari_fastsam3d.geometry.io.segments import read_segments, save_segments
 
 AFFINE = np.array([[-0.8, 0, 0, 20], [0, 0, 2.5, -7], [0, 0.9, 0, 4], [0, 0, 0, 1.0]])
 
@@ -89,6 +91,31 @@ def test_growing_labels_leave_each_other_theirs(files, tmp_path):
     before, after = (np.asarray(nib.load(path).dataobj) for path in (mask, out))
     assert np.array_equal(after == 1, before == 1)
     assert np.count_nonzero(after == 7) > 5 * np.count_nonzero(before == 7)
+
+
+def test_segments_that_overlap_are_measured_and_cleaned_up_each(files, tmp_path, capsys):
+    scan, _ = files
+    volume = read_volume(scan)
+    first, second = np.zeros((2, *volume.shape), bool)
+    first[4:12, 5:20, 3:9] = second[10:16, 5:20, 3:9] = True
+    first[6, 8, 5] = False
+    made = [Segment("a", 2, Mask.of_volume(first)), Segment("b", 5, Mask.of_volume(second))]
+    mask = save_segments(tmp_path / "mask.seg.nrrd", made, volume)
+
+    assert cli.run(["measure", str(mask), "-s", str(scan), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["name"], row["voxels"]) for row in rows] == [
+        ("a", first.sum()),
+        ("b", second.sum()),
+    ]
+
+    out = tmp_path / "clean.seg.nrrd"
+    for more in ([], ["--scan", str(scan)]):
+        assert cli.run(["clean", str(mask), "-o", str(out), "--do", "holes", *more]) == 0
+        a, b = (each.mask.volume(volume.shape) for each in read_segments(out, volume))
+        first[6, 8, 5] = True
+        assert np.array_equal(a, first)
+        assert np.array_equal(b, second)
 
 
 @pytest.mark.parametrize(

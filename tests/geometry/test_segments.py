@@ -1,6 +1,7 @@
 """Segmentations in the formats of others: written here, read by their libraries, and back."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import highdicom
@@ -27,6 +28,7 @@ from napari_fastsam3d.geometry.io.segment import Segment
 from napari_fastsam3d.geometry.io.segments import read_segments, save_segments
 
 OBLIQUE = np.array([[0.7, 0.2, 0.5, -9], [-0.3, 0.9, 0.4, 5], [0.1, -0.4, 2.4, 3], [0, 0, 0, 1.0]])
+PATIENT = {"PatientName", "PatientSex", "PatientBirthDate", "StudyDate", "StudyTime"}
 RED, BLUE = (1.0, 0.2, 0.0), (0.0, 0.0, 1.0)
 
 
@@ -93,6 +95,62 @@ def test_a_dicom_segmentation_is_what_highdicom_and_this_reader_read(series, tmp
     assert algorithm.AlgorithmName == "default"
     kind = told.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0]
     assert (kind.CodingSchemeDesignator, kind.CodeValue) == ("SCT", "10200004")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"PatientSex": "Male", "PatientBirthDate": "1950", "StudyDate": "20200231"},
+        {"StudyTime": "25:00", "PatientName": "anon", "SeriesNumber": -1000},
+        {
+            "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
+            "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+        },
+        {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Änne"},
+    ],
+)
+def test_what_a_series_says_of_its_patient_stands_as_it_stood(series, tmp_path, told):
+    """Also where that is not quite to the standard; names of segments may be in any script."""
+    for path in series.source.files:
+        dataset = pydicom.dcmread(path)
+        for keyword, value in told.items():
+            dataset[keyword] = pydicom.DataElement(
+                keyword, pydicom.datadict.dictionary_VR(keyword), value, validation_mode=0
+            )
+        dataset.save_as(path)
+    segments = [replace(two_segments(series.shape)[0], name="肝\\links\n(é)")]
+
+    path = save_segments(tmp_path / "mask.dcm", segments, series)
+
+    found = pydicom.dcmread(path)
+    assert found.SegmentSequence[0].SegmentLabel == "肝/links (é)"
+    kept = {keyword: str(found[keyword].value) for keyword in told if keyword in PATIENT}
+    assert kept == {keyword: str(told[keyword]) for keyword in kept}
+    assert found.SeriesNumber > 0
+    assert read_segments(path, series)[0].mask.equals(segments[0].mask)
+
+
+def test_a_segmentation_of_another_examination_is_told(series, tmp_path, caplog):
+    path = save_segments(tmp_path / "mask.dcm", two_segments(series.shape), series)
+    assert len(read_segments(path, series)) == 2
+    assert not caplog.messages
+    found = pydicom.dcmread(path)
+    found.FrameOfReferenceUID = "1.2.3.10"
+    found.save_as(path)
+    assert len(read_segments(path, series)) == 2
+    assert "frames of reference differ" in caplog.messages[0]
+
+
+def test_contours_are_said_to_be_none_of_voxels(series, tmp_path):
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    contours = pydicom.Dataset()
+    contours.file_meta = meta
+    contours.SOPClassUID = meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    contours.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = "1.2.3"
+    contours.save_as(tmp_path / "rt.dcm", enforce_file_format=True)
+    with pytest.raises(VolumeError, match=r"RT Structure Set.*3D Slicer"):
+        read_segments(tmp_path / "rt.dcm", series)
 
 
 def test_a_dicom_segmentation_of_other_programs_is_laid_on_a_scan_of_any_format(series, tmp_path):
@@ -222,6 +280,27 @@ def test_a_slicer_segmentation_that_covers_a_part_lies_where_it_says(tmp_path, o
     small = Volume.from_array(scan.voxels[:4], scan.affine)
     with pytest.raises(VolumeError, match="beyond the scan"):
         read_segments(path, small)
+
+
+@pytest.mark.parametrize(
+    ("stands", "instead", "names"),
+    [
+        (b"Segment1_Layer:=1", b"Segment1_Layer:=1.0", None),
+        (b"Segment1_Layer:=1", b"Segment1_Layer:=-1", None),
+        (b"Segment1_LabelValue:=9", b"Segment1_LabelValue:=0", ["liver"]),
+        ("Name:=Läsion".encode(), "Name:=Läsion".encode("latin-1"), ["liver", "Läsion, links"]),
+    ],
+)
+def test_keys_of_a_slicer_segmentation_that_are_off(tmp_path, stands, instead, names):
+    """Layers that there are not are refused, the background is no segment, Latin-1 is read."""
+    scan = Volume.from_array(np.zeros((6, 5, 4)), OBLIQUE, name="ct")
+    path = save_segments(tmp_path / "mask.seg.nrrd", two_segments(scan.shape, True), scan)
+    path.write_bytes(path.read_bytes().replace(stands, instead))
+    if names is None:
+        with pytest.raises(VolumeError, match="lacks the layer"):
+            read_segments(path, scan)
+    else:
+        assert [each.name for each in read_segments(path, scan)] == names
 
 
 def test_a_label_map_is_segments_too(tmp_path):

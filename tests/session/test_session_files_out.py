@@ -107,3 +107,8 @@ def test_without_a_mask_there_is_nothing_to_tell(session, tmp_path):
     with pytest.raises(SessionError):
         session.save_label_table(tmp_path / "labels.txt")
     assert session.measures() == []
+
+
+def test_a_name_is_one_line_that_every_file_can_hold(drawn):
+    drawn.rename_object(1, " left\nkidney\udce9\x07 ")
+    assert drawn.state.object(1).name == "left kidney"

@@ -16,7 +16,7 @@ _SUFFIXES = (".csv", ".json")
 
 
 def measure(
-    mask: Annotated[Path, typer.Argument(help="A mask or label map on the grid of the scan.")],
+    mask: Annotated[Path, typer.Argument(help="A mask, label map or segmentation of the scan.")],
     scan: Annotated[
         Path, typer.Option("--scan", "-s", help="The scan: a file, or a folder of DICOM slices.")
     ],
@@ -30,7 +30,7 @@ def measure(
         bool, typer.Option("--json", help="Print JSON, with the ends of the diameters, not CSV.")
     ] = False,
 ) -> None:
-    """Measure every label of a mask: volume, diameters, surface, place and the scan's values.
+    """Measure all labels or segments: volume, diameters, surface, place and the scan's values.
 
     Long and short axis are the RECIST diameters in the axial slices; places are RAS millimetres.
     """
@@ -41,12 +41,13 @@ def measure(
                 f"A table cannot be written as {output.name}.", "Use a name in .csv or .json."
             )
 
-    from napari_fastsam3d.geometry import read_labels, read_volume
+    from napari_fastsam3d.geometry import read_volume
     from napari_fastsam3d.geometry.io.atomic_write import replacing
-    from napari_fastsam3d.geometry.measures import measure_labels, table_of
+    from napari_fastsam3d.geometry.io.segments import read_segments
+    from napari_fastsam3d.geometry.measures import measure_segments, table_of
 
     volume = read_volume(scan, frame=frame, series=series)
-    rows = measure_labels(read_labels(mask, volume), volume)
+    rows = measure_segments(read_segments(mask, volume), volume)
     for note in volume.notes:
         typer.echo(f"note: {note}", err=True)
     structured = as_json if output is None else output.suffix.lower() == ".json"

@@ -34,8 +34,9 @@ def report(
     """Write a page about a mask: three planes with outlines, and the table of measures."""
     check_output(output)
 
-    from napari_fastsam3d.geometry import Measured, measure, read_volume
+    from napari_fastsam3d.geometry import read_volume
     from napari_fastsam3d.geometry.io.segments import read_segments
+    from napari_fastsam3d.geometry.measures import measure_segments
     from napari_fastsam3d.session.colour import free_colour
     from napari_fastsam3d.session.report import Report, patient_lines, save_report
 
@@ -47,6 +48,6 @@ def report(
     for each in segments:
         taken = [other.colour for other in coloured if other.colour is not None]
         coloured.append(replace(each, colour=each.colour or free_colour(each.value, taken)))
-    rows = [Measured(each.name, each.value, measure(each.mask, volume)) for each in segments]
+    rows = measure_segments(segments, volume)
     about = patient_lines(volume) if patient else ()
     typer.echo(save_report(output, Report(volume, coloured, rows, model, window, about)))

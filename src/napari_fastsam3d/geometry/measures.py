@@ -2,15 +2,15 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from napari_fastsam3d.geometry.diameters import Line, axial_diameters, longest_diameter
-from napari_fastsam3d.geometry.io.mask_reader import LabelFile
-from napari_fastsam3d.geometry.mask import Mask, masks_of
+from napari_fastsam3d.geometry.io.segment import Segment
+from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.surface_area import surface_area
 from napari_fastsam3d.geometry.volume import Volume
 
@@ -139,20 +139,9 @@ def measure(mask: Mask, volume: Volume) -> Measures:
     )
 
 
-def measure_labels(found: LabelFile, volume: Volume) -> list[Measured]:
-    """Measure every label of a file, in the order of their values.
-
-    Parameters
-    ----------
-    found : LabelFile
-        On the grid of the scan; a label without a name is called by its value.
-    volume : Volume
-        The scan.
-    """
-    return [
-        Measured(found.names.get(value) or f"label {value}", value, measure(mask, volume))
-        for value, mask in masks_of(found.labels)
-    ]
+def measure_segments(segments: Iterable[Segment], volume: Volume) -> list[Measured]:
+    """Measure the segments of a file on their scan, in their order; they may overlap."""
+    return [Measured(each.name, each.value, measure(each.mask, volume)) for each in segments]
 
 
 def table_of(rows: Sequence[Measured], separator: str = ",") -> str:

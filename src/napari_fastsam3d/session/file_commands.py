@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from napari_fastsam3d.errors import SessionError
+from napari_fastsam3d.geometry.io.dicom.segmentation_reader import foreign_frame
 from napari_fastsam3d.geometry.io.label_table import save_label_table
 from napari_fastsam3d.geometry.io.mask_writer import save_mask
 from napari_fastsam3d.geometry.io.meshes import save_meshes
@@ -17,6 +18,7 @@ from napari_fastsam3d.geometry.io.segments import (
     save_segments,
 )
 from napari_fastsam3d.session.commands import Commands
+from napari_fastsam3d.session.events import emit
 from napari_fastsam3d.session.prompt_file import PromptFile, read_prompts, save_prompts
 from napari_fastsam3d.session.queries import Queries
 from napari_fastsam3d.session.report import Report, patient_lines, save_report
@@ -169,6 +171,8 @@ class FileCommands(Queries):
             )
             for each in read_segments(path, self.volume)
         ]
+        if (doubt := foreign_frame(Path(path).expanduser(), self.volume)) is not None:
+            emit(self._scheduler.signals.noted, doubt)
         if not futures:
             raise SessionError(f"{Path(path).name} holds no mask.", "Choose one that isn't empty.")
         return [future.result() for future in futures]

@@ -6,6 +6,7 @@ under the name given as `kind`.
 """
 
 from dataclasses import dataclass, field, replace
+from unicodedata import category
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.inference.packed_mask import PackedMask
@@ -27,6 +28,8 @@ OVERLAP_DESCRIPTIONS: dict[str, str] = {
     "share": "both hold it",
 }
 """Who has a voxel that several objects claim, by the name of the rule, in the order to offer."""
+
+_UNWRITABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, halves of pairs, ends of lines
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,8 @@ class SetOverlap(Action, kind="set_overlap"):
 
 
 def _legible(name: str) -> str:
-    name = name.strip()
+    """Return a name as one line that every file can hold."""
+    name = "".join(" " if category(sign) in _UNWRITABLE else sign for sign in name).strip()
     if not name:
         raise SessionError("The name of an object is empty.", "Give it a name.")
     return name

@@ -120,7 +120,13 @@ def patient_lines(volume: Volume) -> tuple[str, ...]:
     if volume.source.format == "dicom" and volume.source.files:
         from pydicom import dcmread
 
-        header = dcmread(sorted(volume.source.files)[0], stop_before_pixels=True, force=True)
+        try:
+            header = dcmread(min(volume.source.files), stop_before_pixels=True, force=True)
+        except OSError as error:
+            raise SaveError(
+                f"The DICOM series of {volume.name} can't be read any more: {error}",
+                "Put it back where it was, or make the report without the patient.",
+            ) from error
         told = {
             "Patient": "PatientName",
             "ID": "PatientID",

@@ -36,10 +36,19 @@ def names_of_segments(keys: Mapping[str, str]) -> dict[int, str]:
         if found:
             told.setdefault(found[1], {})[found[2]] = value.strip()
     return {
-        int(each["LabelValue"]): each["Name"]
+        int(each["LabelValue"]): readable(each["Name"])
         for each in told.values()
         if each.get("Name") and each.get("LabelValue", "").isdecimal()
     }
+
+
+def readable(text: str) -> str:
+    """Return a text of a header with what is no UTF-8 in it read as Latin-1."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _table(text: str) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from logging import getLogger
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.dicom.segmentation_reader import (
+    foreign_frame,
     is_dicom_segmentation,
     read_dicom_segmentation,
 )
@@ -25,6 +27,8 @@ from napari_fastsam3d.geometry.io.slicer_segmentation import (
 from napari_fastsam3d.geometry.mask import masks_of
 from napari_fastsam3d.geometry.source import SUFFIXES
 from napari_fastsam3d.geometry.volume import Volume
+
+_log = getLogger(__name__)
 
 SEGMENTATION_SUFFIXES = (SUFFIX, *SUFFIXES["dicom"])
 """How the names of files end whose segments have names and colours and may overlap."""
@@ -44,7 +48,8 @@ def read_segments(path: str | os.PathLike[str], volume: Volume) -> list[Segment]
     Returns
     -------
     list of Segment
-        In the order of the file; those without a voxel are left out.
+        In the order of the file; those without a voxel are left out. Where DICOM says that it was
+        made in another frame of reference than the scan's, that is logged as a warning.
 
     Raises
     ------
@@ -54,6 +59,8 @@ def read_segments(path: str | os.PathLike[str], volume: Volume) -> list[Segment]
     chosen = Path(path).expanduser().absolute()
     if is_dicom_segmentation(chosen):
         found = read_dicom_segmentation(chosen, volume)
+        if (doubt := foreign_frame(chosen, volume)) is not None:
+            _log.warning("%s", doubt)
     elif chosen.name.lower().endswith(SUFFIX):
         if not chosen.is_file():
             raise VolumeError(f"There is no {chosen}.", "Check the path.")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_fastsam3d.errors import VolumeError
 from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.io.label_names import readable
 from napari_fastsam3d.geometry.io.nrrd import count_nrrd_frames, read_nrrd
 from napari_fastsam3d.geometry.io.nrrd_header import read_nrrd_header
 from napari_fastsam3d.geometry.io.nrrd_writer import write_nrrd
@@ -75,17 +76,18 @@ def read_slicer_segmentation(path: Path, volume: Volume) -> list[Segment]:
     frames = count_nrrd_frames(path)
     segments: list[Segment] = []
     for keys in told:
-        layer, value = int(keys.get("Layer", "0")), int(keys["LabelValue"])
+        value, where = int(keys["LabelValue"]), keys.get("Layer", "0").strip()
+        layer = int(where) if where.isdecimal() else frames
         if layer >= frames:
             raise VolumeError(
-                f"{path.name} lacks a layer.", "Save it again from where it was made."
+                f"{path.name} lacks the layer {where!r}.", "Save it again from where it was made."
             )
         if layer not in layers:
             layers[layer] = read_nrrd(path, layer if frames > 1 else None)
         found = layers[layer]
         placing = Placing.of(found.affine, found.shape, volume, path.name)
         mask = placing.mask(found.voxels == value, volume)
-        name = keys.get("Name", "").strip() or f"label {value}"
+        name = readable(keys.get("Name", "")).strip() or f"label {value}"
         segments.append(Segment(name, value, mask, _colour(keys.get("Color", ""))))
     return segments
 
@@ -96,9 +98,9 @@ def _told(keys: Mapping[str, str]) -> list[dict[str, str]]:
     for key, value in keys.items():
         if found := _KEY.fullmatch(key):
             told.setdefault(int(found[1]), {})[found[2]] = value
-    return [
-        told[number] for number in sorted(told) if told[number].get("LabelValue", "").isdecimal()
-    ]
+    values = {number: keys.get("LabelValue", "").strip() for number, keys in told.items()}
+    # 0 is what belongs to no segment.
+    return [told[n] for n in sorted(told) if values[n].isdecimal() and int(values[n]) > 0]
 
 
 def _keys(each: Segment) -> dict[str, str]:

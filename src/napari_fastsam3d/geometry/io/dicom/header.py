@@ -21,6 +21,7 @@ _LONG_KINDS = (b"OB", b"OW", b"OF", b"OD", b"OV", b"UN")  # with a length of fou
 CLASS = "1.2.840.10008.5.1.4.1.1."
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 SEGMENTATION_CLASSES = (CLASS + "66.4", CLASS + "66.7")
+_CONTOURS_CLASS = CLASS + "481.3"
 
 # The modules of these images hold Imager Pixel Spacing, measured at the detector (PS3.3, 10.7).
 PROJECTIONS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA"})
@@ -149,6 +150,8 @@ def _header_of(path: Path, found: "Dataset") -> Header:
         raise LeftOutError("directory")
     if kind in SEGMENTATION_CLASSES:
         raise LeftOutError("segmentation")
+    if kind == _CONTOURS_CLASS:
+        raise LeftOutError("contours")
     columns, rows = whole_of(found, "Columns"), whole_of(found, "Rows")
     if not columns or not rows:
         raise LeftOutError("no image")

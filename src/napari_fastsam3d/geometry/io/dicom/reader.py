@@ -22,6 +22,10 @@ _DAMAGED, _DIRECTORY = "damaged", "directory"
 _REFUSALS = {
     "damaged": ("{} is damaged, or no DICOM image.", "Copy or export the file again."),
     "segmentation": ("{} is a DICOM segmentation, not a scan.", "Choose the scan it belongs to."),
+    "contours": (
+        "{} is an RT Structure Set: contours, and no voxels.",
+        "Open it in 3D Slicer, and export a DICOM segmentation or .seg.nrrd.",
+    ),
     "no image": ("{} holds no image, or is damaged.", "Choose the folder of slices."),
 }
 

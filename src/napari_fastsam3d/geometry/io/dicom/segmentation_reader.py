@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 _DAMAGED = "Export the segmentation again."
+_FRAME = "FrameOfReferenceUID"
 _D65 = (95.047, 100.0, 108.883)
 
 
@@ -42,6 +43,29 @@ def is_dicom_segmentation(path: Path) -> bool:
     except Exception:  # a damaged file can fail anywhere in the parser
         return False
     return text_of(found, "SOPClassUID") in SEGMENTATION_CLASSES
+
+
+def foreign_frame(path: Path, volume: Volume) -> str | None:
+    """Say that a DICOM Segmentation was made in another frame of reference than its scan's.
+
+    So are those of another examination, or another patient, though their voxels may coincide.
+    """
+    from pydicom import dcmread
+
+    scan = min(volume.source.files, default=None)
+    if scan is None or not is_dicom_segmentation(path):
+        return None
+    frames = [
+        text_of(dcmread(each, stop_before_pixels=True, force=True, specific_tags=[_FRAME]), _FRAME)
+        for each in (path, scan)
+        if each.is_file()
+    ]
+    if not all(frames) or len(set(frames)) < 2:
+        return None
+    return (
+        f"{path.name} was not made on {volume.name}: their frames of reference differ. Look "
+        "whether it is of this examination."
+    )
 
 
 def read_dicom_segmentation(path: Path, volume: Volume) -> list[Segment]:

@@ -1,6 +1,7 @@
 """Segments written as a DICOM Segmentation that refers to the images of the scan."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import SaveError, VolumeError
 from napari_fastsam3d.geometry.box import Box
+from napari_fastsam3d.geometry.io.dicom.element import whole_of
 from napari_fastsam3d.geometry.io.dicom.grid import Grid
 from napari_fastsam3d.geometry.io.dicom.reader import grid_of
 from napari_fastsam3d.geometry.io.segment import Segment
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _OTHERS = "Save it as .seg.nrrd or NIfTI."
 _MAKER = "napari-fastsam3d"
+_HIGHEST = 2**31 - 1  # of an integer string
 # Type 2 attributes of patient and study: they must be there, and may be empty.
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
@@ -73,7 +76,8 @@ def write_dicom_segmentation(
     Raises
     ------
     SaveError
-        If the scan is no DICOM or can't be found any more, or highdicom is not installed.
+        If the scan is no DICOM or can't be found any more, its images can't be referred to, or
+        highdicom is not installed.
     """
     try:
         from highdicom.seg import Segmentation
@@ -86,23 +90,31 @@ def write_dicom_segmentation(
     grid = _grid(volume)
     _check_places(segments, grid)
     images, frames = _images(grid)
-    segmentation = Segmentation(
-        source_images=images,
-        pixel_array=_pixels(segments, frames, volume),
-        segmentation_type="BINARY",
-        segment_descriptions=[_description(n, s, model) for n, s in enumerate(segments, 1)],
-        series_instance_uid=generate_uid(),
-        series_number=_series_number(images[0]),
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer=_MAKER,
-        manufacturer_model_name=_MAKER,
-        software_versions=__version__,
-        device_serial_number="0",
-        content_description="Segmentation",
-        series_description="Segmentation",
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-    )
+    told = _set_aside(images)
+    try:
+        segmentation = Segmentation(
+            source_images=images,
+            pixel_array=_pixels(segments, frames, volume),
+            segmentation_type="BINARY",
+            segment_descriptions=[_description(n, s, model) for n, s in enumerate(segments, 1)],
+            series_instance_uid=generate_uid(),
+            series_number=_series_number(images[0]),
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer=_MAKER,
+            manufacturer_model_name=_MAKER,
+            software_versions=__version__,
+            device_serial_number="0",
+            content_description="Segmentation",
+            series_description="Segmentation",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            specific_character_set="ISO_IR 192",  # UTF-8, since names may be in any script
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SaveError(
+            f"A DICOM segmentation can't refer to the images of {volume.name}: {error}", _OTHERS
+        ) from error
+    segmentation.update(told)
     segmentation.save_as(path, enforce_file_format=True)
 
 
@@ -147,9 +159,6 @@ def _images(grid: Grid) -> tuple[list["Dataset"], list[int | None]]:
         for frame, place in zip(grid.frames, grid.places, strict=True)
     }
     for each in images:
-        for name in _MAY_BE_EMPTY:
-            if name not in each:
-                setattr(each, name, "")
         lacking = [name for name in _MUST_BE_TOLD if not each.get(name)]
         if lacking:
             raise SaveError(
@@ -165,6 +174,22 @@ def _images(grid: Grid) -> tuple[list["Dataset"], list[int | None]]:
         for n in range(count)
     ]
     return images, frames
+
+
+def _set_aside(images: Sequence["Dataset"]) -> "Dataset":
+    """Empty what images say of patient and study, and return that of the first as it stood there.
+
+    highdicom refuses, or warns of, what is not quite to the standard ("Male", a birth date of
+    "1950"), as many archives and programs for anonymisation write it; it is theirs, not ours.
+    """
+    from pydicom import Dataset
+
+    first = images[0]
+    told = deepcopy(Dataset({first[n].tag: first[n] for n in _MAY_BE_EMPTY if n in first}))
+    for each in images:
+        for name in _MAY_BE_EMPTY:
+            setattr(each, name, "")
+    return told
 
 
 def _pixels(
@@ -210,7 +235,8 @@ def _description(number: int, each: Segment, model: str | None) -> Any:
         colour = CIELabColor.from_rgb(red, green, blue)
     return SegmentDescription(
         segment_number=number,
-        segment_label=each.name[:64],
+        # A label is of one line and one value, which a backslash would part in two.
+        segment_label=" ".join(each.name.replace("\\", "/").split())[:64],
         segmented_property_category=category,
         segmented_property_type=kind,
         algorithm_type="SEMIAUTOMATIC",
@@ -237,5 +263,5 @@ def _codes(name: str) -> tuple[Any, Any]:
 
 
 def _series_number(image: "Dataset") -> int:
-    number = image.get("SeriesNumber")
-    return 1000 + int(number) if number is not None else 1000
+    number = whole_of(image, "SeriesNumber") or 0
+    return 1000 + number if 0 < number < _HIGHEST - 1000 else 1000
