@@ -200,6 +200,7 @@ def test_a_name_without_suffix_becomes_nifti(name: str, expected: str, tmp_path:
         ("mask.seg.nrrd", "3D Slicer segmentation (*.seg.nrrd)", "mask.seg.nrrd"),
         ("1.2.3", "DICOM segmentation (*.dcm)", "1.2.3.dcm"),
         ("mask.nii.gz", "DICOM segmentation (*.dcm)", "mask.dcm"),
+        ("İZMİR.nii.gz", "NRRD (*.nrrd)", "İZMİR.nrrd"),  # longer in lower case
     ],
 )
 def test_a_name_gets_the_suffix_of_the_kind_that_was_chosen(

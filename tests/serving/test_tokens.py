@@ -1,12 +1,10 @@
 """Tokens: of which only hashes are kept, revoked at once, in a file for its owner alone."""
 
-import json
 import stat
 from pathlib import Path
 
 import pytest
 
-from napari_fastsam3d.cli import run
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.serving.tokens import TokenFile
 
@@ -84,25 +82,3 @@ def test_a_file_that_is_gone_lets_in_nobody(file: TokenFile):
 
     assert file.user_of(secret) is None
     assert file.tokens() == []
-
-
-def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Made, listed without itself, revoked; the running server reads the same file."""
-    folder = ["--folder", str(tmp_path)]
-
-    def told(*arguments: str) -> tuple[str, str]:
-        assert run(["tokens", *arguments, *folder]) == 0
-        return capsys.readouterr()
-
-    secret, note = told("add", "anna")
-    assert TokenFile(tmp_path / "tokens.json").user_of(secret.strip()) == "anna"
-    assert "not shown again" in note
-    listed = json.loads(told("list", "--json")[0])
-    assert [(each["user"], each["revoked"]) for each in listed] == [("anna", False)]
-    assert "sha256" not in listed[0]
-    assert secret.strip() not in told("list")[0]
-    assert "revoked" in told("revoke", "anna")[0]
-    assert "revoked" in told("list")[0]
-    assert TokenFile(tmp_path / "tokens.json").user_of(secret.strip()) is None
-    assert run(["tokens", "revoke", "anna", *folder]) == 1
-    assert "no token or user anna" in capsys.readouterr().err

@@ -69,6 +69,8 @@ def serve(
     It runs on Ray Serve until Ctrl-C, then answers what it was asked, and ends. The first time it
     makes a token for you and keeps it for this machine. See `tokens` for other users.
     """
+    from napari_fastsam3d.serving.cluster import Replicas, serve_on_ray
+    from napari_fastsam3d.serving.one_process import Listening, serve_here
     from napari_fastsam3d.serving.server_settings import Limits, ServerSettings, server_folder
 
     _check_transport(host, certificate, key, behind_proxy)
@@ -88,17 +90,13 @@ def serve(
         limits=limits,
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    shares = None if one_process else Replicas.parse(replicas, cpus, gpus)
     _first_token(settings, "https" if certificate else "http", port, host, certificate)
-    if one_process:
-        from napari_fastsam3d.serving.one_process import Listening, serve_here
-
-        serve_here(settings, Listening(host, port, certificate, key))
-        return
-    from napari_fastsam3d.serving.cluster import Replicas, serve_on_ray
-    from napari_fastsam3d.serving.one_process import Listening
-
     listening = Listening(host, port, certificate, key)
-    serve_on_ray(settings, listening, Replicas.parse(replicas, cpus, gpus), address)
+    if shares is None:
+        serve_here(settings, listening)
+    else:
+        serve_on_ray(settings, listening, shares, address)
 
 
 def _check_transport(
@@ -131,6 +129,6 @@ def _first_token(
     user = re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser()).lstrip("._-")[:64] or "operator"
     _, secret = file.add(user)
     name = host if is_loopback(host) else "127.0.0.1"
-    place = f"{scheme}://{name}:{port}"
+    place = f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
     keep_access(ServerAccess(place, secret, str(certificate.absolute()) if certificate else ""))
     typer.echo(f"token of {user}, kept for {place} on this machine: {secret}", err=True)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ _OBJECT_STORE = 200 << 20
 # Requests that a replica takes at once; most wait for its model, those for volumes do not.
 _AT_ONCE = 64
 _BUSY = 2.0
+_REPLICAS = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +49,11 @@ class Replicas:
     @classmethod
     def parse(cls, text: str, cpus: float = 1.0, gpus: float = 0.0) -> "Replicas":
         """Read "3" or "1-4"; ServerError if it is neither."""
-        low, _, high = text.partition("-")
-        if not (low.isdigit() and (high or low).isdigit() and 1 <= int(low) <= int(high or low)):
+        numbers = _REPLICAS.fullmatch(text)
+        least, most = (int(numbers[1]), int(numbers[2] or numbers[1])) if numbers else (0, 0)
+        if not 1 <= least <= most:
             raise ServerError(f"{text!r} is no number of replicas.", "Give one such as 2, or 1-4.")
-        return cls(int(low), int(high or low), cpus, gpus)
+        return cls(least, most, cpus, gpus)
 
     @property
     def scaling(self) -> dict[str, Any]:

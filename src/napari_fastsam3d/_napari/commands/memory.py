@@ -6,7 +6,12 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
-from napari_fastsam3d._napari.commands.command import NO_OBJECT, command, session_command
+from napari_fastsam3d._napari.commands.command import (
+    NO_OBJECT,
+    NO_PROMPT,
+    command,
+    session_command,
+)
 from napari_fastsam3d._napari.session_view import SessionView
 from napari_fastsam3d._napari.workspace import Workspace
 from napari_fastsam3d.session import Result
@@ -30,7 +35,7 @@ def _nothing_to_find(work: Workspace, _view: SessionView) -> str | None:
 def _nothing_to_remember(work: Workspace, view: SessionView) -> str | None:
     own = view.current
     if own is None or not own.prompts:
-        return NO_OBJECT
+        return NO_OBJECT if own is None else NO_PROMPT
     if not own.is_named:
         return f"{own.name} has no name yet, by which it could be recalled: give it one first."
     return _no_bank(work)

@@ -71,9 +71,8 @@ def with_suffix(path: Path, kind: str = "", kinds: str = FILTER) -> Path:
     """
     first = kinds.split(";;")[0]
     wanted = _PATTERN.findall(kind) or _PATTERN.findall(first)
-    name = path.name.lower()
     known = sorted({*SCAN_SUFFIXES, *_PATTERN.findall(kinds)}, key=len, reverse=True)
-    suffix = next((end for end in known if name.endswith(end)), "")
+    suffix = next((end for end in known if path.name.lower().endswith(end)), "")
     if suffix in wanted or (suffix and kind in ("", first)):
         return path
-    return path.with_name(path.name[: len(name) - len(suffix)] + wanted[0])
+    return path.with_name(path.name[: len(path.name) - len(suffix)] + wanted[0])

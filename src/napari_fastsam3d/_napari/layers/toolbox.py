@@ -189,7 +189,8 @@ def set_modes(
     if tool in ("box", "freeze"):
         return boxes.layer
     if tool == "adjust":
-        return points.layer if len(points.layer.data) else boxes.layer
+        boxes_first = boxes.layer.editable and not len(points.layer.data)
+        return boxes.layer if boxes_first else points.layer
     return None if brush is None else mask
 
 
