@@ -12,7 +12,7 @@ import torch
 from remembered import remembered
 from small_pyramid import ball_scan, small_pyramid
 
-from napari_fastsam3d.errors import AdapterError
+from napari_fastsam3d.errors import AdapterError, MemoryBankError
 from napari_fastsam3d.geometry import Volume
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.automatic import AutomaticStructure, segment_automatically
@@ -234,7 +234,7 @@ def test_an_adapted_encoder_learns_too(predictor: PyramidPredictor):
 def test_too_few_cases_are_one_error(tmp_path: Path, predictor: PyramidPredictor):
     with pytest.raises(AdapterError, match="2 cases of ball"):
         Teaching("ball", [case(0), case(1)], predictor)
-    with MemoryBank(tmp_path) as bank, pytest.raises(AdapterError, match="not remembered"):
+    with MemoryBank(tmp_path) as bank, pytest.raises(MemoryBankError, match="not remembered"):
         adapt("ball", bank, model=predictor)
     with pytest.raises(AdapterError, match="no kind 'magic'"):
         adapt("ball", cases=[], kind="magic", model=predictor)  # pyright: ignore[reportArgumentType]

@@ -14,7 +14,7 @@ from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.memory.case import Case, Entry, Floats, structure_of
 from napari_fastsam3d.memory.exported import SUFFIX, exported_cases
 from napari_fastsam3d.memory.kept_scan import KeptScans
-from napari_fastsam3d.memory.search import Index, Neighbour, nearest
+from napari_fastsam3d.memory.search import Index, Neighbour, nearest, of_structure
 from napari_fastsam3d.memory.store import Store
 
 LIMIT = 2 << 30
@@ -179,8 +179,8 @@ class MemoryBank:
         return entry
 
     def forget_structure(self, name: str) -> tuple[Entry, ...]:
-        """Remove all cases of a structure; return their entries."""
-        entries = self.list(name)
+        """Remove all cases of a structure; return their entries; MemoryBankError if it has none."""
+        entries = of_structure(name, self.list())
         self._remove([entry.id for entry in entries])
         return entries
 
@@ -194,9 +194,9 @@ class MemoryBank:
         name : str, optional
             Only those of that structure.
         """
-        entries = self.list(name)
+        entries = self.list() if name is None else of_structure(name, self.list())
         if not entries:
-            raise MemoryBankError("There is nothing to export.", "Choose a remembered structure.")
+            raise MemoryBankError("There is nothing to export.", "Accept some cases first.")
         with (
             replacing(Path(path).expanduser(), ".zip") as temporary,
             zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,

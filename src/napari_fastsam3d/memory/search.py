@@ -1,16 +1,18 @@
 """Which remembered cases are like something, and which of those may be used."""
 
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_fastsam3d.errors import MemoryBankError
 from napari_fastsam3d.memory.case import Entry, Floats, structure_of
 
 _CLOSEST = 1e-3
+_NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,3 +116,27 @@ def inverse_distances(similarities: Floats) -> list[float]:
     distances = np.sqrt(np.maximum(2 - 2 * similarities.astype(np.float64), _CLOSEST**2))
     weights = 1 / distances
     return [float(weight) for weight in weights / weights.sum()]
+
+
+def of_structure(name: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the entries of a structure, in their order; MemoryBankError if there is none."""
+    found = tuple(e for e in entries if structure_of(e.name) == structure_of(name))
+    if not found:
+        raise not_remembered(name, entries)
+    return found
+
+
+def not_remembered(structure: str, entries: Sequence[Entry]) -> MemoryBankError:
+    """Return the error for a structure that is not among remembered cases; it names some that are.
+
+    Parameters
+    ----------
+    structure : str
+    entries : sequence of Entry
+    """
+    names = sorted({each.name for each in entries}, key=str.casefold)
+    listed = ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
+    return MemoryBankError(
+        f"{structure} is not remembered.",
+        f"Remembered are: {listed}." if names else "Accept some first: nothing is remembered yet.",
+    )

@@ -12,6 +12,7 @@ from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Entry, structure_of
 from napari_fastsam3d.memory.question import WAYS, Way
 from napari_fastsam3d.memory.remember import has_features
+from napari_fastsam3d.memory.search import not_remembered
 from napari_fastsam3d.session.label_map import shown_mask
 from napari_fastsam3d.session.object_actions import SetRecall
 from napari_fastsam3d.session.object_commands import ObjectCommands
@@ -19,8 +20,6 @@ from napari_fastsam3d.session.prompt_actions import FindStructure
 from napari_fastsam3d.session.request import Result, answered
 from napari_fastsam3d.session.scheduler import Scheduler
 from napari_fastsam3d.session.state import SessionState, recall_for
-
-_NAMED = 8
 
 
 class RecallCommands(ObjectCommands):
@@ -152,12 +151,7 @@ def _remembered(scheduler: Scheduler, structure: str) -> list[Entry]:
         raise MemoryBankError(
             f"{structure} was remembered with another model only.", "Choose that model."
         )
-    names = sorted({each.name for each in usable}, key=str.casefold)
-    listed = ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
-    raise MemoryBankError(
-        f"{structure} is not remembered.",
-        f"Remembered are: {listed}." if names else "Accept some first: nothing is remembered yet.",
-    )
+    raise not_remembered(structure, usable)
 
 
 def _remember(scheduler: Scheduler, bank: MemoryBank, number: int) -> Entry:

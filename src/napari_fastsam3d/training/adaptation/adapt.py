@@ -68,6 +68,8 @@ def adapt(
     ------
     AdapterError
         If there are too few cases, or the kind is unknown.
+    MemoryBankError
+        If the structure is not among the remembered cases.
     """
     if kind not in KINDS:
         raise AdapterError(f"There is no kind {kind!r}.", f"Choose one of {', '.join(KINDS)}.")

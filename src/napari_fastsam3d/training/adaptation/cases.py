@@ -12,6 +12,7 @@ from napari_fastsam3d.geometry import Volume, read_labels, read_volume
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import structure_of
+from napari_fastsam3d.memory.search import of_structure
 
 Scan = tuple[Volume, Mask]
 
@@ -120,19 +121,15 @@ def remembered_teaching_cases(bank: MemoryBank, structure: str) -> list[Teaching
 
     Raises
     ------
+    MemoryBankError
+        If the structure is not remembered.
     AdapterError
-        If it kept nothing.
+        If no part of its scans was kept.
     """
-    entries = bank.list(structure)
+    entries = of_structure(structure, bank.list())
     found = [_remembered(bank, entry.id) for entry in entries if bank.scans.has(entry.id)]
     if found:
         return found
-    if not entries:
-        names = ", ".join(sorted({entry.name for entry in bank.list()}, key=str.casefold)[:8])
-        raise AdapterError(
-            f"{structure} is not remembered.",
-            f"Remembered are: {names}." if names else "Accept some, or give scans and labels.",
-        )
     raise AdapterError(
         f"Of the {len(entries)} remembered cases of {structure} no part of the scan was kept.",
         "Agree that it is, with napari-fastsam3d memory keep-scans on or in the Memory panel, and "
