@@ -1,12 +1,13 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from axis_order import ORDERS as STORED
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from storage_orders import AXES, FLIPS, ORDERS
 
-from napari_fastsam3d.geometry import Box, Orientation
+from napari_fastsam3d.geometry import Box, Orientation, Volume
 from napari_fastsam3d.geometry.orientation import axis_codes
 
 SHAPE = (3, 4, 5)
@@ -134,3 +135,28 @@ def test_display_order_is_that_of_a_radiologist():
     shown = Orientation.closest(affine, SHAPE, "IPL")
     assert shown.target_shape == (5, 4, 3)
     assert np.array_equal(shown.view(a_grid()), a_grid()[::-1, ::-1, ::-1].transpose())
+
+
+@pytest.mark.parametrize("order", STORED[::5], ids=str)
+def test_the_way_between_two_orders_of_one_grid_is_found(order):
+    rng = np.random.default_rng(0)
+    affine = np.eye(4)
+    affine[:3, :3] = Rotation.random(random_state=3).as_matrix() * (0.7, 1.3, 4.0)
+    affine[:3, 3] = rng.normal(size=3) * 50
+    volume = Volume.from_array(rng.integers(0, 99, (3, 4, 5)).astype(np.int16), affine)
+    stored = order.volume(volume)
+    way = Orientation.between(stored.affine, stored.shape, volume.affine)
+    assert way is not None
+    np.testing.assert_array_equal(way.view(stored.voxels), volume.voxels)
+    np.testing.assert_allclose(way.affine_of(stored.affine), affine, atol=1e-9)
+
+
+def test_between_grids_that_are_no_orders_of_one_another_there_is_no_way():
+    for factor in (0.4, 2.0):
+        assert Orientation.between(np.diag([factor, 1, 1, 1]), (2, 2, 2), np.eye(4)) is None
+    turned = np.eye(4)
+    turned[:2, :2] = [[0.7, -0.7], [0.7, 0.7]]
+    assert Orientation.between(turned, (2, 2, 2), np.eye(4)) is None
+    stored = Orientation.as_stored((2, 3, 4))
+    assert stored.target_shape == (2, 3, 4)
+    np.testing.assert_array_equal(stored.to_target([1, 2, 3]), [1, 2, 3])

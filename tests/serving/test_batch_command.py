@@ -158,3 +158,12 @@ def test_a_folder_without_scans_is_told(home: Path, capsys: pytest.CaptureFixtur
     batch = ["batch", "empty", "-o", "masks", "--structures", "all", "--one-process"]
 
     assert "There is no scan in" in told(batch, capsys, 1)
+
+
+def test_scans_whose_names_differ_in_capitals_alone_are_told(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    (home / "scans" / "A.nrrd").touch()
+    batch = ["batch", "scans", "-o", "masks", "--prompts", "prompts", "--one-process"]
+
+    assert "A.nrrd and a.nii.gz have one name. Rename one of them." in told(batch, capsys, 1)

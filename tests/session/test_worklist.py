@@ -53,6 +53,34 @@ def test_a_folder_of_dicom_slices_is_one_case(tmp_path: Path) -> None:
     assert read_volume(cases[1].path).shape
 
 
+def test_no_two_cases_have_one_mask(tmp_path: Path) -> None:
+    """Nor where capitals are the same, nor a folder of slices and a file beside it."""
+    for name in ("CT.nii.gz", "a/Liver.nii.gz", "mr.nii.gz", "sub.nii.gz", "sub/x.nii.gz"):
+        scan(tmp_path / name)
+    for name in ("ct.nrrd", "a/liver.mha"):
+        (tmp_path / name).touch()
+    save(tmp_path / "MR", slices(planes(2), positions(range(2))))
+    worklist = Worklist(tmp_path)
+    cases = list(worklist.find())
+    found = {each.name: each.path.relative_to(tmp_path).as_posix() for each in cases}
+    assert found == {
+        "CT.nii.gz": "CT.nii.gz",
+        "ct.nrrd": "ct.nrrd",
+        "mr.nii.gz": "mr.nii.gz",
+        "MR": "MR",
+        "sub": "sub.nii.gz",  # the folder of that name holds no slices
+        "sub/x": "sub/x.nii.gz",
+        "a/Liver.nii.gz": "a/Liver.nii.gz",
+        "a/liver.mha": "a/liver.mha",
+    }
+    targets = {str(worklist.target(each)).lower() for each in cases}
+    assert len(targets) == len(cases)
+    for case in cases:  # the masks are no cases of their own
+        target = worklist.target(case)
+        scan(target) if not target.exists() else None
+    assert {each.name for each in worklist.find()} == set(found)
+
+
 def test_progress_is_found_again(tmp_path: Path) -> None:
     for number in range(3):
         scan(tmp_path / f"{number}.nii.gz")

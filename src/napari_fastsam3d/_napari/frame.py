@@ -153,7 +153,7 @@ def frame_of_layer(layer: Image, step: Sequence[int] = (), beside: Iterable[Laye
     voxels = np.asarray(data[leading] if leading else data)
     affine, notes = place_of_layer(layer, beside)
     volume = Volume.from_array(voxels, affine, name=layer.name)
-    upright = Orientation((0, 1, 2), (False, False, False), volume.shape)
+    upright = Orientation.as_stored(volume.shape)
     return Frame(volume, upright, placement_of(layer), notes + _series_note(leading))
 
 

@@ -67,6 +67,34 @@ class Orientation:
             (int(shape[0]), int(shape[1]), int(shape[2])),
         )
 
+    @classmethod
+    def between(
+        cls, affine: ArrayLike, shape: Sequence[int], target: ArrayLike
+    ) -> "Orientation | None":
+        """Return the one in which the axes of a grid run as those of another; None without one.
+
+        Parameters
+        ----------
+        affine : array_like, shape (4, 4)
+            Index of the grid to RAS mm.
+        shape : sequence of int
+            Shape of the grid.
+        target : array_like, shape (4, 4)
+            Index of the other grid to RAS mm.
+        """
+        steps = np.rint(np.linalg.solve(np.asarray(target), np.asarray(affine))[:3, :3])
+        whole = np.abs(steps)
+        if not ((whole.sum(axis=0) == 1).all() and (whole.sum(axis=1) == 1).all()):
+            return None
+        i, j, k = (int(axis) for axis in whole.argmax(axis=1))
+        a, b, c = (bool(side < 0) for side in steps.sum(axis=1))
+        return cls((i, j, k), (a, b, c), (int(shape[0]), int(shape[1]), int(shape[2])))
+
+    @classmethod
+    def as_stored(cls, shape: Sequence[int]) -> "Orientation":
+        """Return the one that leaves a grid of that shape as it is."""
+        return cls((0, 1, 2), (False, False, False), (int(shape[0]), int(shape[1]), int(shape[2])))
+
     @property
     def target_shape(self) -> Index:
         """Shape of the target grid."""

@@ -192,16 +192,16 @@ def scans_of(folder: Path, prompts: Path | None, output: Path) -> list[BatchScan
 
 def _scans_by_name(folder: Path) -> dict[str, Path]:
     """Return the scans of a folder by their names without endings; DataError for equal ones."""
-    scans: dict[str, Path] = {}
+    scans, taken = dict[str, Path](), dict[str, Path]()
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not (
             path.is_dir() or path.name.lower().endswith(SCAN_SUFFIXES)
         ):
             continue
         name = scan_stem(path.name)
-        if name in scans:
-            raise DataError(
-                f"{scans[name].name} and {path.name} have one name.", "Rename one of them."
-            )
+        # Some systems take names for one that differ in nothing but capitals.
+        other = taken.setdefault(name.lower(), path)
+        if other is not path:
+            raise DataError(f"{other.name} and {path.name} have one name.", "Rename one of them.")
         scans[name] = path
     return scans

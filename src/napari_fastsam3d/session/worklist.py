@@ -205,18 +205,31 @@ class Worklist:
     def _cases(self, here: Path, files: list[str], folders: list[str]) -> Iterator[Case]:
         inside = here.relative_to(self.folder)
         scans = [each for each in files if each.lower().endswith(_FILES)]
-        often = Counter(map(scan_stem, scans))
-        stems = {each: scan_stem(each) if often[scan_stem(each)] == 1 else each for each in scans}
-        masks = {self.pattern.replace(_CASE, stem) for stem in (*stems.values(), *folders)}
+        stems = {each: scan_stem(each) for each in scans}
+        # Some systems take names for one that differ in nothing but capitals.
+        often = Counter(stem.lower() for stem in stems.values())
+        for each in (folder for folder in folders if folder.lower() in often):
+            often[each.lower()] += _is_series(here / each, os.listdir(here / each))
+        names = {each: each if often[stem.lower()] > 1 else stem for each, stem in stems.items()}
+        masks = {self.pattern.replace(_CASE, name) for name in (*names.values(), *folders)}
         for each in scans:
             known = each in masks or each.lower().endswith(SEGMENTATION_SUFFIXES)
             if not known and fnmatch(each, self.scans):
-                yield Case((inside / stems[each]).as_posix(), here / each)
-        others = (here / each for each in files if each not in stems and each != PROGRESS)
-        if any(map(begins_as_dicom, islice(others, _FILES_LOOKED_AT))):
+                yield Case((inside / names[each]).as_posix(), here / each)
+        if _is_series(here, files):
             name = inside if inside.parts else Path(here.name)
             if self.scans == "*" or fnmatch(name.name, self.scans):
                 yield Case(name.as_posix(), here)
+
+
+def _is_series(folder: Path, files: Iterable[str]) -> bool:
+    """Whether a folder holds slices of DICOM, by the first of these files of it."""
+    others = (
+        folder / each
+        for each in sorted(files, key=_natural)
+        if not (each.startswith(".") or each.lower().endswith(_FILES) or each == PROGRESS)
+    )
+    return any(map(begins_as_dicom, islice(others, _FILES_LOOKED_AT)))
 
 
 def _check_pattern(pattern: str) -> None:

@@ -60,7 +60,8 @@ def read_labels(path: str | os.PathLike[str], volume: Volume) -> LabelFile:
 def _in_order_of(
     volume: Volume, found: Volume, labels: NDArray[np.uint8 | np.uint16]
 ) -> NDArray[np.uint8 | np.uint16]:
-    order = _order(volume, found)
+    between = Orientation.between(found.affine, found.shape, volume.affine)
+    order = between or Orientation.as_stored(found.shape)  # refused below, with how far it is off
     remedy = "Choose a mask that was made on this scan, or resample it to the scan."
     if order.target_shape != volume.shape:
         raise VolumeError(
@@ -73,17 +74,6 @@ def _in_order_of(
             f"The mask {found.name} lies elsewhere than the scan, by up to {apart:.3g} mm.", remedy
         )
     return order.view(labels)
-
-
-def _order(volume: Volume, found: Volume) -> Orientation:
-    """Return the way from a file's grid to the scan's, if they differ by order and sides only."""
-    steps = np.rint(np.linalg.solve(volume.affine, found.affine)[:3, :3])
-    whole = np.abs(steps)
-    if not ((whole.sum(axis=0) == 1).all() and (whole.sum(axis=1) == 1).all()):
-        steps = np.eye(3)
-    i, j, k = (int(axis) for axis in np.abs(steps).argmax(axis=1))
-    a, b, c = (bool(side < 0) for side in steps.sum(axis=1))
-    return Orientation((i, j, k), (a, b, c), found.shape)
 
 
 def _whole_numbers(found: Volume) -> NDArray[np.uint8 | np.uint16]:

@@ -69,7 +69,8 @@ class Placing:
         VolumeError
             If its voxels aren't those of the scan: nothing is interpolated.
         """
-        order = _order(np.rint(np.linalg.solve(volume.affine, affine)[:3, :3]), shape)
+        order = Orientation.between(affine, shape, volume.affine)
+        order = order or Orientation.as_stored(shape)  # refused below, with how far it is off
         between = np.linalg.solve(volume.affine, order.affine_of(affine))
         i, j, k = (int(at) for at in np.rint(between[:3, 3]))
         a, b, c = order.target_shape
@@ -96,12 +97,3 @@ class Placing:
 def named(names: Mapping[int, str], value: int) -> str:
     """Return the name of a label, or one made of its value."""
     return names.get(value, "").strip() or f"label {value}"
-
-
-def _order(steps: NDArray[np.float64], shape: tuple[int, int, int]) -> Orientation:
-    whole = np.abs(steps)
-    if not ((whole.sum(axis=0) == 1).all() and (whole.sum(axis=1) == 1).all()):
-        steps = np.eye(3)  # refused afterwards, with how far it is off
-    i, j, k = (int(axis) for axis in np.abs(steps).argmax(axis=1))
-    a, b, c = (bool(side < 0) for side in steps.sum(axis=1))
-    return Orientation((i, j, k), (a, b, c), shape)
