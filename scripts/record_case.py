@@ -34,7 +34,8 @@ from dicom_writer import save, slices  # noqa: E402
 
 SIZE = (1280, 800)
 WIDE = 800
-COLOURS = 96
+GREYS, MARKS = 130, 120
+"""Colours of the palette."""
 SHOWN_MS = 1600
 SPACING = (2.0, 2.0, 3.0)
 LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, AORTA = 1, 3, 4, 6
@@ -71,6 +72,33 @@ def wait(milliseconds: int) -> None:
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()
+
+
+def framed(picture: Image.Image, caption: str) -> Image.Image:
+    """Make a picture smaller, and write a caption below it."""
+    small = picture.resize((WIDE, round(picture.height * WIDE / picture.width)), Image.LANCZOS)
+    whole = Image.new("RGB", (WIDE, small.height + 26), "#20242b")
+    whole.paste(small, (0, 0))
+    ImageDraw.Draw(whole).text((10, small.height + 5), caption, "#ffd24a", font_size=15)
+    return whole
+
+
+def write_gif(frames: list[Image.Image], path: Path) -> None:
+    """Write pictures as one that moves."""
+    # One palette for all, so that nothing flickers that doesn't change. The most frequent colours
+    # are greys, so what is marked gets its own by how far apart colours are.
+    sheet = Image.new("RGB", (WIDE, sum(each.height for each in frames)))
+    below = 0
+    for each in frames:
+        sheet.paste(each, (0, below))
+        below += each.height
+    greys = sheet.quantize(GREYS, method=Image.Quantize.MEDIANCUT).getpalette()
+    marks = sheet.quantize(MARKS, method=Image.Quantize.MAXCOVERAGE).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*greys[: 3 * GREYS], *marks[: 3 * MARKS]])
+    first, *rest = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in frames)
+    first.save(path, save_all=True, append_images=rest, duration=SHOWN_MS, loop=0, optimize=True)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 class Recorder:
@@ -140,30 +168,8 @@ class Recorder:
             picture.paste(shown, (left, top))
         number = len(self.frames) + 1
         picture.save(self.out / f"{number:02d}.png")
-        small = picture.resize((WIDE, round(picture.height * WIDE / picture.width)), Image.LANCZOS)
-        framed = Image.new("RGB", (WIDE, small.height + 26), "#20242b")
-        framed.paste(small, (0, 0))
-        ImageDraw.Draw(framed).text(
-            (10, small.height + 5), f"{number}. {caption}", "#ffd24a", font_size=15
-        )
-        self.frames.append(framed)
+        self.frames.append(framed(picture, f"{number}. {caption}"))
         print(number, caption, flush=True)
-
-    def write_gif(self) -> None:
-        """Write all pictures as one that moves."""
-        # One palette for all, so that nothing flickers that doesn't change.
-        sheet = Image.new("RGB", (WIDE, sum(each.height for each in self.frames)))
-        for number, each in enumerate(self.frames):
-            sheet.paste(each, (0, number * each.height))
-        palette = sheet.quantize(COLOURS)
-        first, *rest = (
-            each.quantize(palette=palette, dither=Image.Dither.NONE) for each in self.frames
-        )
-        path = self.out / "case.gif"
-        first.save(
-            path, save_all=True, append_images=rest, duration=SHOWN_MS, loop=0, optimize=True
-        )
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
     def world(self, index: Any) -> Any:
         """Where a source index is in the world."""
@@ -336,7 +342,7 @@ def main(out: Path) -> None:
     case.until(lambda: len(case.widget.view.session.state.objects) == 4)
     case.settle()
     case.take("Gone on with: objects, prompts and every step")
-    case.write_gif()
+    write_gif(case.frames, out / "case.gif")
     case.viewer.close()
 
 

@@ -50,6 +50,22 @@ def test_a_ruler_measures_in_the_patient(make_widget: Any, settle: Any, affine: 
     assert len(rulers.layer.features) == rulers.layer.nshapes == 3
 
 
+def test_lines_that_cross_are_one_pair_and_none_is_drawn_twice(
+    make_widget: Any, settle: Any
+) -> None:
+    viewer, widget = make_widget()
+    viewer.add_layer(Layer.create(*image_layer_data(scan(np.diag([0.7, 0.7, 5, 1])))))
+    settle(widget)
+    rulers = widget.view.rulers
+    along, across = Line((0, 7, 25), (14, 7, 25)), Line((4, 2, 25), (4, 9, 25))
+    corner = Line((14, 7, 25), (14, 2, 25))  # end to end with the first one
+    for _ in range(2):
+        rulers.add([along, across, corner])
+    assert list(rulers.layer.features["length"]) == ["14.0 × 7.0 mm", "", "5.0 mm"]
+    rulers.add([Line((3, 2, 30), (3, 9, 30))])  # a slice further on
+    assert rulers.layer.features["length"].iloc[-1] == "7.0 mm"
+
+
 def answer(typed: str) -> None:
     """Type into the dialog that asks how much, and press Enter, as soon as it is open."""
     dialog = QApplication.activeModalWidget()
@@ -106,7 +122,9 @@ def test_measuring_by_mouse_and_key(
     activate(viewer)
     hand.key("Alt+D")
     qtbot.waitUntil(lambda: view.rulers.layer.nshapes == 2, timeout=WAIT)
-    told = [float(text.split()[0]) for text in view.rulers.layer.features["length"]]
+    pair, nothing = view.rulers.layer.features["length"]
+    assert nothing == ""  # lengths of lines that cross stand at the first, side by side
+    told = [float(text) for text in pair.removesuffix(" mm").split(" × ")]
     shown = measure(view.session.region(), view.frame.volume)
     assert told == pytest.approx([shown.long_axis.length, shown.short_axis.length], abs=0.06)
 
@@ -117,7 +135,7 @@ def test_measuring_by_mouse_and_key(
     viewer.dims.set_current_step(0, round(place[0]))
     hand.drag(start, end)
     qtbot.waitUntil(lambda: view.rulers.layer.nshapes == 3, timeout=WAIT)
-    length = float(view.rulers.layer.features["length"].iloc[-1].split()[0])
+    length = view.rulers.length(view.rulers.layer.data[-1])
     assert length == pytest.approx(np.hypot(20, 10) * 0.7, abs=0.7)
     assert len(view.prompts) == 1  # nothing of it is a prompt
     hand.key("Escape")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from napari.utils.events import Event
@@ -16,6 +17,7 @@ from napari_fastsam3d.geometry.diameters import Line
 NAME = "Rulers"
 _COLOUR = "#ffd24a"
 _LINES = ("line", "path")
+_END, _APART = 0.02, 0.5  # of a line, and voxels
 
 
 class RulerLayer:
@@ -55,9 +57,10 @@ class RulerLayer:
         return float(np.linalg.norm(np.diff(world, axis=0), axis=1).sum())
 
     def add(self, lines: Sequence[Line]) -> None:
-        """Draw lines that are given in RAS mm."""
-        if lines:
-            ends = [self._in_layer(line) for line in lines]
+        """Draw lines that are given in RAS mm, but for those that are there already."""
+        found = [self._in_layer(line) for line in lines]
+        ends = [each for each in found if not any(_same(each, own) for own in self.layer.data)]
+        if ends:
             self.layer.add(ends, shape_type="line", edge_color=_COLOUR)
 
     def copy(self, other: RulerLayer, tell: bool = False) -> None:
@@ -95,9 +98,35 @@ class RulerLayer:
         ]
         new = [text for row, text in enumerate(told) if text and told[row] not in self._told]
         self._told = told
-        self.layer.features = {"length": np.array(told, dtype=str)}
+        self.layer.features = {"length": np.array(_texts(told, list(self.layer.data)), dtype=str)}
         if self._copying:
             return
         self.changed.emit()
         if new:
             self.measured.emit(f"The line is {new[-1]} long.")
+
+
+def _texts(told: Sequence[str], lines: Sequence[NDArray[np.float64]]) -> list[str]:
+    """Return what is written at each line; two that cross are one pair, written at the first."""
+    texts = list(told)
+    for one, other in combinations(range(len(told)), 2):
+        alone = texts[one] == told[one] != "" and texts[other] == told[other] != ""
+        if alone and _cross(lines[one], lines[other]):
+            texts[one], texts[other] = f"{told[one].removesuffix(' mm')} × {told[other]}", ""
+    return texts
+
+
+def _cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether two lines (N, 3) are straight and meet, otherwise than end to end."""
+    if len(one) != 2 or len(other) != 2:
+        return False
+    ways = np.column_stack([one[1] - one[0], other[0] - other[1]])
+    at, _, rank, _ = np.linalg.lstsq(ways, other[0] - one[0], rcond=None)
+    apart = np.linalg.norm(ways @ at - (other[0] - one[0]))
+    within = ((at >= -_END) & (at <= 1 + _END)).all()
+    inside = ((at > _END) & (at < 1 - _END)).any()
+    return bool(rank == 2 and apart < _APART and within and inside)
+
+
+def _same(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return one.shape == other.shape and np.allclose(one, other, atol=1e-3)
