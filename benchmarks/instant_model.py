@@ -36,7 +36,7 @@ class InstantModel:
     feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes = True
     edge_aware = False
-    steady = False
+    blends_locally = False
     margin = 0
     coarse_pass = None
     spacings = (1.5,)

@@ -56,16 +56,16 @@ def test_an_answer_that_changes_nothing_is_kept(answer):
     assert np.array_equal(fine, answer.mask_logits)
 
 
-def steps(volume, prompts, *, steady):
+def steps(volume, prompts, *, blended):
     model = BrightnessModel()
-    model.steady = steady
+    model.blends_locally = blended
     replay = Replay(volume, model)
     return [replay.step(prompts[:n]) for n in range(1, len(prompts) + 1)]
 
 
 def test_from_the_third_click_on_steps_are_blended_locally(volume):
-    free = steps(volume, CLICKS, steady=False)
-    held = steps(volume, CLICKS, steady=True)
+    free = steps(volume, CLICKS, blended=False)
+    held = steps(volume, CLICKS, blended=True)
     same = [
         np.array_equal(a.low_res_logits, b.low_res_logits) for a, b in zip(free, held, strict=True)
     ]
@@ -77,7 +77,7 @@ def test_from_the_third_click_on_steps_are_blended_locally(volume):
 def test_what_is_no_click_is_not_held_back(volume):
     box = BoxPrompt(5, Box((10, 15, 10), (32, 36, 32)))
     model = BrightnessModel()
-    model.steady = True
+    model.blends_locally = True
     held = Replay(volume, model).step([*CLICKS, box])
     encoded = model.normalise(held.crop.extract(volume.voxels), held.crop.inside)
     assert np.array_equal(
@@ -89,5 +89,5 @@ def test_a_click_in_a_box_corrects_it_and_one_beyond_it_does_not(volume):
     box, inside = BoxPrompt(1, Box((10, 15, 10), (32, 36, 32))), Point(2, (20, 25, 20))
     beyond = Point(3, (45, 25, 20))
     for prompts, held in (([box, inside], True), ([box, beyond], False), ([inside, box], False)):
-        (*_, free), (*_, steady) = (steps(volume, prompts, steady=each) for each in (False, True))
-        assert np.array_equal(free.low_res_logits, steady.low_res_logits) != held
+        (*_, free), (*_, blended) = (steps(volume, prompts, blended=each) for each in (False, True))
+        assert np.array_equal(free.low_res_logits, blended.low_res_logits) != held

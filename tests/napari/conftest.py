@@ -83,7 +83,7 @@ class FloodPredictor:
     feeds = "cumulative"
     accepts_boxes = True
     edge_aware = False
-    steady = False
+    blends_locally = False
     margin = 0
     coarse_pass = None
     spacings = (1.5, 3.0)

@@ -27,7 +27,7 @@ class BrightnessModel:
     device = "cpu"
     fingerprint = "0123456789abcdef"
     edge_aware = False
-    steady = False
+    blends_locally = False
     margin = 0
     coarse_pass = None
 

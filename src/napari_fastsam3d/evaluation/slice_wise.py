@@ -38,7 +38,7 @@ class SliceWiseSegmenter(ModelSegmenter):
     clicks and the mask that it had; from there its neighbours are, each by a click in the middle of
     the last mask and that mask fed back, until nothing is left, or the mask is no longer like its
     neighbour, or holds a voxel that a click excludes. What a session adds (candidates, a first pass
-    from afar, edges, obeyed clicks) has no part in it. It knows no boxes. See `ModelSegmenter`.
+    from afar, edges, click constraints) has no part in it. It knows no boxes. See `ModelSegmenter`.
     """
 
     @property

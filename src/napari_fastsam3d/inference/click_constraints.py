@@ -1,4 +1,4 @@
-"""The promise that a click is obeyed, whatever the network said."""
+"""Click constraints: what was clicked lies in the mask or outside it, whatever the network said."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -12,14 +12,14 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.prompt import Point
 
 # In multiples of the smallest voxel size and of a cell of the model's finest grid. A lone voxel
-# would be obeyed and not be seen; a ball much wider than a cell, or than the voxels next to the
+# would satisfy it and not be seen; a ball much wider than a cell, or than the voxels next to the
 # click, would paint what the model, which can draw that finely by itself, was right to leave alone.
 _VOXELS = 1.0
 _CELLS = 0.75
 
 
 def reach_mm(volume: Volume, cell: float) -> float:
-    """Return the radius in mm of the ball around a click that must obey it.
+    """Return the radius in mm of the ball around a click that is constrained by it.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def reach_mm(volume: Volume, cell: float) -> float:
 def enforce_clicks(mask: Mask, points: Sequence[Point], volume: Volume, reach: float) -> Mask:
     """Put every positive click inside the mask and every negative one outside it.
 
-    A small ball around each click obeys it, not one voxel. Where balls of opposite clicks meet,
-    the nearer click decides, and at equal distance the later: so each click's own voxel always
-    obeys it, and of several on one voxel the last.
+    Each click constrains a small ball around it, not one voxel. Where balls of opposite clicks
+    meet, the nearer click decides, and at equal distance the later: so each click's own voxel
+    always satisfies it, and of several on one voxel the last.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ def enforce_clicks(mask: Mask, points: Sequence[Point], volume: Volume, reach: f
     for place, window in enumerate(windows):
         seen = window.intersection(box)
         if not seen.is_empty:
-            obeying = _obeying(place, points, volume, seen, reach)
+            constrained = _constrained(place, points, volume, seen, reach)
             i, j, k = box.start
-            voxels[seen.shifted((-i, -j, -k)).slices][obeying] = points[place].positive
+            voxels[seen.shifted((-i, -j, -k)).slices][constrained] = points[place].positive
     return Mask.of(box, voxels)
 
 
@@ -77,18 +77,18 @@ def _window(index: Index, volume: Volume, reach: float) -> Box:
     return ball.clipped(volume.shape)
 
 
-def _obeying(
+def _constrained(
     place: int, points: Sequence[Point], volume: Volume, window: Box, reach: float
 ) -> NDArray[np.bool_]:
     """Return which voxels of a window belong to the ball of one click."""
     point = points[place]
     here = _squared_mm(point.index, volume, window)
-    obeying = (here <= reach**2) | (here == 0)
+    constrained = (here <= reach**2) | (here == 0)
     for other_place, other in enumerate(points):
         if other.positive != point.positive and _close(point.index, other.index, volume, reach):
             there = _squared_mm(other.index, volume, window)
-            obeying &= (here < there) | ((here == there) & (place > other_place))
-    return obeying
+            constrained &= (here < there) | ((here == there) & (place > other_place))
+    return constrained
 
 
 def _close(a: Index, b: Index, volume: Volume, reach: float) -> bool:

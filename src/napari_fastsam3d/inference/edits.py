@@ -26,7 +26,7 @@ def enforce_edits(
     frozen: Sequence[Mask] = (),
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Mask:
-    """Make the voxels of edits, scribbles, frozen regions and clicks obey the newest about them.
+    """Enforce edits, scribbles, frozen regions and clicks; on one voxel the newest counts.
 
     Of a click only its own voxel competes with the others: the ball around it is a guess, and
     gives way to what was drawn or frozen, also where the click is newer. Of a lasso only what lies
@@ -36,7 +36,7 @@ def enforce_edits(
     Parameters
     ----------
     mask : Mask
-        What the model said, clicks obeyed; source index.
+        What the model said, click constraints enforced; source index.
     prompts : sequence of Prompt
         All prompts of the object, the oldest first.
     frozen : sequence of Mask

@@ -103,7 +103,7 @@ class ForwardPass:
             self.encode(crop, prompts), given.points, given.labels, given.box, given.previous
         )
         low_res, logits = seen.low_res_logits, seen.mask_logits
-        if previous is not None and self.predictor.steady and _corrects(prompts):
+        if previous is not None and self.predictor.blends_locally and _corrects(prompts):
             low_res, logits = locally_blended(
                 seen, previous, given.points[-1], bool(given.labels[-1]), crop.size
             )

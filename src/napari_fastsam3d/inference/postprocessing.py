@@ -1,4 +1,4 @@
-"""From a prediction over a crop to a mask on the source grid that obeys the clicks."""
+"""From a prediction over a crop to a mask on the source grid, click constraints enforced."""
 
 from collections.abc import Iterator, Sequence
 
@@ -39,8 +39,8 @@ class Postprocessing:
         here = found.mask.inside(region)
         mask = before.mask.outside(region).union(here)
         reach = reach_mm(self._volume, found.cell)
-        obeyed = enforce_clicks(mask, clicks_of(prompts), self._volume, reach)
-        enforced = enforce_edits(obeyed, prompts, before.frozen, self._volume.spacing)
+        constrained = enforce_clicks(mask, clicks_of(prompts), self._volume, reach)
+        enforced = enforce_edits(constrained, prompts, before.frozen, self._volume.spacing)
         in_air = self._is_in_air(prompts[-1])
         notes = (_IN_AIR,) if in_air else tuple(self._notes(found, here, prompts[-1]))
         if _is_frozen(prompts):

@@ -48,8 +48,8 @@ def read_scribble(
         followed = step.mask if drawn.positive else sure.without(step.mask)
         wrong = sure.without(followed)
     step = replace(step, told=(*step.told, (drawn.id, clicks)))
-    obeying = with_clicks(prompts, step.told, volume)
-    return replace(step, mask=enforce_edits(step.mask, obeying, step.frozen, volume.spacing))
+    constraints = with_clicks(prompts, step.told, volume)
+    return replace(step, mask=enforce_edits(step.mask, constraints, step.frozen, volume.spacing))
 
 
 def with_clicks(

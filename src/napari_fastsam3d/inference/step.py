@@ -21,7 +21,7 @@ class Step:
     Parameters
     ----------
     mask : Mask
-        Source index, clicks obeyed.
+        Source index, click constraints enforced.
     crop : Crop or None
         What the model looked at; None while no prompt says where the object is.
     low_res_logits : ndarray of float32, shape (size / 4,) * 3, or None

@@ -13,7 +13,7 @@ _SURE = 0.5
 
 
 def sure_part(scribble: Scribble, spacing: tuple[float, float, float]) -> Mask:
-    """Return what must obey a scribble whatever the model says: of a lasso what lies well inside.
+    """Return what a scribble constrains whatever the model says: of a lasso what lies well inside.
 
     Depth is taken in the plane of what is one slice thick.
 

@@ -64,7 +64,7 @@ class BasePredictor(ABC):
     feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes: bool = False
     edge_aware: bool = False
-    steady: bool = False
+    blends_locally: bool = False
     margin: int = 0
     coarse_pass: CoarsePass | None = None
     rounds_activations: bool = False

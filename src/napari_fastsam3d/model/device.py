@@ -86,7 +86,7 @@ def _quota(path: Path) -> int | None:
 def choose_threads() -> int:
     """Lower torch's number of threads to what is allowed; gives the number in use.
 
-    It never raises the number, so that `OMP_NUM_THREADS` and `torch.set_num_threads` are obeyed.
+    It never raises the number, so that `OMP_NUM_THREADS` and `torch.set_num_threads` still hold.
     """
     allowed = allowed_processors()
     if allowed < torch.get_num_threads():

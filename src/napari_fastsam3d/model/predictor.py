@@ -91,7 +91,7 @@ class Predictor(ModelIdentity, Protocol):
         ...
 
     @property
-    def steady(self) -> bool:
+    def blends_locally(self) -> bool:
         """Whether its masks are to keep what they were far from a click that corrects them."""
         ...
 

@@ -19,7 +19,7 @@ class Candidate:
     rank : int
         By size, 0 for the smallest; what `Session.choose` takes.
     mask : Mask
-        Source index; clicks obeyed.
+        Source index; click constraints enforced.
     shown : bool
         Whether it is the object's mask now.
     """

@@ -38,7 +38,7 @@ class CleanUpCommands(ObjectCommands):
         """Clean up the mask of an object, or of all objects that aren't locked; one step of undo.
 
         It is done to the finished mask as it is shown, and becomes one more of the object's
-        prompts, an `Edit`. Clicks are still obeyed, frozen regions and other objects keep their
+        prompts, an `Edit`. Clicks still hold, frozen regions and other objects keep their
         voxels by the rules that hold for a brush. Later clicks may change around them what was
         cleaned up. Where nothing changes no step is made, and the result says so.
 

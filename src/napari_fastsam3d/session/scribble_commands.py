@@ -27,7 +27,7 @@ class ScribbleCommands(ObjectCommands):
     def add_scribble(self, indices: ArrayLike, positive: bool = True) -> Future[Result]:
         """Draw a line in the current object, or, negative, beside it.
 
-        All its voxels obey it; the model is told of a few of them.
+        All its voxels are constrained; the model is told of a few of them.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class ScribbleCommands(ObjectCommands):
     ) -> Future[Result]:
         """Circle a part of the current object in a slice, or, negative, one that isn't its own.
 
-        An outline is taken to be rough: what lies well inside obeys it.
+        An outline is taken to be rough: what lies well inside is constrained.
 
         Parameters
         ----------

@@ -53,7 +53,7 @@ class PyramidPredictor(BasePredictor):
     feeds: Literal["cumulative", "single"] = "cumulative"
     accepts_boxes = True
     edge_aware = True
-    steady = True
+    blends_locally = True
     # Close to the end of a scan the network paints little more than a ball around a click. Told of
     # one a little farther in, it does as well there as elsewhere: in the end slices of training
     # scans Dice of a click is 0.45 instead of 0.20.
