@@ -10,6 +10,7 @@ from napari_fastsam3d.cli.tokens import FolderOption, opened_tokens
 from napari_fastsam3d.errors import ServerError
 
 if TYPE_CHECKING:
+    from napari_fastsam3d.serving.one_process import Listening
     from napari_fastsam3d.serving.server_settings import ServerSettings
 
 _GIB = 1 << 30
@@ -90,9 +91,9 @@ def serve(
         limits=limits,
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    shares = None if one_process else Replicas.parse(replicas, cpus, gpus)
-    _first_token(settings, "https" if certificate else "http", port, host, certificate)
     listening = Listening(host, port, certificate, key)
+    shares = None if one_process else Replicas.parse(replicas, cpus, gpus)
+    _first_token(settings, listening)
     if shares is None:
         serve_here(settings, listening)
     else:
@@ -114,9 +115,7 @@ def _check_transport(
         )
 
 
-def _first_token(
-    settings: "ServerSettings", scheme: str, port: int, host: str, certificate: Path | None
-) -> None:
+def _first_token(settings: "ServerSettings", listening: "Listening") -> None:
     """Make a token for whoever starts the server first, and keep it for this machine."""
     import getpass
     import re
@@ -128,7 +127,9 @@ def _first_token(
         return
     user = re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser()).lstrip("._-")[:64] or "operator"
     _, secret = file.add(user)
-    name = host if is_loopback(host) else "127.0.0.1"
-    place = f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
+    certificate = listening.certificate
+    name = listening.host if is_loopback(listening.host) else "127.0.0.1"
+    scheme, shown = "https" if certificate else "http", f"[{name}]" if ":" in name else name
+    place = f"{scheme}://{shown}:{listening.port}"
     keep_access(ServerAccess(place, secret, str(certificate.absolute()) if certificate else ""))
     typer.echo(f"token of {user}, kept for {place} on this machine: {secret}", err=True)

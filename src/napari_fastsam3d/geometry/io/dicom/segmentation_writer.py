@@ -28,6 +28,10 @@ _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
     *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
+_NO_HIGHDICOM = (
+    "DICOM segmentations are written with highdicom, which is not installed.",
+    'Install it with pip install "napari-fastsam3d[dicom-seg]", or save as .seg.nrrd.',
+)
 _MUST_BE_TOLD = (
     *("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"),
     "FrameOfReferenceUID",
@@ -83,10 +87,7 @@ def write_dicom_segmentation(
         from highdicom.seg import Segmentation
         from pydicom.uid import ExplicitVRLittleEndian, generate_uid
     except ImportError as error:
-        raise SaveError(
-            "DICOM segmentations are written with highdicom, which is not installed.",
-            'Install it with pip install "napari-fastsam3d[dicom-seg]", or save as .seg.nrrd.',
-        ) from error
+        raise SaveError(*_NO_HIGHDICOM) from error
     grid = _grid(volume)
     _check_places(segments, grid)
     images, frames = _images(grid)
