@@ -4,7 +4,8 @@
     python benchmarks/serving.py users --users 50   simulated users, no replica killed
     python benchmarks/serving.py kill --kills 50    the same, a replica killed again and again
     python benchmarks/serving.py nodes              two nodes of a Ray cluster, one killed
-    python benchmarks/serving.py batch --scans 200  a batch, a worker and the driver killed
+    python benchmarks/serving.py batch --scans 200  a batch, a worker and the driver killed; also
+                                                    with --structures, and with --one-process
     python benchmarks/serving.py fuzz               1000 requests with something wrong
 
 The model is a small one that needs no network unless `--model default` is given. Every mask is
@@ -352,19 +353,24 @@ def batch(folder: Path, options: argparse.Namespace) -> None:
     sys.path.insert(0, str(SUPPORT.parent / "serving"))
     from test_batch import check, make_study
 
-    make_study(folder, options.scans)
+    (make_found_study if options.structures else make_study)(folder, options.scans)
     records = folder / "masks" / ".batch"
     program = [sys.executable, __file__, "batch-driver", str(folder)]
     program += ["--address", options.address] if options.address else []
+    program += ["--structures"] if options.structures else []
+    program += ["--one-process"] if options.one_process else []
 
     def done() -> int:
         return len(list(records.glob("ct*.json"))) if records.is_dir() else 0
 
     driver = subprocess.Popen(program)
-    killed = 0
+    killed = int(options.one_process)  # there is no worker beside the driver
     while driver.poll() is None:
         if killed == 0 and done() >= options.scans // 4:
-            workers = own_processes("ray::ToyWorker", options.root or driver.pid)
+            workers = own_processes("ray::", options.root or driver.pid)
+            workers = [
+                pid for pid in workers if b"Worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
             os.kill(workers[0], signal.SIGKILL)
             killed = 1
         if killed == 1 and done() >= options.scans // 2:
@@ -372,11 +378,36 @@ def batch(folder: Path, options: argparse.Namespace) -> None:
             killed = 2
         time.sleep(0.02)
     before = {p.name: p.stat().st_mtime_ns for p in records.glob("ct*.json")}
-    print(f"batch: worker and driver killed, {len(before)} of {options.scans} done", flush=True)
+    what = "driver" if options.one_process else "worker and driver"
+    print(f"batch: {what} killed, {len(before)} of {options.scans} done", flush=True)
     subprocess.run(program, check=True)
     again = sum(p.stat().st_mtime_ns != before.get(p.name) for p in records.glob("ct*.json"))
     check(folder, options.scans)
     print(f"batch: {again} done after that, all {options.scans} masks as they should be")
+
+
+def make_found_study(home: Path, number: int) -> None:
+    """Make scans, adapters of two structures, and the masks of these as `auto` makes them."""
+    import nibabel as nib
+    from small_pyramid import ball_scan, made, small_pyramid
+
+    from napari_fastsam3d.geometry import read_volume
+    from napari_fastsam3d.model.adapter_store import AdapterStore
+
+    for name in ("scans", "expected"):
+        (home / name).mkdir()
+    predictor, store = small_pyramid(), AdapterStore(home / "adapters")
+    for name, bias in (("ball", 0.5), ("rim", -0.2)):
+        store.add(made(predictor, name, bias))
+    with ModelThread(predictor) as model:
+        for n in range(number):
+            path = home / "scans" / f"ct{n}.nii.gz"
+            volume, _ = ball_scan(n)
+            nib.save(nib.Nifti1Image(np.asarray(volume.voxels), volume.affine), path)
+            with Session(read_volume(path), model, adapters=store) as session:
+                session.segment_automatically()
+                session.wait()
+                session.save(home / "expected" / path.name)
 
 
 def batch_driver(folder: Path, options: argparse.Namespace) -> None:
@@ -389,11 +420,20 @@ def batch_driver(folder: Path, options: argparse.Namespace) -> None:
     from napari_fastsam3d.serving.batch_scan import BatchModel, scans_of
 
     running.BatchWorker = ToyWorker
-    output, model = folder / "masks", BatchModel()
-    scans = scans_of(folder / "scans", folder / "prompts", output)
+    output, model, prompts = folder / "masks", BatchModel(), folder / "prompts"
+    if options.structures:
+        from test_batch import PyramidWorker
+
+        running.BatchWorker, prompts = PyramidWorker, None
+        model = BatchModel(adapters=folder / "adapters").with_fitted()
+    scans = scans_of(folder / "scans", prompts, output)
     ray_options = {} if options.address else {"num_cpus": 2}
     with running.one_batch_in(output):
         left = running.left_to_do(scans, model)
+        if options.one_process:
+            running.run_here(left, model, lambda _: None)
+            running.write_tables(scans, output)
+            return
         shares = cluster.Replicas(2, 2, cpus=0.5)
         running.run_on_ray(left, model, lambda _: None, shares, options.address, **ray_options)
         running.write_tables(scans, output)
@@ -495,6 +535,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--between", type=float, default=5.0, help="longest time between, s")
     parser.add_argument("--scans", type=int, default=200)
+    parser.add_argument("--structures", action="store_true", help="of a batch, not prompts")
+    parser.add_argument("--one-process", action="store_true", help="a batch without Ray")
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--address", help="a Ray cluster that runs")
     parser.add_argument("--root", type=int, help="process of its raylet, on this machine")

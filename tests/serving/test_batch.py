@@ -31,6 +31,17 @@ class ToyWorker(BatchWorker):
         return self._threads["toy"]
 
 
+class PyramidWorker(BatchWorker):
+    """Works with a small network, for structures that it was adapted to."""
+
+    def _thread(self, named):
+        from small_pyramid import small_pyramid
+
+        if "small" not in self._threads:
+            self._threads["small"] = ModelThread(small_pyramid())
+        return self._threads["small"]
+
+
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     monkeypatch.setattr(batch, "BatchWorker", ToyWorker)

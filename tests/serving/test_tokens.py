@@ -1,6 +1,8 @@
 """Tokens: of which only hashes are kept, revoked at once, in a file for its owner alone."""
 
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,41 @@ def test_a_file_that_is_gone_lets_in_nobody(file: TokenFile):
 
     assert file.user_of(secret) is None
     assert file.tokens() == []
+
+
+def test_processes_that_write_at_once_lose_nothing(file: TokenFile):
+    """Above all no revocation."""
+    old = file.add("berta")[1]
+
+    def add(n: int) -> str:
+        return TokenFile(file.path).add(f"user{n}")[1]
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(add, n) for n in range(8)]
+        revoked = pool.submit(TokenFile(file.path).revoke, "berta")
+        made += [pool.submit(add, n) for n in range(8, 16)]
+        secrets = [each.result() for each in made]
+        assert revoked.result()
+
+    assert [file.user_of(each) for each in secrets] == [f"user{n}" for n in range(16)]
+    assert file.user_of(old) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
+def test_a_file_that_everybody_may_write_to_lets_in_nobody(file: TokenFile):
+    secret = file.add("anna")[1]
+    file.path.chmod(0o666)
+    with pytest.raises(ServerError, match="chmod 600"):
+        file.user_of(secret)
+    file.path.chmod(0o660)
+
+    assert file.user_of(secret) == "anna"
+
+
+def test_what_cannot_be_read_is_not_taken_for_no_tokens(file: TokenFile):
+    secret = file.add("anna")[1]
+    file.path.unlink()
+    file.path.mkdir()
+    for act in (lambda: file.user_of(secret), lambda: file.add("berta"), file.tokens):
+        with pytest.raises(ServerError, match="own the folder"):
+            act()

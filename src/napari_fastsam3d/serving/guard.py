@@ -23,6 +23,7 @@ OPEN = frozenset({"/health", "/ready", "/metrics", "/v1/openapi.json"})
 USER = "fastsam3d_user"
 
 _KNOWN = 4096
+_LONGEST_NUMBER = 20
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class Guard:
         """Return the body; None if the client went away."""
         most = self._limits.body_bytes
         told = dict(scope["headers"]).get(b"content-length", b"0")
-        if not told.isdigit() or int(told) > most:
+        if not told.isdigit() or len(told) > _LONGEST_NUMBER or int(told) > most:
             raise _too_large(most)
         body = bytearray()
         while True:

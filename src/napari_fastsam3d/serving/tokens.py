@@ -5,7 +5,9 @@ import json
 import os
 import re
 import secrets
-from contextlib import suppress
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,18 +72,20 @@ class TokenFile:
         secret = _PREFIX + secrets.token_urlsafe(32)
         made = datetime.now(UTC).isoformat(timespec="seconds")
         token = Token(secrets.token_hex(4), user, _hashed(secret), made)
-        self._write([*self.tokens(), token])
+        with self._alone():
+            self._write([*self.tokens(), token])
         return token, secret
 
     def revoke(self, which: str) -> list[Token]:
         """Revoke the token of that id, or all of a user; ServerError if there is none."""
-        found = [t for t in self.tokens() if which in (t.id, t.user) and not t.revoked]
-        if not found:
-            raise ServerError(
-                f"There is no token or user {which}, or all are revoked.",
-                "List them with: napari-fastsam3d tokens list",
-            )
-        self._write([replace(t, revoked=True) if t in found else t for t in self.tokens()])
+        with self._alone():
+            found = [t for t in self.tokens() if which in (t.id, t.user) and not t.revoked]
+            if not found:
+                raise ServerError(
+                    f"There is no token or user {which}, or all are revoked.",
+                    "List them with: napari-fastsam3d tokens list",
+                )
+            self._write([replace(t, revoked=True) if t in found else t for t in self.tokens()])
         return found
 
     def user_of(self, secret: str) -> str | None:
@@ -94,23 +98,58 @@ class TokenFile:
     def _refresh(self) -> None:
         try:
             status = self.path.stat()
-        except OSError:
+        except FileNotFoundError:
             self._read_at, self._by_hash = None, {}
             return
+        except OSError as error:
+            raise self._not_readable(error) from error
+        if os.name == "posix" and status.st_mode & stat.S_IWOTH:
+            self._read_at, self._by_hash = None, {}
+            raise ServerError(
+                f"Everybody on this machine may write to {self.path}, and so let themselves in.",
+                f"Look who is in it, then: chmod 600 {self.path}",
+            )
         now = (status.st_mtime_ns, status.st_ino, status.st_size)
         if now == self._read_at:
             return
         try:
             tokens = [Token(**each) for each in json.loads(self.path.read_text("utf-8"))["tokens"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise self._not_readable(error) from error
+        except (ValueError, KeyError, TypeError) as error:
             self._read_at, self._by_hash = None, {}
             raise ServerError(
                 f"The tokens in {self.path} can't be read.", "Bring the file back from a backup."
             ) from error
         self._read_at, self._by_hash = now, {token.sha256: token for token in tokens}
 
+    def _not_readable(self, error: OSError) -> ServerError:
+        self._read_at, self._by_hash = None, {}
+        return ServerError(
+            f"The tokens in {self.path} can't be read: {error.strerror}.",
+            "Let the user who runs the server own the folder and its files.",
+        )
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Keep other processes from writing meanwhile: a token revoked there must stay so."""
+        from filelock import FileLock
+
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(self.path.with_name(".tokens.lock"), mode=0o600)
+            lock.acquire()
+        except OSError as error:
+            raise ServerError(
+                f"{self.path} can't be written: {error.strerror}.",
+                "Run this as the user who runs the server.",
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _write(self, tokens: list[Token]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with replacing(self.path, ".json") as temporary:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -1,13 +1,15 @@
 """The volumes of a server on disk, each user's by themselves, sent in chunks and checked."""
 
 import contextlib
+import errno
 import json
+import logging
 import os
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -18,8 +20,12 @@ from napari_fastsam3d.serving.refusal import Refusal
 from napari_fastsam3d.serving.server_settings import Limits
 from napari_fastsam3d.session.remote.chunks import CHUNK_BYTES, ChunkGrid
 
-_HEADER, _VOXELS, _PART = "header.json", "voxels.raw", ".part"
+_HEADER, _VOXELS, _PART, _GONE = "header.json", "voxels.raw", ".part", ".gone"
 _LARGEST_CHUNK = 16 * CHUNK_BYTES
+# Left free on the disk, for tokens and for what the system writes.
+_SPARE_BYTES = 256 << 20
+
+_log = logging.getLogger(__name__)
 
 
 def unknown_volume() -> Refusal:
@@ -66,11 +72,12 @@ class VolumeStore:
         grid = ChunkGrid((i, j, k), header["dtype"], header["planes"])
         self._check(grid)
         part = self._folder / (digest + _PART)
-        part.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (part / _VOXELS).open("ab") as voxels:
-            voxels.truncate(grid.nbytes)
-        with replacing(part / _HEADER, ".json") as temporary:
-            temporary.write_text(json.dumps(header), "utf-8")
+        with _room():
+            part.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with (part / _VOXELS).open("ab") as voxels:
+                voxels.truncate(grid.nbytes)
+            with replacing(part / _HEADER, ".json") as temporary:
+                temporary.write_text(json.dumps(header), "utf-8")
         return list(range(grid.count))
 
     def put(self, digest: str, chunk: int, data: bytes) -> None:
@@ -91,11 +98,12 @@ class VolumeStore:
             raise Refusal(
                 422, "damaged_chunk", "The chunk is damaged or cut short.", "Send it again."
             ) from None
-        with (part / _VOXELS).open("r+b") as voxels:
-            voxels.seek(grid.start(chunk))
-            voxels.write(raw)
-        (part / str(chunk)).touch()
-        (part / _HEADER).touch()
+        with _room():
+            with (part / _VOXELS).open("r+b") as voxels:
+                voxels.seek(grid.start(chunk))
+                voxels.write(raw)
+            (part / str(chunk)).touch()
+            (part / _HEADER).touch()
 
     def complete(self, digest: str) -> None:
         """Check a volume that was sent, and let it be used; it goes if it isn't what it was called.
@@ -115,13 +123,15 @@ class VolumeStore:
         except FastSAM3DError:
             whole = False
         if not whole:
-            shutil.rmtree(part, ignore_errors=True)
+            _remove(part)
             raise Refusal(
                 422,
                 "damaged_volume",
                 "What was sent is not the volume that it was called.",
                 "Send it again.",
             )
+        with _room(), (part / _VOXELS).open("r+b") as voxels:
+            os.fsync(voxels.fileno())  # after a power cut, a name without its voxels would be wrong
         for marker in part.iterdir():
             if marker.name not in (_HEADER, _VOXELS):
                 marker.unlink(missing_ok=True)
@@ -147,7 +157,8 @@ class VolumeStore:
         try:
             (folder / _HEADER).touch(exist_ok=True)
             return _volume(folder)
-        except (OSError, FastSAM3DError):
+        except (OSError, KeyError, TypeError, ValueError, FastSAM3DError):
+            _remove(folder)
             raise unknown_volume() from None
 
     def touch(self, digest: str) -> None:
@@ -160,11 +171,12 @@ class VolumeStore:
     def delete(self, digest: str) -> None:
         """Forget a volume, whole or not."""
         for name in (digest, digest + _PART):
-            shutil.rmtree(self._folder / name, ignore_errors=True)
+            _remove(self._folder / name)
 
     def sizes(self) -> dict[str, int]:
         """Return the bytes of each volume, whole or not, by its digest."""
-        return {folder.name.removesuffix(_PART): _size(folder) for folder in _folders(self._folder)}
+        found = [each for each in _folders(self._folder) if not each.name.endswith(_GONE)]
+        return {folder.name.removesuffix(_PART): _size(folder) for folder in found}
 
     def _check(self, grid: ChunkGrid) -> None:
         limits, kept = self._limits, self.sizes()
@@ -186,20 +198,67 @@ class VolumeStore:
                 "You have as many volumes on this server as one user may have.",
                 "Close scans that you no longer work on, or wait: unused ones go by themselves.",
             )
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if shutil.disk_usage(self._folder).free < grid.nbytes + _SPARE_BYTES:
+            raise _disk_full()
 
 
 def sweep(volumes: Path, keep_seconds: float) -> int:
     """Delete the volumes of all users that nobody used for so long; return how many."""
-    gone = 0
+    gone, now = 0, _now(volumes)
     for user in _folders(volumes):
         for folder in _folders(user):
             with contextlib.suppress(OSError):
                 header = folder / _HEADER
                 used = (header if header.exists() else folder).stat().st_mtime
-                if time.time() - used > keep_seconds:
-                    shutil.rmtree(folder, ignore_errors=True)
+                if now - used > keep_seconds:
+                    _remove(folder)
                     gone += 1
     return gone
+
+
+def _now(folder: Path) -> float:
+    """Return the time by the clock of the disk, which is another machine's where it is shared."""
+    clock = folder / ".clock"
+    try:
+        clock.touch(mode=0o600)
+        os.utime(clock)
+        return clock.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _remove(folder: Path) -> None:
+    """Delete a volume: at once for who looks, for half of one may look whole."""
+    gone = folder if folder.name.endswith(_GONE) else folder.with_name(f"{uuid4().hex}{_GONE}")
+    with contextlib.suppress(OSError):
+        if gone != folder:
+            folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _room() -> Generator[None]:
+    """Tell of a disk that is full, or of a volume that went meanwhile."""
+    try:
+        yield
+    except (OSError, FastSAM3DError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full() from error
+        if isinstance(cause, FileNotFoundError):
+            raise unknown_volume() from error
+        raise
+
+
+def _disk_full() -> Refusal:
+    _log.error("The disk of the volumes is full")
+    return Refusal(
+        507,
+        "disk_full",
+        "The disk of the server is full.",
+        "Try again later, or tell whoever runs it; what was sent is kept.",
+    )
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -180,11 +180,13 @@ class Connection:
         name = self.access.name
         if "CERTIFICATE_VERIFY_FAILED" in why:
             reason = why.partition("verify failed: ")[2].partition(" (_ssl")[0].rstrip(".")
-            raise ServerError(
-                f"The certificate of {name} is not trusted: {reason}.",
+            remedy = (
                 "Use the name that it was made for, or give its file: "
-                "napari-fastsam3d login ADDRESS --certificate FILE",
+                "napari-fastsam3d login ADDRESS --certificate FILE"
             )
+            if "expired" in reason or "not yet valid" in reason:
+                remedy = "Check the clock of this machine, or ask whoever runs the server."
+            raise ServerError(f"The certificate of {name} is not trusted: {reason}.", remedy)
         if any(each in why for each in _NO_TLS):
             raise ServerError(f"{name} speaks no TLS.", "Use http://, on this machine alone.")
 

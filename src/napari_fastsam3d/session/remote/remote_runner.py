@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 from uuid import uuid4
@@ -25,6 +24,7 @@ from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory
 from napari_fastsam3d.inference.step import Step
 from napari_fastsam3d.model.predictor import GoOn, Progress, always
 from napari_fastsam3d.session.remote.connection import Connection, RefusedError
+from napari_fastsam3d.session.remote.remote_model import RemoteModel
 from napari_fastsam3d.session.remote.upload import Upload
 from napari_fastsam3d.session.remote.wire import (
     MODEL_HEADER,
@@ -44,27 +44,8 @@ _TRIES = 4
 _WAITING = "Waiting for {}"
 _LOST = "{} can't be reached: {}. Your work is kept on this machine; masks follow when it is back."
 _FOUND = "{} is back."
+_ANOTHER = "{} has another version of the model by now: new masks are made with that."
 _NO_RECALL = "Earlier cases stay on this machine: masks made on a server don't recall them."
-
-
-@dataclass(frozen=True)
-class RemoteModel:
-    """What is known here of a model on a server.
-
-    Parameters
-    ----------
-    name, fingerprint : str
-        As of a model of this machine: masks of one fingerprint are alike wherever they were made.
-    device : str
-        Host and port of the server.
-    roots : tuple of str
-        Folders whose scans the server can read by itself.
-    """
-
-    name: str
-    fingerprint: str
-    device: str
-    roots: tuple[str, ...] = ()
 
 
 class Server(Protocol):
@@ -82,6 +63,10 @@ class Server(Protocol):
 
     def obtain(self, progress: Progress = ...) -> RemoteModel:
         """Return what is known of the model, asking the server if need be."""
+        ...
+
+    def renew(self, fingerprint: str) -> None:
+        """Ask the server anew: it has another version of the model by now."""
         ...
 
 
@@ -115,6 +100,7 @@ class RemoteRunner:
         self._told: set[str] = set()
         self._held: tuple[str, Mask] | None = None
         self._making: _Keys | None = None
+        self._fingerprint: str | None = None
         self._lost = self._noted_recall = False
 
     @property
@@ -123,7 +109,7 @@ class RemoteRunner:
 
     @cached_property
     def _upload(self) -> Upload:
-        return Upload(self._volume, self._connection, self._progress)
+        return Upload(self._volume, self._connection, self._progress, self._headers)
 
     def predictor(self) -> RemoteModel:
         """Return what is known of the model; sends the volume ahead."""
@@ -209,19 +195,20 @@ class RemoteRunner:
     ) -> Any:
         known = self._server.obtain(self._progress)
         for _ in range(_TRIES):
-            self._upload.ensure(known.roots, go_on)
             digests, body = self._request(prompts)
             try:
+                self._upload.ensure(known.roots, go_on)
                 answer = self._connection.json("POST", path, {**body, **more}, go_on, self._headers)
             except RefusedError as refused:
                 if refused.kind == "unknown_log":
                     self._told.clear()
-                elif refused.kind == "unknown_volume":
+                elif refused.kind in ("unknown_volume", "chunks_missing"):
                     self._upload.again()
                 elif refused.kind != "outdated":
                     raise
             else:
                 self._told.update(digests)
+                self._note_fingerprint(answer.get("fingerprint"), known)
                 return answer
         raise ServerError(
             f"{known.device} loses what it is told.", "Try again, or ask whoever runs it."
@@ -244,6 +231,17 @@ class RemoteRunner:
             "log": {"base": digests[known] if known else None, "append": told[known:]},
             "since": None if self._held is None else self._held[0],
         }
+
+    def _note_fingerprint(self, fingerprint: str | None, known: RemoteModel) -> None:
+        """Note that a server which was started again has another version of the model."""
+        if fingerprint is None:
+            return
+        if fingerprint != known.fingerprint:
+            self._server.renew(fingerprint)
+        if self._fingerprint not in (None, fingerprint):
+            self.forget()
+            self._note(_ANOTHER.format(known.device))
+        self._fingerprint = fingerprint
 
     def _read(self, data: Any) -> Step:
         since = Mask.empty()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry.volume import Volume
@@ -11,7 +12,8 @@ from napari_fastsam3d.memory.question import Answer, Question
 from napari_fastsam3d.model.predictor import Progress, silent
 from napari_fastsam3d.session.model_thread import ModelThread
 from napari_fastsam3d.session.remote.connection import Connection, MakeClient
-from napari_fastsam3d.session.remote.remote_runner import RemoteModel, RemoteRunner
+from napari_fastsam3d.session.remote.remote_model import RemoteModel
+from napari_fastsam3d.session.remote.remote_runner import RemoteRunner
 from napari_fastsam3d.session.remote.servers import access_to, server_address
 from napari_fastsam3d.session.remote.wire import MODEL_HEADER, PROTOCOL
 
@@ -76,6 +78,16 @@ class RemoteThread(ModelThread):
             finally:
                 progress(_CONNECTING.format(name), 1, 1)
         return self._known
+
+    def renew(self, fingerprint: str) -> None:
+        """Ask the server anew: it has another version of the model by now.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Of the model that gave the last answer, whichever of several replicas is asked now.
+        """
+        self._known = replace(self._ask(self.connection.access.name), fingerprint=fingerprint)
 
     def runner(
         self,

@@ -1,6 +1,8 @@
 """A volume goes to the server: what it lacks, in chunks, and again should it lose it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry.volume import Volume
@@ -21,12 +23,22 @@ class Upload:
     connection : Connection
     progress : callable
         Told how many chunks are there.
+    headers : mapping
+        Sent with every request. Those of a session lead all of them to one replica, which may
+        have a disk of its own.
     """
 
-    def __init__(self, volume: Volume, connection: Connection, progress: Progress) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        connection: Connection,
+        progress: Progress,
+        headers: Mapping[str, str],
+    ) -> None:
         self._volume = volume
         self._connection = connection
         self._progress = progress
+        self._headers = headers
         self._grid = ChunkGrid.of(volume)
         self._is_there = False
 
@@ -59,9 +71,9 @@ class Upload:
             "affine": self._volume.affine.tolist(),
             "planes": self._grid.planes,
         }
-        state = self._connection.json("PUT", self._path, header, go_on)
+        state = self._ask("PUT", "", go_on, header)
         if not state["complete"] and not state["missing"]:
-            self._connection.json("POST", f"{self._path}/complete", go_on=go_on)
+            self._ask("POST", "/complete", go_on)
         return state["missing"] or None
 
     def _named(self, roots: tuple[str, ...], go_on: GoOn) -> bool:
@@ -73,7 +85,7 @@ class Upload:
         if not any(path.is_relative_to(root) for root in roots):
             return False
         try:
-            self._connection.json("PUT", f"{self._path}/path", {"path": str(path)}, go_on)
+            self._ask("PUT", "/path", go_on, {"path": str(path)})
         except RefusedError:
             return False
         return True
@@ -86,12 +98,13 @@ class Upload:
                 self._progress(_SENDING, done, count)
                 self._send_chunk(chunk, grid.compress(grid.raw(self._volume, chunk)), go_on)
                 done += 1
-            self._connection.json("POST", f"{self._path}/complete", go_on=go_on)
+            self._ask("POST", "/complete", go_on)
         finally:
             self._progress(_SENDING, count, count)
 
     def _send_chunk(self, chunk: int, data: bytes, go_on: GoOn) -> None:
         headers = {
+            **self._headers,
             "Content-Type": "application/octet-stream",
             "Content-Digest": content_digest(data),
         }
@@ -106,6 +119,11 @@ class Upload:
             f"The scan arrives damaged at {self._connection.access.name}.",
             "Check the network, and try again.",
         )
+
+    def _ask(
+        self, method: str, path: str, go_on: GoOn, body: Mapping[str, Any] | None = None
+    ) -> Any:
+        return self._connection.json(method, self._path + path, body, go_on, self._headers)
 
     @property
     def _path(self) -> str:
