@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -38,9 +39,9 @@ class Certificates:
         self.authority = str(folder / "authority.pem")
         self._authority.cert_pem.write_to_path(self.authority)
 
-    def server(self, name: str) -> dict[str, str]:
+    def server(self, name: str, **valid: datetime) -> dict[str, str]:
         """Make one for a host; give it as uvicorn takes it."""
-        made = self._authority.issue_cert(name)
+        made = self._authority.issue_cert(name, **valid)
         chain, key = (str(self._folder / f"{name}.{each}") for each in ("pem", "key"))
         made.private_key_pem.write_to_path(key)
         for part in made.cert_chain_pems:
@@ -100,6 +101,13 @@ def test_a_wrong_certificate_is_refused_at_once_and_clearly(
         place = f"https://127.0.0.1:{port}"
         with pytest.raises(ServerError, match=r"not valid for '127\.0\.0\.1'"):
             asked(ServerAccess(place, token, certificates.authority), patience=1e9)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    late = certificates.server("localhost", not_after=yesterday)
+    with (
+        listening(department.app, **late) as (port, _),
+        pytest.raises(ServerError, match=r"not trusted: .*expired.*clock of this machine"),
+    ):
+        asked(ServerAccess(f"https://localhost:{port}", token, certificates.authority))
     for file in ("absent.pem", certificates.server("x")["ssl_keyfile"]):
         with pytest.raises(ServerError, match="can't be read"):
             asked(ServerAccess(place, token, str(file)), patience=1e9)
