@@ -116,13 +116,13 @@ class VolumeStore:
         part = self._folder / (digest + _PART)
         if missing:
             raise Refusal(409, "chunks_missing", "Chunks are missing.", "Send them first.")
-        if not part.exists():
-            return
         try:
-            whole = _volume(part).content_hash == digest
-        except FastSAM3DError:
-            whole = False
-        if not whole:
+            if _is(part, digest):
+                _settle(part, self._folder / digest)
+                return
+        except FileNotFoundError:
+            pass
+        if not self.is_whole(digest):  # else another replica was quicker
             _remove(part)
             raise Refusal(
                 422,
@@ -130,13 +130,6 @@ class VolumeStore:
                 "What was sent is not the volume that it was called.",
                 "Send it again.",
             )
-        with _room(), (part / _VOXELS).open("r+b") as voxels:
-            os.fsync(voxels.fileno())  # after a power cut, a name without its voxels would be wrong
-        for marker in part.iterdir():
-            if marker.name not in (_HEADER, _VOXELS):
-                marker.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # another replica may have been quicker
-            part.rename(self._folder / digest)
 
     def keep(self, digest: str, volume: Volume) -> None:
         """Keep a volume that the server read by itself."""
@@ -215,6 +208,24 @@ def sweep(volumes: Path, keep_seconds: float) -> int:
                     _remove(folder)
                     gone += 1
     return gone
+
+
+def _is(part: Path, digest: str) -> bool:
+    try:
+        return _volume(part).content_hash == digest
+    except FastSAM3DError:
+        return False
+
+
+def _settle(part: Path, whole: Path) -> None:
+    """Give a volume that was checked its name; FileNotFoundError if it has one by now."""
+    with (part / _VOXELS).open("r+b") as voxels:
+        os.fsync(voxels.fileno())  # after a power cut, a name without its voxels would be wrong
+    for marker in list(part.iterdir()):
+        if marker.name not in (_HEADER, _VOXELS):
+            marker.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # another replica may have been quicker
+        part.rename(whole)
 
 
 def _now(folder: Path) -> float:
