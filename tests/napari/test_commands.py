@@ -9,6 +9,7 @@ from napari.components.viewer_model import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtGui import QAction, QKeySequence
+from qtpy.QtWidgets import QAbstractButton
 
 from napari_fastsam3d._napari.commands.table import COMMANDS, markdown_table
 from napari_fastsam3d._napari.shortcuts import SHARED
@@ -55,6 +56,25 @@ def test_a_hint_names_the_keys() -> None:
 
 def test_every_command_can_be_done_by_keyboard() -> None:
     assert [entry.key for entry in COMMANDS.values() if not entry.shortcuts] == []
+
+
+def test_every_command_can_be_done_by_mouse(make_widget: Callable[..., Any]) -> None:
+    """By a button or an entry of a menu of its own, or by what is named here."""
+    elsewhere = {
+        "next_plane": "a button for each plane",
+        "next_prompt": "rows of the list of prompts",
+        "previous_prompt": "rows of the list of prompts",
+        "find_structure": "Find, beside the remembered structures",
+        "toggle_memory": "its check box",
+        "toggle_crop": "its check box",
+        "show_change": "the notice on the picture",
+        "revert_change": "the notice on the picture",
+        "take_over": "the notice on the picture",
+        "unlock_holder": "the notice on the picture",
+    }
+    _, widget = make_widget()
+    controls = [*widget.findChildren(QAbstractButton), *widget.findChildren(QAction)]
+    assert COMMANDS.keys() - {each.objectName() for each in controls} == elsewhere.keys()
 
 
 def test_the_documentation_lists_every_command() -> None:

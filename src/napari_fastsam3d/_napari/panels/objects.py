@@ -47,6 +47,7 @@ from napari_fastsam3d._napari.commands.objects import (
     remove_object,
     value_object,
 )
+from napari_fastsam3d._napari.commands.scans import toggle_mask
 from napari_fastsam3d._napari.panels.controls import Controls, menu_button
 from napari_fastsam3d._napari.panels.layout import fit_rows, labelled
 from napari_fastsam3d._napari.session_view import SessionView
@@ -121,7 +122,7 @@ class ObjectsPanel(QWidget):
         self.clean_up = controls.menu(CLEAN_UP_COMMANDS, self)
         self.clean_up_button = menu_button("Clean up", "Islands, holes, margins.", self.clean_up)
         self.files = controls.menu(_FILES, self)
-        self.views = controls.menu(OBJECT_VIEW_COMMANDS, self)
+        self.views = controls.menu((*OBJECT_VIEW_COMMANDS, toggle_mask), self)
         self.views_button = menu_button("View", "How objects are shown and listed.", self.views)
         self.about_button = menu_button("Object", "Name, value and colour.", self.about)
         self.files_button = menu_button("Files", "Other ways to save, and to go on.", self.files)
