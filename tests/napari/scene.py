@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from qtpy.QtWidgets import QApplication
 
 from napari_fastsam3d._napari.commands.table import COMMANDS
 from napari_fastsam3d.geometry import Volume
@@ -55,7 +56,9 @@ class Scene:
         """Wait for the model, for files and for tasks behind the window."""
         self._settle(self.widget)
         self.work.tasks.executor.submit(lambda: None).result()
-        self._settle(self.widget)
+        QApplication.processEvents()  # what the tasks have posted
+        if self.widget.busy:
+            self._settle(self.widget)
 
     def click(self, index: tuple[int, int, int], tool: str = "include") -> None:
         """Click a voxel with a tool."""
