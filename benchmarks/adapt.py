@@ -225,6 +225,7 @@ def draw(rows: list[Row], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(row.structure for row in rows))
+    ways = list(dict.fromkeys((row.way, row.cases) for row in rows))
     columns = min(len(names), 4)
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.2 * lines), layout="constrained")
@@ -235,8 +236,9 @@ def draw(rows: list[Row], path: Path) -> None:
             means = [np.mean([r.dice[n] or 0 for r in group]) for n in range(len(CLICKS))]
             start = int(way in ("plain", "memory"))
             label = way if not size else f"{way}, {size} cases"
-            axis.plot(CLICKS[start:], means[start:], marker="o", markersize=3, label=label)
-        axis.set(title=name, xlabel="clicks", ylabel="Dice", ylim=(0.4, 0.95), xticks=CLICKS)
+            style = {"color": f"C{ways.index((way, size))}", "label": label}
+            axis.plot(CLICKS[start:], means[start:], marker="o", markersize=3, **style)
+        axis.set(title=name, xlabel="clicks", ylabel="Dice", ylim=(0.2, 0.95), xticks=CLICKS)
         axis.grid(alpha=0.3)
     lines_of = {line.get_label(): line for axis in figure.axes for line in axis.get_lines()}
     figure.legend(lines_of.values(), lines_of.keys(), loc="outside lower center", fontsize=8)
