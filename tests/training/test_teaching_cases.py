@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from remembered import remembered
 from tiny_data import ball, write
 
-from napari_fastsam3d.errors import AdapterError
+from napari_fastsam3d.errors import AdapterError, MemoryBankError
 from napari_fastsam3d.evaluation.dataset import LabelledCase, paired_cases
 from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.training.adaptation.adapt import finished, work_folder
@@ -94,11 +94,11 @@ def test_an_expression_that_is_none_is_told_before_a_file_is_read(patient):
 
 def test_a_bank_says_what_it_keeps_and_of_what_it_has_no_scan(tmp_path):
     with MemoryBank(tmp_path) as bank:
-        with pytest.raises(AdapterError, match="give scans and labels"):
+        with pytest.raises(MemoryBankError, match="nothing is remembered yet"):
             remembered_teaching_cases(bank, "liver")
         for seed, name in enumerate(("liver", "spleen", "Aorta")):
             bank.add(remembered(name, seed))
-        with pytest.raises(AdapterError, match="Remembered are: Aorta, liver, spleen"):
+        with pytest.raises(MemoryBankError, match="Remembered are: Aorta, liver, spleen"):
             remembered_teaching_cases(bank, "kidney")
         with pytest.raises(AdapterError, match="Of the 1 remembered cases of liver no part"):
             remembered_teaching_cases(bank, "liver")
