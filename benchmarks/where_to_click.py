@@ -37,19 +37,20 @@ class Attempt:
 
     def __init__(self, volume: Volume, truth: Mask, predictor: Predictor, seed: int) -> None:
         self.volume, self.predictor = volume, predictor
-        self.truth = truth.volume(volume.shape)
+        self.target, self.truth = truth, truth.volume(volume.shape)
         self.mask = Mask.empty()
+        self.replay = Replay(volume, predictor)
         self.clicks: list[Point] = []
         self.rng = np.random.default_rng(seed)
 
     def click(self, index: Index) -> None:
         """Click with the sign that is right there."""
         self.clicks.append(Point(len(self.clicks), index, bool(self.truth[index])))
-        self.mask = Replay(self.volume, self.predictor).step(self.clicks).mask
+        self.mask = self.replay.step(self.clicks).mask
 
     def largest_error(self) -> Index:
         """Return the middle of the largest error, as the simulator does."""
-        return correcting_click(self.mask, Mask.of_volume(self.truth), self.volume.spacing)[0]
+        return correcting_click(self.mask, self.target, self.volume.spacing)[0]
 
     def any_error(self) -> Index:
         """Return a voxel that is wrong."""

@@ -75,7 +75,7 @@ def turn(viewer: napari.Viewer, widget: Any, place: tuple[int, ...]) -> None:
     viewer.dims.set_current_step(axis, round(float(shown[axis])))
 
 
-def name(widget: Any, name: str) -> None:
+def name_object(widget: Any, name: str) -> None:
     """Name the current object."""
     current = widget.view.session.state.current
     widget.view.run(lambda session: session.rename_object(current, name))
@@ -208,7 +208,7 @@ def take_tools(viewer: napari.Viewer, widget: Any, truth: np.ndarray) -> None:
     click(viewer, widget, deepest_voxel(liver), True)
     take(viewer, "first-click")
     click(viewer, widget, deepest_voxel(liver & ~widget.view.session.mask()), True)
-    name(widget, "liver")
+    name_object(widget, "liver")
     widget.view.run(lambda session: session.new_object("right kidney"))
     places = np.argwhere(truth == RIGHT_KIDNEY)
     low, high = places.min(axis=0) - 1, places.max(axis=0) + 2
@@ -224,7 +224,7 @@ def take_tools(viewer: napari.Viewer, widget: Any, truth: np.ndarray) -> None:
     widget.run("next_object")
     spleen = truth == SPLEEN
     take_scribble(viewer, widget, spleen)
-    name(widget, "spleen")
+    name_object(widget, "spleen")
     leak = deepest_voxel(widget.view.session.mask() & ~spleen)
     click(viewer, widget, leak, False)
     take(viewer, "negative-click")

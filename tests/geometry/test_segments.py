@@ -137,8 +137,10 @@ def test_a_segmentation_of_another_examination_is_told(series, tmp_path, caplog)
     found = pydicom.dcmread(path)
     found.FrameOfReferenceUID = "1.2.3.10"
     found.save_as(path)
-    assert len(read_segments(path, series)) == 2
+    notes: list[str] = []
+    assert len(read_segments(path, series, notes.append)) == 2
     assert "frames of reference differ" in caplog.messages[0]
+    assert notes == caplog.messages
 
 
 def test_contours_are_said_to_be_none_of_voxels(series, tmp_path):

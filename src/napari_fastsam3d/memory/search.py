@@ -121,22 +121,11 @@ def inverse_distances(similarities: Floats) -> list[float]:
 def of_structure(name: str, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     """Return the entries of a structure, in their order; MemoryBankError if there is none."""
     found = tuple(e for e in entries if structure_of(e.name) == structure_of(name))
-    if not found:
-        raise not_remembered(name, entries)
-    return found
-
-
-def not_remembered(structure: str, entries: Sequence[Entry]) -> MemoryBankError:
-    """Return the error for a structure that is not among remembered cases; it names some that are.
-
-    Parameters
-    ----------
-    structure : str
-    entries : sequence of Entry
-    """
+    if found:
+        return found
     names = sorted({each.name for each in entries}, key=str.casefold)
     listed = ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
-    return MemoryBankError(
-        f"{structure} is not remembered.",
+    raise MemoryBankError(
+        f"{name} is not remembered.",
         f"Remembered are: {listed}." if names else "Accept some first: nothing is remembered yet.",
     )

@@ -7,7 +7,6 @@ from os import PathLike
 from pathlib import Path
 
 from napari_fastsam3d.errors import SessionError
-from napari_fastsam3d.geometry.io.dicom.segmentation_reader import foreign_frame
 from napari_fastsam3d.geometry.io.label_table import save_label_table
 from napari_fastsam3d.geometry.io.mask_writer import save_mask
 from napari_fastsam3d.geometry.io.meshes import save_meshes
@@ -165,13 +164,14 @@ class FileCommands(Queries):
             If it is empty.
         """
         self.thread.check_may_wait()
+        doubts: list[str] = []
         futures = [
             self.futures.add_mask(
                 each.mask, self._name_of(each), self.state.free_value(each.value), each.colour
             )
-            for each in read_segments(path, self.volume)
+            for each in read_segments(path, self.volume, doubts.append)
         ]
-        if (doubt := foreign_frame(Path(path).expanduser(), self.volume)) is not None:
+        for doubt in doubts:
             emit(self._scheduler.signals.noted, doubt)
         if not futures:
             raise SessionError(f"{Path(path).name} holds no mask.", "Choose one that isn't empty.")

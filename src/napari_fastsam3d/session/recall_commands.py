@@ -12,7 +12,7 @@ from napari_fastsam3d.memory.bank import MemoryBank
 from napari_fastsam3d.memory.case import Entry, structure_of
 from napari_fastsam3d.memory.question import WAYS, Way
 from napari_fastsam3d.memory.remember import has_features
-from napari_fastsam3d.memory.search import not_remembered
+from napari_fastsam3d.memory.search import of_structure
 from napari_fastsam3d.session.label_map import shown_mask
 from napari_fastsam3d.session.object_actions import SetRecall
 from napari_fastsam3d.session.object_commands import ObjectCommands
@@ -137,21 +137,19 @@ def bank_of(scheduler: Scheduler) -> MemoryBank:
     return scheduler.memory
 
 
-def _remembered(scheduler: Scheduler, structure: str) -> list[Entry]:
+def _remembered(scheduler: Scheduler, structure: str) -> tuple[Entry, ...]:
     """Return the remembered cases of a structure, for the model of the session if it is loaded."""
     entries = bank_of(scheduler).index().entries
     predictor = scheduler.thread.predictor
     usable = entries
     if predictor is not None and has_features(predictor):
         usable = [each for each in entries if each.model == predictor.encoder_fingerprint]
-    found = [each for each in usable if structure_of(each.name) == structure_of(structure)]
-    if found:
-        return found
-    if any(structure_of(each.name) == structure_of(structure) for each in entries):
+    models = {e.model for e in entries if structure_of(e.name) == structure_of(structure)}
+    if models and models.isdisjoint(e.model for e in usable):
         raise MemoryBankError(
             f"{structure} was remembered with another model only.", "Choose that model."
         )
-    raise not_remembered(structure, usable)
+    return of_structure(structure, usable)
 
 
 def _remember(scheduler: Scheduler, bank: MemoryBank, number: int) -> Entry:

@@ -1,7 +1,7 @@
 """Segments read from and written to files of any format that holds them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from logging import getLogger
 from pathlib import Path
 
@@ -34,7 +34,11 @@ SEGMENTATION_SUFFIXES = (SUFFIX, *SUFFIXES["dicom"])
 """How the names of files end whose segments have names and colours and may overlap."""
 
 
-def read_segments(path: str | os.PathLike[str], volume: Volume) -> list[Segment]:
+def read_segments(
+    path: str | os.PathLike[str],
+    volume: Volume,
+    note: Callable[[str], object] | None = None,
+) -> list[Segment]:
     """Read the segments of a file and lay them on a scan.
 
     Parameters
@@ -44,6 +48,8 @@ def read_segments(path: str | os.PathLike[str], volume: Volume) -> list[Segment]
         the scan, or a label map as for `read_labels`.
     volume : Volume
         The scan.
+    note : callable, optional
+        Told what is logged.
 
     Returns
     -------
@@ -61,6 +67,8 @@ def read_segments(path: str | os.PathLike[str], volume: Volume) -> list[Segment]
         found = read_dicom_segmentation(chosen, volume)
         if (doubt := foreign_frame(chosen, volume)) is not None:
             _log.warning("%s", doubt)
+            if note is not None:
+                note(doubt)
     elif chosen.name.lower().endswith(SUFFIX):
         if not chosen.is_file():
             raise VolumeError(f"There is no {chosen}.", "Check the path.")

@@ -53,7 +53,7 @@ def foreign_frame(path: Path, volume: Volume) -> str | None:
     from pydicom import dcmread
 
     scan = min(volume.source.files, default=None)
-    if scan is None or not is_dicom_segmentation(path):
+    if scan is None:
         return None
     frames = [
         text_of(dcmread(each, stop_before_pixels=True, force=True, specific_tags=[_FRAME]), _FRAME)
