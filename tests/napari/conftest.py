@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -165,6 +166,50 @@ def make_widget(
         return viewer, widget
 
     return make
+
+
+@pytest.fixture
+def make_scene(
+    _window_imported: None, qtbot: Any, flood: FloodPredictor
+) -> Iterator[Callable[..., Any]]:
+    """Return a function that gives a `Scene` in a viewer without a window, which opens at once.
+
+    The widget is the same; it is docked nowhere, and the viewer has no canvas.
+    """
+    from napari.components import ViewerModel
+    from napari.utils._proxies import PublicOnlyProxy
+    from scene import Scene
+
+    from napari_fastsam3d._napari.widget import FastSAM3DWidget
+
+    made: list[FastSAM3DWidget] = []
+
+    def make(*scans: Any, model: Any = flood, viewer: Any = None) -> Scene:
+        widget = FastSAM3DWidget(PublicOnlyProxy(viewer or ViewerModel()), model=model)
+        qtbot.addWidget(widget)
+        made.append(widget)
+        scene = Scene(widget, settle_at_once)
+        scene.settle()
+        for scan in scans:
+            scene.open(scan)
+        return scene
+
+    yield make
+    for widget in made:
+        widget.workspace.close()
+        widget.workspace.cleanup.close()
+
+
+def settle_at_once(widget: Any) -> None:
+    """Wait until a widget has shown all that was asked of it, and no longer."""
+    from qtpy.QtWidgets import QApplication
+
+    end, quiet = monotonic() + 60, 0
+    while quiet < 4:  # what is shown may be put off a few turns of the event loop
+        assert monotonic() < end, "the widget is busy for ever"
+        QApplication.processEvents()
+        quiet = 0 if widget.busy else quiet + 1
+        sleep(0.001 if widget.busy else 0)
 
 
 @pytest.fixture

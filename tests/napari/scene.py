@@ -1,6 +1,7 @@
 """A scan of two bright balls in a widget, and a hand that does commands by their names."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,12 @@ def two_balls() -> np.ndarray:
     for centre, value in BRIGHT.items():
         voxels[ball(centre)] = value
     return voxels
+
+
+def scan(name: str = "ct", **changes: Any) -> Volume:
+    """Return the scan of two balls, with some of its attributes changed."""
+    volume = Volume.from_array(two_balls(), np.diag([3.0, 3.0, 3.0, 1.0]), name=name)
+    return replace(volume, **changes)
 
 
 class Scene:

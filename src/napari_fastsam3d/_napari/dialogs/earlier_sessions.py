@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_fastsam3d._napari.session_journal import PICTURE_SIDE
 from napari_fastsam3d.session import EarlierSession
@@ -89,10 +90,11 @@ class EarlierDialog(QDialog):
 
     def show_sessions(self, sessions: Sequence[EarlierSession]) -> None:
         """List these sessions."""
-        self._sessions = tuple(sessions)
-        self.list.clear()
-        for place, session in enumerate(self._sessions):
-            self.list.addItem(_item(place, session))
+        with signals_blocked(self.list):  # meanwhile no row is one of these sessions
+            self._sessions = tuple(sessions)
+            self.list.clear()
+            for place, session in enumerate(self._sessions):
+                self.list.addItem(_item(place, session))
         self.about.setText(_NONE)
         self.about.setVisible(not self._sessions)
         self.list.setVisible(bool(self._sessions))

@@ -25,6 +25,7 @@ class PlaneTurner:
         self._view: SessionView | None = None
         self._letters = EdgeLetters(viewer)
         self._faced = False
+        self._place: tuple[float, ...] | None = None  # of the slices, while 3D is shown
 
     @property
     def letters(self) -> dict[str, str]:
@@ -43,13 +44,25 @@ class PlaneTurner:
     def serve(self, view: SessionView | None) -> None:
         """Work on another scan."""
         self._view = view
-        self._faced = False
+        self._faced, self._place = False, None
         self._letters.serve(None if view is None else anatomy_of(view))
 
     def follow(self) -> None:
-        """Face the patient the first time that a scan is shown in 3D."""
-        if self._view is not None and self._viewer.dims.ndisplay == 3 and not self._faced:
-            self.face()
+        """Face the patient the first time that a scan is shown in 3D, and keep the slice for later.
+
+        napari leaves 3D at the slice in which the camera's middle lies, which is the scan's here.
+        """
+        dims, place = self._viewer.dims, self._place
+        if self._view is None:
+            return
+        if dims.ndisplay == 3:
+            if not self._faced:
+                self.face()
+            self._place = tuple(dims.point)
+        elif place is not None:
+            self._place = None
+            if len(place) == dims.ndim:
+                dims.set_point(tuple(range(dims.ndim)), place)
 
     def turn(self, plane: PlaneName) -> None:
         """Show slices of a plane, upright and framed."""
