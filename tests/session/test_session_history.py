@@ -1,62 +1,24 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from random_log import moves, walk
 
-from napari_fastsam3d.errors import FastSAM3DError, SessionError
+from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.session.history import History, replay
 from napari_fastsam3d.session.journal.record import LogRecord, restored
 from napari_fastsam3d.session.object_actions import (
     NewObject,
-    RemoveObject,
     RenameObject,
     SetOverlap,
 )
-from napari_fastsam3d.session.prompt_actions import AddPrompt, DeletePrompt, FlipPrompt, ResetObject
+from napari_fastsam3d.session.prompt_actions import AddPrompt, FlipPrompt
 from napari_fastsam3d.session.state import SessionState
 
 
 def click(history: History, number: int) -> History:
     prompt = Point(history.state.next_prompt, (0, 0, history.state.next_prompt))
     return history.do(AddPrompt(number, prompt))
-
-
-def some_action(state: SessionState, kind: int, which: int):
-    """An action that often makes sense in the state, of a kind and on an object as drawn."""
-    number = state.objects[which % len(state.objects)].id if state.objects else which + 1
-    prompt = state.next_prompt - 1 - which
-    return [
-        AddPrompt(number, Point(state.next_prompt, (which, 0, 0))),
-        FlipPrompt(number, prompt),
-        DeletePrompt(number, prompt),
-        NewObject(state.next_object),
-        RenameObject(number, f"name {which}"),
-        RemoveObject(number),
-        ResetObject(number),
-        SetOverlap(("keep", "overwrite", "share")[which % 3]),
-    ][kind]
-
-
-moves = st.lists(
-    st.tuples(st.sampled_from("ddddurs"), st.integers(0, 7), st.integers(0, 3)), max_size=40
-)
-
-
-def walk(moves) -> History:
-    history = History()
-    for move, kind, which in moves:
-        try:
-            if move == "d":
-                history = history.do(some_action(history.state, kind, which))
-            elif move == "u":
-                history = history.undo()
-            elif move == "r":
-                history = history.redo()
-            else:
-                history = history.select(which + 1)
-        except FastSAM3DError:
-            continue
-    return history
 
 
 @given(moves)

@@ -1,12 +1,12 @@
 """Labelled volumes and label maps on disk, divided by patient."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_fastsam3d.errors import DataError
+from napari_fastsam3d.geometry.io.json_text import parse_json
 
 UNKNOWN = "unknown"
 """The modality of a set of which nothing says what it is."""
@@ -194,7 +194,7 @@ def _names(table: Any, path: Path) -> dict[int, str]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}.", "Give another, or fix it.") from error
     if not isinstance(content, dict):

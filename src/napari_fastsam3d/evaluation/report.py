@@ -10,6 +10,7 @@ from typing import Any
 from napari_fastsam3d.errors import EvaluationError
 from napari_fastsam3d.evaluation.score import Score
 from napari_fastsam3d.evaluation.trial import Trial
+from napari_fastsam3d.geometry.io.json_text import parse_json
 
 RunSettings = dict[str, Any]
 """What decides the numbers: the model, its weights, the protocol, the data."""
@@ -90,7 +91,7 @@ def read_trials(folder: Path) -> list[Trial]:
     trials: list[Trial] = []
     for number, line in enumerate(lines, start=1):
         try:
-            trials.append(Trial.of_row(json.loads(line)))
+            trials.append(Trial.of_row(parse_json(line)))
         except (ValueError, TypeError, AttributeError) as error:
             if number == len(lines):
                 break

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.geometry.resample import Floats
 
 Halves = NDArray[np.float16]
@@ -169,7 +170,7 @@ class Case:
     @classmethod
     def _read(cls, data: bytes) -> "Case":
         length = int.from_bytes(data[:8], "little")
-        header: Mapping[str, Any] = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        header: Mapping[str, Any] = parse_json(data[8 : 8 + length]).get("__metadata__", {})
         if header.get("format") != _FORMAT:
             raise ValueError("it says nothing of a memory")
         arrays = {name: _array(view) for name, view in deserialize(data)}
@@ -180,9 +181,9 @@ class Case:
                 _three(each["origin"]),
                 float(each["cell"]),
             )
-            for number, each in enumerate(json.loads(header["tokens"]))
+            for number, each in enumerate(parse_json(header["tokens"]))
         )
-        entry = replace(Entry(**json.loads(header["entry"])), recalled=0, size=len(data))
+        entry = replace(Entry(**parse_json(header["entry"])), recalled=0, size=len(data))
         case = cls(
             entry,
             arrays["descriptor"],

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_fastsam3d.errors import AdapterError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.model.adaptation import (
     AdaptedNetwork,
     AdapterConfig,
@@ -199,7 +200,7 @@ class Adapter:
         try:
             if metadata["format"] != _FORMAT:
                 raise ValueError
-            config, told = json.loads(metadata["config"]), json.loads(metadata["adapter"])
+            config, told = parse_json(metadata["config"]), parse_json(metadata["adapter"])
             told["gain"] = None if told["gain"] is None else _gain_of(told["gain"])
             told["config"] = AdapterConfig(**checked(AdapterConfig, config))
             return cls(tensors=tensors, **checked(cls, told))

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork, with_encoder
@@ -211,7 +212,7 @@ def read_pyramid(path: Path) -> PyramidNetwork:
 
 def _without_weights(path: Path, metadata: Mapping[str, str]) -> PyramidNetwork:
     try:
-        config = PyramidConfig.of_table(json.loads(metadata["config"]))
+        config = PyramidConfig.of_table(parse_json(metadata["config"]))
         with torch.device("meta"):
             return PyramidNetwork(config)
     except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.geometry.io.json_text import parse_json
 
 _FARTHEST = 3.0
 
@@ -105,7 +106,7 @@ class CoarsePass:
             When it can't be read, or its numbers do not fit one another.
         """
         try:
-            table = json.loads(text)
+            table = parse_json(text)
             worth = table.get("worth")
             found = cls(
                 int(table["size"]),

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.geometry.io.json_text import parse_json
 
 ReportBytes = Callable[[int, int | None], None]
 """Told the bytes that are here and the bytes there will be, if the server said so."""
@@ -239,7 +240,7 @@ class _Part:
     @property
     def tag(self) -> str | None:
         try:
-            return cast("str | None", json.loads(self._note.read_text("utf-8"))["tag"])
+            return cast("str | None", parse_json(self._note.read_text("utf-8"))["tag"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

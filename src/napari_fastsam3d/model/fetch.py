@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.model.checkpoint import fingerprint as sha256_of
 from napari_fastsam3d.model.checkpoint import verify
 from napari_fastsam3d.model.download import ReportBytes, download, file_name
@@ -189,7 +190,7 @@ def _install(
 
 def _first_use(store: ModelStore) -> dict[str, str]:
     try:
-        return dict(json.loads((store.folder / "downloads" / "first-use").read_text("utf-8")))
+        return dict(parse_json((store.folder / "downloads" / "first-use").read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return {}
 

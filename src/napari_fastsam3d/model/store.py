@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from napari_fastsam3d.errors import CheckpointError
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.model.checkpoint import fingerprint, read_tensors, verify
 from napari_fastsam3d.model.sam_med3d.checkpoint import Assembly, Provenance, build_network
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
@@ -92,7 +93,7 @@ class ModelStore:
         """
         self._require(name)
         try:
-            return Record.of_table(json.loads(self._record_path(name).read_text("utf-8")))
+            return Record.of_table(parse_json(self._record_path(name).read_text("utf-8")))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CheckpointError(
                 f"The record of the model {name} is damaged.", _again(name)

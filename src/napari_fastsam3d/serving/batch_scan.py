@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_fastsam3d.errors import AdapterError, DataError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.geometry.source import SCAN_SUFFIXES, scan_stem
 
 RECORDS = ".batch"
@@ -111,7 +112,7 @@ class BatchRow:
     def read(cls, path: Path) -> BatchRow | None:
         """Return a row that was recorded; None if there is none."""
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = parse_json(path.read_text(encoding="utf-8"))
             volumes = tuple(ObjectVolume(**each) for each in known.pop("volumes"))
             return cls(**known, volumes=volumes)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.json_text import parse_json
 
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PREFIX = "fs3d_"
@@ -113,7 +114,7 @@ class TokenFile:
         if now == self._read_at:
             return
         try:
-            tokens = [Token(**each) for each in json.loads(self.path.read_text("utf-8"))["tokens"]]
+            tokens = [Token(**each) for each in parse_json(self.path.read_text("utf-8"))["tokens"]]
         except OSError as error:
             raise self._not_readable(error) from error
         except (ValueError, KeyError, TypeError) as error:

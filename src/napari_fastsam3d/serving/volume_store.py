@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_fastsam3d.errors import FastSAM3DError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.serving.refusal import Refusal
 from napari_fastsam3d.serving.server_settings import Limits
@@ -285,7 +286,7 @@ def _size(folder: Path) -> int:
 
 def _read_header(folder: Path) -> tuple[ChunkGrid, list[list[float]]]:
     try:
-        header = json.loads((folder / _HEADER).read_text("utf-8"))
+        header = parse_json((folder / _HEADER).read_text("utf-8"))
     except OSError:
         raise unknown_volume() from None
     i, j, k = header["shape"]

@@ -11,11 +11,21 @@ import numpy as np
 
 from napari_fastsam3d import __version__
 from napari_fastsam3d.errors import FastSAM3DError, SaveError, SessionError
+from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.json_values import whole
 from napari_fastsam3d.inference.packed_mask import PackedMask
-from napari_fastsam3d.inference.prompt import BoxPrompt, Freeze, Point, Prompt
+from napari_fastsam3d.inference.prompt import (
+    BoxPrompt,
+    Edit,
+    Freeze,
+    MaskPrompt,
+    Point,
+    Prompt,
+    Scribble,
+)
 from napari_fastsam3d.model.predictor import ModelIdentity
 from napari_fastsam3d.session.codec import (
     action_from_json,
@@ -78,12 +88,17 @@ class PromptFile:
     recalled: tuple[Said, ...] = ()
 
     def check_scan(self, volume: Volume) -> None:
-        """Raise SessionError unless the prompts were made on this volume."""
+        """Raise SessionError unless the prompts were made on this volume, and lie in it."""
         if volume.content_hash != self.scan_hash:
             raise SessionError(
                 f"{self.path.name} was made on another scan, {self.scan}: voxels or geometry of "
                 f"{volume.name} differ from it.",
                 "Open the scan that it was made on.",
+            )
+        if not all(_lies_in(action, Box.whole(volume.shape)) for action in self.actions):
+            raise SessionError(
+                f"A prompt or a mask of {self.path.name} lies outside the scan.",
+                "Use a file as this program wrote it.",
             )
 
 
@@ -137,7 +152,7 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
     """
     source = Path(path).expanduser()
     try:
-        data = json.loads(source.read_text(encoding="utf-8"))
+        data = parse_json(source.read_text(encoding="utf-8"))
         if data["format"] != _FORMAT:
             raise KeyError("format")
         if data["version"] > _VERSION:
@@ -169,6 +184,24 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
             f"{source.name} is no whole file of prompts.",
             "Use a file that this program wrote, and this version or an older one.",
         ) from error
+
+
+def _lies_in(action: Action, scan: Box) -> bool:
+    """Whether all voxels that an action names belong to a scan, given as the box of all its own."""
+    match action:
+        case AddPrompt(prompt=Point(index=index)):
+            return scan.contains(index)
+        case AddPrompt(prompt=BoxPrompt(box=box) | Freeze(box=box)):
+            return not box.is_empty and scan.intersection(box) == box
+        case AddPrompt(prompt=Edit(added=added, removed=removed)):
+            masks = [added, removed]
+        case AddPrompt(prompt=MaskPrompt(mask=mask) | Scribble(voxels=mask)):
+            masks = [mask]
+        case LockObject(mask=mask) | AcceptObject(mask=mask):
+            masks = [mask]
+        case _:
+            masks = []
+    return all(scan.intersection(mask.box) == mask.box for mask in masks)
 
 
 def _model(predictor: ModelIdentity) -> dict[str, str]:

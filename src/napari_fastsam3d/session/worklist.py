@@ -15,6 +15,7 @@ from time import monotonic
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Volume, begins_as_dicom
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.geometry.io.segments import SEGMENTATION_SUFFIXES
 from napari_fastsam3d.geometry.source import MASK_SUFFIXES, SUFFIXES, scan_stem
 
@@ -247,7 +248,7 @@ def _check_pattern(pattern: str) -> None:
 def _read(path: Path) -> Progress:
     """Read what was kept; nothing where there is nothing yet."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = parse_json(path.read_text(encoding="utf-8"))
         if told["version"] > _VERSION:
             raise SessionError(f"{path} was written by a newer version.", "Update this program.")
         return Progress(

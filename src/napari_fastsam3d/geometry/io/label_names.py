@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+from napari_fastsam3d.geometry.io.json_text import parse_json
+
 _CARET = re.compile(r'<Label\s[^>]*?\bKey="(\d+)"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]*)')
 _SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue)")
 
@@ -53,8 +55,8 @@ def readable(text: str) -> str:
 
 def _table(text: str) -> dict[int, str]:
     try:
-        told = json.loads(text)
+        told = parse_json(text)
         return {int(value): str(name) for value, name in told.items()}
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, AttributeError):
         found = _CARET.findall(text)
         return {int(value): html.unescape(name.strip()) for value, name in found}

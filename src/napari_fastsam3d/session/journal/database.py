@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.inference import json_values
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.session.journal.record import LogRecord
@@ -64,7 +65,7 @@ def read_masks(database: sqlite3.Connection) -> "Generator[tuple[int, SavedMask]
     """Yield the masks that are intact, with the ids of their objects."""
     for number, prompts, box, bits, model in database.execute("select * from masks"):
         with suppress(ValueError, TypeError):
-            mask = PackedMask(json_values.box(json.loads(box)), bits)
+            mask = PackedMask(json_values.box(parse_json(box)), bits)
             mask.unpack()
             if isinstance(prompts, str) and isinstance(model, str):
                 yield number, SavedMask(prompts, mask, model)

@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_fastsam3d.errors import FastSAM3DError, SessionError
+from napari_fastsam3d.geometry.io.json_text import parse_json
+from napari_fastsam3d.inference.json_values import whole
 from napari_fastsam3d.session.codec import action_from_json, action_to_json
 from napari_fastsam3d.session.history import History, LogEntry
 from napari_fastsam3d.session.state import Action, SessionState
 
 _START = re.compile(rb'[0-9a-f]{8} \{"number":[\x20-\x7e]*')
 _CHECKSUM = 9  # characters of it, with the blank after it
+_LAST = 2**53  # numbers beyond no session reaches, and not every reader of JSON can hold
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,17 @@ class LogRecord:
         try:
             if int(checksum, 16) != zlib.crc32(text.encode()):
                 return None
-            data: dict[str, Any] = json.loads(text)
+            data: dict[str, Any] = parse_json(text)
+            number, looking_at = whole(data["number"]), data["looking_at"]
+            if not 1 <= number <= _LAST:
+                return None
             return cls(
-                data["number"],
-                tuple(data["gone"]),
-                {serial: action_from_json(action) for serial, action in data["new"]},
-                data["done"],
-                data["looking_at"],
-                data["next_serial"],
+                number,
+                tuple(map(whole, data["gone"])),
+                {whole(serial): action_from_json(action) for serial, action in data["new"]},
+                whole(data["done"]),
+                None if looking_at is None else whole(looking_at),
+                whole(data["next_serial"]),
             )
         except (ValueError, KeyError, TypeError, SessionError):
             return None
@@ -91,10 +97,10 @@ class LogRecord:
             return False
         checksum, _, text = line.partition(" ")
         try:
-            whole = int(checksum, 16) == zlib.crc32(text.encode()) and "number" in json.loads(text)
+            intact = int(checksum, 16) == zlib.crc32(text.encode()) and "number" in parse_json(text)
         except (ValueError, TypeError):
             return False
-        return whole and cls.from_line(line) is None
+        return intact and cls.from_line(line) is None
 
     def to_line(self) -> str:
         """Return the record as one line: CRC-32 in hexadecimal, a blank, ASCII JSON."""
@@ -117,7 +123,7 @@ def records_in(raw: bytes) -> Iterator[LogRecord]:
         text = match.group().decode("ascii")
         try:
             _, end = decoder.raw_decode(text, _CHECKSUM)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         record = LogRecord.from_line(text[:end])
         if record is not None:

@@ -41,7 +41,7 @@ def rescued(
         insert_records(new, found)
         insert_masks(new, masks)
         insert_facts(new, facts)
-    lost = len(missing_numbers(found))
+    lost = missing(found)
     what = f"{lost} of its changes could not be read" if lost else "all changes found were read"
     damage = f"The journal was damaged; {what}. The damaged file is kept as {backup.name}."
     return new, SavedSession(restored(found), masks, facts, damage)
@@ -68,10 +68,9 @@ def sorted_records(records: Iterable[LogRecord | None]) -> list[LogRecord]:
     return [record for _, record in sorted(found.items())]
 
 
-def missing_numbers(records: list[LogRecord]) -> set[int]:
-    """Return the numbers between 1 and the last that no record has."""
-    numbers = {record.number for record in records}
-    return set(range(1, max(numbers, default=0))) - numbers
+def missing(records: list[LogRecord]) -> int:
+    """Return how many of the numbers from 1 to the last of sorted records none of them has."""
+    return records[-1].number - len(records) if records else 0
 
 
 def _salvaged(

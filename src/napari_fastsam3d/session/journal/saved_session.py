@@ -1,10 +1,10 @@
 """What a journal holds of a session."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.session.history import History
 from napari_fastsam3d.session.recollections import Said, said_from_json
@@ -68,7 +68,7 @@ class SavedSession:
     def recalled(self) -> list[Said]:
         """What a memory said, as far as it can be read."""
         try:
-            return said_from_json(json.loads(self.facts.get("recalled", "[]")))
+            return said_from_json(parse_json(self.facts.get("recalled", "[]")))
         except (ValueError, KeyError, TypeError):
             return []
 
@@ -76,6 +76,6 @@ class SavedSession:
     def view(self) -> object:
         """What the window wanted to find again; None where it said nothing."""
         try:
-            return json.loads(self.facts.get("view", "null"))
+            return parse_json(self.facts.get("view", "null"))
         except ValueError:
             return None

@@ -20,7 +20,7 @@ from napari_fastsam3d.session.journal.database import (
 from napari_fastsam3d.session.journal.record import LogRecord, records_in, restored
 from napari_fastsam3d.session.journal.recovery import (
     bytes_of,
-    missing_numbers,
+    missing,
     move_to_backup,
     parts_of,
     put_aside,
@@ -193,12 +193,12 @@ def _read(database: sqlite3.Connection, path: Path) -> SavedSession:
     found = sorted_records(map(LogRecord.from_line, lines))
     if len(found) < len(lines) and any(map(LogRecord.is_newer, lines)):
         raise _NewerError
-    if state != "ok" or len(found) < len(lines) or missing_numbers(found):
+    if state != "ok" or len(found) < len(lines) or missing(found):
         raise sqlite3.DatabaseError("damaged")
     # SQLite passes in silence over what follows a damaged place in its write-ahead log, and over
     # a record whose writing was cut short at the very end.
     there = sorted_records((*found, *records_in(bytes_of(parts_of(path)[1:2]))))
-    if len(there) > len(found) + 1 or missing_numbers(there):
+    if len(there) > len(found) + 1 or missing(there):
         raise sqlite3.DatabaseError("damaged")
     with database:
         insert_records(database, there[len(found) :])

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from napari_fastsam3d.errors import ServerError
 from napari_fastsam3d.geometry.io.atomic_write import replacing
+from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.model.checked_table import checked
 
 TOKEN_VARIABLE = "NAPARI_FASTSAM3D_TOKEN"
@@ -117,7 +118,7 @@ def _path() -> Path:
 
 def _read() -> dict[str, ServerAccess]:
     try:
-        kept = json.loads(_path().read_text("utf-8"))
+        kept = parse_json(_path().read_text("utf-8"))
         found = [ServerAccess(**checked(ServerAccess, each)) for each in kept]
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
