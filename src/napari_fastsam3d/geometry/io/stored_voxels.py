@@ -142,9 +142,12 @@ class StoredVoxels:
         words = text.split()
         if len(words) < prod(self.shape):
             raise EOFError(CUT_SHORT)
-        stored = np.array(words[: prod(self.shape)], dtype=np.float64).astype(self.dtype)
-        voxels = self._intensities(stored.reshape(self.shape, order="F"))
-        return voxels.astype(self._intensity_dtype, copy=False)
+        numbers = np.array(words[: prod(self.shape)], dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            stored = numbers.astype(self.dtype)
+        if self.dtype.kind in "iu" and not np.array_equal(stored, numbers):
+            raise ValueError(f"some of its numbers are none of type {self.dtype.name}")
+        return self._intensities(stored.reshape(self.shape, order="F"))
 
     @property
     def _thickness(self) -> int:
@@ -159,10 +162,10 @@ class StoredVoxels:
         return self.dtype.newbyteorder("=") if self._as_stored else np.dtype(np.float32)
 
     def _intensities(self, stored: NDArray[Any]) -> NDArray[Any]:
-        if self.slope is None:
-            return stored
         with np.errstate(over="ignore", invalid="ignore"):
-            return stored * np.float64(self.slope) + self.intercept
+            if self.slope is not None:
+                stored = stored * np.float64(self.slope) + self.intercept
+            return stored.astype(self._intensity_dtype, copy=False)
 
 
 class _Inflated(io.RawIOBase):
