@@ -93,9 +93,10 @@ class CropPlacement:
         ):
             span = self.size * step
             count = max(1, ceil((length - span) / (_STRIDE * span)) + 1)
-            middle = (length - 1) / 2
             low, high = below * step - 0.5, length - 0.5 - above * step
-            axes.append(start + np.linspace(min(low, middle), max(high, middle), count))
+            # A crop reaches half a voxel farther below its centre than above.
+            alone = max((length - 1) / 2, high)
+            axes.append(start + (np.linspace(low, high, count) if count > 1 else np.array([alone])))
         return [(float(r), float(a), float(s)) for r, a, s in product(*axes)]
 
     def _pushed_back(self, centre: float, step: float, length: int) -> float:
