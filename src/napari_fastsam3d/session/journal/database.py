@@ -63,7 +63,9 @@ def read_facts(database: sqlite3.Connection) -> Generator[tuple[str, str]]:
 
 def read_masks(database: sqlite3.Connection) -> "Generator[tuple[int, SavedMask]]":
     """Yield the masks that are intact, with the ids of their objects."""
-    for number, prompts, box, bits, model in database.execute("select * from masks"):
+    for number, prompts, box, bits, model in database.execute(
+        "select object, prompts, box, bits, model from masks"
+    ):
         with suppress(ValueError, TypeError):
             mask = PackedMask(json_values.box(parse_json(box)), bits)
             mask.unpack()

@@ -189,7 +189,7 @@ def _is_damage(error: Exception) -> bool:
 def _read(database: sqlite3.Connection, path: Path) -> SavedSession:
     """Return what a database holds; sqlite3.DatabaseError if any of it is damaged."""
     (state,) = database.execute("pragma quick_check(1)").fetchone()
-    lines = [line for (line,) in database.execute("select line from records")]
+    lines = [line for _, line in database.execute("select number, line from records")]
     found = sorted_records(map(LogRecord.from_line, lines))
     if len(found) < len(lines) and any(map(LogRecord.is_newer, lines)):
         raise _NewerError
