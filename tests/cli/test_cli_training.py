@@ -1,0 +1,142 @@
+"""`train`, `distill` and `batch` as commands: what is decided, refused and said without a run."""
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from napari_fastsam3d import training
+from napari_fastsam3d.cli import run
+from napari_fastsam3d.cli.distill import student_recipe
+from napari_fastsam3d.cli.train import _recipe, report, task_of, training_bar, usual_workers
+from napari_fastsam3d.errors import TrainingError
+from napari_fastsam3d.model.checkpoint import read_pyramid
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "processes", "workers"),
+    [
+        ("cpu", 64, 1, 1),
+        ("cuda", 64, 1, 4),
+        ("cuda", 16, 8, 1),
+        ("cuda", 16, 4, 3),
+        ("cuda", 2, 8, 1),
+        ("cuda", None, 1, 1),
+    ],
+)
+def test_samples_are_made_by_as_many_processes_as_keep_a_gpu_busy(
+    monkeypatch, device, cores, processes, workers
+):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert usual_workers(device, processes) == workers
+
+
+class Run:
+    """A run that got so far: what a command reads of one."""
+
+    def __init__(self, folder: Path, step: int, draws: bool):
+        self.folder, self.step, self.draws = folder, step, draws
+        self.recipe = SimpleNamespace(steps=10)
+        self.exported = False
+
+    def export(self) -> Path:
+        self.exported = True
+        return self.folder / "weights.safetensors"
+
+    def draw_log(self) -> bool:
+        return self.draws
+
+
+def test_a_run_that_is_not_done_is_told_to_go_on_and_writes_nothing(tmp_path, capsys):
+    stopped = Run(tmp_path, 9, True)
+    report(stopped)
+    assert capsys.readouterr().out == "stopped at step 9 of 10; the same command goes on\n"
+    assert not stopped.exported
+    for draws in (True, False):
+        done = Run(tmp_path, 10, draws)
+        report(done)
+        assert done.exported
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == f"wrote {tmp_path / 'weights.safetensors'}"
+        assert lines[1:] == ([f"wrote {tmp_path / 'log.png'}"] if draws else [])
+
+
+def test_the_bar_shows_steps_and_the_value_that_it_is_told():
+    shown = io.StringIO()
+    bar = training_bar(True, "relative error")
+    bar.live.console = Console(file=shown, width=120)
+    tell = task_of(bar, "distilling")
+    tell(3, 12, 0.25)
+    bar.live.console.print(bar.get_renderable())
+    assert "distilling" in shown.getvalue()
+    assert "3/12" in shown.getvalue()
+    assert "relative error 0.250" in shown.getvalue()
+    tell(12, 12)
+    assert bar.finished
+    assert training_bar(False).disable
+
+
+def test_recipes_are_those_of_the_package_or_files(tmp_path):
+    shipped = _recipe(None)
+    text = Path(training.__file__).parent / "recipes" / "default.toml"
+    own = tmp_path / "own.toml"
+    own.write_text(text.read_text("utf-8").replace(f"seed = {shipped.seed}", "seed = 99"), "utf-8")
+    assert _recipe(own).seed == 99
+    assert _recipe(text) == shipped
+    lite, other = student_recipe("lite"), student_recipe("fastsam3d")
+    assert lite.student != other.student
+    assert len(lite.stages) == len(lite.run.phases)
+    assert student_recipe(str(text.with_name("lite.toml"))) == lite
+    with pytest.raises(TrainingError, match="cannot be read"):
+        student_recipe("heavy")
+    with pytest.raises(TrainingError, match="no table"):
+        student_recipe(str(own))
+
+
+def test_a_coarse_pass_that_nobody_judged_gives_candidates_only(tmp_path, tiny_weights, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    words = ["--out", str(out), "--weights", str(tiny_weights), "--judge", "0"]
+    assert run(["train", str(tmp_path), *words]) == 0
+    written = out / "judged.safetensors"
+    assert capsys.readouterr().out == f"wrote {written}\n"
+    judged, plain = read_pyramid(written), read_pyramid(tiny_weights)
+    assert plain.coarse_pass is None
+    assert judged.coarse_pass is not None
+    weights = judged.state_dict()
+    assert all(weights[name].equal(tensor) for name, tensor in plain.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["batch", "ct", "-o", "out"], "Give either --prompts or --structures"),
+        (
+            ["batch", "ct", "-o", "out", "--prompts", "p", "--structures", "liver"],
+            "Give either --prompts or --structures",
+        ),
+        (
+            ["batch", "ct", "-o", "out", "--structures", "liver", "--server", "https://a:1"],
+            "leave --server out",
+        ),
+        (["batch", "ct", "-o", "out", "--prompts", "p", "--workers", "0"], "workers"),
+        (["train", "data", "--out", "run", "--workers", "0"], "workers"),
+        (["train", "data", "--out", "run", "--judge", "-1"], "judge"),
+        (["train", "data", "--out", "run", "--minutes", "soon"], "minutes"),
+        (["train", "data"], "--out"),
+        (["distill", "--out", "run"], "DATA"),
+        (["memory", "keep-scans", "maybe"], "Say on, off or forget"),
+        (["adapters", "use", "liver", "none"], "VERSION"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_read(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == 2
+    said = capsys.readouterr()
+    line = said.err.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert told.lower() in line.lower()
+    assert line.endswith(" --help.")
+    assert list(tmp_path.iterdir()) == []
