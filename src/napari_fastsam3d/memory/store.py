@@ -177,7 +177,9 @@ class Store:
         known = {row[0] for row in self._database.execute("select id from entries")}
         self._delete(known - shards.keys())
         restore = not known
-        for identity in shards.keys() - known:
+        strays = shards.keys() - known
+        # Entered again the oldest first, as entries are.
+        for identity in sorted(strays, key=lambda each: shards[each].stat().st_mtime_ns):
             if not (restore and self._restored(shards[identity])):
                 shards[identity].unlink(missing_ok=True)
 
