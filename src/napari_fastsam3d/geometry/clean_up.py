@@ -136,10 +136,10 @@ def cleaned_up(mask: Mask, how: CleanUp, volume: Volume, clicks: Sequence[Index]
     match how.kind:
         case "islands":
             voxel = volume.voxel_mm3 / 1000
-            return _parts(mask, ceil(amount / voxel - 1e-9), clicks)
+            return _parts(mask, ceil(amount / voxel - 1e-9), clicks, volume)
         case "connected":
             held = any(mask.contains(click) for click in clicks)
-            return _parts(mask, None, clicks if held else ())
+            return _parts(mask, None, clicks if held else (), volume)
         case "holes":
             return Mask.of(mask.box, np.asarray(ndimage.binary_fill_holes(mask.voxels), np.bool_))
         case "smooth":
@@ -153,13 +153,22 @@ def cleaned_up(mask: Mask, how: CleanUp, volume: Volume, clicks: Sequence[Index]
             inside = mask.within(box)
             return Mask.of(box, inside & ~_near(~inside, amount, volume.spacing))
         case "interpolate":
-            return Mask.of(mask.box, between_slices(mask.voxels, volume.spacing))
+            return Mask.of(mask.box, _between_slices(mask.voxels, volume))
 
 
-def _parts(mask: Mask, least: int | None, clicks: Sequence[Index]) -> Mask:
+def _between_slices(inside: Voxels, volume: Volume) -> Voxels:
+    """Fill the empty slices, across the same axis of the patient where several have as many."""
+    canonical = volume.canonical
+    r, a, s = (volume.spacing[axis] for axis in canonical.axes)
+    shown = np.ascontiguousarray(canonical.view(inside))
+    return canonical.source_view(between_slices(shown, (r, a, s)))
+
+
+def _parts(mask: Mask, least: int | None, clicks: Sequence[Index], volume: Volume) -> Mask:
     """Keep the clicked parts, and by size: those of `least` voxels, and in any case the largest.
 
-    Without `least` the largest is kept only where nothing is clicked.
+    Without `least` the largest is kept only where nothing is clicked; of several as large the same
+    one of the patient, in whichever order a file has its axes.
     """
     parts = np.zeros(mask.voxels.shape, dtype=np.int32)
     ndimage.label(mask.voxels, structure=_TOUCHING, output=parts)
@@ -172,7 +181,8 @@ def _parts(mask: Mask, least: int | None, clicks: Sequence[Index]) -> Mask:
             i, j, k = (x - a for x, a in zip(click, mask.box.start, strict=True))
             kept[parts[i, j, k]] = True
     if least is not None or not clicks:
-        kept[int(sizes.argmax())] = True
+        shown = volume.canonical.view(parts)
+        kept[shown[sizes[shown] == sizes.max()][0]] = True
     kept[0] = False
     return Mask.of(mask.box, kept[parts])
 

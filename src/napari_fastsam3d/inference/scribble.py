@@ -83,11 +83,12 @@ def _middle(mask: Mask, volume: Volume) -> Index:
     It is the same voxel of the patient in whichever order a file has its axes.
     """
     canonical = volume.canonical
-    parts = np.zeros(mask.voxels.shape, np.int32)
-    shown = canonical.view(parts)
-    ndimage.label(canonical.view(mask.voxels), np.ones((3, 3, 3)), output=shown)
-    largest = int(np.bincount(shown.ravel())[1:].argmax()) + 1
-    voxels = np.argwhere(shown == largest)
+    # A copy, for scipy numbers parts as they lie in memory, and of equal ones the first is taken.
+    inside = np.ascontiguousarray(canonical.view(mask.voxels))
+    parts = np.zeros(inside.shape, np.int32)
+    ndimage.label(inside, np.ones((3, 3, 3)), output=parts)
+    largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    voxels = np.argwhere(parts == largest)
     places = voxels * [volume.spacing[axis] for axis in canonical.axes]
     nearest = int(((places - places.mean(axis=0)) ** 2).sum(axis=1).argmin())
     at = np.add(voxels[nearest], canonical.box_to_target(mask.box).start)
