@@ -182,22 +182,22 @@ def make_scene(
 
     from napari_fastsam3d._napari.widget import FastSAM3DWidget
 
-    made: list[FastSAM3DWidget] = []
+    made: list[Scene] = []
 
     def make(*scans: Any, model: Any = flood, viewer: Any = None) -> Scene:
         widget = FastSAM3DWidget(PublicOnlyProxy(viewer or ViewerModel()), model=model)
         qtbot.addWidget(widget)
-        made.append(widget)
         scene = Scene(widget, settle_at_once)
+        made.append(scene)
         scene.settle()
         for scan in scans:
             scene.open(scan)
         return scene
 
     yield make
-    for widget in made:
-        widget.workspace.close()
-        widget.workspace.cleanup.close()
+    for scene in made:
+        scene.close()
+        scene.work.cleanup.close()
 
 
 def settle_at_once(widget: Any) -> None:

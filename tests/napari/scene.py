@@ -51,6 +51,7 @@ class Scene:
         self.widget, self._settle = widget, settle
         self.work = widget.workspace
         self.messages: list[str] = []
+        self.closed = False
         self._hear = self.messages.append  # psygnal holds it weakly
         self.work.message.connect(self._hear)
 
@@ -58,6 +59,13 @@ class Scene:
         """Add a scan, which becomes the chosen one."""
         self.work.add_scan(volume)
         self.settle()
+
+    def close(self) -> None:
+        """End the widget's work as its window does, and wait for files; a second time nothing."""
+        if not self.closed:
+            self.closed = True
+            self.work.close()
+            self.work.tasks.executor.submit(lambda: None).result()
 
     def settle(self) -> None:
         """Wait for the model, for files and for tasks behind the window."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from weakref import WeakSet
 
 import numpy as np
 from napari.layers import Image, Layer
@@ -49,6 +50,7 @@ class Overlay:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._put_away: WeakSet[Image] = WeakSet()
         host.switched.connect(self._on_switched)
         host.events.layer_removed.connect(self._on_removed)
 
@@ -143,12 +145,21 @@ class Overlay:
         layer = view.overlay
         if layer is None:
             return
-        layer.visible = shown != "first"
+        if shown == "first":
+            self._put_away.add(layer)
+        else:
+            self._put_away.discard(layer)
+        layer.visible = self._is_seen(view)
         layer.opacity = 1.0 if shown == "second" else _OPACITY
         layer.colormap = _GREY if shown == "second" else _see_through()
-        seen = {"first": view.image.name, "second": layer.name, "both": "both scans"}
-        self._turn(view)
-        self._host.tell(f"You see {seen[shown]}.")
+        if view is self._host.view:
+            seen = {"first": view.image.name, "second": layer.name, "both": "both scans"}
+            self._turn(view)
+            self._host.tell(f"You see {seen[shown]}.")
+
+    def _is_seen(self, view: SessionView) -> bool:
+        """Whether the second scan of a session is to be seen: its first one is, and both may be."""
+        return view is self._host.view and view.overlay not in self._put_away
 
     def _others(self, view: SessionView) -> list[SessionView]:
         return [each for each in self._host.views.all if each is not view]
@@ -172,14 +183,13 @@ class Overlay:
         layer.visible = True
         add_unselected(self._host.viewer, layer)
         layers.move(layers.index(layer), layers.index(view.image) + 1)
-        layer.visible = view is self._host.view
         self.changed.emit()
         self._set(view, "both")
 
-    def _on_switched(self, view: SessionView | None) -> None:
+    def _on_switched(self, _view: SessionView | None) -> None:
         for each in self._host.views.all:
             if each.overlay is not None:
-                each.overlay.visible = each is view
+                each.overlay.visible = self._is_seen(each)
 
     def _on_removed(self, layer: Layer) -> None:
         for each in self._host.views.all:

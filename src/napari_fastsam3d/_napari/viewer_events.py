@@ -28,6 +28,7 @@ class ViewerEvents:
     layer_removed = Signal(Layer)
     appearance_changed = Signal()
     """An image was shown, hidden, or blended in another way."""
+    image_renamed = Signal()
     active_changed = Signal()
     dims_changed = Signal()
     """Other slices, another plane, or the 3D view are shown."""
@@ -64,17 +65,22 @@ class ViewerEvents:
             (layers.events.reordered, self._on_layers),
             (layers.events.removed, self._on_removed),
             (layers.selection.events.active, self._on_active),
-            *((each, self._on_appearance) for image in images for each in _appearance(image)),
+            *(connection for image in images for connection in self._of_image(image)),
             (dims.events.current_step, self._on_dims),
             (dims.events.order, self._on_dims),
             (dims.events.ndisplay, self._on_dims),
         ]
 
+    def _of_image(self, layer: Image) -> list[tuple[EventEmitter, Callable[..., None]]]:
+        events = layer.events
+        seen = (events.visible, events.opacity, events.blending)
+        return [*((each, self._on_appearance) for each in seen), (events.name, self._on_name)]
+
     def _on_layers(self, event: Event) -> None:
         layer = getattr(event, "value", None)
         if isinstance(layer, Image):
-            for emitter in _appearance(layer):
-                emitter.connect(self._on_appearance)
+            for emitter, slot in self._of_image(layer):
+                emitter.connect(slot)
             self.image_added.emit(layer)
         self.layers_changed.emit()
 
@@ -84,13 +90,11 @@ class ViewerEvents:
     def _on_appearance(self, _event: Event | None = None) -> None:
         self.appearance_changed.emit()
 
+    def _on_name(self, _event: Event | None = None) -> None:
+        self.image_renamed.emit()
+
     def _on_active(self, _event: Event | None = None) -> None:
         self.active_changed.emit()
 
     def _on_dims(self, _event: Event | None = None) -> None:
         self.dims_changed.emit()
-
-
-def _appearance(layer: Image) -> tuple[EventEmitter, ...]:
-    """Return the events after which an image may be seen or not."""
-    return layer.events.visible, layer.events.opacity, layer.events.blending

@@ -7,12 +7,13 @@ from napari_fastsam3d._napari.dialogs.worklist import WorklistDialog
 from napari_fastsam3d._napari.workspace import Workspace
 
 _NO_LIST = "Open a folder of scans as a worklist first."
+_NO_CASE = "Choose a case of the worklist first ({key})."
 
 
 def _no_neighbour(by: int) -> WhyNot:
     def why_not(work: Workspace) -> str | None:
         if work.cases.current is None:
-            return _NO_LIST
+            return _no_case(work)
         edge = "after" if by > 0 else "before"
         return None if work.cases.neighbour(by) else f"There is no case {edge} this one."
 
@@ -20,7 +21,9 @@ def _no_neighbour(by: int) -> WhyNot:
 
 
 def _no_case(work: Workspace) -> str | None:
-    return _NO_LIST if work.cases.current is None else None
+    if work.cases.current is not None:
+        return None
+    return _NO_LIST if work.cases.worklist is None else _NO_CASE.format(key=worklist.shortcuts[0])
 
 
 def _go(work: Workspace, by: int) -> None:

@@ -80,6 +80,7 @@ class VisibilityBanner(Banner):
         self._timer: QTimer = single_shot(self, 0, self._check)
         for signal in (
             work.events.appearance_changed,
+            work.events.image_renamed,
             work.events.layers_changed,
             work.events.layer_removed,
             work.events.dims_changed,

@@ -10,6 +10,7 @@ from qtpy.QtGui import QAction, QIcon  # pyright: ignore[reportPrivateImportUsag
 from qtpy.QtWidgets import QAbstractButton, QMenu, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from napari_fastsam3d._napari.commands.command import Command
+from napari_fastsam3d._napari.main_thread import single_shot
 from napari_fastsam3d._napari.workspace import Workspace
 
 # Half-transparent greys and blues read well on napari's dark and light themes alike.
@@ -43,8 +44,11 @@ class Controls:
     def __init__(self, work: Workspace) -> None:
         self._work = work
         self._controls: list[_Control] = []
+        # A way over many steps of the log has thousands of results: once is enough for them.
+        self._soon = single_shot(work.parent, 0, self.refresh)
         work.windowing.changed.connect(self.refresh)
         work.selection_changed.connect(self.refresh)
+        work.finished.connect(self._refresh_soon)
 
     def refresh(self, _change: object = None) -> None:
         """Enable what can be done now; the tooltips of the others say why they can't."""
@@ -128,6 +132,9 @@ class Controls:
             entry.triggered.connect(self._runner(command))
             self._controls.append(_Control(command, entry, command.tooltip, None))
         return menu
+
+    def _refresh_soon(self, _result: object = None) -> None:
+        self._soon.start()
 
     def _bind(
         self,

@@ -64,6 +64,7 @@ class ScanPanel(QWidget):
         work.events.image_added.connect(self._on_added)
         work.events.layers_changed.connect(self._on_layers)
         work.events.layer_removed.connect(self._on_removed)
+        work.events.image_renamed.connect(self.refresh)
         work.events.dims_changed.connect(self._on_dims)
         work.choice_requested.connect(self.choose)
         work.switched.connect(self._show_facts)
@@ -83,7 +84,7 @@ class ScanPanel(QWidget):
         before = self.combo.value
         images = self._work.images()
         with self.combo.changed.blocked():
-            self.combo.reset_choices()
+            self._offer()
             if self.combo.value is None and images:
                 self.combo.value = images[-1].unique_id
         if self.combo.value != before:
@@ -92,8 +93,19 @@ class ScanPanel(QWidget):
     def choose(self, layer: Image) -> None:
         """Choose an image layer as if the user had."""
         with self.combo.changed.blocked():
-            self.combo.reset_choices()
+            self._offer()
         self.combo.value = layer.unique_id
+
+    def _offer(self) -> None:
+        """Offer the image layers that there are, and keep the one that is chosen.
+
+        magicgui knows its entries again by their names, and a layer may have got another one.
+        """
+        chosen = self.combo.value
+        self.combo.native.clear()
+        self.combo.reset_choices()
+        if chosen in self.combo.choices:
+            self.combo.value = chosen
 
     def _lay_out(self, rows: Sequence[QWidget]) -> None:
         layout = QGridLayout(self)
