@@ -1,36 +1,16 @@
 """`train`, `distill` and `batch` as commands: what is decided, refused and said without a run."""
 
-import io
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from napari_fastsam3d import training
 from napari_fastsam3d.cli import run
 from napari_fastsam3d.cli.distill import student_recipe
-from napari_fastsam3d.cli.train import _recipe, report, task_of, training_bar, usual_workers
+from napari_fastsam3d.cli.train import _recipe, report
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import read_pyramid
-
-
-@pytest.mark.parametrize(
-    ("device", "cores", "processes", "workers"),
-    [
-        ("cpu", 64, 1, 1),
-        ("cuda", 64, 1, 4),
-        ("cuda", 16, 8, 1),
-        ("cuda", 16, 4, 3),
-        ("cuda", 2, 8, 1),
-        ("cuda", None, 1, 1),
-    ],
-)
-def test_samples_are_made_by_as_many_processes_as_keep_a_gpu_busy(
-    monkeypatch, device, cores, processes, workers
-):
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    assert usual_workers(device, processes) == workers
 
 
 class Run:
@@ -61,21 +41,6 @@ def test_a_run_that_is_not_done_is_told_to_go_on_and_writes_nothing(tmp_path, ca
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == f"wrote {tmp_path / 'weights.safetensors'}"
         assert lines[1:] == ([f"wrote {tmp_path / 'log.png'}"] if draws else [])
-
-
-def test_the_bar_shows_steps_and_the_value_that_it_is_told():
-    shown = io.StringIO()
-    bar = training_bar(True, "relative error")
-    bar.live.console = Console(file=shown, width=120)
-    tell = task_of(bar, "distilling")
-    tell(3, 12, 0.25)
-    bar.live.console.print(bar.get_renderable())
-    assert "distilling" in shown.getvalue()
-    assert "3/12" in shown.getvalue()
-    assert "relative error 0.250" in shown.getvalue()
-    tell(12, 12)
-    assert bar.finished
-    assert training_bar(False).disable
 
 
 def test_recipes_are_those_of_the_package_or_files(tmp_path):

@@ -38,7 +38,7 @@ def read_table(path: str | Path) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"The recipe {path} cannot be read.", "Check its path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{path} is not TOML: {error}.", "Fix that line.") from error
 
 
