@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,13 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def imported(path: Path) -> tuple[tuple[int, str], ...]:
     """Every module named in an import, wherever it stands, relative ones made absolute."""
+    return tuple(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[tuple[int, str]]:
     package = dotted(path) if path.name == "__init__.py" else dotted(path.parent / "__init__.py")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -74,24 +80,26 @@ def test_every_room_has_its_place():
     assert {"geometry", "model", "session", "cli"} <= rooms
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_imports_point_downward(path: Path):
-    assert crossings(path) == []
+def test_imports_point_downward():
+    assert [line for path in MODULES for line in crossings(path)] == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_the_gui_is_imported_in_its_room_only(path: Path):
-    if room(dotted(path)) == "_napari":
-        return
-
-    found = [f"line {line}: {name}" for line, name in imported(path) if name.split(".")[0] in GUI]
+def test_the_gui_is_imported_in_its_room_only():
+    found = [
+        f"{dotted(path)}:{line} imports {name}"
+        for path in MODULES
+        if room(dotted(path)) != "_napari"
+        for line, name in imported(path)
+        if name.split(".")[0] in GUI
+    ]
 
     assert found == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=dotted)
-def test_no_module_is_named_after_nothing(path: Path):
-    assert not NAMES_THAT_SAY_NOTHING & set(path.relative_to(ROOT).with_suffix("").parts)
+def test_no_module_is_named_after_nothing():
+    parts = {path: set(path.relative_to(ROOT).with_suffix("").parts) for path in MODULES}
+
+    assert [path for path, names in parts.items() if names & NAMES_THAT_SAY_NOTHING] == []
 
 
 @pytest.mark.parametrize("forbidden", ["torch"])

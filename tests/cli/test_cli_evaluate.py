@@ -45,7 +45,7 @@ def rows(folder):
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
-def test_a_folder_is_evaluated_and_told(evaluate, tmp_path):
+def test_a_folder_is_evaluated_and_told_and_failures_are_drawn(evaluate, tmp_path):
     code, out, _ = evaluate("--out", tmp_path / "run")
     assert code == 0
     assert "| mean over sets | CT | 3 |" in out
@@ -55,9 +55,13 @@ def test_a_folder_is_evaluated_and_told(evaluate, tmp_path):
     assert [s["name"] for s in summary["scores"]] == ["one", "two", "mean over sets"]
     assert [row["structure"] for row in rows(tmp_path / "run")] == ["cube"] * 3
     assert "mean over sets" in (tmp_path / "run" / "table.md").read_text()
+    failed = [row for row in rows(tmp_path / "run") if row["dice"][-1] < 0.5]
+    pictures = {path.name for path in (tmp_path / "run").glob("failures/*.png")}
+    assert pictures == {f"{row['set_name']}_{row['case']}_{row['value']}.png" for row in failed}
+    assert failed, "random weights draw no cube"
 
 
-def test_a_stopped_evaluation_goes_on(evaluate, tmp_path):
+def test_a_stopped_evaluation_goes_on_with_the_same_weights_alone(evaluate, tmp_path):
     evaluate("--out", tmp_path / "run", "--cases-per-set", 1)
     before = rows(tmp_path / "run")
     assert [row["case"] for row in before] == ["a", "c"]
@@ -67,14 +71,9 @@ def test_a_stopped_evaluation_goes_on(evaluate, tmp_path):
     assert after[:2] == before, "times and all: what was there was not computed anew"
     assert [row["case"] for row in after] == ["a", "c", "b"]
     assert "| mean over sets | CT | 3 |" in out
-
-
-def test_failures_are_drawn(evaluate, tmp_path):
-    evaluate("--out", tmp_path / "run")
-    failed = [row for row in rows(tmp_path / "run") if row["dice"][-1] < 0.5]
-    pictures = {path.name for path in (tmp_path / "run").glob("failures/*.png")}
-    assert pictures == {f"{row['set_name']}_{row['case']}_{row['value']}.png" for row in failed}
-    assert failed, "random weights draw no cube"
+    code, _, err = evaluate("--out", tmp_path / "run", model="region-growing")
+    assert code == 1
+    assert "other settings or weights" in err
 
 
 def test_two_evaluations_are_compared(evaluate, tmp_path):
@@ -114,13 +113,6 @@ def test_files_are_evaluated_by_themselves(evaluate, data, tiny_weights, capsys)
     code = run(["evaluate", *given, "--model", str(tiny_weights), "--clicks", "1"])
     assert code == 0
     assert "| a | cube | 810 |" in capsys.readouterr().out
-
-
-def test_weights_are_not_mixed(evaluate, tmp_path):
-    evaluate("--out", tmp_path / "run", "--cases-per-set", 1)
-    code, _, err = evaluate("--out", tmp_path / "run", model="region-growing")
-    assert code == 1
-    assert "other settings or weights" in err
 
 
 @pytest.mark.parametrize(
