@@ -56,7 +56,12 @@ def test_a_table_of_caret_is_read(table):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[1, 2]", "7", '{"liver": 1}', "null", "[" * 100_000, "<Label>x</Label>"]
+    "text",
+    [
+        *("", "{", "[1, 2]", "7", '{"liver": 1}', "null", "[" * 100_000, "<Label>x</Label>"),
+        f'<Label Key="{"9" * 5000}" R="1">liver</Label>',  # no number that python reads
+        f'{{"{"9" * 5000}": "liver"}}',
+    ],
 )
 def test_what_is_no_table_names_nothing_and_spoils_no_other(text):
     assert names_in_texts([text]) == {}
@@ -77,6 +82,8 @@ def test_segments_of_3d_slicer_are_named_by_their_values():
         "Segment3_LabelValue": "-3",
         "Segment12_LabelValue": "5",
         "Segment12_Name": "m\udce4use",
+        "Segment5_LabelValue": "9" * 5000,
+        "Segment5_Name": "no number that python reads",
         "MySegment4_Name": "x",
         "Segment4_LabelValue": "1",
     }

@@ -289,6 +289,7 @@ def test_a_slicer_segmentation_that_covers_a_part_lies_where_it_says(tmp_path, o
     [
         (b"Segment1_Layer:=1", b"Segment1_Layer:=1.0", None),
         (b"Segment1_Layer:=1", b"Segment1_Layer:=-1", None),
+        (b"Segment1_Layer:=1", b"Segment1_Layer:=" + b"9" * 5000, None),
         (b"Segment1_LabelValue:=9", b"Segment1_LabelValue:=0", ["liver"]),
         ("Name:=Läsion".encode(), "Name:=Läsion".encode("latin-1"), ["liver", "Läsion, links"]),
     ],

@@ -193,10 +193,10 @@ def _start(response: HTTPResponse, part: "_Part") -> int | None:
     return offer.size
 
 
-def _whole_size(span: str) -> int | None:
-    """Read the size of the whole file off a Content-Range."""
-    whole = span.rpartition("/")[2]
-    return int(whole) if whole.isdecimal() else None
+def _whole_size(told: str) -> int | None:
+    """Read the size of the whole file off a Content-Range or Content-Length; None without one."""
+    whole = told.rpartition("/")[2]
+    return int(whole) if whole.isdecimal() and len(whole) < 16 else None
 
 
 def _accept(
@@ -266,10 +266,9 @@ def _open(request: Request, timeout: float) -> HTTPResponse:
 
 
 def _offer(response: HTTPResponse) -> Offer:
-    length = response.headers.get("Content-Length")
-    tag = response.headers.get("ETag")
+    tag, changed = (response.headers.get(name) for name in ("ETag", "Last-Modified"))
     strong = None if tag is None or tag.startswith("W/") else tag
-    return Offer(int(length) if length else None, strong or response.headers.get("Last-Modified"))
+    return Offer(_whole_size(response.headers.get("Content-Length", "")), strong or changed)
 
 
 def file_name(url: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from napari_fastsam3d.geometry.io.json_text import parse_json
 
-_CARET = re.compile(r'<Label\s[^>]*?\bKey="(\d+)"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]*)')
+_CARET = re.compile(r'<Label\s[^>]*?\bKey="(\d{1,9})"[^>]*>\s*(?:<!\[CDATA\[)?([^<\]]*)')
+_VALUE = re.compile(r"\d{1,9}")
 _SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue)")
 
 
@@ -40,7 +41,7 @@ def names_of_segments(keys: Mapping[str, str]) -> dict[int, str]:
     return {
         int(each["LabelValue"]): readable(each["Name"])
         for each in told.values()
-        if each.get("Name") and each.get("LabelValue", "").isdecimal()
+        if each.get("Name") and _VALUE.fullmatch(each.get("LabelValue", ""))
     }
 
 

@@ -20,6 +20,7 @@ from napari_fastsam3d.geometry.volume import Volume
 
 SUFFIX = ".seg.nrrd"
 
+_LAYER = re.compile(r"\d{1,9}")
 _KEY = re.compile(r"Segment(\d+)_(\w+)")
 _STATUS = "Segmentation.Status:inprogress|"
 
@@ -77,10 +78,11 @@ def read_slicer_segmentation(path: Path, volume: Volume) -> list[Segment]:
     segments: list[Segment] = []
     for keys in told:
         value, where = int(keys["LabelValue"]), keys.get("Layer", "0").strip()
-        layer = int(where) if where.isdecimal() else frames
+        layer = int(where) if _LAYER.fullmatch(where) else frames
         if layer >= frames:
             raise VolumeError(
-                f"{path.name} lacks the layer {where!r}.", "Save it again from where it was made."
+                f"{path.name} lacks the layer {where[:20]!r}.",
+                "Save it again from where it was made.",
             )
         if layer not in layers:
             layers[layer] = read_nrrd(path, layer if frames > 1 else None)

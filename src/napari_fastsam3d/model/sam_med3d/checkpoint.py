@@ -19,6 +19,7 @@ from napari_fastsam3d.model.sam_med3d.network import (
 )
 
 _ENCODER = "image_encoder."
+_DIGITS = 3  # of the number of a block
 _ESSENTIAL = (
     _ENCODER + "pos_embed",
     _ENCODER + "patch_embed.proj.weight",
@@ -179,7 +180,8 @@ def read_architecture(
 
 def _blocks(tensors: Mapping[str, Tensor], stem: str) -> int:
     numbers = [key[len(stem) :].partition(".")[0] for key in tensors if key.startswith(stem)]
-    return 1 + max((int(n) for n in numbers if n.isdecimal()), default=-1)
+    # Larger ones are none of a network, and are named as unknown.
+    return 1 + max((int(n) for n in numbers if n.isdecimal() and len(n) <= _DIGITS), default=-1)
 
 
 def _table(tensors: Mapping[str, Tensor], block: int) -> Tensor | None:
