@@ -114,6 +114,43 @@ def test_what_cannot_serve_is_refused(tmp_path: Path) -> None:
         assert (tmp_path / PROGRESS).read_text() == damaged
 
 
+KEPT = {
+    "format": "napari-fastsam3d worklist",
+    "version": 1,
+    "current": "b",
+    "done": ["a", "c"],
+    "volumes": {"a": [3, None], "b": [None, "1.2.3"]},
+    "written": {"a": [12, 10**18]},
+}
+OTHERS = [None, True, -1.5, "x", [], [[]], [None], {}, {"a": 1}, {"a": [True, 1]}, [1, 2]]
+
+
+@pytest.mark.parametrize("place", [(key,) for key in KEPT] + [("volumes", "a"), ("written", "a")])
+def test_whatever_one_place_of_the_progress_holds_is_refused_or_what_it_says(tmp_path, place):
+    path = tmp_path / PROGRESS
+    path.write_text(json.dumps(KEPT))
+    kept = Worklist(tmp_path).progress
+    assert (kept.done, kept.current) == (frozenset("ac"), "b")
+    assert kept.volumes == {"a": (3, None), "b": (None, "1.2.3")}
+    assert kept.written == {"a": (12, 10**18)}
+    for value in OTHERS:
+        told = json.loads(json.dumps(KEPT))
+        inside = told[place[0]] if len(place) > 1 else told
+        inside[place[-1]] = value
+        path.write_text(json.dumps(told))
+        try:
+            found = Worklist(tmp_path).progress
+        except SessionError:
+            assert path.read_text() == json.dumps(told)
+            continue
+        assert found.current is None or isinstance(found.current, str)
+        assert all(isinstance(each, str) for each in found.done)
+        for frame, series in found.volumes.values():
+            assert frame is None or type(frame) is int
+            assert series is None or isinstance(series, str)
+        assert all(type(each) is int for stamp in found.written.values() for each in stamp)
+
+
 def test_a_mask_is_saved_once_and_never_in_place_of_a_strangers(tmp_path: Path, model) -> None:
     for name in ("a", "b"):
         scan(tmp_path / f"{name}.nii.gz")

@@ -134,6 +134,7 @@ def test_a_face_of_a_box_moves_inwards_a_little_or_outwards_by_a_fifth(seed):
 def test_a_mask_of_somebody_else_is_shifted_and_a_cell_wider_or_narrower_or_neither(seed):
     truth = (field(seed, (6, 7, 8)) > 0.6).float()
     found = _spoilt(truth, RandomGenerator.seeded(seed)).numpy()
+    assert np.isin(found, (0, 1)).all()
     cube = np.ones((1, 1, 3, 3, 3), bool)
     grids = truth.numpy() > 0
     possible = []

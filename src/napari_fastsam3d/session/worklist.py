@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from threading import Event, Lock
 from time import monotonic
+from typing import Any
 
 from napari_fastsam3d.errors import SessionError
 from napari_fastsam3d.geometry import Volume, begins_as_dicom
@@ -18,6 +19,7 @@ from napari_fastsam3d.geometry.io.atomic_write import replacing
 from napari_fastsam3d.geometry.io.json_text import parse_json
 from napari_fastsam3d.geometry.io.segments import SEGMENTATION_SUFFIXES
 from napari_fastsam3d.geometry.source import MASK_SUFFIXES, SUFFIXES, scan_stem
+from napari_fastsam3d.inference.json_values import whole
 
 PATTERN = "{case}_mask.nii.gz"
 PROGRESS = "worklist.json"
@@ -26,6 +28,7 @@ _VERSION = 1
 _FILES = tuple(end for kind in ("nifti", "nrrd", "metaimage") for end in SUFFIXES[kind])
 _FILES_LOOKED_AT = 20
 _BATCH_S = 0.2
+_NAMES = {str, type(None)}
 _MASKS = (*SEGMENTATION_SUFFIXES, *MASK_SUFFIXES)
 
 
@@ -251,11 +254,16 @@ def _read(path: Path) -> Progress:
         told = parse_json(path.read_text(encoding="utf-8"))
         if told["version"] > _VERSION:
             raise SessionError(f"{path} was written by a newer version.", "Update this program.")
+        done, current = told["done"], told["current"]
+        if not isinstance(done, list) or not all(isinstance(each, str) for each in done):
+            raise TypeError
+        if type(current) not in _NAMES:
+            raise TypeError
         return Progress(
-            frozenset(map(str, told["done"])),
-            told["current"],
-            {name: (frame, series) for name, (frame, series) in told["volumes"].items()},
-            {name: (size, at) for name, (size, at) in told["written"].items()},
+            frozenset(done),
+            current,
+            {name: _chosen(*chosen) for name, chosen in told["volumes"].items()},
+            {name: (whole(size), whole(at)) for name, (size, at) in told["written"].items()},
         )
     except FileNotFoundError:
         return Progress()
@@ -264,6 +272,13 @@ def _read(path: Path) -> Progress:
             f"{path} can't be read, or is damaged.",
             "Move it away to begin the list anew; masks and earlier sessions are not touched.",
         ) from error
+
+
+def _chosen(frame: Any, series: Any) -> tuple[int | None, str | None]:
+    """Check the frame and the series of a volume; TypeError if they are none."""
+    if type(series) not in _NAMES:
+        raise TypeError
+    return None if frame is None else whole(frame), series
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
