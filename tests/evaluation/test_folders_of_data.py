@@ -23,7 +23,8 @@ from napari_fastsam3d.evaluation.dataset import (
     unlabelled_scans,
 )
 
-BROKEN = ["", "{", "[1, 2]", "3", "null", '"text"', b"\xff\xfe"]
+NESTED = pytest.param("[" * 10**5, id="nested")
+BROKEN = ["", "{", "[1, 2]", "3", "null", '"text"', b"\xff\xfe", NESTED]
 
 
 def case(set_name, name):

@@ -166,6 +166,8 @@ def test_arrays_that_do_not_belong_together_are_refused(arrays):
         {"entry": "null"},
         {"entry": "{"},
         {"entry": "{}"},
+        {"entry": "[" * 10**5},
+        {"tokens": "[" * 10**5},
     ],
 )
 def test_a_header_of_something_else_is_refused(header):
@@ -180,7 +182,14 @@ def test_a_file_cut_anywhere_is_refused(length):
         Case.of_bytes(DATA[:length])
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff" * 8, b"\xff" * 80, b"\x02" + bytes(7) + b"[]"])
+DEEP = (10**5).to_bytes(8, "little") + b"[" * 10**5
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff" * 8, b"\xff" * 80, b"\x02" + bytes(7) + b"[]", DEEP],
+    ids=["nothing", "no length", "a long one", "a list", "nested deeply"],
+)
 def test_bytes_of_something_else_are_refused(data):
     with pytest.raises(ValueError):  # noqa: PT011 - as above
         Case.of_bytes(data)

@@ -98,7 +98,10 @@ def test_weights_that_are_gone(student_file: Path, store: ModelStore):
         load_model("mine", device="cpu")
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"name": 3', '{"provenance": [{}]}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[1]", '{"name": 3', '{"provenance": [{}]}', pytest.param("[" * 10**5, id="nested")],
+)
 def test_a_damaged_record(student_file: Path, store: ModelStore, text: str):
     import_model(student_file, name="mine")
     (store.folder / "mine.json").write_text(text)

@@ -256,7 +256,9 @@ def test_a_coarse_pass_whose_numbers_do_not_fit_is_refused(changed, part):
         CoarsePass.of_json(json.dumps(table))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "null", "{}", pytest.param("[" * 10**5, id="nested")]
+)
 def test_a_coarse_pass_that_is_none_is_refused(text):
     with pytest.raises(CheckpointError, match="coarse pass"):
         CoarsePass.of_json(text)

@@ -66,7 +66,17 @@ def test_names_that_could_be_paths_are_refused(file: TokenFile, name: str):
     assert not file.path.exists()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"tokens": 3}', '{"tokens": [{"id": 1}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"tokens": 3}',
+        '{"tokens": [{"id": 1}]}',
+        pytest.param("[" * 10**5, id="nested"),
+    ],
+)
 def test_a_damaged_file_lets_in_nobody_and_is_not_overwritten(file: TokenFile, text: str):
     secret = file.add("anna")[1]
     file.path.write_text(text)

@@ -149,7 +149,7 @@ def test_a_whole_record_that_says_what_none_can_is_of_a_version_to_come(name, va
         line_of("3"),
         line_of("{"),
         line_of("[]"),
-        line_of('{"number":' + "[" * 100_000),
+        pytest.param(line_of('{"number":' + "[" * 10**5), id="nested"),
         "00000000" + line_of(DATA)[8:],
     ],
 )

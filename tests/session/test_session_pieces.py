@@ -383,6 +383,7 @@ def test_tokens_are_kept_for_their_owner_alone_and_the_environment_s_goes_first(
         '{"address": "a"}',
         '[{"address": "a", "colour": 1}]',
         "[[]]",
+        pytest.param("[" * 10**5, id="nested"),
     ],
 )
 def test_a_damaged_file_of_tokens_knows_no_server_and_takes_new_ones(content):
@@ -405,7 +406,10 @@ def test_numbers_in_names_count_as_such(names):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "3", "{}", '{"version": 1}', '{"version": "1", "done": []}', '{"version": 9}'],
+    [
+        *("", "[]", "3", "{}", pytest.param("[" * 10**5, id="nested")),
+        *('{"version": 1}', '{"version": "1", "done": []}', '{"version": 9}'),
+    ],
 )
 def test_progress_that_cannot_be_read_is_told_and_left_alone(tmp_path, content):
     file = tmp_path / "worklist.json"
