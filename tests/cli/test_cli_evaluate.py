@@ -135,3 +135,33 @@ def test_a_folder_that_lacks_a_case_is_told(evaluate, data):
     code, _, err = evaluate()
     assert code == 1
     assert "Complete the folder" in err
+
+
+def test_what_an_evaluation_is_held_against_is_looked_at_before_and_may_have_nothing_in_common(
+    evaluate, tmp_path
+):
+    quick = ("--clicks", "1", "--cases-per-set", "1")
+    out, other, empty = (tmp_path / name for name in ("out", "other", "empty"))
+    empty.mkdir()
+    for absent in (empty, tmp_path / "nowhere"):
+        code, told, err = evaluate(
+            "--against", absent, "--out", out, *quick, model="region-growing"
+        )
+        assert (code, told) == (1, "")
+        assert err.splitlines()[-1] == (
+            f"error: {absent} holds no evaluation. Name the --out of another evaluation."
+        )
+        assert not out.exists()
+    assert evaluate("--out", other, *quick, model="region-growing")[0] == 0
+    kept = (other / "results.jsonl").read_text()
+    code, told, _ = evaluate("--against", other, *quick, model="region-growing")
+    assert code == 0
+    assert "Against other, in points:" in told
+    (other / "results.jsonl").write_text(kept.replace('"one"', '"1"').replace('"two"', '"2"'))
+    code, told, _ = evaluate("--against", other, *quick, model="region-growing")
+    assert code == 0
+    assert f"{other} holds none of these structures; there is nothing to compare." in told
+    (other / "results.jsonl").write_text("{}\n" + kept)
+    code, told, err = evaluate("--against", other, *quick, model="region-growing")
+    assert code == 1
+    assert "Line 1 of" in err.splitlines()[-1]
