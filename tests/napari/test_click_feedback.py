@@ -72,8 +72,15 @@ def test_a_click_that_another_object_keeps_is_told_with_the_remedy(
 
 
 @pytest.mark.gl
-def test_what_was_told_can_be_put_away(scene: Any, settle: Any) -> None:
+def test_a_click_in_the_air_is_told_and_taken_back_and_what_was_told_can_be_put_away(
+    scene: Any, settle: Any
+) -> None:
     viewer, widget, hand = scene
+    click(scene, settle, AIR)
+    assert told(widget) == "That click lies in the air around the patient."
+    press(scene, settle, "Undo")
+    assert told(widget) == ""
+    assert widget.view.session.state.objects == ()
     click(scene, settle, ROD)
     hand.key("N")
     click(scene, settle, ROD)
@@ -88,16 +95,6 @@ def test_what_was_told_can_be_put_away(scene: Any, settle: Any) -> None:
     widget.view.run(lambda session: session.rename_object(2, "rod"))
     settle(widget)
     assert told(widget) == ""
-
-
-@pytest.mark.gl
-def test_a_click_in_the_air_is_told_and_taken_back(scene: Any, settle: Any) -> None:
-    _, widget, _ = scene
-    click(scene, settle, AIR)
-    assert told(widget) == "That click lies in the air around the patient."
-    press(scene, settle, "Undo")
-    assert told(widget) == ""
-    assert widget.view.session.state.objects == ()
 
 
 @pytest.mark.gl

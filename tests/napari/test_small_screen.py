@@ -61,17 +61,8 @@ def test_at_1024_by_768_most_of_the_window_is_the_picture(scene: Any, qtbot: Any
     qtbot.waitUntil(lambda: canvas_width(viewer) > 650)
 
 
-def test_the_layout_follows_the_size_of_the_window(scene: Any, qtbot: Any) -> None:
+def test_tools_boxes_parts_and_planes_are_at_hand_in_the_small_panel(scene: Any) -> None:
     viewer, widget, _ = scene
-    viewer.window._qt_window.resize(1400, 900)
-    qtbot.waitUntil(lambda: naparis(viewer) == [True, True])
-    assert "Include" in widget.prompts.tools["include"].text()
-    viewer.window._qt_window.resize(1000, 700)
-    qtbot.waitUntil(lambda: naparis(viewer) == [False, False])
-
-
-def test_tools_and_depth_of_boxes_are_at_hand_in_the_small_panel(scene: Any, qtbot: Any) -> None:
-    _, widget, _ = scene
     tops = {button.y() for button in widget.prompts.tools.values()}
     assert len(tops) == 2
     # Nothing is cut off at the side, and the panel doesn't scroll sideways.
@@ -81,10 +72,7 @@ def test_tools_and_depth_of_boxes_are_at_hand_in_the_small_panel(scene: Any, qtb
     QTest.mouseClick(widget.prompts.tools["box"], Qt.MouseButton.LeftButton)
     assert widget.workspace.toolbox.tool == "box"
     assert widget.prompts.box_depth.isVisible()
-
-
-def test_parts_fold_by_a_click_on_their_heading(scene: Any) -> None:
-    _, widget, _ = scene
+    # Parts fold by a click on their heading.
     for panel in (widget.scan, widget.prompts, widget.objects):
         heading = panel.parentWidget().heading
         assert panel.isVisible()
@@ -92,10 +80,7 @@ def test_parts_fold_by_a_click_on_their_heading(scene: Any) -> None:
         assert not panel.isVisible()
         QTest.mouseClick(heading, Qt.MouseButton.LeftButton, pos=QPoint(20, 5))
         assert panel.isVisible()
-
-
-def test_planes_are_turned_by_a_button(scene: Any, qtbot: Any) -> None:
-    viewer, widget, _ = scene
+    # Planes are turned by a button.
     seen = [viewer.dims.order]
     for plane in ("coronal", "sagittal", "axial"):
         QTest.mouseClick(widget.plane_row.buttons[plane], Qt.MouseButton.LeftButton)
@@ -103,8 +88,10 @@ def test_planes_are_turned_by_a_button(scene: Any, qtbot: Any) -> None:
     assert seen == [(0, 1, 2), (1, 0, 2), (2, 0, 1), (0, 1, 2)]
 
 
-def test_the_list_of_objects_grows_and_filters(scene: Any, settle: Any, qtbot: Any) -> None:
-    _, widget, _ = scene
+def test_the_list_of_objects_grows_and_filters_and_the_layout_follows_the_size(
+    scene: Any, settle: Any, qtbot: Any
+) -> None:
+    viewer, widget, _ = scene
     heights = []
     for number, name in enumerate(
         ["liver", "spleen", "left kidney", "right kidney", *"abcdefghij"]
@@ -126,6 +113,12 @@ def test_the_list_of_objects_grows_and_filters(scene: Any, settle: Any, qtbot: A
     assert widget.workspace.toolbox.tool == "include"
     widget.objects.filter.clear()
     assert not any(row.isHidden() for row in rows)
+    # The layout follows the size of the window.
+    viewer.window._qt_window.resize(1400, 900)
+    qtbot.waitUntil(lambda: naparis(viewer) == [True, True])
+    assert "Include" in widget.prompts.tools["include"].text()
+    viewer.window._qt_window.resize(1000, 700)
+    qtbot.waitUntil(lambda: naparis(viewer) == [False, False])
 
 
 _SCALED = """

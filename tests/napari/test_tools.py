@@ -34,21 +34,20 @@ def pointer(viewer: Any) -> Any:
     return viewer.window._qt_viewer.canvas.native.cursor()
 
 
-@pytest.mark.parametrize("key", ["Q", "W", "G", "K", "Shift+B", "Shift+E"])
-def test_the_key_of_the_tool_in_hand_keeps_it(scene: tuple[Any, Any, Hand], key: str) -> None:
+def test_the_key_of_the_tool_in_hand_keeps_it(scene: tuple[Any, Any, Hand], settle: Any) -> None:
     _, widget, hand = scene
-    hand.key(key)
-    tool = widget.workspace.toolbox.tool
-    hand.key(key)
-    assert tool is not None
-    assert widget.workspace.toolbox.tool == tool
-    QTest.mouseClick(widget.prompts.tools[tool], Qt.MouseButton.LeftButton)
-    assert widget.workspace.toolbox.tool == tool
-    assert widget.prompts.tools[tool].isChecked()
-
-
-def test_q_twice_and_a_click_makes_a_prompt(scene: tuple[Any, Any, Hand], settle: Any) -> None:
-    _, widget, hand = scene
+    tools = set()
+    for key in ("Q", "W", "G", "K", "Shift+B", "Shift+E"):
+        hand.key(key)
+        tool = widget.workspace.toolbox.tool
+        tools.add(tool)
+        hand.key(key)
+        assert tool is not None
+        assert widget.workspace.toolbox.tool == tool
+        QTest.mouseClick(widget.prompts.tools[tool], Qt.MouseButton.LeftButton)
+        assert widget.workspace.toolbox.tool == tool
+        assert widget.prompts.tools[tool].isChecked()
+    assert len(tools) == 6
     hand.key("Q")
     hand.key("Q")
     hand.click(world(widget, CENTRE))
@@ -56,24 +55,9 @@ def test_q_twice_and_a_click_makes_a_prompt(scene: tuple[Any, Any, Hand], settle
     assert [prompt.index for prompt in widget.view.prompts] == [CENTRE]
 
 
-def test_escape_puts_the_tool_away_and_says_so(
+def test_pointer_and_hint_tell_the_tools_apart_and_escape_puts_them_away(
     scene: tuple[Any, Any, Hand], settle: Any, qtbot: Any
 ) -> None:
-    viewer, widget, hand = scene
-    for key in ("Q", "W", "G", "K", "Shift+B"):
-        hand.key(key)
-        hand.key("Escape")
-        assert widget.workspace.toolbox.tool is None
-    qtbot.waitUntil(lambda: "No tool in hand" in widget.status.now.text())
-    assert widget.prompts.tools["pan"].isChecked()
-    assert pointer(viewer).shape() != Qt.CursorShape.BitmapCursor
-    hand.click(world(widget, CENTRE))
-    hand.drag(world(widget, CENTRE), world(widget, (25, 25, 15)))
-    settle(widget)
-    assert widget.view.session.state.objects == ()
-
-
-def test_pointer_and_hint_tell_the_tools_apart(scene: tuple[Any, Any, Hand], qtbot: Any) -> None:
     viewer, widget, hand = scene
     seen = {}
     for key, word in (("Q", "inside"), ("W", "not belong"), ("G", "rectangle")):
@@ -86,6 +70,17 @@ def test_pointer_and_hint_tell_the_tools_apart(scene: tuple[Any, Any, Hand], qtb
     assert len(set(seen.values())) == 3
     hand.key("Q")
     assert pointer(viewer).pixmap().cacheKey() == seen["Q"]
+    for key in ("Q", "W", "G", "K", "Shift+B"):
+        hand.key(key)
+        hand.key("Escape")
+        assert widget.workspace.toolbox.tool is None
+    qtbot.waitUntil(lambda: "No tool in hand" in widget.status.now.text())
+    assert widget.prompts.tools["pan"].isChecked()
+    assert pointer(viewer).shape() != Qt.CursorShape.BitmapCursor
+    hand.click(world(widget, CENTRE))
+    hand.drag(world(widget, CENTRE), world(widget, (25, 25, 15)))
+    settle(widget)
+    assert widget.view.session.state.objects == ()
 
 
 def test_a_locked_object_is_told_before_the_click(
@@ -104,22 +99,8 @@ def test_a_locked_object_is_told_before_the_click(
     assert pointer(viewer).shape() == Qt.CursorShape.BitmapCursor
 
 
-def test_tools_of_slices_say_so_in_the_3d_view(scene: tuple[Any, Any, Hand], qtbot: Any) -> None:
-    viewer, widget, hand = scene
-    hand.key("Shift+W")
-    viewer.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: "works in a slice" in widget.status.now.text())
-    hand.key("W")
-    qtbot.waitUntil(lambda: "click on a mask" in widget.status.now.text())
-    for key in ("G", "Shift+B", "Shift+E", "Shift+W", "Shift+Z"):
-        hand.key("W")
-        hand.key(key)
-        qtbot.waitUntil(lambda: "works in a slice" in widget.status.now.text())
-        assert widget.workspace.toolbox.tool == "exclude"
-
-
-def test_escape_ends_a_polygon_before_it_puts_the_tool_away(
-    scene: tuple[Any, Any, Hand], settle: Any
+def test_escape_ends_a_polygon_first_and_tools_of_slices_say_so_in_the_3d_view(
+    scene: tuple[Any, Any, Hand], settle: Any, qtbot: Any
 ) -> None:
     viewer, widget, hand = scene
     hand.key("Shift+B")
@@ -137,3 +118,13 @@ def test_escape_ends_a_polygon_before_it_puts_the_tool_away(
     settle(widget)
     assert widget.view.mask.layer.mode == "pan_zoom"
     assert widget.view.session.state.objects == ()
+    hand.key("Shift+W")
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: "works in a slice" in widget.status.now.text())
+    hand.key("W")
+    qtbot.waitUntil(lambda: "click on a mask" in widget.status.now.text())
+    for key in ("G", "Shift+B", "Shift+E", "Shift+W", "Shift+Z"):
+        hand.key("W")
+        hand.key(key)
+        qtbot.waitUntil(lambda: "works in a slice" in widget.status.now.text())
+        assert widget.workspace.toolbox.tool == "exclude"

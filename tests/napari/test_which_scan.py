@@ -102,18 +102,14 @@ def test_an_opened_scan_is_what_the_canvas_shows(
     assert pixel(viewer, hand, widget) > 200
 
 
-def test_a_file_dropped_on_napari_is_chosen_too(window: Any, settle: Any) -> None:
-    viewer, widget, _ = window
+def test_a_dropped_file_is_chosen_and_with_t1_hidden_and_flair_seen_a_click_segments_flair(
+    window: Any, settle: Any
+) -> None:
+    viewer, widget, hand = window
     add(viewer, scan("FLAIR"))
     settle(widget)
     assert widget.view.image.name == "FLAIR"
     assert not image(viewer, "T1").visible
-
-
-def test_with_t1_hidden_and_flair_seen_a_click_segments_flair(window: Any, settle: Any) -> None:
-    viewer, widget, hand = window
-    add(viewer, scan("FLAIR"))
-    settle(widget)
     widget.scan.choose(image(viewer, "T1"))
     settle(widget)
     assert not image(viewer, "FLAIR").visible
@@ -127,49 +123,54 @@ def test_with_t1_hidden_and_flair_seen_a_click_segments_flair(window: Any, settl
     assert len(widget.view.prompts) == 1
 
 
-@pytest.mark.parametrize("hide", [True, False])
-def test_with_objects_in_t1_it_is_said_before_the_click(
-    window: Any, settle: Any, hide: bool
-) -> None:
+def test_with_objects_in_t1_it_is_said_before_the_click(window: Any, settle: Any) -> None:
     viewer, widget, hand = window
     add(viewer, scan("FLAIR"))
     settle(widget)
     widget.scan.choose(image(viewer, "T1"))
     settle(widget)
     click(widget, hand, settle)
-    image(viewer, "FLAIR").visible = True
-    image(viewer, "T1").visible = not hide
-    settle(widget)
-    assert widget.view.image.name == "T1"
-    assert widget.view.mask.layer.visible  # masks of T1 can be looked at over FLAIR
-    assert not widget.visibility_banner.isHidden()
-    assert widget.visibility_banner.text.text() == "You see FLAIR, but a click segments T1."
-    assert widget.status.now.text() == widget.visibility_banner.text.text()
-    press(widget.visibility_banner, "Show T1")
-    assert image(viewer, "T1").visible
-    assert not image(viewer, "FLAIR").visible
-    assert widget.visibility_banner.isHidden()
-    image(viewer, "FLAIR").visible, image(viewer, "T1").visible = True, not hide
-    settle(widget)
-    press(widget.visibility_banner, "Segment FLAIR")
-    settle(widget)
-    assert widget.view.image.name == "FLAIR"
-    assert widget.visibility_banner.isHidden()
-    assert not image(viewer, "T1").visible
+    for hide in (True, False):
+        widget.scan.choose(image(viewer, "T1"))
+        settle(widget)
+        image(viewer, "FLAIR").visible = True
+        image(viewer, "T1").visible = not hide
+        settle(widget)
+        assert widget.view.image.name == "T1"
+        assert widget.view.mask.layer.visible  # masks of T1 can be looked at over FLAIR
+        assert not widget.visibility_banner.isHidden()
+        assert widget.visibility_banner.text.text() == "You see FLAIR, but a click segments T1."
+        assert widget.status.now.text() == widget.visibility_banner.text.text()
+        press(widget.visibility_banner, "Show T1")
+        assert image(viewer, "T1").visible
+        assert not image(viewer, "FLAIR").visible
+        assert widget.visibility_banner.isHidden()
+        image(viewer, "FLAIR").visible, image(viewer, "T1").visible = True, not hide
+        settle(widget)
+        press(widget.visibility_banner, "Segment FLAIR")
+        settle(widget)
+        assert widget.view.image.name == "FLAIR"
+        assert widget.visibility_banner.isHidden()
+        assert not image(viewer, "T1").visible
 
 
-def test_a_hidden_scan_is_told_and_shown_again(window: Any, settle: Any) -> None:
-    viewer, widget, _ = window
+def test_the_pointer_says_where_the_scan_ends_and_a_hidden_one_is_told_and_shown_again(
+    window: Any, settle: Any
+) -> None:
+    viewer, widget, hand = window
+    inside = widget.view.mask.layer.data_to_world(widget.view.frame.to_layer(CENTRE)[0])
+    beside = np.add(inside, (0, 0, 25))
+    native = viewer.window._qt_viewer.canvas.native
+    for place, shape in ((inside, "BitmapCursor"), (beside, "ForbiddenCursor")):
+        hand.rest(tuple(place))
+        assert native.cursor().shape() == getattr(Qt.CursorShape, shape)
     image(viewer, "T1").visible = False
     settle(widget)
     assert "T1 is hidden" in widget.visibility_banner.text.text()
     press(widget.visibility_banner, "Show T1")
     assert image(viewer, "T1").visible
     assert widget.visibility_banner.isHidden()
-
-
-def test_a_blended_scan_is_no_other_scan(window: Any, settle: Any) -> None:
-    viewer, widget, _ = window
+    # A blended scan is no other scan.
     pet = Image(np.zeros((24, 40, 36)), name="PET", blending="additive")
     viewer.add_layer(pet)
     settle(widget)
@@ -192,13 +193,3 @@ def test_a_slice_beside_the_scan_is_told_before_the_click(window: Any, settle: A
     press(widget.visibility_banner, "Go to it")
     settle(widget)
     assert widget.visibility_banner.isHidden()
-
-
-def test_the_pointer_says_where_the_scan_ends(window: Any, qtbot: Any) -> None:
-    viewer, widget, hand = window
-    inside = widget.view.mask.layer.data_to_world(widget.view.frame.to_layer(CENTRE)[0])
-    beside = np.add(inside, (0, 0, 25))
-    native = viewer.window._qt_viewer.canvas.native
-    for place, shape in ((inside, "BitmapCursor"), (beside, "ForbiddenCursor")):
-        hand.rest(tuple(place))
-        assert native.cursor().shape() == getattr(Qt.CursorShape, shape)

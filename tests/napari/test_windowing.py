@@ -49,9 +49,13 @@ def test_a_ct_opens_in_soft_tissue_and_its_slider_reaches_the_data(opened: Any) 
     assert layer.contrast_limits_range == [body().min(), body().max()]
     assert (shown(widget)[0], shown(widget)[1]) == (40, 400)
     assert widget.window_row.button.text() == "Soft tissue"
+    # napari's full range is that of the data and not that of the type.
+    layer.reset_contrast_limits_range()  # what the button "full range" of napari's slider calls
+    assert layer.contrast_limits_range == [body().min(), body().max()]
+    assert layer.contrast_limits == [-160, 240]
 
 
-def test_presets_come_by_key_and_by_menu(opened: Any) -> None:
+def test_windows_come_by_key_by_menu_and_by_typed_values(opened: Any) -> None:
     _, widget, layer, hand = opened()
     for number, (name, preset) in enumerate(PRESETS.items(), 1):
         hand.key(f"Alt+{number}")
@@ -65,6 +69,14 @@ def test_presets_come_by_key_and_by_menu(opened: Any) -> None:
     choose(widget.window_row.button, "window_lung")
     assert layer.contrast_limits == list(PRESETS["lung"].limits)
     assert widget.window_row.button.text() == "Lung"
+    hand.key("Alt+1")
+    box = widget.window_row.breadth
+    box.setFocus()
+    box.selectAll()
+    QTest.keyClicks(box, "200")
+    QTest.keyClick(box, Qt.Key.Key_Return)
+    assert layer.contrast_limits == [-60, 140]
+    assert widget.workspace.toolbox.tool == "include"
 
 
 def test_the_right_button_drags_level_and_width_and_makes_no_prompt(
@@ -90,18 +102,14 @@ def test_the_right_button_drags_level_and_width_and_makes_no_prompt(
     assert (viewer.camera.zoom, viewer.camera.center) == (zoom, centre)
 
 
-def test_the_present_values_are_told_while_the_button_is_held(opened: Any) -> None:
-    viewer, widget, _, hand = opened()
+def test_values_are_told_while_the_button_is_held_which_stays_with_the_brush(opened: Any) -> None:
+    viewer, widget, layer, hand = opened()
     start = middle(viewer)
     with hand.dragging_right(start, start + QPoint(64, 0)):
         assert widget.status.now.text() == "Level 40, width 500"
     assert "Click inside" in widget.status.now.text()
-
-
-def test_the_right_button_stays_with_the_brush(opened: Any) -> None:
-    viewer, _, layer, hand = opened()
+    hand.key("Alt+1")
     hand.key("Shift+B")
-    start = middle(viewer)
     hand.drag_right(start, start + QPoint(40, 0))
     assert layer.contrast_limits == [-160, 240]
     hand.key("Escape")
@@ -130,24 +138,6 @@ def test_the_right_button_of_the_eraser_and_the_bucket_changes_no_mask(
     settle(widget)
     assert layer.contrast_limits != pytest.approx([-210, 290], abs=1)
     assert np.array_equal(masks.data, before)
-
-
-def test_typed_values_are_taken(opened: Any) -> None:
-    _, widget, layer, _ = opened()
-    box = widget.window_row.breadth
-    box.setFocus()
-    box.selectAll()
-    QTest.keyClicks(box, "200")
-    QTest.keyClick(box, Qt.Key.Key_Return)
-    assert layer.contrast_limits == [-60, 140]
-    assert widget.workspace.toolbox.tool == "include"
-
-
-def test_naparis_full_range_is_the_data_and_not_the_type(opened: Any) -> None:
-    _, _, layer, _ = opened()
-    layer.reset_contrast_limits_range()  # what the button "full range" of napari's slider calls
-    assert layer.contrast_limits_range == [body().min(), body().max()]
-    assert layer.contrast_limits == [-160, 240]
 
 
 def test_a_ct_of_another_reader_is_windowed_once(opened: Any, settle: Any) -> None:
