@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
@@ -186,35 +187,47 @@ def make_widget(
 
 
 @pytest.fixture
-def make_scene(
+def make_bare(
     _window_imported: None, qtbot: Any, flood: FloodPredictor
-) -> Iterator[Callable[..., Any]]:
-    """Return a function that gives a `Scene` in a viewer without a window, which opens at once.
+) -> Iterator[Callable[..., tuple[Any, Any]]]:
+    """Return a function that gives a viewer without a window and the widget, which open at once.
 
-    The widget is the same; it is docked nowhere, and the viewer has no canvas.
+    The widget is the same as in a window; it is docked nowhere, and the viewer has no canvas.
     """
     from napari.components import ViewerModel
     from napari.utils._proxies import PublicOnlyProxy
-    from scene import Scene
 
     from napari_fastsam3d._napari.widget import FastSAM3DWidget
 
-    made: list[Scene] = []
+    made: list[FastSAM3DWidget] = []
 
-    def make(*scans: Any, model: Any = flood, viewer: Any = None) -> Scene:
-        widget = FastSAM3DWidget(PublicOnlyProxy(viewer or ViewerModel()), model=model)
+    def make(model: Any = flood) -> tuple[ViewerModel, FastSAM3DWidget]:
+        viewer = ViewerModel()
+        widget = FastSAM3DWidget(PublicOnlyProxy(viewer), model=model)
         qtbot.addWidget(widget)
-        scene = Scene(widget, settle_at_once)
-        made.append(scene)
+        made.append(widget)
+        return viewer, widget
+
+    yield make
+    for widget in made:
+        with suppress(ValueError):  # a test has closed it
+            widget.workspace.close()
+        widget.workspace.cleanup.close()
+
+
+@pytest.fixture
+def make_scene(make_bare: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that gives a `Scene` in a viewer without a window, with scans in it."""
+    from scene import Scene
+
+    def make(*scans: Any, **arguments: Any) -> Scene:
+        scene = Scene(make_bare(**arguments)[1], settle_at_once)
         scene.settle()
         for scan in scans:
             scene.open(scan)
         return scene
 
-    yield make
-    for scene in made:
-        scene.close()
-        scene.work.cleanup.close()
+    return make
 
 
 def settle_at_once(widget: Any) -> None:

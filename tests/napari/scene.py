@@ -51,7 +51,6 @@ class Scene:
         self.widget, self._settle = widget, settle
         self.work = widget.workspace
         self.messages: list[str] = []
-        self.closed = False
         self._hear = self.messages.append  # psygnal holds it weakly
         self.work.message.connect(self._hear)
 
@@ -61,11 +60,9 @@ class Scene:
         self.settle()
 
     def close(self) -> None:
-        """End the widget's work as its window does, and wait for files; a second time nothing."""
-        if not self.closed:
-            self.closed = True
-            self.work.close()
-            self.work.tasks.executor.submit(lambda: None).result()
+        """End the widget's work as its window does, and wait for files."""
+        self.work.close()
+        self.work.tasks.executor.submit(lambda: None).result()
 
     def settle(self) -> None:
         """Wait for the model, for files and for tasks behind the window."""

@@ -28,11 +28,11 @@ CORNERS = np.ones((3, 3, 3))
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any, tmp_path: Path) -> Scene:
+def scene(make_bare: Callable[..., Any], settle: Any, tmp_path: Path) -> Scene:
     """A scan of two balls from a file."""
     path = tmp_path / "ct.nii.gz"
     nib.save(nib.Nifti1Image(two_balls(), AFFINE), path)
-    scene = Scene(make_widget()[1], settle)
+    scene = Scene(make_bare()[1], settle)
     scene.open(read_volume(path))
     return scene
 
@@ -332,10 +332,10 @@ def test_what_is_saved_by_key_is_read_again(two: Scene, monkeypatch: Any, tmp_pa
 
 
 def test_cases_are_remembered_exported_forgotten_imported_and_found(
-    make_widget: Callable[..., Any], settle: Any, qtbot: Any, monkeypatch: Any, tmp_path: Path
+    make_bare: Callable[..., Any], settle: Any, qtbot: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
     model = FeatureModel(size=64, spacings=(2.0, 4.0), start_spacing=2.0)
-    scene = Scene(make_widget(model=model)[1], settle)
+    scene = Scene(make_bare(model=model)[1], settle)
     volume, _ = tissues((25, 20, 18), 1)
     scene.open(volume)
     scene.click((25, 20, 18))
@@ -343,7 +343,7 @@ def test_cases_are_remembered_exported_forgotten_imported_and_found(
     scene.view.run(lambda session: session.rename_object(1, "ball"))
     scene.settle()
     scene.do("remember_object")
-    qtbot.waitUntil(lambda: "Remembered ball for other scans." in scene.messages)
+    qtbot.waitUntil(lambda: "Remembered ball for other scans." in scene.messages, timeout=60_000)
     assert scene.work.memory.structures() == {"ball": 1}
 
     answer(monkeypatch, QFileDialog, "getSaveFileName", str(tmp_path / "cases.tmp"), "")
@@ -363,7 +363,7 @@ def test_cases_are_remembered_exported_forgotten_imported_and_found(
     assert len(scene.objects) == 1
     answer(monkeypatch, QInputDialog, "getItem", "ball", True)
     scene.do("find_structure")
-    qtbot.waitUntil(lambda: len(scene.objects) == 2 and not scene.widget.busy)
+    qtbot.waitUntil(lambda: len(scene.objects) == 2 and not scene.widget.busy, timeout=60_000)
     scene.do("undo")
     assert len(scene.objects) == 1
     recalled = []

@@ -43,8 +43,8 @@ LISTED = {
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any) -> Scene:
-    return Scene(make_widget()[1], settle)
+def scene(make_bare: Callable[..., Any], settle: Any) -> Scene:
+    return Scene(make_bare()[1], settle)
 
 
 def disabled(scene: Scene) -> dict[str, str]:

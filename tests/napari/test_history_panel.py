@@ -22,9 +22,9 @@ SPOT = PackedMask.of(Mask.of_indices([FIRST]))
 
 
 @pytest.fixture
-def widget(make_widget: Callable[..., Any], settle: Any) -> Any:
+def widget(make_bare: Callable[..., Any], settle: Any) -> Any:
     voxels = np.random.default_rng(0).integers(0, 4, SHAPE).astype(np.int16) * 100
-    viewer, widget = make_widget()
+    viewer, widget = make_bare()
     volume = Volume.from_array(voxels, np.diag([-2.0, 2.0, 3.0, 1.0]), name="scan")
     viewer.add_layer(Layer.create(*image_layer_data(volume)))
     settle(widget)

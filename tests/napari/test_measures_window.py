@@ -33,8 +33,8 @@ def scan(affine: np.ndarray) -> Volume:
 
 
 @pytest.mark.parametrize("affine", [np.diag([0.7, 0.7, 5, 1]), OBLIQUE], ids=["flat", "oblique"])
-def test_a_ruler_measures_in_the_patient(make_widget: Any, settle: Any, affine: Any) -> None:
-    viewer, widget = make_widget()
+def test_a_ruler_measures_in_the_patient(make_bare: Any, settle: Any, affine: Any) -> None:
+    viewer, widget = make_bare()
     viewer.add_layer(Layer.create(*image_layer_data(scan(affine))))
     settle(widget)
     rulers = widget.view.rulers
@@ -50,10 +50,8 @@ def test_a_ruler_measures_in_the_patient(make_widget: Any, settle: Any, affine: 
     assert len(rulers.layer.features) == rulers.layer.nshapes == 3
 
 
-def test_lines_that_cross_are_one_pair_and_none_is_drawn_twice(
-    make_widget: Any, settle: Any
-) -> None:
-    viewer, widget = make_widget()
+def test_lines_that_cross_are_one_pair_and_none_is_drawn_twice(make_bare: Any, settle: Any) -> None:
+    viewer, widget = make_bare()
     viewer.add_layer(Layer.create(*image_layer_data(scan(np.diag([0.7, 0.7, 5, 1])))))
     settle(widget)
     rulers = widget.view.rulers

@@ -30,9 +30,9 @@ def affine() -> np.ndarray:
 
 
 @pytest.fixture
-def scene(affine: np.ndarray, make_widget: Callable[..., Any], settle: Any) -> Scene:
+def scene(affine: np.ndarray, make_bare: Callable[..., Any], settle: Any) -> Scene:
     voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
-    scene = Scene(make_widget()[1], settle)
+    scene = Scene(make_bare()[1], settle)
     scene.open(Volume.from_array(voxels, affine, name="scan"))
     return scene
 

@@ -155,6 +155,7 @@ def test_a_value_that_needs_a_wider_type_keeps_what_was_painted(mask: MaskLayer)
     assert mask.layer.data.dtype == np.uint8
     mask.paint_with(40_000)
     assert mask.layer.selected_label == 40_000
+    assert mask.layer.colormap.map(40_000)[-1] == 1  # a stroke that begins an object is seen
     assert mask.layer.data.dtype == np.uint16
     assert np.array_equal(mask.layer.data, before)
     # napari may convert the type by itself: the layer shows the session's own array all the same.

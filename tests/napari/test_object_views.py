@@ -25,8 +25,8 @@ def scan() -> Volume:
 
 
 @pytest.fixture
-def widget(make_widget: Callable[..., Any], settle: Any) -> Any:
-    viewer, widget = make_widget()
+def widget(make_bare: Callable[..., Any], settle: Any) -> Any:
+    viewer, widget = make_bare()
     viewer.add_layer(Layer.create(*image_layer_data(scan())))
     settle(widget)
     draw_two(widget, settle)

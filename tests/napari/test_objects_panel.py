@@ -51,8 +51,8 @@ def scan(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def widget(make_widget: Callable[..., Any], scan: Path, settle: Any) -> Any:
-    viewer, made = make_widget()
+def widget(make_bare: Callable[..., Any], scan: Path, settle: Any) -> Any:
+    viewer, made = make_bare()
     viewer.add_layer(Layer.create(*image_layer_data(read_volume(scan))))
     settle(made)
     notification_manager.records.clear()

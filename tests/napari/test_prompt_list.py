@@ -24,13 +24,13 @@ def ball(centre: tuple) -> np.ndarray:
 
 
 @pytest.fixture
-def widget(make_widget: Callable[..., Any], settle: Any) -> Any:
+def widget(make_bare: Callable[..., Any], settle: Any) -> Any:
     """Two balls of 3 mm voxels; the first source axis runs towards L."""
     voxels = np.zeros(SHAPE, np.int16)
     voxels[ball(BALL)], voxels[ball(OTHER)] = 300, 500
     affine = np.diag([-3.0, -3.0, 3.0, 1.0])
     affine[:3, 3] = (60, 70, -40)
-    viewer, widget = make_widget()
+    viewer, widget = make_bare()
     volume = Volume.from_array(voxels, affine, name="two balls")
     viewer.add_layer(Layer.create(*image_layer_data(volume)))
     settle(widget)

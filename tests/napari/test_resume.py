@@ -29,9 +29,9 @@ def scan() -> Volume:
 
 
 @pytest.fixture
-def open_scan(make_widget: Callable[..., Any], scan: Volume, settle: Any) -> Callable[[], Any]:
+def open_scan(make_bare: Callable[..., Any], scan: Volume, settle: Any) -> Callable[[], Any]:
     """Return a function that opens the scan in a viewer, anew each time it is called."""
-    viewer, widget = make_widget()
+    viewer, widget = make_bare()
 
     def reopen() -> Any:
         for layer in list(viewer.layers):
@@ -202,12 +202,12 @@ def listed(widget: Any, qtbot: Any) -> list[Any]:
 
 
 def test_a_journal_that_another_session_keeps_is_told_once(
-    make_widget: Any, flood: Any, scan: Volume, settle: Any, qtbot: Any
+    make_bare: Any, flood: Any, scan: Volume, settle: Any, qtbot: Any
 ) -> None:
     notification_manager.records.clear()
     with Session(scan, model=flood, journal=True) as elsewhere:
         elsewhere.add_point(INSIDE)
-        viewer, widget = make_widget()
+        viewer, widget = make_bare()
         viewer.add_layer(Layer.create(*image_layer_data(scan)))
         settle(widget)
         qtbot.waitUntil(lambda: "NOT SAVED" in widget.status.facts.text(), timeout=5000)

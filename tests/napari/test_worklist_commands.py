@@ -27,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def scene(make_widget: Callable[..., Any], settle: Any) -> Scene:
-    return Scene(make_widget()[1], settle)
+def scene(make_bare: Callable[..., Any], settle: Any) -> Scene:
+    return Scene(make_bare()[1], settle)
 
 
 def names(dialog: WorklistDialog) -> list[str]:

@@ -138,6 +138,7 @@ class MemoryPanel(QWidget):
         return "No remembered case is like this object."
 
     def _show_cases(self, cases: tuple[RecalledCase, ...]) -> None:
+        chosen = self._chosen(self.cases)
         with signals_blocked(self.cases):
             fit_rows(self.cases, len(cases))
             for row, case in enumerate(cases):
@@ -150,20 +151,20 @@ class MemoryPanel(QWidget):
                 item.setToolTip(self._origin(case.id))
                 picture = self._work.memory.picture(case.id, self.refresh)
                 item.setIcon(QIcon() if picture is None else _icon(picture))
+            _choose(self.cases, chosen)
         for part in (self.cases, self.leave_out, self.forget):
             part.setVisible(bool(cases))
         _fit(self.cases, _CASES_SHOWN)
 
     def _show_structures(self) -> None:
-        found = self._work.memory.structures()
+        found, chosen = self._work.memory.structures(), self._chosen(self.structures)
         with signals_blocked(self.structures):
             fit_rows(self.structures, len(found))
             for row, (name, count) in enumerate(found.items()):
                 item = self.structures.item(row)
                 item.setText(f"{name} ({count})")
                 item.setData(_ID, name)
-            if found and self.structures.currentRow() < 0:
-                self.structures.setCurrentRow(0)
+            _choose(self.structures, chosen if chosen in found else next(iter(found), None))
         self.structures.setVisible(bool(found))
         _fit(self.structures, _STRUCTURES_SHOWN)
 
@@ -267,6 +268,12 @@ def _rows(tooltip: str, icon: int) -> QListWidget:
     if icon:
         rows.setIconSize(QSize(icon, icon))
     return rows
+
+
+def _choose(rows: QListWidget, identity: str | None) -> None:
+    """Select what was selected, in whichever row it is by now; nothing where it is gone."""
+    known = [rows.item(row).data(_ID) for row in range(rows.count())]
+    rows.setCurrentRow(known.index(identity) if identity in known else -1)
 
 
 def _fit(rows: QListWidget, most: int) -> None:
