@@ -14,6 +14,7 @@ from typing import Any, Literal, cast, get_args
 from torch import Tensor, nn
 
 from napari_fastsam3d.model.base_predictor import BasePredictor
+from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.layers.adapter import (
     AdapterLayer,
     Bottleneck,
@@ -127,6 +128,9 @@ class AdaptedNetwork:
     ) -> None:
         base = cast(Any, predictor).network
         self.network = _sharing(base, predictor)
+        if isinstance(self.network, PyramidNetwork):
+            # One decoder is adapted, which so answers first clicks too.
+            self.network.first_decoder = None
         if learns:
             unpack_linears(self.network)
         self.layers: dict[str, AdapterLayer] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import spatial
 from torch import Tensor
 
 from napari_fastsam3d.evaluation.dataset import LabelledCase
@@ -25,6 +26,8 @@ class Structure:
         Its value in the label file.
     seeds : ndarray of integer
         (N, 3) some of its voxels, source index, evenly taken from all of them.
+    middle : ndarray of integer
+        (3,) the one of them that is closest among others: in the middle, or in a thick part.
     extent : float
         The longest edge of its bounding box, mm.
     box : Box
@@ -33,6 +36,7 @@ class Structure:
 
     value: int
     seeds: NDArray[np.integer]
+    middle: NDArray[np.integer]
     extent: float
     box: Box
 
@@ -162,5 +166,17 @@ def _structures(
         box = Box.around_points(voxels)
         extent = float(np.max(np.array(box.shape) * spacing))
         value = int(labels.ravel()[group[0]])
-        found.append(Structure(value, voxels[:: max(1, len(voxels) // SEEDS)], extent, box))
+        seeds = voxels[:: max(1, len(voxels) // SEEDS)]
+        middle = _middle(seeds, len(voxels), spacing)
+        found.append(Structure(value, seeds, middle, extent, box))
     return tuple(found)
+
+
+def _middle(
+    seeds: NDArray[np.integer], voxels: int, spacing: tuple[float, float, float]
+) -> NDArray[np.integer]:
+    """Give the seed around which the others are densest, within half of a ball of that volume."""
+    radius = np.cbrt(voxels * np.prod(spacing) * 3 / (4 * np.pi))
+    places = seeds * np.array(spacing)
+    away = spatial.distance.cdist(places, places, "sqeuclidean")
+    return seeds[np.exp(-2 * away / radius**2).sum(axis=1).argmax()]

@@ -11,6 +11,7 @@ LEARNING = {
     "box_decoder": "box_decoder.",
     "box_features": "box_decoder.box_cues.",
     "coarse_decoder": "coarse_decoder.",
+    "first_decoder": "first_decoder.",
     "candidates": "decoder.candidates.",
 }
 """What may learn, and how the names of its parameters begin."""
@@ -38,6 +39,16 @@ class SamplingOptions:
         Share of the structures that are given lesions, which are the target then.
     targets : int
         Targets a crop: what it was placed for, and others that it holds.
+    middle : float
+        Share of the aimed crops whose click lies in the middle of the structure, the others on any
+        of its voxels.
+    together : bool
+        Whether the label group of the first target is always among the further ones.
+    grouped : float
+        Share of the further targets that are a label group.
+    supervoxels : float
+        Share of the further targets of a scan that are supervoxels; with 0 they don't fill up what
+        is wanting either.
     finest, coarsest : float or None
         Sizes of a crop voxel, mm, between which those of aimed crops are drawn; None for that of
         the crop policy, a little finer or coarser.
@@ -50,6 +61,10 @@ class SamplingOptions:
     deformed: float = 0.0
     lesioned: float = 0.0
     targets: int = 1
+    middle: float = 0.0
+    together: bool = True
+    grouped: float = 0.25
+    supervoxels: float = 0.2
     finest: float | None = None
     coarsest: float | None = None
 

@@ -12,8 +12,15 @@ from napari_fastsam3d.model.checked_table import checked
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
 
-_NEEDED = {"coarse_decoder": "coarse_candidates", "candidates": "candidates"}
-_SHARES = ("aimed", "regrouped", "large", "boxed", "deformed", "lesioned", "boxes", "ema", "decay")
+_NEEDED = {
+    "coarse_decoder": "coarse_candidates",
+    "first_decoder": "first_candidates",
+    "candidates": "candidates",
+}
+_SHARES = (
+    *("aimed", "regrouped", "large", "boxed", "deformed", "lesioned", "boxes", "ema", "decay"),
+    *("middle", "grouped", "supervoxels"),
+)
 _COUNTS = ("steps", "batch", "clicks", "most", "targets")
 _POSITIVE = ("finest", "coarsest", "rate", "learning_rate", "clip")
 _NOT_NEGATIVE = ("seed", "warmup", "weight_decay")

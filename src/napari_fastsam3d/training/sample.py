@@ -181,6 +181,8 @@ def _view_of_case(
     if lesioned and random.happens(EVERYWHERE):
         group = loaded.structures
     anchor = structure.seeds[rng.integers(len(structure.seeds))]
+    if aimed and random.happens(choice.middle):
+        anchor = structure.middle
     if aimed:
         crop = placement.at_first_click(loaded, anchor, size, choice.spacings, rng)
     elif random.happens(choice.boxed):
@@ -202,10 +204,9 @@ def _view_of_case(
     smallest = AIMED_SMALLEST if aimed else SMALLEST
     if int(target.sum()) < smallest:
         return None
-    more = choice.targets - 1
     masks = [target]
-    if more:
-        masks += targets.further_targets(rendering, loaded, names, group, more, smallest, random)
+    if choice.targets > 1:
+        masks += targets.further_targets(rendering, loaded, names, group, choice, smallest, random)
     view = _of_masks(rendering.image, masks, crop.inside, click, choice.targets)
     return _cut(view, CUT, smallest, random) if loaded.image is None else view
 
@@ -235,10 +236,11 @@ def _of_masks(
     """Make a view of `count` targets: where there are fewer, they come again.
 
     The click is that of the first target, and of every other that holds it: they are what it may
-    mean.
+    mean. Where a target comes again, it may fall anywhere in it.
     """
     again = [masks[number % len(masks)] for number in range(count)]
-    clicks = [click if targets.holds(mask, click) else _NOWHERE for mask in again]
+    clicks = [click if targets.holds(mask, click) else _NOWHERE for mask in masks]
+    clicks += [_NOWHERE] * (count - len(masks))
     return View(image, torch.stack(again), inside, np.stack(clicks))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from napari_fastsam3d.training import shapes
 from napari_fastsam3d.training.data import LabelledVolume, Structure
 from napari_fastsam3d.training.random_generator import RandomGenerator
+from napari_fastsam3d.training.recipe import SamplingOptions
 from napari_fastsam3d.training.rendering import Rendering
 from napari_fastsam3d.training.supervoxels import supervoxel_targets
 
@@ -18,12 +19,6 @@ Group = tuple[Structure, ...]
 
 PAIRED = 0.12
 """Share of the targets that are two structures which need not belong together."""
-
-FAMILIES = 0.25
-"""Share of the further targets that are a label group."""
-
-SUPERVOXELS = 0.2
-"""Share of the further targets of a scan that are supervoxels; all, where nothing is labelled."""
 
 
 def one_or_two(loaded: LabelledVolume, large: bool, rng: np.random.Generator) -> Group:
@@ -57,7 +52,7 @@ def further_targets(
     loaded: LabelledVolume,
     names: dict[int, str],
     first: Group,
-    count: int,
+    choice: SamplingOptions,
     smallest: int,
     random: RandomGenerator,
 ) -> list[Tensor]:
@@ -72,8 +67,8 @@ def further_targets(
         What its labels are called.
     first : Group
         What it was made for: the first of the further targets may be that one's group.
-    count : int
-        How many are wanted.
+    choice : SamplingOptions
+        How many targets are wanted with it, and which.
     smallest : int
         Crop voxels that each needs.
     random : RandomGenerator
@@ -81,19 +76,19 @@ def further_targets(
     Returns
     -------
     list of Tensor
-        At most `count` masks (S, S, S) bool, none of them twice.
+        At most one mask (S, S, S) bool less than `choice.targets`, none of them twice.
     """
-    rng = random.numbers
+    rng, count = random.numbers, choice.targets - 1
     sizes = torch.bincount(rendering.labels.flatten().long()).cpu().numpy()
     present = [s for s in loaded.structures if s.value < len(sizes) and sizes[s.value] >= smallest]
-    groups = _groups(present, sizes, names, first, count, rng)
-    drawn = sum(rng.random() < SUPERVOXELS for _ in range(count))
+    groups = _groups(present, sizes, names, first, choice, rng)
+    drawn = sum(rng.random() < choice.supervoxels for _ in range(count))
     if loaded.image is None:
         drawn = 0
     kept = groups[: count - drawn]
     found = [rendering.mask(group) for group in kept]
     found = [mask for mask in found if int(mask.sum()) >= smallest]
-    if loaded.image is not None and len(found) < count:
+    if loaded.image is not None and choice.supervoxels and len(found) < count:
         found += supervoxel_targets(
             rendering.image, rendering.inside, count - len(found), smallest, random
         )
@@ -105,26 +100,27 @@ def _groups(
     sizes: NDArray[np.int64],
     names: dict[int, str],
     first: Group,
-    count: int,
+    choice: SamplingOptions,
     rng: np.random.Generator,
 ) -> list[Group]:
     """Draw groups of structures, large ones more often, none of them twice."""
     used = {frozenset(s.value for s in first)}
     groups: list[Group] = []
-    order = list(first[:1])
+    order = list(first[:1]) if choice.together else []
     if present:
         weights = np.array([float(sizes[s.value]) for s in present]) ** 0.4
         chosen = rng.choice(len(present), len(present), replace=False, p=weights / weights.sum())
         order += [present[at] for at in chosen]
     for structure in order:
         group: Group = (structure,)
-        if structure is order[0] or rng.random() < FAMILIES:
+        led = choice.together and structure is order[0]
+        if led or rng.random() < choice.grouped:
             group += _group_members(structure, tuple(present), names, rng)
         key = frozenset(s.value for s in group)
         if key not in used:
             used.add(key)
             groups.append(group)
-        if len(groups) == count:
+        if len(groups) == choice.targets - 1:
             break
     return groups
 

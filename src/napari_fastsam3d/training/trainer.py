@@ -111,7 +111,11 @@ class Trainer(TrainingRun[PyramidNetwork]):
         """
         truth = halved(targets.flatten(0, 1)[:, None].float())
         boxed, boxes = self._boxes(phase, random)
-        decoder = self.network.decoder_of(boxed, coarse=phase.learns == "coarse_decoder")
+        decoder = self.network.decoder_of(
+            boxed,
+            coarse=phase.learns == "coarse_decoder",
+            first=phase.learns == "first_decoder",
+        )
         shared = phase.learns == "network" or phase.learns_boxes
         # Casts that are kept would join the graphs of all clicks.
         precision = torch.autocast(

@@ -53,6 +53,8 @@ class PyramidConfig:
         Masks that the decoder proposes beside its main one for what the prompts may mean.
     coarse_candidates : int
         The same of a decoder for coarse first passes; 0 where the network has none.
+    first_candidates : int
+        The same of a decoder for first clicks seen near by; 0 where the network has none.
     """
 
     widths: tuple[int, int, int] = (16, 48, 96)
@@ -68,6 +70,7 @@ class PyramidConfig:
     box_decoder: bool = False
     candidates: int = 0
     coarse_candidates: int = 0
+    first_candidates: int = 0
 
     @classmethod
     def of_table(cls, table: Mapping[str, Any]) -> "PyramidConfig":

@@ -23,6 +23,8 @@ class PyramidNetwork(nn.Module):
         Run in its place where there is a box, if the configuration has one.
     coarse_decoder : PyramidDecoder or None
         Run in its place on the crop of a coarse first pass, if the configuration has one.
+    first_decoder : PyramidDecoder or None
+        Run in its place where a click is all that is known, if the configuration has one.
     coarse_pass : CoarsePass or None
         Fitted to these very weights; None where that was not done.
     """
@@ -36,19 +38,23 @@ class PyramidNetwork(nn.Module):
             PyramidDecoder(self.config, reads_boxes=True) if self.config.box_decoder else None
         )
 
-        coarse = replace(self.config, candidates=self.config.coarse_candidates)
-        self.coarse_decoder = PyramidDecoder(coarse) if coarse.candidates else None
+        self.coarse_decoder = self._with_candidates(self.config.coarse_candidates)
+        self.first_decoder = self._with_candidates(self.config.first_candidates)
         self.coarse_pass: CoarsePass | None = None
+
+    def _with_candidates(self, count: int) -> PyramidDecoder | None:
+        return PyramidDecoder(replace(self.config, candidates=count)) if count else None
 
     @property
     def decoders(self) -> tuple[PyramidDecoder, ...]:
         """All decoders."""
-        each = (self.decoder, self.box_decoder, self.coarse_decoder)
+        each = (self.decoder, self.box_decoder, self.coarse_decoder, self.first_decoder)
         return tuple(decoder for decoder in each if decoder is not None)
 
-    def decoder_of(self, boxed: bool, coarse: bool = False) -> PyramidDecoder:
-        """Give the decoder of prompts with a box, of a coarse first pass, or of other prompts."""
-        return (boxed and self.box_decoder) or (coarse and self.coarse_decoder) or self.decoder
+    def decoder_of(self, boxed: bool, coarse: bool = False, first: bool = False) -> PyramidDecoder:
+        """Give the decoder of prompts with a box, on a coarse crop, of a first click, or of others."""
+        own = (boxed and self.box_decoder) or (coarse and self.coarse_decoder)
+        return own or (first and not (boxed or coarse) and self.first_decoder) or self.decoder
 
 
 def with_encoder(
@@ -70,7 +76,7 @@ def with_encoder(
     made.encoder = encoder
     made.decoder = network.decoder
     made.box_decoder, made.coarse_decoder = network.box_decoder, network.coarse_decoder
-    made.coarse_pass = network.coarse_pass
+    made.first_decoder, made.coarse_pass = network.first_decoder, network.coarse_pass
     return made
 
 
@@ -83,16 +89,16 @@ _LAST_OF_A_BRANCH = tuple(
 
 def _twin(key: str) -> str:
     """Give the name that a parameter of a further decoder has in the first one."""
-    return key.removeprefix("box_").removeprefix("coarse_")
+    return key.removeprefix("box_").removeprefix("coarse_").removeprefix("first_")
 
 
 @torch.no_grad()
 def grown(network: PyramidNetwork, config: PyramidConfig) -> PyramidNetwork:
     """Give a network with more parts that computes what a smaller one does.
 
-    Added blocks come last on their stage and begin as identities, decoders for boxes and for coarse
-    passes begin as the other one and candidates as variants of the main mask, so that training goes
-    on where it was (Chen et al. 2016, Net2Net).
+    Added blocks come last on their stage and begin as identities, decoders for boxes, for coarse
+    passes and for first clicks begin as the other one and candidates as variants of the main mask,
+    so that training goes on where it was (Chen et al. 2016, Net2Net).
 
     Raises
     ------

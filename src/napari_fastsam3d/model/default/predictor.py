@@ -122,7 +122,8 @@ class PyramidPredictor(BasePredictor):
         box: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts; see `Predictor.decode`."""
-        masks = self._masks(embedding, points, labels, previous_logits, box)
+        first = _is_first(labels[0].tolist(), previous_logits)
+        masks = self._masks(embedding, points, labels, previous_logits, box, first)
         return masks.low_res_logits, masks.predicted_iou
 
     def segment(
@@ -176,6 +177,7 @@ class PyramidPredictor(BasePredictor):
             self._tensor(labels.reshape(1, -1)),
             None if previous is None else self._tensor(previous)[None, None],
             None if box is None else self._tensor(box)[None],
+            _is_first(labels.tolist(), previous),
         )
         main, *each = self._fetched(masks)
         if not each:
@@ -192,6 +194,7 @@ class PyramidPredictor(BasePredictor):
         labels: Tensor,
         previous: Tensor | None,
         box: Tensor | None,
+        first: bool,
     ) -> Masks:
         size = pyramid.middle.shape[1]
         if points.shape[1] == 0:  # a box alone: one padding point keeps the shapes
@@ -200,7 +203,7 @@ class PyramidPredictor(BasePredictor):
         if previous is None:
             previous = torch.zeros(1, 1, size, size, size)
         coarse = size != self.crop_size // 4
-        decoder = self.network.decoder_of(box is not None, coarse)
+        decoder = self.network.decoder_of(box is not None, coarse, first)
         if box is None:
             box = torch.full((1, 2, 3), torch.nan)
         prompts = Prompts(
@@ -241,6 +244,11 @@ class PyramidPredictor(BasePredictor):
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds_activations)
+
+
+def _is_first(labels: list[int], previous: object | None) -> bool:
+    """Whether a positive click is all that is known."""
+    return previous is None and labels == [1]
 
 
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:
