@@ -129,6 +129,11 @@ class Phase(SamplingOptions):
         """Whether what learns belongs to the decoder for boxes."""
         return LEARNING[self.learns].startswith("box_decoder.")
 
+    @property
+    def learns_from_afar(self) -> bool:
+        """Whether what learns is given what a coarse pass finds."""
+        return self.learns == "first_decoder"
+
 
 @dataclass(frozen=True)
 class Cycle:

@@ -22,6 +22,8 @@ MASKED = 0.92
 AIMED_BOXES = 0.1
 """Share of the samples aimed at a first click that begin with a box: there the click is asked."""
 
+_OF_MASKS = 3
+
 
 def first_prompts(
     truth: Tensor,
@@ -29,6 +31,7 @@ def first_prompts(
     random: RandomGenerator,
     clicks: Tensor | None = None,
     boxes: float = 0.25,
+    masked: bool = True,
 ) -> Prompts:
     """Draw what each sample begins with.
 
@@ -49,6 +52,8 @@ def first_prompts(
     boxes : float
         Share that begins with a box, three fifths of them with nothing else; at most `AIMED_BOXES`
         where there is a click, unless all begin with one.
+    masked : bool
+        Whether any begins with a mask.
 
     Returns
     -------
@@ -67,8 +72,8 @@ def first_prompts(
     kind = torch.from_numpy(kinds).to(device)
     loose = _loose_box(truth[:, 0] > 0.5, random)
     box = torch.where((kind < share)[:, None, None], loose, torch.nan)
-    masked = kind > MASKED
-    pointed = ~masked & ((kind > 0.6 * share) | box.isnan().flatten(1).any(1))
+    begun = kind > (MASKED if masked else 1)
+    pointed = ~begun & ((kind > 0.6 * share) | box.isnan().flatten(1).any(1))
     points = torch.zeros(batch, room, 3, device=device)
     labels = torch.full((batch, room), -1, device=device)
     first = torch.where(placed[:, None], clicks, anywhere)
@@ -76,12 +81,12 @@ def first_prompts(
     labels[:, 0] = torch.where(pointed, 1, -1)
     given = torch.zeros_like(truth)
     prompts = Prompts(points, labels, box, halved(given))
-    if not (kinds > MASKED).any():
+    if not (masked and (kinds > MASKED).any()):
         return prompts
     spoilt = SURE * (2 * _spoilt(truth, random) - 1)
-    given = torch.where(masked[:, None, None, None, None], spoilt, given)
+    given = torch.where(begun[:, None, None, None, None], spoilt, given)
     prompts = replace(prompts, previous=halved(given))
-    return _corrected(prompts, truth, given, random, masked.long(), 1)
+    return _corrected(prompts, truth, given, random, begun.long(), 1)
 
 
 def next_prompts(
@@ -136,11 +141,20 @@ def shown_mask(masks: Masks, random: RandomGenerator) -> Masks:
         return Masks(
             masks.low_res_logits.detach(), masks.mask_logits.detach(), masks.predicted_iou.detach()
         )
-    best = others.predicted_iou.detach().argmax(1)
+    return most_trusted(others)
+
+
+def most_trusted(masks: Masks) -> Masks:
+    """Give the mask of each sample, or its candidate, that is held to be best; no gradients."""
+    each = [masks] if masks.candidates is None else [masks, masks.candidates]
+    low_res, logits, predicted_iou = (
+        torch.cat(parts, dim=1).detach()
+        for parts in zip(*(one[:_OF_MASKS] for one in each), strict=True)
+    )
+    best = predicted_iou.argmax(1)
     rows = torch.arange(len(best), device=best.device)
     low_res, logits, predicted_iou = (
-        part.detach()[rows, best][:, None]
-        for part in (others.low_res_logits, others.mask_logits, others.predicted_iou)
+        part[rows, best][:, None] for part in (low_res, logits, predicted_iou)
     )
     return Masks(low_res, logits, predicted_iou)
 

@@ -1,5 +1,6 @@
 """Training of the default model, in plain torch; stops and goes on at any step."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,20 @@ from napari_fastsam3d.training.ranks import Ranks
 from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe, learning_rate
 from napari_fastsam3d.training.run import TrainingRun
 from napari_fastsam3d.training.sample import Sampler
-from napari_fastsam3d.training.simulator import first_prompts, next_prompts, shown_mask, used_points
+from napari_fastsam3d.training.simulator import (
+    first_prompts,
+    most_trusted,
+    next_prompts,
+    shown_mask,
+    used_points,
+)
 
 LOCAL_REACH = 8.0
 """Standard deviation, crop voxels, of the neighbourhood of a click that counts more in the loss."""
+
+SEEN_FROM_AFAR = 0.7
+"""Share of the first clicks that learn with what a coarse pass found; scans that a crop shows whole
+have none."""
 
 LOCAL_WEIGHT = 2.0
 """How much more the place of a click counts than one far from all clicks."""
@@ -114,7 +125,7 @@ class Trainer(TrainingRun[PyramidNetwork]):
         decoder = self.network.decoder_of(
             boxed,
             coarse=phase.learns == "coarse_decoder",
-            first=phase.learns == "first_decoder",
+            first=phase.learns_from_afar,
         )
         shared = phase.learns == "network" or phase.learns_boxes
         # Casts that are kept would join the graphs of all clicks.
@@ -125,7 +136,11 @@ class Trainer(TrainingRun[PyramidNetwork]):
         room = 1 + (phase.clicks - 1) * phase.most
         with precision:
             pyramid = self.network.encoder(images)
-            prompts = first_prompts(truth, room, random, clicks.flatten(0, 1), boxes)
+            prompts = first_prompts(
+                truth, room, random, clicks.flatten(0, 1), boxes, masked=not phase.learns_from_afar
+            )
+            if phase.learns_from_afar:
+                prompts = self._seen_from_afar(images, prompts, random)
             box_features = decoder.read_box(pyramid, prompts.box)
         for click in range(phase.clicks):
             with precision:
@@ -144,6 +159,22 @@ class Trainer(TrainingRun[PyramidNetwork]):
         if shared:
             torch.stack([step.loss for step in steps]).mean().backward()
         return steps
+
+    @torch.no_grad()
+    def _seen_from_afar(self, images: Tensor, prompts: Prompts, random: RandomGenerator) -> Prompts:
+        """Feed what a coarse pass finds at the first clicks, as in use, for most samples.
+
+        The coarse crop shows the same in half as many voxels along each axis.
+        """
+        points = (prompts.points + 0.5) / 2 - 0.5
+        asked = replace(prompts, points=points, previous=prompts.previous[..., ::2, ::2, ::2])
+        masks = self.network.decoder_of(boxed=False, coarse=True)(
+            self.network.encoder(halved(images)), used_points(asked)
+        )
+        found = most_trusted(masks).mask_logits
+        told = random.numbers.random(len(found)) < SEEN_FROM_AFAR
+        kept = torch.from_numpy(told).to(found.device)[:, None, None, None, None]
+        return replace(prompts, previous=torch.where(kept, found.float(), 0.0))
 
     def _boxes(self, phase: Phase, random: RandomGenerator) -> tuple[bool, float]:
         """Decide whether the decoder for boxes answers this step, and the share of boxes in it.

@@ -52,7 +52,7 @@ class PyramidNetwork(nn.Module):
         return tuple(decoder for decoder in each if decoder is not None)
 
     def decoder_of(self, boxed: bool, coarse: bool = False, first: bool = False) -> PyramidDecoder:
-        """Give the decoder of prompts with a box, on a coarse crop, of a first click, or of others."""
+        """Give the decoder of a box, of a coarse crop, of a first click, or of other prompts."""
         own = (boxed and self.box_decoder) or (coarse and self.coarse_decoder)
         return own or (first and not (boxed or coarse) and self.first_decoder) or self.decoder
 
