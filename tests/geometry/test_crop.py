@@ -110,6 +110,18 @@ def test_inside_tells_the_planes_in_the_volume(case):
     assert inside_mask(crop)[(SIZE // 2,) * 3]
 
 
+@relaxed
+@given(crops())
+def test_half_as_many_voxels_show_the_same(case):
+    _, crop = case
+    half = crop.halved()
+    assert (half.size, half.spacing) == (crop.size // 2, 2 * crop.spacing)
+    ends, corners = ((-0.5,) * 3, (SIZE - 0.5,) * 3), ((-0.5,) * 3, (SIZE / 2 - 0.5,) * 3)
+    np.testing.assert_allclose(half.to_source(corners), crop.to_source(ends), atol=1e-4)
+    inner = crop.to_source([(4.5, 4.5, 4.5)])
+    np.testing.assert_allclose(half.to_crop(inner), [(2, 2, 2)], atol=1e-4)
+
+
 def test_margin():
     crop = Crop.around(scan((40, 40, 40), (1, 1, 1)), (20, 20, 20), 1.0, 16)
     assert crop.contains((12, 20, 20))

@@ -52,6 +52,31 @@ def test_only_a_coarse_crop_is_answered_by_the_coarse_decoder(tiny_predictor):
         assert np.array_equal(told.mask_logits, plain.mask_logits) == (size == 128)
 
 
+def test_only_first_clicks_are_answered_by_the_decoder_of_first_clicks(tiny_predictor):
+    network = network_with(tiny_predictor, coarse_candidates=1, first_candidates=2)
+    predictor = predictor_of(network)
+    encoded = predictor.encode(image(128))
+    plain = tiny_predictor.segment(encoded, CLICK, POSITIVE, None, None)
+    first = predictor.first_click(encoded, CLICK, None)
+    assert np.array_equal(first.mask_logits, plain.mask_logits), "it begins as the other one"
+    assert len(first.candidates) == 2
+    told = np.full((32, 32, 32), -8, np.float32)
+    told[4:9, 4:9, 4:9] = 8
+    assert not np.array_equal(
+        predictor.first_click(encoded, CLICK, told).mask_logits, first.mask_logits
+    )
+    with torch.no_grad():
+        network.first_decoder.hyper_middle[-1].bias.add_(1)
+    assert not np.array_equal(
+        predictor.first_click(encoded, CLICK, None).mask_logits, first.mask_logits
+    )
+    later = predictor.segment(encoded, CLICK, POSITIVE, None, None)
+    assert np.array_equal(later.mask_logits, plain.mask_logits)
+    assert network.decoder_of(boxed=False, first=True) is network.first_decoder
+    assert network.decoder_of(boxed=True, first=True) is network.decoder
+    assert network.decoder_of(False, coarse=True, first=True) is network.coarse_decoder
+
+
 def test_what_is_held_to_be_best_comes_first_from_afar(tiny_predictor):
     predictor = predictor_of(network_with(tiny_predictor, coarse_candidates=3))
     found = predictor.segment(predictor.encode(image(64)), CLICK, POSITIVE, None, None)

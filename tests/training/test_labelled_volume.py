@@ -28,6 +28,20 @@ NUMBERS = st.integers(0, 2**32 - 1)
 few = settings(max_examples=20)
 
 
+@few
+@given(NUMBERS)
+def test_the_middle_of_a_structure_is_one_of_its_voxels_far_from_its_ends(seed):
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((30, 30, 30), np.int16)
+    low = rng.integers(0, 10, 3)
+    high = low + rng.integers(9, 20, 3)
+    labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 3
+    (structure,) = _structures(labels, SPACING)
+    assert (structure.middle == structure.seeds).all(axis=1).any()
+    away = np.minimum(structure.middle - low, high - 1 - structure.middle) / (high - 1 - low)
+    assert away.min() > 0.2, "a fifth of each side at least from its ends"
+
+
 def blocks(seed, count=4, shape=SHAPE):
     """Labels of some blocks, one over the other; each number as it may be in a file."""
     rng = np.random.default_rng(seed)

@@ -1,6 +1,7 @@
 """Recipes, groups of structures, tissues, losses and logs, against what their words say."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_fastsam3d.training import targets
 from napari_fastsam3d.training.data import LabelledVolume, Structure
 from napari_fastsam3d.training.log import _running_mean
 from napari_fastsam3d.training.ranks import Ranks, join, leave
-from napari_fastsam3d.training.recipe import Phase, Recipe, learning_rate
+from napari_fastsam3d.training.recipe import Phase, Recipe, SamplingOptions, learning_rate
 from napari_fastsam3d.training.recipe_file import read_recipe
 from napari_fastsam3d.training.tissues import _NAMES, ARM, SCENERY, TISSUES, tissue_of
 
@@ -138,11 +139,18 @@ def test_no_group_is_drawn_twice_and_none_that_was_there(seed):
     rng = np.random.default_rng(seed)
     sizes = np.ones(9, np.int64)
     first = (loaded.structures[0],)
-    groups = targets._groups(list(loaded.structures), sizes, NAMES, first, 6, rng)
+    choice = SamplingOptions(targets=7)
+    groups = targets._groups(list(loaded.structures), sizes, NAMES, first, choice, rng)
     keys = [frozenset(s.value for s in group) for group in groups]
     assert len(keys) <= 6
     assert len(set(keys)) == len(keys)
     assert frozenset({1}) not in keys
+    # The first one, a vertebra, comes with those of its group; by itself, and nothing in groups.
+    assert len(keys[0]) > 1
+    alone = replace(choice, together=False, grouped=0.0)
+    groups = targets._groups(list(loaded.structures), sizes, NAMES, first, alone, rng)
+    assert {len(group) for group in groups} == {1}
+    assert len(groups) == 6
 
 
 @pytest.mark.parametrize("tissue", TISSUES.values(), ids=TISSUES.keys())

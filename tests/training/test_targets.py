@@ -1,6 +1,7 @@
 """Several targets of one crop, from labels and from the image alone."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -123,6 +124,16 @@ def test_a_click_that_may_mean_several_things_is_given_for_each(many):
                 assert np.array_equal(click, sample.clicks[0], equal_nan=True)
                 nested += 1
     assert nested > 0
+
+
+def test_without_supervoxels_labels_come_again_and_are_clicked_elsewhere(many):
+    choice = replace(CHOICE, targets=40, supervoxels=0.0)
+    sample = Sampler.of_folder(many, {"blocks": 1.0}, 3).draw(3, 48, choice)
+    different = {target.numpy().tobytes() for target in sample.targets}
+    assert len(different) < 40, "there are not as many structures"
+    clicked = ~np.isnan(sample.clicks).any(axis=1)
+    assert clicked[0]
+    assert clicked.sum() <= len(different)
 
 
 def test_scenery_of_a_label_map_is_painted_and_never_asked_for(many):

@@ -1,7 +1,7 @@
 """Where the crop lies that the model looks at, and which source voxels it covers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -69,6 +69,13 @@ class CropGrid:
         r, a, s = (float(x) for x in volume.canonical.to_target(centre_source_index))
         i, j, k = (volume.spacing[axis] for axis in volume.canonical.axes)
         return cls(volume.canonical, (i, j, k), (r, a, s), float(spacing), int(size))
+
+    def halved(self) -> Self:
+        """Return the crop that shows the same in half as many voxels along each axis."""
+        size = self.size // 2
+        middle = 2 * (size // 2) + 0.5 - self.size // 2
+        x, y, z = (float(c + middle * s) for c, s in zip(self.centre, self._steps, strict=True))
+        return replace(self, centre=(x, y, z), spacing=2 * self.spacing, size=size)
 
     @cached_property
     def box(self) -> Box:

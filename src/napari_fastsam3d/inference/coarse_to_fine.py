@@ -72,6 +72,7 @@ class CoarseToFine:
         coarse_pass = forward.predictor.coarse_pass
         self._coarse = None if coarse_pass is None else policy.coarse(coarse_pass)
         self._may_trust = coarse_pass is not None and coarse_pass.may_be_trusted
+        self._is_fed = coarse_pass is not None and coarse_pass.fed
 
     def predict(self, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, given what the others made."""
@@ -79,7 +80,7 @@ class CoarseToFine:
         remembered = self._remembered(before, prompts)
         if remembered is not None:
             return self._widened(remembered, before, prompts)
-        found = self._widened(self.crop(before, prompts), before, prompts)
+        found = self._widened(self.crop(before, prompts), before, prompts, first=self._is_fed)
         if self._adapted_spacing(prompts) is not None:
             return found
         coarse = self._better(found, before, prompts)
@@ -138,7 +139,8 @@ class CoarseToFine:
 
     def crops_of(self, before: Step, prompts: Sequence[Prompt]) -> tuple[Crop, ...]:
         """Return the crops that a step begins with, as far as they are known before it."""
-        coarse = self._coarse_crop(before, prompts) if self._may_trust else None
+        used = self._may_trust or self._is_fed
+        coarse = self._coarse_crop(before, prompts) if used else None
         return (*([] if coarse is None else [coarse]), self.crop(before, prompts))
 
     def encode_ahead(self, before: Step, prompts: Sequence[Prompt]) -> bool:
@@ -182,9 +184,10 @@ class CoarseToFine:
         newest = prompts[-1]
         if self._coarse is None or not before.is_beginning or not isinstance(newest, Point):
             return None
-        if not newest.positive or self.policy.shows_all(self.policy.at_click(newest.index)):
+        near = self.policy.at_click(newest.index)
+        if not newest.positive or self.policy.shows_all(near):
             return None
-        return self._coarse.at_click(newest.index)
+        return near.halved() if self._is_fed else self._coarse.at_click(newest.index)
 
     def _from_afar(self, before: Step, prompts: Sequence[Prompt]) -> Prediction | None:
         """Return what a coarse pass finds at a first click; None where there is none."""
@@ -216,12 +219,21 @@ class CoarseToFine:
         found = self._forward.predict(self._fitting(coarse, prompts), before, prompts)
         return found if (found.logits > 0).any() else coarse
 
-    def _widened(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> Prediction:
-        found = self._forward.predict(crop, before, prompts)
+    def _widened(
+        self, crop: Crop, before: Step, prompts: Sequence[Prompt], first: bool = False
+    ) -> Prediction:
+        found = self._seen(crop, before, prompts, first)
         while wider := self._wider(found, prompts):
             # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
-            found = self._forward.predict(wider, before, prompts)
+            found = self._seen(wider, before, prompts, first)
         return found
+
+    def _seen(self, crop: Crop, before: Step, prompts: Sequence[Prompt], first: bool) -> Prediction:
+        """Predict in a crop; a first click with what a coarse pass finds in the same window."""
+        coarse = None
+        if first and self._coarse_crop(before, prompts) is not None:
+            coarse = self._forward.predict(crop.halved(), before, prompts)
+        return self._forward.predict(crop, before, prompts, first, coarse)
 
     def crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop:
         """Return the crop to begin with near by."""

@@ -94,14 +94,35 @@ class ForwardPass:
         """Return the crop that fits what is recalled for an object; None where nothing is."""
         return None if self.memory is None else self.memory.crop(prompts)
 
-    def predict(self, crop: Crop, before: Step, prompts: Sequence[Prompt]) -> Prediction:
-        """Answer the newest of the prompts, with what was known before it fed back."""
+    def predict(
+        self,
+        crop: Crop,
+        before: Step,
+        prompts: Sequence[Prompt],
+        first: bool = False,
+        afar: Prediction | None = None,
+    ) -> Prediction:
+        """Answer the newest of the prompts, with what was known before it fed back.
+
+        Parameters
+        ----------
+        crop : Crop
+        before : Step
+        prompts : sequence of Prompt
+        first : bool
+            Whether a decoder of first clicks answers where a positive click is all that is known.
+        afar : Prediction or None
+            What a coarse pass then found in the same window, `crop.halved()`.
+        """
         previous = before.low_res_logits if crop == before.crop else fed_back(before.mask, crop)
         fed = self.memory.fed(crop, prompts, previous) if self.memory else previous
         given = ModelInput.of(prompts, crop, fed, self.predictor)
-        seen = self._answering(prompts).segment(
-            self.encode(crop, prompts), given.points, given.labels, given.box, given.previous
-        )
+        predictor, encoded = self._answering(prompts), self.encode(crop, prompts)
+        if first and given.is_first_click:
+            found = None if afar is None else afar.logits
+            seen = predictor.first_click(encoded, given.points, found)
+        else:
+            seen = predictor.segment(encoded, given.points, given.labels, given.box, given.previous)
         low_res, logits = seen.low_res_logits, seen.mask_logits
         if previous is not None and self.predictor.blends_locally and _corrects(prompts):
             low_res, logits = locally_blended(

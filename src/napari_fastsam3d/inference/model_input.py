@@ -40,6 +40,11 @@ class ModelInput:
     box: Floats | None
     previous: Floats | None
 
+    @property
+    def is_first_click(self) -> bool:
+        """Whether a positive point is all that is known."""
+        return self.box is None and self.previous is None and self.labels.tolist() == [1]
+
     @classmethod
     def of(
         cls,

@@ -158,6 +158,10 @@ class BasePredictor(ABC):
     ) -> Segmentation:
         """See `Predictor.segment`."""
 
+    def first_click(self, encoded: Any, point: Floats, afar: Floats | None) -> Segmentation:
+        """See `Predictor.first_click`."""
+        return self.segment(encoded, point, np.ones(1, dtype=np.int64), None, afar)
+
     def _ask_before_blocks(self, network: nn.Module) -> None:
         """Let `before_block` be called before each module of ours in a network, and its parts."""
         for module in network.modules():

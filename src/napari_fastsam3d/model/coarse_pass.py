@@ -71,17 +71,20 @@ class CoarsePass:
     worth : LinearModel or None
         The same of the features of the near mask alone: where it isn't positive, no coarse pass is
         made. None where it is always made.
+    fed : bool
+        Whether what is found is fed to a decoder of first clicks, which so needs no judge.
     """
 
     size: int
     spacing: float
     gain: LinearModel
     worth: LinearModel | None = None
+    fed: bool = False
 
     @classmethod
-    def for_candidates(cls, size: int, spacing: float) -> "CoarsePass":
+    def for_candidates(cls, size: int, spacing: float, fed: bool = False) -> "CoarsePass":
         """Return a pass that is never trusted by itself: it gives candidates, to be asked for."""
-        return cls(size, spacing, LinearModel((), (), (), -1.0))
+        return cls(size, spacing, LinearModel((), (), (), -1.0), fed=fed)
 
     @property
     def may_be_trusted(self) -> bool:
@@ -114,6 +117,7 @@ class CoarsePass:
                 # Earlier files have the gain's numbers beside size and spacing.
                 LinearModel.of_table(table.get("gain", table)),
                 None if worth is None else LinearModel.of_table(worth),
+                table.get("fed") is True,
             )
             if not (isfinite(found.spacing) and min(found.size, found.spacing) > 0):
                 raise ValueError

@@ -167,3 +167,17 @@ class Predictor(ModelIdentity, Protocol):
             Logits of the step before.
         """
         ...
+
+    def first_click(self, encoded: Any, point: Floats, afar: Floats | None) -> Segmentation:
+        """Answer to a positive point that is all that is known; asked where the coarse pass is fed.
+
+        Parameters
+        ----------
+        encoded
+            What `encode` returned.
+        point : ndarray of float32, shape (1, 3)
+            Crop index.
+        afar : ndarray of float32, shape (size / 4,) * 3, or None
+            Logits of a coarse pass over the same; None where none was made.
+        """
+        ...

@@ -122,8 +122,7 @@ class PyramidPredictor(BasePredictor):
         box: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts; see `Predictor.decode`."""
-        first = _is_first(labels[0].tolist(), previous_logits)
-        masks = self._masks(embedding, points, labels, previous_logits, box, first)
+        masks = self._masks(embedding, points, labels, previous_logits, box)
         return masks.low_res_logits, masks.predicted_iou
 
     def segment(
@@ -163,6 +162,10 @@ class PyramidPredictor(BasePredictor):
         fed = _mean(surest, without).low_res_logits
         return _mean(pointed(place, fed), self._answer(encoded, points, labels, box, fed))
 
+    def first_click(self, encoded: Pyramid, point: Floats, afar: Floats | None) -> Segmentation:
+        """Answer by the decoder of first clicks; see `Predictor.first_click`."""
+        return self._answer(encoded, point, np.ones(1, dtype=np.int64), None, afar, first=True)
+
     def _answer(
         self,
         encoded: Pyramid,
@@ -170,6 +173,7 @@ class PyramidPredictor(BasePredictor):
         labels: NDArray[np.int64],
         box: Floats | None,
         previous: Floats | None,
+        first: bool = False,
     ) -> Segmentation:
         masks = self._masks(
             encoded,
@@ -177,7 +181,7 @@ class PyramidPredictor(BasePredictor):
             self._tensor(labels.reshape(1, -1)),
             None if previous is None else self._tensor(previous)[None, None],
             None if box is None else self._tensor(box)[None],
-            _is_first(labels.tolist(), previous),
+            first,
         )
         main, *each = self._fetched(masks)
         if not each:
@@ -194,7 +198,7 @@ class PyramidPredictor(BasePredictor):
         labels: Tensor,
         previous: Tensor | None,
         box: Tensor | None,
-        first: bool,
+        first: bool = False,
     ) -> Masks:
         size = pyramid.middle.shape[1]
         if points.shape[1] == 0:  # a box alone: one padding point keeps the shapes
@@ -244,11 +248,6 @@ class PyramidPredictor(BasePredictor):
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.rounds_activations)
-
-
-def _is_first(labels: list[int], previous: object | None) -> bool:
-    """Whether a positive click is all that is known."""
-    return previous is None and labels == [1]
 
 
 def _mean(one: Segmentation, other: Segmentation) -> Segmentation:
