@@ -38,7 +38,7 @@ class InstantModel:
     edge_aware = False
     blends_locally = False
     margin = 0
-    coarse_pass = None
+    sees_from_afar = False
     spacings = (1.5,)
     start_spacing = 1.5
     crop_size = 64

@@ -3,14 +3,14 @@
 usage: python benchmarks/parts.py DATA OUT [--weights FILE] [--also NAME=FILE ...] [--clicks 10]
        [--cases-per-set N] [--part validation]
 
-The weights are evaluated as they are, looking from near by only, and trusting every mask from afar;
-further files, such as the weights before a phase of training, beside them. Each evaluation lies in
-a folder of OUT and goes on where it stopped.
+The weights are evaluated as they are, and without what answers first clicks: its decoder, or what a
+coarse pass feeds to it; further files, such as the weights before a phase of training, beside them.
+Each evaluation lies in a folder of OUT and goes on where it stopped.
 """
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.progress import track
@@ -34,7 +34,6 @@ from napari_fastsam3d.evaluation.dataset import (
 )
 from napari_fastsam3d.evaluation.report import Results
 from napari_fastsam3d.model.checkpoint import export_pyramid, read_pyramid
-from napari_fastsam3d.model.coarse_pass import CoarsePass, LinearModel
 from napari_fastsam3d.session import ModelThread
 
 SHIPPED = Path(napari_fastsam3d.__file__).parent / "model/default/weights/default.safetensors"
@@ -47,14 +46,11 @@ def variants(weights: Path, also: list[str], out: Path) -> Iterator[tuple[str, P
         name, _, file = each.partition("=")
         yield name, Path(file)
     network = read_pyramid(weights)
-    judge = network.coarse_pass
-    if judge is not None:
-        always = CoarsePass(judge.size, judge.spacing, LinearModel((), (), (), 1.0))
-        for name, coarse_pass in (("near by only", None), ("from afar always", always)):
-            file = out / f"{name}.safetensors"
-            network.coarse_pass = coarse_pass
-            export_pyramid(network, file)
-            yield name, file
+    if network.first_decoder is not None:
+        file = out / "without coarse pass and first decoder.safetensors"
+        network.first_decoder, network.config = None, replace(network.config, first_candidates=0)
+        export_pyramid(network, file)
+        yield file.stem, file
     yield "as it is", weights
 
 

@@ -7,38 +7,33 @@ import numpy as np
 import pytest
 from ball_and_slab import BALL, SHAPE, SLAB
 from brightness_model import BrightnessModel, pooled
-from hypothesis import given
-from hypothesis import strategies as st
 from proposing_model import Proposing, away
 
-from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.coarse_judge import FEATURES, OF_BOTH, OF_ONE, describe, relate
-from napari_fastsam3d.inference.coarse_to_fine import LEVEL
+from napari_fastsam3d.inference.coarse_to_fine import LEVEL, CoarseToFine
+from napari_fastsam3d.inference.crop_policy import CropPolicy
+from napari_fastsam3d.inference.forward_pass import ForwardPass
 from napari_fastsam3d.inference.packed_mask import PackedMask
 from napari_fastsam3d.inference.prompt import BoxPrompt, Choice, Edit, Point
 from napari_fastsam3d.inference.segmenter import Replay
-from napari_fastsam3d.model.coarse_pass import CoarsePass, LinearModel
+from napari_fastsam3d.inference.step import Step
+from napari_fastsam3d.model.predictor import silent
 
 BALL_CLICK = Point(1, BALL)
 IN_SLAB = Point(1, SLAB)
 BESIDE = Point(2, (20, 25, 27), positive=False)
 
 
-def judged(bias: float) -> CoarsePass:
-    """A judge that always (above 0) or never trusts what is seen from afar."""
-    nothing = (0.0,) * len(FEATURES)
-    gain = LinearModel(nothing, (1.0,) * len(FEATURES), nothing, bias)
-    return CoarsePass(16, 6.0, gain)
-
-
 class Shortsighted(BrightnessModel):
-    """Sees no more than a ball around a click, but from afar, or where a mask is fed back."""
+    """Sees no more than a ball around a click, but from afar, or where a mask is fed to it."""
 
-    def __init__(self, bias: float | None = None) -> None:
+    def __init__(self, afar: bool = True) -> None:
         super().__init__(spacings=(1.0, 2.0, 3.0), start_spacing=1.0)
-        self.coarse_pass = None if bias is None else judged(bias)
+        self.sees_from_afar = afar
+
+    def first_click(self, encoded, point, afar):
+        return self.segment(encoded, point, np.ones(1, dtype=np.int64), None, afar)
 
     def _logits(self, image, points, labels, box, previous):
         logits = super()._logits(image, points, labels, box, previous)
@@ -47,60 +42,40 @@ class Shortsighted(BrightnessModel):
         return np.where(away(points[-1], len(logits)) < 4, logits, -self.tolerance)
 
 
-def test_what_is_trusted_from_afar_is_looked_at_again_in_the_crop_that_fits_it(volume):
-    model = Shortsighted(1)
+class Doubting(Shortsighted):
+    """Does not believe what is seen from afar."""
+
+    def first_click(self, encoded, point, afar):
+        return super().first_click(encoded, point, None)
+
+
+def test_what_is_seen_from_afar_is_fed_to_the_first_click(volume):
+    model = Shortsighted()
     step = Replay(volume, model).step([IN_SLAB])
-    *first_looks, (_, _, _, fed) = model.asked
-    assert len(first_looks) == 2
-    assert all(low is None for *_, low in first_looks)
-    assert (fed > 0).any()
+    assert len(model.asked) % 2 == 0
+    for (_, _, _, nothing), (_, _, _, fed) in zip(model.asked[::2], model.asked[1::2], strict=True):
+        assert nothing is None
+        assert fed.shape == (8, 8, 8)
+        assert (fed > 0).any()
     assert step.crop.size == 32
-    assert step.crop.spacing == 3.0
-    near = Replay(volume, Shortsighted()).step([IN_SLAB])
+    near = Replay(volume, Shortsighted(afar=False)).step([IN_SLAB])
     wanted = volume.voxels > 150
     found = [np.count_nonzero(s.mask.volume(SHAPE) & wanted) for s in (step, near)]
     assert found[0] > 5 * found[1]
 
 
-def test_what_is_not_trusted_from_afar_changes_no_voxel(volume):
-    model = Shortsighted(-1)
-    for prompts in (
-        [BALL_CLICK],
-        [BALL_CLICK, BESIDE],
-        [BoxPrompt(1, Box((9, 9, 9), (30, 30, 30)))],
-    ):
-        step, wanted = (Replay(volume, m).step(prompts) for m in (model, Shortsighted()))
-        assert step.mask.equals(wanted.mask)
-        assert step.crop == wanted.crop
+def test_both_crops_of_a_first_click_show_the_same(volume):
+    def crops(model):
+        forward = ForwardPass(volume, model, silent)
+        return CoarseToFine(forward, CropPolicy.of(volume, model)).crops_of(Step(), [IN_SLAB])
 
-
-def test_where_the_near_mask_makes_it_unlikely_no_coarse_pass_is_made(volume):
-    for bias, looked in ((-1, 1), (1, 3)):
-        model = Shortsighted(1)
-        nothing = (0.0,) * len(OF_ONE)
-        worth = LinearModel(nothing, (1.0,) * len(OF_ONE), nothing, bias)
-        model.coarse_pass = replace(model.coarse_pass, worth=worth)
-        step = Replay(volume, model).step([IN_SLAB])
-        assert model.looked == looked
-        if bias < 0:
-            assert step.mask.equals(Replay(volume, Shortsighted()).step([IN_SLAB]).mask)
-
-
-def test_a_pass_for_candidates_only_is_made_when_they_are_asked_for(volume):
-    model = Shortsighted(-1)
-    model.coarse_pass = CoarsePass.for_candidates(16, 6.0)
-    replay = Replay(volume, model)
-    shown = replay.step([IN_SLAB])
-    assert all(len(low) == 8 for *_, low in model.asked if low is not None)
-    assert model.looked == 1
-    assert shown.mask.equals(Replay(volume, Shortsighted()).step([IN_SLAB]).mask)
-    found = replay.candidates([IN_SLAB])
-    sizes = [np.count_nonzero(step.mask.voxels) for step in found]
-    assert sizes[-1] > 5 * np.count_nonzero(shown.mask.voxels)
+    coarse, near = crops(Shortsighted())
+    assert coarse == near.halved()
+    assert crops(Shortsighted(afar=False)) == (near,)
 
 
 def test_only_a_first_click_is_looked_at_from_afar(volume):
-    model = Shortsighted(1)
+    model = Shortsighted()
     replay = Replay(volume, model)
     replay.step([BALL_CLICK])
     asked = len(model.asked)
@@ -111,21 +86,21 @@ def test_only_a_first_click_is_looked_at_from_afar(volume):
 
 
 def test_a_scan_that_one_crop_shows_whole_is_not_looked_at_from_afar(volume):
-    model = Shortsighted(1)
+    model = Shortsighted()
     small = Volume.from_array(volume.voxels[5:30, 15:35, 12:30], spacing=(1.0, 1.0, 1.0))
     Replay(small, model).step([Point(1, (15, 10, 8))])
     assert model.looked == 1
 
 
 def test_looking_ahead_makes_the_click_encode_nothing(volume):
-    for bias in (1, -1):
-        model = Shortsighted(bias)
-        replay = Replay(volume, model)
-        assert replay.encode_speculatively((), IN_SLAB)
-        looked = model.looked
-        replay.step([IN_SLAB])
-        assert model.looked == looked
-        assert not replay.encode_speculatively((), IN_SLAB)
+    model = Doubting()
+    replay = Replay(volume, model)
+    assert replay.encode_speculatively((), BALL_CLICK)
+    looked = model.looked
+    assert looked == 2
+    replay.step([BALL_CLICK])
+    assert model.looked == looked
+    assert not replay.encode_speculatively((), BALL_CLICK)
 
 
 def test_candidates_differ_are_sorted_by_size_and_hold_what_is_shown(volume):
@@ -140,13 +115,13 @@ def test_candidates_differ_are_sorted_by_size_and_hold_what_is_shown(volume):
     assert all(step.mask.contains(BALL) for step in found)
 
 
-def test_candidates_of_a_first_click_are_also_what_is_seen_from_afar_and_near_by(volume):
-    for bias in (1, -1):
-        replay = Replay(volume, Shortsighted(bias))
-        shown = replay.step([IN_SLAB])
-        found = replay.candidates([IN_SLAB])
-        assert len(found) >= 2
-        assert sum(step.mask.equals(shown.mask) for step in found) == 1
+def test_candidates_of_a_first_click_are_also_what_is_seen_from_afar(volume):
+    replay = Replay(volume, Doubting())
+    shown = replay.step([IN_SLAB])
+    found = replay.candidates([IN_SLAB])
+    assert sum(step.mask.equals(shown.mask) for step in found) == 1
+    sizes = [np.count_nonzero(step.mask.voxels) for step in found]
+    assert sizes[-1] > 5 * np.count_nonzero(shown.mask.voxels)
 
 
 def test_a_model_that_proposes_nothing_has_the_one_mask(volume):
@@ -209,65 +184,3 @@ def test_a_choice_with_nothing_to_choose_from_changes_nothing(volume):
     chosen = replay.step([*by_hand, Choice(3, 0)])
     assert chosen.mask.equals(replay.step(by_hand).mask)
     assert replay.step([Choice(1, 0)]).mask.is_empty
-
-
-@given(
-    scale=st.floats(0.01, 1000),
-    offset=st.floats(-1000, 1000),
-    seed=st.integers(0, 99),
-)
-def test_the_description_of_a_mask_depends_on_no_unit(scale, offset, seed):
-    rng = np.random.default_rng(seed)
-    image = rng.normal(size=(12, 12, 12)).astype(np.float32)
-    logits = rng.normal(size=(12, 12, 12)).astype(np.float32)
-    logits[4:8, 4:8, 4:8] += 3
-    told = describe(logits, image.astype(np.float64), (5.0, 6.0, 5.0), 0.4)
-    again = describe(logits, image.astype(np.float64) * scale + offset, (5.0, 6.0, 5.0), 0.4)
-    assert told.shape == (len(OF_ONE),)
-    assert np.isfinite(told).all()
-    assert np.allclose(told, again, rtol=1e-6, atol=1e-6)
-
-
-def test_nothing_found_has_no_description():
-    assert (
-        describe(-np.ones((8, 8, 8), np.float32), np.zeros((8, 8, 8), np.float32), (4, 4, 4), 0)
-        is None
-    )
-
-
-def test_a_mask_in_a_flat_scan_and_one_that_fills_the_crop_have_finite_descriptions():
-    flat, full = np.zeros((8, 8, 8), np.float32), np.ones((8, 8, 8), np.float32)
-    part = np.where(np.indices((8, 8, 8)).sum(0) < 8, 1, -1).astype(np.float32)
-    for logits in (full, part):
-        assert np.isfinite(describe(logits, flat, (3, 3, 3), 0.5)).all()
-
-
-def test_how_two_masks_relate():
-    large = Mask.of(Box((2, 2, 2), (12, 12, 12)), np.ones((10, 10, 10), bool))
-    inside = Mask.of(Box((4, 4, 4), (9, 9, 9)), np.ones((5, 5, 5), bool))
-    beside = Mask.of(Box((11, 2, 2), (21, 12, 12)), np.ones((10, 10, 10), bool))
-    assert relate(large, inside) == pytest.approx([250 / 1125, np.log(8), 1])
-    assert relate(inside, large) == pytest.approx([250 / 1125, -np.log(8), 1 / 8])
-    assert relate(large, beside) == pytest.approx([0.1, 0, 0.1])
-    assert len(relate(large, inside)) == len(OF_BOTH)
-
-
-def test_a_coarse_pass_is_read_as_it_was_written_and_a_damaged_one_is_refused():
-    always = judged(0.25)
-    gain = replace(always.gain, weights=tuple(np.linspace(-1, 1, len(FEATURES)).tolist()))
-    wanted = replace(always, gain=gain)
-    assert CoarsePass.of_json(wanted.to_json()) == wanted
-    for_candidates = CoarsePass.for_candidates(64, 3.0)
-    assert CoarsePass.of_json(for_candidates.to_json()) == for_candidates
-    assert not for_candidates.may_be_trusted
-    assert wanted.may_be_trusted
-    features = np.linspace(-9, 9, len(FEATURES))
-    assert gain.estimate(features) == pytest.approx(
-        0.25 + np.dot(np.clip(features, -3, 3), gain.weights)
-    )
-    for damaged in ("", "{}", "[1]", wanted.to_json().replace("16", "-1", 1)):
-        with pytest.raises(CheckpointError):
-            CoarsePass.of_json(damaged)
-    short = replace(wanted, gain=replace(gain, weights=gain.weights[1:]))
-    with pytest.raises(CheckpointError):
-        CoarsePass.of_json(short.to_json())

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from napari_fastsam3d.errors import PromptError
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference import coarse_judge
 from napari_fastsam3d.inference.air import Air, _averaged
 from napari_fastsam3d.inference.connected_components import (
     ProtectedSeeds,
@@ -204,40 +203,6 @@ def test_spacing_levels_rise_and_begin_with_the_model_s(spacing, of_model):
     assert found[: len(of_model)] == tuple(scale * level for level in of_model)
     assert list(found) == sorted(found)
     assert scale < 1 or len(found) == len(of_model)
-
-
-@few
-@given(SEEDS)
-def test_a_described_shape_is_what_loops_count(seed):
-    mask = spots(seed, 0.5)
-    if not mask.any():
-        return
-    padded = np.pad(mask, 1, constant_values=True)
-    rim, faces = 0, 0
-    for i, j, k in np.argwhere(mask):
-        around = [padded[i + 1 + a, j + 1 + b, k + 1 + c] for a, b, c in _STEPS]
-        rim += not all(around)
-    for axis, length in enumerate(SHAPE):
-        faces += sum(np.take(mask, at, axis).sum() for at in (0, length - 1))
-    cells = mask.sum()
-    found, shell = coarse_judge._shape(mask)
-    assert shell.sum() == rim
-    wanted = [np.log(cells), np.log(max(1, rim) / cells ** (2 / 3)), np.log1p(faces)]
-    np.testing.assert_allclose(found, wanted)
-
-
-_STEPS = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
-
-
-@few
-@given(SEEDS, SEEDS)
-def test_how_two_masks_relate_is_counted(one, other):
-    far, near = spots(one, 0.6), spots(other, 0.6)
-    dice, ratio, share = coarse_judge.relate(Mask.of_volume(far), Mask.of_volume(near))
-    both = (far & near).sum()
-    assert dice == pytest.approx(2 * both / (far.sum() + near.sum()))
-    assert ratio == pytest.approx(np.log(far.sum() / near.sum()))
-    assert share == pytest.approx(both / near.sum())
 
 
 @given(st.tuples(*[st.integers(-3, 9)] * 3))

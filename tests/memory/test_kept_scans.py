@@ -247,7 +247,7 @@ class Model:
     """What a crop policy asks of a model."""
 
     crop_size, spacings, start_spacing, margin = 32, (1.0, 2.0, 4.0), 2.0, 0
-    accepts_boxes, coarse_pass = True, None
+    accepts_boxes, sees_from_afar = True, False
 
 
 def test_a_part_shows_the_structure_as_large_and_as_bright_as_it_is():

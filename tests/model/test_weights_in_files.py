@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -26,7 +25,6 @@ from napari_fastsam3d.model.checkpoint import (
     save_pyramid,
     verify,
 )
-from napari_fastsam3d.model.coarse_pass import CoarsePass, LinearModel
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 
@@ -44,11 +42,9 @@ CONFIGS = [
     TINY,
     replace(TINY, candidates=2),
     replace(TINY, box_decoder=True),
-    replace(TINY, coarse_candidates=3),
+    replace(TINY, coarse_candidates=3, first_candidates=1),
     replace(TINY, blocks=(1, 2, 1), depth=2, heads=4),
 ]
-GAIN = LinearModel((1.0, 2.0), (0.5, 4.0), (0.25, -1.0), 0.1)
-PASS = CoarsePass(96, 3.0, GAIN, replace(GAIN, bias=0.5))
 GARBAGE = [b"", b"x", b"\x08" + bytes(7) + b"{}", b"\xff" * 64, b"PK\x03\x04", b'{"a": 1}']
 
 
@@ -68,11 +64,9 @@ def written(tmp_path_factory):
 def test_a_network_comes_back_with_its_sizes_and_weights(tmp_path, config):
     path = tmp_path / "w.safetensors"
     before = network(config)
-    before.coarse_pass = PASS if config.coarse_candidates else None
     sha256 = save_pyramid(before, path)
     after = read_pyramid(path)
     assert after.config == config
-    assert after.coarse_pass == before.coarse_pass
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest() == fingerprint(path)
     assert is_pyramid(path)
     for key, value in before.state_dict().items():
@@ -192,83 +186,6 @@ def test_metadata_can_be_read_by_others(written):
 
 
 number = st.floats(-100, 100)
-positive = st.floats(0.01, 100)
-
-
-@st.composite
-def linear_models(draw):
-    count = draw(st.integers(0, 4))
-    several = {"min_size": count, "max_size": count}
-    mean, weights = (draw(st.lists(number, **several)) for _ in range(2))
-    scale = draw(st.lists(positive, **several))
-    return LinearModel(tuple(mean), tuple(scale), tuple(weights), draw(number))
-
-
-passes = st.builds(
-    CoarsePass, st.integers(1, 256), positive, linear_models(), st.none() | linear_models()
-)
-
-
-@given(passes)
-def test_a_coarse_pass_comes_back_from_json(one):
-    assert CoarsePass.of_json(one.to_json()) == one
-
-
-@given(passes, st.lists(number, min_size=4, max_size=4))
-def test_a_gain_is_a_sum_of_standardised_features_held_within_three(one, features):
-    gain, total = one.gain, one.gain.bias
-    features = features[: len(gain.mean)]
-    for x, mean, scale, weight in zip(features, gain.mean, gain.scale, gain.weights, strict=True):
-        total += weight * min(3.0, max(-3.0, (x - mean) / scale))
-    assert gain.estimate(features) == pytest.approx(total, rel=1e-6, abs=1e-6)
-    assert one.may_be_trusted == (bool(gain.weights) or gain.bias > 0)
-    near = [1.0] * len(one.worth.mean) if one.worth else features
-    assert one.is_worth(near) == (one.worth is None or one.worth.estimate(near) > 0)
-
-
-def test_a_coarse_pass_of_an_earlier_file_is_read():
-    table = {"size": 96, "spacing": 3.0, **asdict(GAIN)}
-    assert CoarsePass.of_json(json.dumps(table)) == CoarsePass(96, 3.0, GAIN)
-
-
-@pytest.mark.parametrize("name", ["size", "spacing", "mean", "scale", "weights", "bias"])
-@pytest.mark.parametrize("value", [None, "many", {}, [None], math.nan, math.inf, [1.0, math.nan]])
-def test_a_coarse_pass_of_other_than_numbers_is_refused(name, value):
-    table = json.loads(PASS.to_json())
-    for part in (table, table["gain"], table["worth"]):
-        if name in part:
-            part[name] = value
-            break
-    with pytest.raises(CheckpointError, match="coarse pass"):
-        CoarsePass.of_json(json.dumps(table))
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [{"size": 0}, {"spacing": -1}, {"scale": [0, 1]}, {"mean": [1]}, {"weights": [1, 2, 3]}],
-)
-@pytest.mark.parametrize("part", ["gain", "worth"])
-def test_a_coarse_pass_whose_numbers_do_not_fit_is_refused(changed, part):
-    table = json.loads(PASS.to_json())
-    inner = table if changed.keys() <= table.keys() else table[part]
-    inner.update(changed)
-    with pytest.raises(CheckpointError, match="coarse pass"):
-        CoarsePass.of_json(json.dumps(table))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "null", "{}", pytest.param("[" * 10**5, id="nested")]
-)
-def test_a_coarse_pass_that_is_none_is_refused(text):
-    with pytest.raises(CheckpointError, match="coarse pass"):
-        CoarsePass.of_json(text)
-
-
-def test_a_pass_for_candidates_is_never_trusted_by_itself():
-    one = CoarsePass.for_candidates(96, 3.0)
-    assert not one.may_be_trusted
-    assert one.gain.estimate([]) < 0
-    assert CoarsePass.of_json(one.to_json()) == one
 
 
 @pytest.mark.parametrize("config", CONFIGS[1:4])
@@ -287,8 +204,14 @@ def test_every_prompt_has_its_decoder():
     assert plain.decoders == (plain.decoder,)
     for boxed in (True, False):
         assert plain.decoder_of(boxed, True) is plain.decoder
-    full = network(replace(TINY, box_decoder=True, coarse_candidates=1))
-    assert full.decoders == (full.decoder, full.box_decoder, full.coarse_decoder)
+    sizes = {"box_decoder": True, "coarse_candidates": 1, "first_candidates": 1}
+    full = network(replace(TINY, **sizes))
+    assert full.decoders == (
+        *(full.decoder, full.box_decoder, full.coarse_decoder, full.first_decoder),
+    )
     assert full.decoder_of(True, True) is full.decoder_of(True) is full.box_decoder
     assert full.decoder_of(False, True) is full.coarse_decoder
     assert full.decoder_of(False) is full.decoder
+    assert full.decoder_of(False, first=True) is full.first_decoder
+    assert full.decoder_of(True, first=True) is full.box_decoder
+    assert full.decoder_of(False, coarse=True, first=True) is full.coarse_decoder

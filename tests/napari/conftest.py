@@ -104,7 +104,7 @@ class FloodPredictor:
     edge_aware = False
     blends_locally = False
     margin = 0
-    coarse_pass = None
+    sees_from_afar = False
     spacings = (1.5, 3.0)
     start_spacing = 3.0
     crop_size = 64

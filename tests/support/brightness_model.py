@@ -29,7 +29,7 @@ class BrightnessModel:
     edge_aware = False
     blends_locally = False
     margin = 0
-    coarse_pass = None
+    sees_from_afar = False
 
     def __init__(
         self,

@@ -201,7 +201,7 @@ def test_a_cycle_with_candidates_and_several_targets_trains_both_decoders(data, 
     [
         ("coarse_decoder", {"coarse_candidates": 2}),
         ("candidates", {"candidates": 2}),
-        ("first_decoder", {"first_candidates": 2, "coarse_candidates": 1}),
+        ("first_decoder", {"first_candidates": 2}),
         ("decoder", {"candidates": 2}),
     ],
 )

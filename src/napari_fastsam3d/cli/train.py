@@ -12,13 +12,9 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from napari_fastsam3d.model.coarse_pass import CoarsePass
     from napari_fastsam3d.training.recipe import Recipe
     from napari_fastsam3d.training.run import TrainingRun
 
-# Of the volumes that a coarse pass is judged on; the run drew others.
-_JUDGE_SEED = 7_001
-_JUDGE_CASES = 24
 
 DataArgument = Annotated[
     Path, typer.Argument(help="Folder with split.json, labelled/ and label_maps/.")
@@ -36,10 +32,6 @@ WeightsOption = Annotated[
 ]
 MinutesOption = Annotated[
     float | None, typer.Option(help="Stop after so long; the same command goes on.")
-]
-JudgeOption = Annotated[
-    int | None,
-    typer.Option(min=0, help="Fit the coarse pass on so many drawn volumes instead."),
 ]
 ReaderOption = Annotated[
     bool, typer.Option("--reader", help="Train what reads remembered cases instead.")
@@ -92,16 +84,12 @@ def train(
     workers: WorkersOption = None,
     weights: WeightsOption = None,
     minutes: MinutesOption = None,
-    judge: JudgeOption = None,
     reader: ReaderOption = False,
 ) -> None:
     """Train the default model, or its memory's reader; stops and goes on at any step.
 
     For several GPUs: `torchrun --nproc-per-node N --no-python napari-fastsam3d train ...`, each of
     which takes the recipe's batch of crops a step.
-
-    With `--judge` it is fitted when the run's weights, or those given, trust their coarse pass;
-    they are written as `judged.safetensors`. With 0 volumes a coarse pass gives candidates only.
 
     With `--reader` a small network learns to read remembered cases: from the sets of which there
     are several cases, and from label maps that are painted as several patients, seen by the encoder
@@ -118,9 +106,6 @@ def train(
         _train_reader(data, out, weights)
         return
     recipe = _recipe(config)
-    if judge is not None:
-        _fit_coarse_pass(data, recipe, weights or out / "weights.safetensors", out, judge)
-        return
     place, device = ranks.join(device)
     sampler = Sampler.of_folder(data, recipe.sources, recipe.seed, device, recipe.held_out)
     workers = usual_workers(device, place.world) if workers is None else workers
@@ -161,44 +146,6 @@ def _train_reader(data: Path, out: Path, weights: Path | None) -> None:
     found = judge(trained, episodes)
     typer.echo(f"patients that it did not learn from, with five cases remembered: {found}")
     typer.echo(f"wrote {out / 'reader.safetensors'}")
-
-
-def _fit_coarse_pass(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> None:
-    from napari_fastsam3d.model.checkpoint import export_pyramid, read_pyramid
-    from napari_fastsam3d.training import coarse_pass
-
-    network = read_pyramid(weights)
-    if volumes:
-        network.coarse_pass = _judged(data, recipe, weights, out, volumes)
-    else:
-        network.coarse_pass = coarse_pass.untrusted()
-    export_pyramid(network, out / "judged.safetensors")
-    typer.echo(f"wrote {out / 'judged.safetensors'}")
-
-
-def _judged(data: Path, recipe: "Recipe", weights: Path, out: Path, volumes: int) -> "CoarsePass":
-    from napari_fastsam3d.evaluation.dataset import evenly_spaced, labelled_cases
-    from napari_fastsam3d.training import coarse_pass
-    from napari_fastsam3d.training.sample import Sampler
-
-    sampler = Sampler.of_folder(data, recipe.sources, _JUDGE_SEED, "cpu", recipe.held_out)
-    predictor = coarse_pass.without_judge(weights)
-    cases = evenly_spaced(labelled_cases(data, "train"), _JUDGE_CASES)
-    clicks: list[coarse_pass.FirstClick] = []
-    with training_bar(True) as bar:
-        tell = task_of(bar, "clicking")
-        file = out / "first_clicks.jsonl"
-        rows = coarse_pass.first_clicks(predictor, sampler, file, volumes, cases=cases)
-        for done, so_far in rows:
-            clicks = so_far
-            tell(done, volumes + len(cases))
-    found = coarse_pass.fit(clicks)
-    typer.echo(
-        f"{found.clicks} first clicks, mean Dice: near by {found.near:.3f}, "
-        f"from afar {found.far:.3f}, judged {found.judged:.3f}, "
-        f"the better of both {found.better:.3f}"
-    )
-    return found.coarse_pass
 
 
 def report(run: "TrainingRun[Any]") -> None:

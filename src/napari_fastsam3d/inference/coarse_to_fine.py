@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
@@ -48,14 +46,6 @@ cases, of 0.640 with other predictions alone."""
 _LARGER = 1.2  # voxels of a larger candidate for each of the mask that is shown
 
 
-class Comparison(NamedTuple):
-    """A first click from afar, with the features by which that is judged, and from near by."""
-
-    features: NDArray[np.float64]
-    far: Prediction
-    near: Prediction
-
-
 class CoarseToFine:
     """Chooses the crops of a step, and which prediction counts.
 
@@ -69,10 +59,6 @@ class CoarseToFine:
         self._forward = forward
         self.predictor = forward.predictor
         self.policy = policy
-        coarse_pass = forward.predictor.coarse_pass
-        self._coarse = None if coarse_pass is None else policy.coarse(coarse_pass)
-        self._may_trust = coarse_pass is not None and coarse_pass.may_be_trusted
-        self._is_fed = coarse_pass is not None and coarse_pass.fed
 
     def predict(self, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Answer the newest of the prompts, given what the others made."""
@@ -80,12 +66,10 @@ class CoarseToFine:
         remembered = self._remembered(before, prompts)
         if remembered is not None:
             return self._widened(remembered, before, prompts)
-        found = self._widened(self.crop(before, prompts), before, prompts, first=self._is_fed)
+        first = self.predictor.sees_from_afar
+        found = self._widened(self.crop(before, prompts), before, prompts, first)
         if self._adapted_spacing(prompts) is not None:
             return found
-        coarse = self._better(found, before, prompts)
-        if coarse is not None:
-            return self._followed(coarse, prompts)
         if isinstance(newest, BoxPrompt):
             return self._zoomed_in_on_box(found, newest.box, prompts)
         return self._zoomed_in(found, before, prompts)
@@ -94,7 +78,7 @@ class CoarseToFine:
         """Return what the newest of the prompts may mean, what `predict` returns first.
 
         The smaller one is what the model is surer of. The larger one is least like the mask, of
-        what else the model proposes and, of a first click, finds from afar and from near by; where
+        what else the model proposes and, of a first click, finds from afar; where
         nothing is larger, it is what the model is less sure of. What is least like those is next.
         What was found from afar is looked at again in the crop that fits it.
         """
@@ -102,7 +86,7 @@ class CoarseToFine:
         pool = self._forward.alternatives(shown, before, prompts)
         coarse = self._from_afar(before, prompts)
         if coarse is not None:
-            if self._may_trust or self._remembered(before, prompts) is not None:
+            if self._remembered(before, prompts) is not None:
                 pool.append(self._widened(self.crop(before, prompts), before, prompts))
             pool += [coarse, *self._forward.alternatives(coarse, before, prompts)]
         size = np.count_nonzero(shown.plain_mask.voxels)
@@ -123,39 +107,17 @@ class CoarseToFine:
         same = followed.plain_mask.agreement(found.plain_mask) >= _FOLLOWS
         return followed if same else found
 
-    def compare(self, prompts: Sequence[Prompt]) -> "Comparison | None":
-        """Return what a first click gives from afar and from near by; None where both are one."""
-        coarse = self._from_afar(Step(), prompts)
-        if coarse is None:
-            return None
-        near = self._widened(self.crop(Step(), prompts), Step(), prompts)
-        described = self._forward.describe(near, prompts)
-        if described is None:
-            return None
-        features = self._forward.compare(coarse, near, described, prompts)
-        if features is None:
-            return None
-        return Comparison(features, self._followed(coarse, prompts), near)
-
     def crops_of(self, before: Step, prompts: Sequence[Prompt]) -> tuple[Crop, ...]:
         """Return the crops that a step begins with, as far as they are known before it."""
-        used = self._may_trust or self._is_fed
-        coarse = self._coarse_crop(before, prompts) if used else None
+        coarse = self._coarse_crop(before, prompts)
         return (*([] if coarse is None else [coarse]), self.crop(before, prompts))
 
     def encode_ahead(self, before: Step, prompts: Sequence[Prompt]) -> bool:
-        """Encode the crops of a step; passes are made to know them. Whether there were any."""
+        """Encode the crops that a step begins with. Whether there were any."""
         remembered = self._remembered(before, prompts)
-        if remembered is not None:
-            return self._encoded(remembered, prompts)
-        crop = self.crop(before, prompts)
-        encoded = self._encoded(crop, prompts)
-        if self._may_trust and self._coarse_crop(before, prompts) is not None:
-            found = self._widened(crop, before, prompts)
-            coarse = self._better(found, before, prompts)
-            if coarse is not None:
-                encoded |= self._encoded(self._fitting(coarse, prompts), prompts)
-        return encoded
+        crops = self.crops_of(before, prompts) if remembered is None else (remembered,)
+        new = [self._encoded(crop, prompts) for crop in crops]
+        return any(new)
 
     def _encoded(self, crop: Crop, prompts: Sequence[Prompt]) -> bool:
         """Encode a crop; whether it wasn't yet."""
@@ -182,33 +144,17 @@ class CoarseToFine:
 
     def _coarse_crop(self, before: Step, prompts: Sequence[Prompt]) -> Crop | None:
         newest = prompts[-1]
-        if self._coarse is None or not before.is_beginning or not isinstance(newest, Point):
+        if not self.predictor.sees_from_afar or not before.is_beginning:
+            return None
+        if not isinstance(newest, Point) or not newest.positive:
             return None
         near = self.policy.at_click(newest.index)
-        if not newest.positive or self.policy.shows_all(near):
-            return None
-        return near.halved() if self._is_fed else self._coarse.at_click(newest.index)
+        return None if self.policy.shows_all(near) else near.halved()
 
     def _from_afar(self, before: Step, prompts: Sequence[Prompt]) -> Prediction | None:
         """Return what a coarse pass finds at a first click; None where there is none."""
         crop = self._coarse_crop(before, prompts)
         return None if crop is None else self._forward.predict(crop, before, prompts)
-
-    def _better(
-        self, near: Prediction, before: Step, prompts: Sequence[Prompt]
-    ) -> Prediction | None:
-        """Return what a coarse pass finds at a first click, if that is likely to be better."""
-        judge = self.predictor.coarse_pass
-        if judge is None or not self._may_trust or self._coarse_crop(before, prompts) is None:
-            return None
-        described = self._forward.describe(near, prompts)
-        if described is None or not judge.is_worth(described):
-            return None
-        coarse = self._from_afar(before, prompts)
-        if coarse is None:
-            return None
-        features = self._forward.compare(coarse, near, described, prompts)
-        return coarse if features is not None and judge.gain.estimate(features) > 0 else None
 
     def _fitting(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Crop:
         return self.policy.fitting(coarse.plain_mask.box, _last_click(prompts))

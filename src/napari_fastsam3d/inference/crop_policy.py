@@ -1,7 +1,7 @@
 """Which window the model looks at, given what the user clicked and what is known so far."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import floor
 
@@ -12,7 +12,6 @@ from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.crop_placement import CropPlacement, Faces
 from napari_fastsam3d.inference.spacing_levels import scale_of, spacing_levels
-from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.predictor import Floats, Predictor
 
 # Parts of the crop's side: how far from a face a click must lie for the crop to stay, and how
@@ -76,11 +75,6 @@ class CropPolicy:
         """Return the policy of a model for a volume, its spacings made to follow the scan."""
         levels, scale = spacing_levels(volume.spacing, predictor.spacings), scale_of(volume.spacing)
         return cls(volume, levels, scale * predictor.start_spacing, predictor.crop_size, shift)
-
-    def coarse(self, coarse_pass: CoarsePass) -> "CropPolicy":
-        """Return the policy of a coarse first pass."""
-        spacing = scale_of(self.volume.spacing) * coarse_pass.spacing
-        return replace(self, spacings=(spacing,), start=spacing, size=coarse_pass.size)
 
     def at_click(self, index: Index) -> Crop:
         """Return the crop for a first click at a voxel, source index.

@@ -1,7 +1,7 @@
 """One forward pass of the model: a crop is encoded once, and each prompt decoded from that."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.adapted import AdaptedModel, AdaptedModels
 from napari_fastsam3d.inference.cache import Cache
-from napari_fastsam3d.inference.coarse_judge import Features, describe, relate
 from napari_fastsam3d.inference.connected_components import ProtectedSeeds, without_small_components
 from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, locally_blended
 from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
@@ -24,17 +23,6 @@ _LOOKING = "Looking at the scan"
 _CROPS_KEPT = 6
 # Clicks that a box is worth where later ones correct it.
 _BOX_IN_CLICKS = 2
-
-
-class _Encoded(NamedTuple):
-    """What the encoder made of a crop, and means of its intensities where a judge asks for them."""
-
-    encoding: Any
-    means: Floats | None
-
-
-# Voxels of a crop along each axis of which a mean of intensities is kept.
-_MEAN_OF = 2
 
 
 _Key = tuple[Crop, Question | None, str]
@@ -70,7 +58,7 @@ class ForwardPass:
         self.memory: MemoryPrompt | None = None
         self.adapters: AdaptedModels | None = None
         self._progress = progress
-        self._encoded: Cache[_Key, _Encoded] = Cache(_CROPS_KEPT)
+        self._encoded: Cache[_Key, Any] = Cache(_CROPS_KEPT)
 
     def has_encoded(self, crop: Crop, prompts: Sequence[Prompt] = ()) -> bool:
         """Whether a crop needs no encoding any more for prompts."""
@@ -164,40 +152,6 @@ class ForwardPass:
         logits = without_small_components(logits, seeds)
         return Prediction(found.crop, low_res, logits, float(predicted_iou), found.guide)
 
-    def compare(
-        self, far: Prediction, near: Prediction, described: Features, prompts: Sequence[Prompt]
-    ) -> Features | None:
-        """Describe what a first click, the last of some prompts, gives from afar and near by.
-
-        Parameters
-        ----------
-        far, near : Prediction
-        described : ndarray of float64
-            What `describe` says of the near one.
-        prompts : sequence of Prompt
-
-        Returns
-        -------
-        ndarray of float64, shape (len(coarse_judge.FEATURES),), or None
-            None where either of them is empty.
-        """
-        found = self.describe(far, prompts)
-        masks = far.plain_mask, near.plain_mask
-        if found is None or any(mask.is_empty for mask in masks):
-            return None
-        return np.concatenate([found, described, relate(*masks)])
-
-    def describe(self, found: Prediction, prompts: Sequence[Prompt]) -> Features | None:
-        """Describe the prediction of a first click; see `coarse_judge.describe`."""
-        crop, click = found.crop, clicks_of(prompts)[-1].index
-        means = self._encoded_crop(crop, prompts).means
-        if means is None:
-            return None
-        factor = crop.size / len(found.logits)
-        place = (crop.to_crop(click) + 0.5) / factor - 0.5
-        means = _pooled(means, len(means) // len(found.logits))
-        return describe(found.logits, means, place.tolist(), found.predicted_iou)
-
     def encode(
         self, crop: Crop, prompts: Sequence[Prompt] = (), progress: Progress | None = None
     ) -> Any:
@@ -205,17 +159,6 @@ class ForwardPass:
 
         Where memory attention is the way for the prompts, with what is recalled for them.
         """
-        return self._encoded_crop(crop, prompts, progress).encoding
-
-    def _question(self, crop: Crop, prompts: Sequence[Prompt]) -> Question | None:
-        """Return the question that changes what is encoded; keys of coarse crops fit no other."""
-        if self.memory is None or crop.size != self.predictor.crop_size:
-            return None
-        return self.memory.asked_by_attention(prompts)
-
-    def _encoded_crop(
-        self, crop: Crop, prompts: Sequence[Prompt] = (), progress: Progress | None = None
-    ) -> "_Encoded":
         self.go_on()
         progress = progress or self._progress
         key = self._key(crop, prompts)
@@ -231,18 +174,22 @@ class ForwardPass:
                 predictor = self._answering(prompts)
                 image = predictor.normalise(raw, crop.inside)
                 self.go_on()
-                encoding = (
+                encoded = (
                     predictor.encode(image)
                     if self.memory is None or question is None
                     else self.memory.encode(image, question)
                 )
-                judged = self.predictor.coarse_pass is not None
-                encoded = _Encoded(encoding, _pooled(raw, _MEAN_OF) if judged else None)
             finally:
                 self.encoding = None
                 progress(_LOOKING, 1, 1)
             self._encoded.put(key, encoded)
         return encoded
+
+    def _question(self, crop: Crop, prompts: Sequence[Prompt]) -> Question | None:
+        """Return the question that changes what is encoded; keys of coarse crops fit no other."""
+        if self.memory is None or crop.size != self.predictor.crop_size:
+            return None
+        return self.memory.asked_by_attention(prompts)
 
 
 def _pooled(image: Floats, factor: int) -> Floats:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.layers.attention import AttentionLayer
 from napari_fastsam3d.model.normalisation import Inside
 from napari_fastsam3d.model.predictor import Floats, Segmentation
@@ -66,7 +65,7 @@ class BasePredictor(ABC):
     edge_aware: bool = False
     blends_locally: bool = False
     margin: int = 0
-    coarse_pass: CoarsePass | None = None
+    sees_from_afar: bool = False
     rounds_activations: bool = False
 
     def __init__(

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from napari_fastsam3d.errors import CheckpointError
 from napari_fastsam3d.geometry.io.json_text import parse_json
-from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork, with_encoder
 
@@ -108,8 +107,6 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def save_pyramid(network: PyramidNetwork, path: Path) -> str:
     """Write a network's weights in half precision, with its sizes; gives the file's SHA-256."""
     metadata = {"architecture": "pyramid", "config": json.dumps(asdict(network.config))}
-    if network.coarse_pass is not None:
-        metadata["coarse_pass"] = network.coarse_pass.to_json()
     save_file(_halved(network), path, metadata=metadata)
     return fingerprint(path)
 
@@ -205,8 +202,6 @@ def read_pyramid(path: Path) -> PyramidNetwork:
         )
     network = _without_weights(path, metadata).to_empty(device="cpu")
     load_strictly(network, tensors)
-    if (coarse_pass := metadata.get("coarse_pass")) is not None:
-        network.coarse_pass = CoarsePass.of_json(coarse_pass)
     return network
 
 

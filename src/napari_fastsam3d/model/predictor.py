@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_fastsam3d.geometry.resample import Floats
-from napari_fastsam3d.model.coarse_pass import CoarsePass
 
 Progress = Callable[[str, int, int], object]
 """Told, of some work, how many of its parts are done, and of how many."""
@@ -116,8 +115,8 @@ class Predictor(ModelIdentity, Protocol):
         ...
 
     @property
-    def coarse_pass(self) -> CoarsePass | None:
-        """How it looks at a first click from afar; None if it doesn't."""
+    def sees_from_afar(self) -> bool:
+        """Whether a first click is answered on a crop of half the size too; see `first_click`."""
         ...
 
     @property
@@ -169,7 +168,7 @@ class Predictor(ModelIdentity, Protocol):
         ...
 
     def first_click(self, encoded: Any, point: Floats, afar: Floats | None) -> Segmentation:
-        """Answer to a positive point that is all that is known; asked where the coarse pass is fed.
+        """Answer to a positive point that is all that is known, where it `sees_from_afar`.
 
         Parameters
         ----------
@@ -178,6 +177,7 @@ class Predictor(ModelIdentity, Protocol):
         point : ndarray of float32, shape (1, 3)
             Crop index.
         afar : ndarray of float32, shape (size / 4,) * 3, or None
-            Logits of a coarse pass over the same; None where none was made.
+            Logits of `segment` on a crop of the same window in half as many voxels along each
+            axis; None where that was not done.
         """
         ...

@@ -25,7 +25,7 @@ class Structure:
     value : int
         Its value in the label file.
     seeds : ndarray of integer
-        (N, 3) some of its voxels, source index, evenly taken from all of them.
+        (N, 3) some of its voxels, source index, drawn evenly from all of them.
     middle : ndarray of integer
         (3,) the one of them that is closest among others: in the middle, or in a thick part.
     extent : float
@@ -166,7 +166,9 @@ def _structures(
         box = Box.around_points(voxels)
         extent = float(np.max(np.array(box.shape) * spacing))
         value = int(labels.ravel()[group[0]])
-        seeds = voxels[:: max(1, len(voxels) // SEEDS)]
+        # At random: every n-th voxel may lie on the same face again and again.
+        random = np.random.default_rng(len(voxels))
+        seeds = voxels[random.permutation(len(voxels))[:SEEDS]]
         middle = _middle(seeds, len(voxels), spacing)
         found.append(Structure(value, seeds, middle, extent, box))
     return tuple(found)

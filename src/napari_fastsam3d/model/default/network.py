@@ -5,7 +5,6 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from napari_fastsam3d.model.coarse_pass import CoarsePass
 from napari_fastsam3d.model.default.image_encoder import PyramidConfig, PyramidEncoder
 from napari_fastsam3d.model.default.mask_decoder import PyramidDecoder
 
@@ -24,9 +23,8 @@ class PyramidNetwork(nn.Module):
     coarse_decoder : PyramidDecoder or None
         Run in its place on the crop of a coarse first pass, if the configuration has one.
     first_decoder : PyramidDecoder or None
-        Run in its place where a click is all that is known, if the configuration has one.
-    coarse_pass : CoarsePass or None
-        Fitted to these very weights; None where that was not done.
+        Run in its place where a click is all that is known and what a coarse pass finds is fed to
+        it, if the configuration has one.
     """
 
     def __init__(self, config: PyramidConfig | None = None) -> None:
@@ -40,7 +38,6 @@ class PyramidNetwork(nn.Module):
 
         self.coarse_decoder = self._with_candidates(self.config.coarse_candidates)
         self.first_decoder = self._with_candidates(self.config.first_candidates)
-        self.coarse_pass: CoarsePass | None = None
 
     def _with_candidates(self, count: int) -> PyramidDecoder | None:
         return PyramidDecoder(replace(self.config, candidates=count)) if count else None
@@ -60,7 +57,7 @@ class PyramidNetwork(nn.Module):
 def with_encoder(
     network: PyramidNetwork, encoder: PyramidEncoder, config: PyramidConfig
 ) -> PyramidNetwork:
-    """Return a network with another image encoder, and the decoders and coarse pass of this one.
+    """Return a network with another image encoder, and the decoders of this one.
 
     Parameters
     ----------
@@ -76,7 +73,7 @@ def with_encoder(
     made.encoder = encoder
     made.decoder = network.decoder
     made.box_decoder, made.coarse_decoder = network.box_decoder, network.coarse_decoder
-    made.first_decoder, made.coarse_pass = network.first_decoder, network.coarse_pass
+    made.first_decoder = network.first_decoder
     return made
 
 

@@ -73,7 +73,7 @@ class PyramidPredictor(BasePredictor):
         self.rounds_activations = dtype == torch.bfloat16
         if self.rounds_activations:
             use_mixed_precision(network, device)
-        self.coarse_pass = network.coarse_pass
+        self.sees_from_afar = None not in (network.coarse_decoder, network.first_decoder)
         self.notes: tuple[str, ...] = ()
         self._last_box: _ReadBox | None = None
         self._buffers = PinnedBuffers(device)
