@@ -125,7 +125,7 @@ def test_a_table_of_a_recipe_is_left_as_it_was(tmp_path):
     assert recipe_of(once) == recipe_of(once) == read_recipe(file)
 
 
-@pytest.mark.parametrize("name", ["default", "coarse", "late_clicks"])
+@pytest.mark.parametrize("name", ["default", "coarse", "first_clicks", "late_clicks"])
 def test_every_shipped_recipe_can_be_trained_with(name):
     recipe = read_recipe(SHIPPED / f"{name}.toml")
     assert isinstance(recipe, Recipe)

@@ -224,6 +224,28 @@ def test_what_learns_alone_leaves_the_rest_as_it_was(data, recipe, tmp_path, lea
     assert any("candidates.tokens" in name for name in moved)
 
 
+def test_later_clicks_go_on_from_the_decoder_of_first_clicks(data, recipe, tmp_path):
+    config = replace(recipe.network, coarse_candidates=1, first_candidates=1)
+    phase = replace(recipe.phases[0], learns="decoder", boxes=0.0, steps=8, clicks=2)
+    run = Trainer(
+        replace(recipe, phases=(phase,), network=config),
+        Sampler.of_folder(data, recipe.sources, recipe.seed),
+        tmp_path / "run",
+    )
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    answered, learnt = [], []
+    run.network.first_decoder.register_forward_hook(lambda *_: answered.append(run.step))
+    run.network.decoder.register_forward_hook(lambda *_: learnt.append(run.step))
+    run.run(silent)
+    assert len(learnt) == 16
+    assert 0 < len(set(answered)) < 8, "some steps begin themselves"
+    moved = {
+        name for name, value in run.network.state_dict().items() if not value.equal(before[name])
+    }
+    assert moved
+    assert all(name.startswith("decoder.") for name in moved)
+
+
 def test_the_average_is_at_hand_while_a_run_goes_on(trainer):
     run = trainer("run")
     run.run(silent, until=time.monotonic())

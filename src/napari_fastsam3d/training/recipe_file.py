@@ -50,26 +50,31 @@ def read_table(path: str | Path) -> dict[str, Any]:
 
 
 def recipe_of(table: Mapping[str, Any]) -> Recipe:
-    """Make a recipe of what its file holds.
+    """Make a recipe of what its file holds: all of its phases as often as `repeats` says.
 
     Raises
     ------
     TrainingError
         When a key is unknown or missing, or a value can't be.
     """
-    known = {f.name for f in fields(Recipe)}
+    known = {f.name for f in fields(Recipe)} | {"repeats"}
     unknown = sorted(set(table) - known)
     if unknown:
         raise TrainingError(
             f"A recipe has no key {', '.join(unknown)}.", f"It has {', '.join(sorted(known))}."
         )
+    table = dict(table)
+    repeats = table.pop("repeats", 1)
     try:
         sizes = _table(table.get("network", {}), "network")
         if not isinstance(listed := table["phases"], list):
             raise TypeError(f"phases can't be {listed!r}")
         phases = tuple(_phase(_table(each, "phases"), sizes) for each in listed)
         network = PyramidConfig.of_table(sizes)
-        recipe = Recipe(**checked(Recipe, {**table, "phases": phases, "network": network}))
+        if not isinstance(repeats, int) or repeats < 1:
+            raise TypeError(f"repeats can't be {repeats!r}")
+        found = {**table, "phases": phases * repeats, "network": network}
+        recipe = Recipe(**checked(Recipe, found))
         _check(recipe)
         return recipe
     except (KeyError, TypeError) as error:

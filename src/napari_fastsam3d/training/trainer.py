@@ -9,7 +9,7 @@ from torch import Tensor
 
 from napari_fastsam3d.errors import TrainingError
 from napari_fastsam3d.model.checkpoint import export_pyramid, read_pyramid
-from napari_fastsam3d.model.default.image_encoder import PyramidConfig
+from napari_fastsam3d.model.default.image_encoder import Pyramid, PyramidConfig
 from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.model.default.prompt_maps import click_map
 from napari_fastsam3d.model.default.prompts import Prompts
@@ -33,6 +33,10 @@ LOCAL_REACH = 8.0
 SEEN_FROM_AFAR = 0.7
 """Share of the first clicks that learn with what a coarse pass found; scans that a crop shows whole
 have none."""
+
+GOES_ON = 0.75
+"""Share of the steps of the decoder of later clicks that go on from what another answered to the
+first ones; the others begin themselves, as where remembered cases or adapters answer."""
 
 LOCAL_WEIGHT = 2.0
 """How much more the place of a click counts than one far from all clicks."""
@@ -133,19 +137,22 @@ class Trainer(TrainingRun[PyramidNetwork]):
             self.device.type, torch.bfloat16, self.mixed_precision, cache_enabled=shared
         )
         steps: list[StepLoss] = []
-        room = 1 + (phase.clicks - 1) * phase.most
+        goes_on = phase.learns == "decoder" and not boxed and self._goes_on(random)
+        from_afar = goes_on or phase.learns_from_afar
+        room = 1 + (phase.clicks - 1 + goes_on) * phase.most
         with precision:
             pyramid = self.network.encoder(images)
-            prompts = first_prompts(
-                truth, room, random, clicks.flatten(0, 1), boxes, masked=not phase.learns_from_afar
-            )
-            if phase.learns_from_afar:
+            begun = clicks.flatten(0, 1)
+            prompts = first_prompts(truth, room, random, begun, boxes, masked=not from_afar)
+            if from_afar:
                 prompts = self._seen_from_afar(images, prompts, random)
+            if goes_on:
+                prompts = self._first_answered(pyramid, prompts, truth, random, phase.most)
             box_features = decoder.read_box(pyramid, prompts.box)
         for click in range(phase.clicks):
             with precision:
                 masks = decoder(pyramid, used_points(prompts), box_features)
-                weight = _near_clicks(prompts, truth) if click else None
+                weight = _near_clicks(prompts, truth) if click or goes_on else None
                 step = step_loss(masks, truth, weight)
                 if click + 1 < phase.clicks:
                     fed = shown_mask(masks, random)
@@ -159,6 +166,19 @@ class Trainer(TrainingRun[PyramidNetwork]):
         if shared:
             torch.stack([step.loss for step in steps]).mean().backward()
         return steps
+
+    def _goes_on(self, random: RandomGenerator) -> bool:
+        """Decide whether a step goes on from what another decoder answers to the first clicks."""
+        return self.network.first_decoder is not None and random.happens(GOES_ON)
+
+    @torch.no_grad()
+    def _first_answered(
+        self, pyramid: Pyramid, prompts: Prompts, truth: Tensor, random: RandomGenerator, most: int
+    ) -> Prompts:
+        """Let the decoder of first clicks answer, and the user correct that."""
+        masks = self.network.decoder_of(boxed=False, first=True)(pyramid, used_points(prompts))
+        fed = shown_mask(masks, random)
+        return next_prompts(prompts, truth, fed.mask_logits, fed.low_res_logits, random, most)
 
     @torch.no_grad()
     def _seen_from_afar(self, images: Tensor, prompts: Prompts, random: RandomGenerator) -> Prompts:
