@@ -56,6 +56,7 @@ def test_a_value_that_a_phase_cannot_have_is_named(field, value):
         *[("held_out", value) for value in (3, {"balls": "one"}, {"balls": 1.5}, {"balls": -1})],
         *[("sources", value) for value in ([1], {}, {"a": 0.0}, {"a": -1, "b": 2}, {"a": "most"})],
         *[("phases", value) for value in (3, [], [3], "all", dict(PHASE))],
+        *[("repeats", value) for value in (0, -1, 1.5, "twice", None)],
     ],
 )
 def test_a_value_that_a_run_cannot_have_is_named(field, value):
@@ -123,6 +124,13 @@ def test_a_table_of_a_recipe_is_left_as_it_was(tmp_path):
     file.write_text(RECIPE)
     once = read_table(file)
     assert recipe_of(once) == recipe_of(once) == read_recipe(file)
+
+
+def test_phases_are_gone_through_as_often_as_is_said():
+    both = [PHASE, {**PHASE, "crop": 48}]
+    recipe = recipe_of(table(phases=both, repeats=3))
+    assert recipe == recipe_of(table(phases=3 * both))
+    assert recipe.steps == 18
 
 
 @pytest.mark.parametrize("name", ["default", "coarse", "first_clicks", "late_clicks"])

@@ -71,7 +71,7 @@ def recipe_of(table: Mapping[str, Any]) -> Recipe:
             raise TypeError(f"phases can't be {listed!r}")
         phases = tuple(_phase(_table(each, "phases"), sizes) for each in listed)
         network = PyramidConfig.of_table(sizes)
-        if not isinstance(repeats, int) or repeats < 1:
+        if type(repeats) is not int or repeats < 1:
             raise TypeError(f"repeats can't be {repeats!r}")
         found = {**table, "phases": phases * repeats, "network": network}
         recipe = Recipe(**checked(Recipe, found))
