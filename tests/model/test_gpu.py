@@ -196,9 +196,9 @@ def test_the_gpu_agrees_with_the_cpu(small_network: Make, dtype: torch.dtype):
 
 
 def default_predictor(tiny: PyramidPredictor, device: torch.device = CPU) -> PyramidPredictor:
-    """A default model with a decoder for boxes and one for coarse passes, random weights."""
+    """A default model with all of its decoders, random weights."""
     torch.manual_seed(0)
-    config = replace(tiny.network.config, box_decoder=True, coarse_candidates=2)
+    config = replace(tiny.network.config, box_decoder=True, coarse_candidates=2, first_candidates=1)
     network = grown(PyramidNetwork(tiny.network.config), config)
     return PyramidPredictor(network, "tiny", device, torch.float32, "0")
 
@@ -224,6 +224,8 @@ def default_answers(predictor: PyramidPredictor) -> list[np.ndarray]:
             for points in (POINTS[:0], POINTS[:1]):
                 labels = np.ones(len(points), int)
                 masks.append(predictor.segment(encoded, points, labels, box, None).mask_logits)
+            first = (predictor.first_click(encoded, POINTS[:1], fed) for fed in (None, masks[0]))
+            masks += [answer.mask_logits for answer in first]
     return masks
 
 
