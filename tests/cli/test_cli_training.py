@@ -10,7 +10,6 @@ from napari_fastsam3d.cli import run
 from napari_fastsam3d.cli.distill import student_recipe
 from napari_fastsam3d.cli.train import _recipe, report
 from napari_fastsam3d.errors import TrainingError
-from napari_fastsam3d.model.checkpoint import read_pyramid
 
 
 class Run:
@@ -58,20 +57,6 @@ def test_recipes_are_those_of_the_package_or_files(tmp_path):
         student_recipe("heavy")
     with pytest.raises(TrainingError, match="no table"):
         student_recipe(str(own))
-
-
-def test_a_coarse_pass_that_nobody_judged_gives_candidates_only(tmp_path, tiny_weights, capsys):
-    out = tmp_path / "run"
-    out.mkdir()
-    words = ["--out", str(out), "--weights", str(tiny_weights), "--judge", "0"]
-    assert run(["train", str(tmp_path), *words]) == 0
-    written = out / "judged.safetensors"
-    assert capsys.readouterr().out == f"wrote {written}\n"
-    judged, plain = read_pyramid(written), read_pyramid(tiny_weights)
-    assert plain.coarse_pass is None
-    assert judged.coarse_pass is not None
-    weights = judged.state_dict()
-    assert all(weights[name].equal(tensor) for name, tensor in plain.state_dict().items())
 
 
 @pytest.mark.parametrize(

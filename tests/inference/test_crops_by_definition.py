@@ -1,6 +1,5 @@
-"""By what a prediction is judged, cell by cell; crops chosen by their definition; tiles joined."""
+"""Crops chosen by their definition; tiles joined."""
 
-from collections import deque
 from itertools import product
 
 import numpy as np
@@ -10,98 +9,10 @@ from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry import Box, Crop, Volume
 from napari_fastsam3d.inference.automatic import _Looker, _ramp
-from napari_fastsam3d.inference.coarse_judge import OF_ONE, describe
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 
 SEEDS = st.integers(0, 2**32 - 1)
 few = settings(max_examples=15, deadline=None)
-SIDE = 6
-CELLS = [*product(range(SIDE), repeat=3)]
-
-
-def beside(cell) -> list[tuple[int, ...]]:
-    """The cells that share a face with one."""
-    steps = [tuple(s * (a == d) for a in range(3)) for d in range(3) for s in (-1, 1)]
-    near = [tuple(c + s for c, s in zip(cell, step, strict=True)) for step in steps]
-    return [each for each in near if min(each) >= 0 and max(each) < SIDE]
-
-
-def grown(cells: set, by: int) -> set:
-    for _ in range(by):
-        cells = cells | {each for cell in cells for each in beside(cell)}
-    return cells
-
-
-def connected(start, like) -> set:
-    found, waiting = set(), deque([start] if like(start) else [])
-    while waiting:
-        cell = waiting.popleft()
-        if cell not in found:
-            found.add(cell)
-            waiting.extend(each for each in beside(cell) if like(each))
-    return found
-
-
-def slope(scan: np.ndarray, cell) -> float:
-    """The length of the gradient: central differences, one-sided ones at the faces."""
-    total = 0.0
-    for axis in range(3):
-        low, high = list(cell), list(cell)
-        low[axis], high[axis] = max(0, cell[axis] - 1), min(SIDE - 1, cell[axis] + 1)
-        total += ((scan[tuple(high)] - scan[tuple(low)]) / (high[axis] - low[axis])) ** 2
-    return total**0.5
-
-
-@few
-@given(SEEDS, st.sampled_from([0.2, 0.6, 2.0]))
-def test_a_prediction_is_described_as_loops_over_its_cells_say(seed, share):
-    rng = np.random.default_rng(seed)
-    image = np.cumsum(rng.normal(size=(SIDE,) * 3), axis=0).astype(np.float32)
-    logits = (rng.normal(size=(SIDE,) * 3) + share).astype(np.float32)
-    click = rng.uniform(-1, SIDE, 3)
-    inside = {cell for cell in CELLS if logits[cell] > 0}
-    assume(inside and len(inside) < len(CELLS))
-    told = dict(zip(OF_ONE, describe(logits, image, click, 0.25), strict=True))
-    scan = (image.astype(np.float64) - image.mean(dtype=np.float64)) / image.std(dtype=np.float64)
-    place = tuple(int(c) for c in np.clip(np.round(click), 0, SIDE - 1))
-    around = grown(inside, 2) - inside
-    shell = {cell for cell in inside if any(each not in inside for each in beside(cell))}
-    near = [c for c in CELLS if max(abs(a - b) for a, b in zip(c, place, strict=True)) <= 1]
-    clicked = np.mean([scan[cell] for cell in near])
-    region = connected(place, lambda cell: abs(scan[cell] - clicked) < 0.5)
-
-    def mean(values, cells) -> float:
-        return float(np.mean([values(cell) for cell in cells]))
-
-    chance = 1 / (1 + np.exp(-logits.astype(np.float64)))
-    border = mean(lambda c: slope(scan, c), shell | (grown(inside, 1) - inside))
-    mean_in, mean_out = mean(scan.__getitem__, inside), mean(scan.__getitem__, around)
-    faces = sum((cell[axis] in (0, SIDE - 1)) for cell in inside for axis in range(3))
-    wanted = {
-        "log cells": np.log(len(inside)),
-        "mean probability inside": mean(chance.__getitem__, inside),
-        "mean probability around": mean(chance.__getitem__, around),
-        "uncertainty": (chance * (1 - chance)).sum() / chance.sum(),
-        "contrast": mean_in - mean_out,
-        "absolute contrast": abs(mean_in - mean_out),
-        "deviation inside": np.std([scan[cell] for cell in inside]),
-        "deviation around": np.std([scan[cell] for cell in around]),
-        "gradient on the border": border,
-        "gradient on the border over inside": border
-        / (mean(lambda c: slope(scan, c), inside) + 1e-3),
-        "log surface": np.log(max(1, len(shell)) / len(inside) ** (2 / 3)),
-        "log cells on faces": np.log1p(faces),
-        "log region over mask": np.log((len(region) + 1) / len(inside)),
-        "share of the mask in the region": len(region & inside) / len(inside),
-        "share of the region in the mask": len(region & inside) / (len(region) + 1),
-        "predicted IoU": 0.25,
-        "largest logit": logits.max() / 10,
-        "click against inside": abs(clicked - mean_in),
-        "click against around": mean(lambda c: abs(scan[c] - clicked), around),
-    }
-    assert told == pytest.approx(wanted, abs=1e-4)
-
-
 LEVELS = (0.75, 1.5, 3.0)
 
 
