@@ -185,9 +185,6 @@ def test_metadata_can_be_read_by_others(written):
         assert all(file.get_tensor(name).dtype == np.float16 for name in file.keys())  # noqa: SIM118
 
 
-number = st.floats(-100, 100)
-
-
 @pytest.mark.parametrize("config", CONFIGS[1:4])
 def test_a_grown_network_has_the_weights_of_the_smaller_one(config):
     small = network()
