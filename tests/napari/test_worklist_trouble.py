@@ -14,6 +14,7 @@ from scene import BALL, OTHER, Scene, two_balls
 
 from napari_fastsam3d._napari.dialogs.worklist import WorklistDialog
 from napari_fastsam3d.geometry import read_volume
+from napari_fastsam3d.session import Worklist
 
 EDGES = np.diag([3.0, 3, 3, 1])
 FOREGROUND, TOOLTIP = int(Qt.ItemDataRole.ForegroundRole), int(Qt.ItemDataRole.ToolTipRole)
@@ -224,6 +225,18 @@ def test_of_a_scan_of_several_volumes_one_is_asked_for_and_remembered(
     other.arrive("b")
     assert other.scene.view.frame.volume.source.frame == 1
     assert len(asked) == 2
+
+
+def test_closing_the_window_saves_the_case_that_is_open(desk: Desk, scene: Scene) -> None:
+    desk.begin()
+    desk.arrive("a")
+    scene.click(BALL)
+    scene.click(OTHER)
+    scene.settle()
+    labels = scene.session.label_map().copy()
+    scene.close()
+    assert np.array_equal(read_volume(desk.masks / "a_mask.nii.gz").voxels, labels)
+    assert Worklist(desk.folder, desk.masks).progress.current == "a"
 
 
 def test_what_is_no_worklist_is_said_with_the_remedy(
