@@ -63,9 +63,7 @@ def first_prompts(
     """
     batch, device = truth.shape[0], truth.device
     anywhere = _anywhere(truth, random)
-    if clicks is None:
-        clicks = torch.full((batch, 3), torch.nan)
-    clicks = clicks.to(device)
+    clicks = (torch.full((batch, 3), torch.nan) if clicks is None else clicks).to(device)
     placed = ~clicks.isnan().any(1)
     share = torch.where(placed, boxes if boxes == 1 else min(boxes, AIMED_BOXES), boxes)
     kinds = random.numbers.random(batch, dtype="float32")

@@ -126,11 +126,8 @@ class Trainer(TrainingRun[PyramidNetwork]):
         """
         truth = halved(targets.flatten(0, 1)[:, None].float())
         boxed, boxes = self._boxes(phase, random)
-        decoder = self.network.decoder_of(
-            boxed,
-            coarse=phase.learns == "coarse_decoder",
-            first=phase.learns_from_afar,
-        )
+        afar = phase.learns == "coarse_decoder"
+        decoder = self.network.decoder_of(boxed, coarse=afar, first=phase.learns_from_afar)
         shared = phase.learns == "network" or phase.learns_boxes
         # Casts that are kept would join the graphs of all clicks.
         precision = torch.autocast(
