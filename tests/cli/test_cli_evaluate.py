@@ -49,7 +49,7 @@ def test_a_folder_is_evaluated_and_told_and_failures_are_drawn(evaluate, tmp_pat
     code, out, _ = evaluate("--out", tmp_path / "run")
     assert code == 0
     assert "| mean over sets | CT | 3 |" in out
-    assert "not obeyed in 0 of 3" in out
+    assert "not satisfied in 0 of 3" in out
     assert "lower than before: " in out
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert [s["name"] for s in summary["scores"]] == ["one", "two", "mean over sets"]

@@ -168,7 +168,7 @@ def trial_of(volume, truth, clicks):
         box_dice=None,
         box_nsd=None,
         milliseconds=(1.0,) * len(clicks),
-        obeyed=(True,) * len(clicks),
+        satisfied=(True,) * len(clicks),
     )
     return target, trial
 

@@ -8,12 +8,12 @@ from napari_fastsam3d.evaluation.score import area_under, in_common
 def test_a_set_by_hand():
     trials = [
         trial(dice=(0.2, 0.6, 0.4), box=0.3),
-        trial(case="b", dice=(0.4, 0.4, 0.8), obeyed=(True, False, True)),
+        trial(case="b", dice=(0.4, 0.4, 0.8), satisfied=(True, False, True)),
     ]
     (score,) = scores_of(trials, {"x": "CT"})
     assert score.dice == pytest.approx((0.3, 0.5, 0.6))
     assert score.nsd == pytest.approx((0.15, 0.25, 0.3))
-    assert (score.cases, score.trials, score.failures, score.disobeyed) == (2, 2, 1, 1)
+    assert (score.cases, score.trials, score.failures, score.unsatisfied) == (2, 2, 1, 1)
     assert score.worse == 0.25
     assert score.falls == ()
     assert score.area == pytest.approx((0.45 + 0.5) / 2)

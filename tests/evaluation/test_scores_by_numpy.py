@@ -20,7 +20,7 @@ few = settings(max_examples=25)
 def evaluations(draw, sets=tuple(SETS)):
     clicks = draw(st.integers(1, 5))
     curves = st.lists(UNIT, min_size=clicks, max_size=clicks).map(tuple)
-    obeyed = st.lists(st.booleans(), min_size=clicks, max_size=clicks).map(tuple)
+    satisfied = st.lists(st.booleans(), min_size=clicks, max_size=clicks).map(tuple)
     return [
         trial(
             set_name=draw(st.sampled_from(sets)),
@@ -28,7 +28,7 @@ def evaluations(draw, sets=tuple(SETS)):
             value=value,
             dice=draw(curves),
             box=draw(st.none() | UNIT),
-            obeyed=draw(obeyed),
+            satisfied=draw(satisfied),
         )
         for value in range(1, draw(st.integers(2, 8)))
     ]
@@ -46,7 +46,7 @@ def test_one_set(trials):
     np.testing.assert_allclose(score.dice, dice.mean(0), atol=1e-12)
     np.testing.assert_allclose(score.nsd, dice.mean(0) / 2, atol=1e-12)
     assert score.failures == (dice[:, -1] < 0.5).sum()
-    assert score.disobeyed == sum(False in t.obeyed for t in trials)
+    assert score.unsatisfied == sum(False in t.satisfied for t in trials)
     assert score.worse == pytest.approx((steps < -0.01).mean() if steps.size else 0)
     assert score.cases == len({t.case for t in trials})
     assert score.box_dice == (pytest.approx(np.mean(boxes)) if boxes else None)
@@ -94,9 +94,9 @@ def test_the_order_of_trials_changes_no_number(trials, random):
     random.shuffle(mixed)
     (one,), (other,) = scores_of(trials, SETS), scores_of(mixed, SETS)
     np.testing.assert_allclose(one.dice, other.dice, atol=1e-12)
-    assert (one.failures, one.disobeyed, one.cases) == (
+    assert (one.failures, one.unsatisfied, one.cases) == (
         other.failures,
-        other.disobeyed,
+        other.unsatisfied,
         other.cases,
     )
     assert one.worse == pytest.approx(other.worse)

@@ -49,7 +49,7 @@ def test_a_model_is_clicked_and_boxed(target, tiny_predictor):
         again, _ = run_trial(target, SessionSegmenter("tiny", thread), Protocol(clicks=3))
     assert len(trial.dice) == len(trial.nsd) == len(trial.milliseconds) == 3
     assert trial.voxels == TRUTH.sum()
-    assert trial.obeyed == (True, True, True)
+    assert trial.satisfied == (True, True, True)
     assert trial.box_dice is not None
     assert not mask.is_empty
     assert replace(again, milliseconds=trial.milliseconds) == trial
@@ -60,7 +60,7 @@ def test_clicks_follow_the_masks_and_disobedience_is_seen(target):
     trial, mask = run_trial(target, Fixed(spill, spill, TRUTH), Protocol(clicks=3))
     assert [positive for _, positive in trial.clicks] == [True, False, False]
     assert trial.clicks[0][0] == (12, 15, 10)
-    assert trial.obeyed == (True, False, True)
+    assert trial.satisfied == (True, False, True)
     assert trial.dice[0] == trial.dice[1] < trial.dice[2] == trial.nsd[2] == 1
     assert trial.box_dice is None
     assert np.array_equal(mask.volume(TRUTH.shape), TRUTH)

@@ -3,7 +3,7 @@
 from napari_fastsam3d.evaluation import Trial
 
 
-def trial(set_name="x", case="a", value=1, dice=(0.2, 0.6), box=None, obeyed=None):
+def trial(set_name="x", case="a", value=1, dice=(0.2, 0.6), box=None, satisfied=None):
     return Trial(
         set_name=set_name,
         case=case,
@@ -17,5 +17,5 @@ def trial(set_name="x", case="a", value=1, dice=(0.2, 0.6), box=None, obeyed=Non
         box_dice=box,
         box_nsd=box,
         milliseconds=(10.0,) * len(dice),
-        obeyed=(True,) * len(dice) if obeyed is None else obeyed,
+        satisfied=(True,) * len(dice) if satisfied is None else satisfied,
     )

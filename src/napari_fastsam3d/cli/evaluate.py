@@ -194,10 +194,10 @@ def _report(
     if begun:
         mean = sum(begun) / len(begun)
         tables.append(f"Without a prompt: mean Dice {mean:.3f} of {len(begun)} structures.\n")
-    disobeyed = sum(not all(trial.obeyed) for trial in trials)
+    unsatisfied = sum(not all(trial.satisfied) for trial in trials)
     falls = ", ".join(map(str, scores[-1].falls)) or "none"
     tables.append(
-        f"A click was not obeyed in {disobeyed} of {len(trials)} structures.\n"
+        f"A click constraint was not satisfied in {unsatisfied} of {len(trials)} structures.\n"
         f"Clicks after which the mean Dice was lower than before: {falls}."
     )
     return "\n".join(tables)

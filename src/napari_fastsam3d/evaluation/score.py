@@ -32,8 +32,8 @@ class Score:
         Area under the curve of Dice over clicks, 0 to 1.
     box_dice, box_nsd : float or None
         Means after a box and nothing else.
-    disobeyed : int
-        Trials in which a click was not obeyed by the mask that answered it.
+    unsatisfied : int
+        Trials in which a click constraint was not satisfied by the mask that answered it.
     worse : float
         The share of clicks after the first that made the mask worse.
     falls : tuple of int
@@ -54,7 +54,7 @@ class Score:
     area: float
     box_dice: float | None
     box_nsd: float | None
-    disobeyed: int
+    unsatisfied: int
     worse: float
     falls: tuple[int, ...]
     milliseconds: float
@@ -84,7 +84,7 @@ def score_of_trials(name: str, modality: str, trials: Sequence[Trial]) -> Score:
         area=mean(area_under(trial.dice) for trial in trials),
         box_dice=_mean_of_known([trial.box_dice for trial in trials]),
         box_nsd=_mean_of_known([trial.box_nsd for trial in trials]),
-        disobeyed=sum(not all(trial.obeyed) for trial in trials),
+        unsatisfied=sum(not all(trial.satisfied) for trial in trials),
         worse=mean(step < -WORSE for step in steps) if steps else 0.0,
         falls=_falls(dice),
         milliseconds=mean(mean(trial.milliseconds) for trial in trials),
@@ -107,7 +107,7 @@ def mean_over_sets(name: str, scores: Sequence[Score]) -> Score:
         area=mean(score.area for score in scores),
         box_dice=_mean_of_known([score.box_dice for score in scores]),
         box_nsd=_mean_of_known([score.box_nsd for score in scores]),
-        disobeyed=sum(score.disobeyed for score in scores),
+        unsatisfied=sum(score.unsatisfied for score in scores),
         worse=mean(score.worse for score in scores),
         falls=_falls(dice),
         milliseconds=mean(score.milliseconds for score in scores),

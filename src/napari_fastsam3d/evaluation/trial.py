@@ -45,7 +45,7 @@ class Trial:
         not asked for.
     milliseconds : tuple of float
         What each click took.
-    obeyed : tuple of bool
+    satisfied : tuple of bool
         Whether, after each click, its voxel was in the mask (positive) or outside (negative).
     """
 
@@ -61,7 +61,7 @@ class Trial:
     box_dice: float | None
     box_nsd: float | None
     milliseconds: tuple[float, ...]
-    obeyed: tuple[bool, ...]
+    satisfied: tuple[bool, ...]
     best_candidate: float | None = None
     unprompted_dice: float | None = None
 
@@ -116,12 +116,12 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
             mask = attempt.click(*click)
             milliseconds = 1000 * (time.perf_counter() - begun)
             clicks.append(click)
-            obeyed = mask.contains(click[0]) == click[1]
+            satisfied = mask.contains(click[0]) == click[1]
             if len(clicks) == 1:
                 best = max((m.agreement(truth) for m in attempt.candidates()), default=None)
-            scores.append((mask.agreement(truth), surface.dice(mask), milliseconds, obeyed))
+            scores.append((mask.agreement(truth), surface.dice(mask), milliseconds, satisfied))
     box = _box_mask(target, segmenter)
-    dices, surfaces, times, obeyed = zip(*scores, strict=True)
+    dices, surfaces, times, satisfied = zip(*scores, strict=True)
     return Trial(
         set_name=target.key.set_name,
         case=target.key.case,
@@ -135,7 +135,7 @@ def run_trial(target: Target, segmenter: Segmenter, protocol: Protocol) -> tuple
         box_dice=None if box is None else box.agreement(truth),
         box_nsd=None if box is None else surface.dice(box),
         milliseconds=times,
-        obeyed=obeyed,
+        satisfied=satisfied,
         best_candidate=best,
         unprompted_dice=None if unprompted is None else unprompted.agreement(truth),
     ), mask
