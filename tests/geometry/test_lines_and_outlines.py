@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from napari_fastsam3d.geometry.drawing import region_inside, voxels_along
@@ -10,6 +10,8 @@ corners = st.tuples(*[st.integers(-30, 160).map(lambda n: n / 10 + 0.033)] * 2)
 
 
 @given(st.lists(places, min_size=1, max_size=6))
+@example([(1.5, 0.0, 0.0), (1.5, 0.0, 17.0)])
+@example([(5.5, 0.0, 0.0), (0.5, 0.0, 0.0)])
 def test_a_line_runs_from_each_place_to_the_next_without_a_gap(path):
     voxels = voxels_along(path)
     steps = np.abs(np.diff(voxels, axis=0))

@@ -6,6 +6,8 @@ from numpy.typing import ArrayLike, NDArray
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.mask import Mask
 
+_DECIMALS = 9
+
 
 def voxels_along(path: ArrayLike) -> NDArray[np.intp]:
     """Return the voxels that the straight lines from each place to the next pass through.
@@ -20,15 +22,16 @@ def voxels_along(path: ArrayLike) -> NDArray[np.intp]:
     ndarray of int, shape (M, 3)
         In the order of the path, none twice in a row; consecutive ones touch.
     """
-    places = np.asarray(path, np.float64).reshape(-1, 3)
+    # Rounded, so that what lies between two voxels falls to the same one all along a line.
+    places = np.asarray(path, np.float64).reshape(-1, 3).round(_DECIMALS)
     steps = np.ceil(np.abs(np.diff(places, axis=0)).max(axis=1, initial=0)).astype(int)
     pieces = [
-        # Weighed so that the end is reached to the last bit.
         start * (1 - share) + stop * share
         for start, stop, n in zip(places, places[1:], steps, strict=False)
         for share in [np.arange(1, n + 1)[:, None] / max(n, 1)]
     ]
-    voxels = np.floor(np.concatenate([places[:1], *pieces]) + 0.5).astype(np.intp)
+    line = np.concatenate([places[:1], *pieces]).round(_DECIMALS)
+    voxels = np.floor(line + 0.5).astype(np.intp)
     kept = np.ones(len(voxels), np.bool_)
     kept[1:] = (voxels[1:] != voxels[:-1]).any(axis=1)
     return voxels[kept]
