@@ -3,9 +3,9 @@
 usage: python benchmarks/parts.py DATA OUT [--weights FILE] [--also NAME=FILE ...] [--clicks 10]
        [--cases-per-set N] [--part validation]
 
-The weights are evaluated as they are, and without what answers first clicks: its decoder, or what a
-coarse pass feeds to it; further files, such as the weights before a phase of training, beside them.
-Each evaluation lies in a folder of OUT and goes on where it stopped.
+The weights are evaluated as they are, and without the decoder of first clicks and the coarse pass
+that feeds it; further files, such as the weights before a phase of training, beside them. Each
+evaluation lies in a folder of OUT and goes on where it stopped.
 """
 
 import argparse

@@ -114,7 +114,7 @@ def test_being_of_one_group_goes_both_ways(one, other):
 def loaded_of(values):
     box = Box((0, 0, 0), (1, 1, 1))
     structures = tuple(
-        Structure(v, np.zeros((1, 3), int), np.zeros(3, int), 10.0 * v, box) for v in values
+        Structure(v, np.zeros((1, 3), int), 5.0 * v, (1.0, 1.0, 1.0), 10.0 * v, box) for v in values
     )
     nothing = torch.zeros(1, 1, 1)
     return LabelledVolume(None, structures, nothing, nothing)

@@ -78,9 +78,9 @@ class CoarseToFine:
         """Return what the newest of the prompts may mean, what `predict` returns first.
 
         The smaller one is what the model is surer of. The larger one is least like the mask, of
-        what else the model proposes and, of a first click, finds from afar; where
-        nothing is larger, it is what the model is less sure of. What is least like those is next.
-        What was found from afar is looked at again in the crop that fits it.
+        what else the model proposes and, of a first click, finds from afar; where nothing is
+        larger, it is what the model is less sure of. What is least like those is next. What was
+        found from afar is looked at again in the crop that fits it.
         """
         shown = self.predict(before, prompts)
         pool = self._forward.alternatives(shown, before, prompts)

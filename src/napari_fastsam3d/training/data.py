@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,10 @@ class Structure:
         Its value in the label file.
     seeds : ndarray of integer
         (N, 3) some of its voxels, source index, drawn evenly from all of them.
-    middle : ndarray of integer
-        (3,) the one of them that is closest among others: in the middle, or in a thick part.
+    radius : float
+        That of a ball of its volume, mm.
+    spacing : tuple of float
+        Of the voxels along each axis of the source, mm.
     extent : float
         The longest edge of its bounding box, mm.
     box : Box
@@ -36,9 +38,17 @@ class Structure:
 
     value: int
     seeds: NDArray[np.integer]
-    middle: NDArray[np.integer]
+    radius: float
+    spacing: tuple[float, float, float]
     extent: float
     box: Box
+
+    @cached_property
+    def middle(self) -> NDArray[np.integer]:
+        """The seed (3,) around which the others are densest, within half of the radius."""
+        places = self.seeds * np.array(self.spacing)
+        away = spatial.distance.cdist(places, places, "sqeuclidean")
+        return self.seeds[np.exp(-2 * away / self.radius**2).sum(axis=1).argmax()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,16 +179,6 @@ def _structures(
         # At random: every n-th voxel may lie on the same face again and again.
         random = np.random.default_rng(len(voxels))
         seeds = voxels[random.permutation(len(voxels))[:SEEDS]]
-        middle = _middle(seeds, len(voxels), spacing)
-        found.append(Structure(value, seeds, middle, extent, box))
+        radius = float(np.cbrt(len(voxels) * np.prod(spacing) * 3 / (4 * np.pi)))
+        found.append(Structure(value, seeds, radius, spacing, extent, box))
     return tuple(found)
-
-
-def _middle(
-    seeds: NDArray[np.integer], voxels: int, spacing: tuple[float, float, float]
-) -> NDArray[np.integer]:
-    """Give the seed around which the others are densest, within half of a ball of that volume."""
-    radius = np.cbrt(voxels * np.prod(spacing) * 3 / (4 * np.pi))
-    places = seeds * np.array(spacing)
-    away = spatial.distance.cdist(places, places, "sqeuclidean")
-    return seeds[np.exp(-2 * away / radius**2).sum(axis=1).argmax()]
