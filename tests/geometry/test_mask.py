@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_fastsam3d.geometry import Box
 from napari_fastsam3d.geometry.mask import NOWHERE, Mask, dice
@@ -100,3 +101,16 @@ def test_a_mask_cannot_be_written_to():
 @given(arrays(), arrays())
 def test_masks_kept_as_boxes_agree_as_much_as_arrays(one, two):
     assert Mask.of_volume(one).agreement(Mask.of_volume(two)) == dice(one, two)
+
+
+@given(
+    arrays(),
+    st.tuples(*[st.sampled_from([0.5, 1.0, 3.0])] * 3),
+    st.tuples(*[st.integers(-1, 8)] * 3),
+)
+def test_depth_is_the_distance_to_the_nearest_voxel_outside(array, spacing, index):
+    deep = np.zeros(tuple(n + 2 for n in array.shape))
+    ndimage.distance_transform_edt(np.pad(array, 1), sampling=spacing, distances=deep)
+    inside = all(0 <= at < n for at, n in zip(index, array.shape, strict=True))
+    wanted = deep[tuple(at + 1 for at in index)] if inside else 0.0
+    assert Mask.of_volume(array).depth(index, spacing) == pytest.approx(wanted)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from ball_and_slab import BALL, SHAPE, SLAB
-from brightness_model import BrightnessModel, pooled
+from brightness_model import Answer, BrightnessModel, pooled
 from proposing_model import Proposing, away
 
 from napari_fastsam3d.geometry import Box, Volume
@@ -47,6 +47,77 @@ class Doubting(Shortsighted):
 
     def first_click(self, encoded, point, afar):
         return super().first_click(encoded, point, None)
+
+
+class Believing(Shortsighted):
+    """Takes what is seen from afar for what is meant, wherever it is told of that."""
+
+    def first_click(self, encoded, point, afar):
+        near = self.segment(encoded, point, np.ones(1, dtype=np.int64), None, None)
+        if afar is None:
+            return near
+        fine = afar.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+        return Answer(afar, fine, 0.9, (near,), is_fed=True)
+
+
+def test_what_counts_from_afar_is_looked_at_again_and_fed_back():
+    away_from = np.linalg.norm(np.indices((60, 60, 60)).T - 30, axis=-1)
+    ball = away_from < 7
+    scan = Volume.from_array(np.where(ball, 100, 0).astype(np.int16), spacing=(1.0, 1.0, 1.0))
+    model = Believing()
+    step = Replay(scan, model).step([Point(1, (30, 30, 30))])
+    assert model.looked == 2, "in the crop that is encoded already"
+    afar, near, again = (previous for *_, previous in model.asked)
+    assert afar is None
+    assert near is None
+    assert (again > 0).any()
+    assert Mask.of_volume(ball).agreement(step.mask) > 0.8
+
+
+def test_what_counts_from_afar_and_is_cut_off_is_looked_at_where_it_fits(volume):
+    model = Believing()
+    step = Replay(volume, model).step([IN_SLAB])
+    near = CropPolicy.of(volume, model).at_click(SLAB)
+    assert step.crop.spacing > near.spacing
+    assert model.looked == 3, "from afar, near by, and where it fits"
+    slab = Mask.of_volume(volume.voxels > 150).inside(step.crop.box)
+    assert step.mask.agreement(slab) > 0.95
+
+
+def test_candidates_beside_what_counts_from_afar_hold_what_is_seen_near_by(volume):
+    replay = Replay(volume, Believing())
+    shown = replay.step([IN_SLAB])
+    found = replay.candidates([IN_SLAB])
+    assert any(step.mask.equals(shown.mask) for step in found)
+    sizes = [np.count_nonzero(step.mask.voxels) for step in found]
+    assert sizes[0] < sizes[-1] / 5
+
+
+@pytest.mark.parametrize(("excluded", "near"), [((45, 29, 20), True), ((40, 25, 20), False)])
+def test_an_exclusion_deep_in_what_counts_from_afar_goes_on_from_near_by(volume, excluded, near):
+    """The slab is ten voxels thick: one of its middle lies deep in it, one of its rim doesn't."""
+    model = Believing()
+    replay = Replay(volume, model)
+    first = replay.step([IN_SLAB])
+    asked = len(model.asked)
+    step = replay.step([IN_SLAB, Point(2, excluded, positive=False)])
+    told = [previous for *_, previous in model.asked[asked:] if previous is not None]
+    assert step.mask.contains(SLAB)
+    assert not step.mask.contains(excluded)
+    if near:
+        few = np.count_nonzero(told[0] > 0)
+        assert 0 < few < np.count_nonzero(first.low_res_logits > 0) / 3
+    else:
+        assert np.array_equal(told[0], first.low_res_logits)
+
+
+def test_a_second_inclusion_goes_on_from_what_counts_from_afar(volume):
+    model = Believing()
+    replay = Replay(volume, model)
+    first = replay.step([IN_SLAB])
+    asked = len(model.asked)
+    replay.step([IN_SLAB, Point(2, (45, 29, 20))])
+    assert np.array_equal(model.asked[asked][3], first.low_res_logits)
 
 
 def test_what_is_seen_from_afar_is_fed_to_the_first_click(volume):

@@ -9,6 +9,8 @@ import torch
 from napari_fastsam3d.model.checkpoint import read_pyramid, save_pyramid
 from napari_fastsam3d.model.default.network import PyramidNetwork, grown
 from napari_fastsam3d.model.default.predictor import PyramidPredictor
+from napari_fastsam3d.model.default.prompts import Prompts
+from napari_fastsam3d.training.loss import step_loss
 
 CLICK = np.array([[20, 30, 40]], dtype=np.float32)
 POSITIVE = np.ones(1, dtype=np.int64)
@@ -72,6 +74,73 @@ def test_only_first_clicks_are_answered_by_the_decoder_of_first_clicks(tiny_pred
     )
     later = predictor.segment(encoded, CLICK, POSITIVE, None, None)
     assert np.array_equal(later.mask_logits, plain.mask_logits)
+
+
+def judged(predictor: PyramidPredictor, told: np.ndarray, fed_is_better: bool):
+    """Answer a first click where the decoder is made to hold the mask fed for better, or worse."""
+    judge = predictor.network.first_decoder.candidates.judge
+    estimate = judge.forward
+
+    def biased(*inputs: torch.Tensor) -> torch.Tensor:
+        iou = estimate(*inputs)
+        iou[:, -1] = 0.99 if fed_is_better else 0.01
+        return iou
+
+    judge.forward = biased
+    try:
+        return predictor.first_click(predictor.encode(image(128)), CLICK, told)
+    finally:
+        del judge.forward
+
+
+def test_what_is_seen_from_afar_counts_where_it_is_held_for_better(tiny_predictor):
+    network = network_with(tiny_predictor, coarse_candidates=1, first_candidates=2)
+    predictor = predictor_of(network)
+    told = np.full((32, 32, 32), -8, np.float32)
+    told[4:9, 4:9, 4:9] = 8
+    worse, better = (judged(predictor, told, each) for each in (False, True))
+    assert np.array_equal(better.low_res_logits, told)
+    assert better.predicted_iou == pytest.approx(0.99)
+    # Drawn twice as fine; cells of the middle are those of the mask.
+    assert better.mask_logits.shape == (64, 64, 64)
+    assert (better.mask_logits[9:17, 9:17, 9:17] > 0).all()
+    assert (better.mask_logits[19:] < 0).all()
+    # Whatever counts, the other is a candidate.
+    for one, other in ((worse, better), (better, worse)):
+        assert len(one.candidates) == 3
+        assert any(np.array_equal(c.mask_logits, other.mask_logits) for c in one.candidates)
+
+
+def test_nothing_from_afar_is_never_the_answer(tiny_predictor):
+    predictor = predictor_of(network_with(tiny_predictor, coarse_candidates=1, first_candidates=2))
+    encoded = predictor.encode(image(128))
+    found = predictor.first_click(encoded, CLICK, None)
+    assert len(found.candidates) == 2
+    assert found.low_res_logits.any()
+
+
+def test_the_estimate_for_what_is_fed_flows_back_into_no_mask(tiny_predictor):
+    network = network_with(tiny_predictor, coarse_candidates=1, first_candidates=2)
+    decoder = network.first_decoder
+    pyramid = network.encoder(image(64))
+    prompts = Prompts(
+        torch.tensor([[[20.0, 30.0, 40.0]]]),
+        torch.ones(1, 1, dtype=torch.long),
+        torch.full((1, 2, 3), torch.nan),
+        torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(1)),
+    )
+    masks = decoder(pyramid, prompts)
+    decoder.zero_grad()
+    masks.fed.predicted_iou.sum().backward()
+    learns = {name for name, value in decoder.named_parameters() if value.grad is not None}
+    assert learns
+    assert all(name.startswith("candidates.judge.") for name in learns)
+    truth = (masks.fed.mask_logits > 0).float()
+    assert torch.equal(masks.fed.low_res_logits, prompts.previous)
+    far_off = masks.fed._replace(predicted_iou=torch.zeros(1, 1))
+    exact = masks.fed._replace(predicted_iou=torch.ones(1, 1))
+    losses = [step_loss(masks._replace(fed=fed), truth).loss for fed in (far_off, exact)]
+    assert (losses[0] - losses[1]).item() == pytest.approx(0.5, rel=1e-4)
 
 
 def test_what_is_held_to_be_best_comes_first_from_afar(tiny_predictor):

@@ -18,6 +18,7 @@ class Answer:
     mask_logits: np.ndarray
     predicted_iou: float
     candidates: tuple = ()
+    is_fed: bool = False
 
 
 class BrightnessModel:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.training.loss import (
     halved,
     intersection_over_union,

@@ -19,7 +19,7 @@ from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.prompt import Point
 from napari_fastsam3d.inference.segmenter import Replay
 from napari_fastsam3d.model.adaptation import KINDS, AdapterConfig
-from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.training.adaptation.learner import Learner, no_prompts
 from napari_fastsam3d.training.adaptation.measure import CLICKS, FittedAdapter, scores_by_clicks
 from napari_fastsam3d.training.adaptation.objective import RATES, Clicked, SAMed

@@ -133,7 +133,10 @@ def test_phases_are_gone_through_as_often_as_is_said():
     assert recipe.steps == 18
 
 
-@pytest.mark.parametrize("name", ["default", "coarse", "first_clicks", "late_clicks"])
+RECIPES = ["default", "coarse", "first_clicks", "first_judge", "late_clicks"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_shipped_recipe_can_be_trained_with(name):
     recipe = read_recipe(SHIPPED / f"{name}.toml")
     assert isinstance(recipe, Recipe)

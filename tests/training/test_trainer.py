@@ -224,6 +224,26 @@ def test_what_learns_alone_leaves_the_rest_as_it_was(data, recipe, tmp_path, lea
     assert any("candidates.tokens" in name for name in moved)
 
 
+def test_what_judges_first_clicks_learns_alone(data, recipe, tmp_path):
+    config = replace(recipe.network, coarse_candidates=1, first_candidates=2)
+    phase = replace(recipe.phases[0], learns="first_judge", boxes=0.0, steps=2, clicks=1, rate=1e-2)
+    run = Trainer(
+        replace(recipe, phases=(phase,), network=config),
+        Sampler.of_folder(data, recipe.sources, recipe.seed),
+        tmp_path / "run",
+    )
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    told = []
+    decoder = run.network.first_decoder
+    decoder.register_forward_hook(lambda _self, inputs, masks: told.append((inputs[1], masks)))
+    run.run(silent)
+    assert any(prompts.previous.any() for prompts, _ in told), "it sees what is seen from afar"
+    assert all(masks.fed is not None for _, masks in told)
+    moved = {n for n, value in run.network.state_dict().items() if not value.equal(before[n])}
+    assert moved
+    assert all(name.startswith("first_decoder.candidates.judge.") for name in moved)
+
+
 def test_later_clicks_go_on_from_the_decoder_of_first_clicks(data, recipe, tmp_path):
     config = replace(recipe.network, coarse_candidates=1, first_candidates=1)
     phase = replace(recipe.phases[0], learns="decoder", boxes=0.0, steps=8, clicks=2)

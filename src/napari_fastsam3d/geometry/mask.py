@@ -153,6 +153,28 @@ class Mask:
         shared = self.within(both) & other.within(both)
         return _dice(shared, self.voxels, other.voxels)
 
+    def depth(self, index: Index, spacing: tuple[float, float, float]) -> float:
+        """Return how far a voxel, source index, lies from the nearest one that is not held, mm.
+
+        0 for a voxel that is not held itself. What lies beyond the volume is not held.
+
+        Parameters
+        ----------
+        index : tuple of int
+        spacing : tuple of float
+            Voxel sizes along the source axes, mm.
+        """
+        if not self.contains(index):
+            return 0.0
+        away = [
+            ((np.arange(start - 1, stop + 1) - at) * size) ** 2
+            for start, stop, at, size in zip(
+                self.box.start, self.box.stop, index, spacing, strict=True
+            )
+        ]
+        squared = away[0][:, None, None] + away[1][:, None] + away[2]
+        return float(np.sqrt(squared[~np.pad(self.voxels, 1)].min()))
+
     def changed_box(self, other: "Mask") -> Box:
         """Return the tightest source box around the voxels that only one of the two holds.
 

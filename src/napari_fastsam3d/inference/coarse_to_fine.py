@@ -34,6 +34,10 @@ _BOX_AGREEMENT = 0.8
 # thing.
 _FOLLOWS = 0.3
 
+# Depth of an excluded voxel in what was found from afar, as a part of that of the first click, from
+# which on that was another thing than what is meant.
+_AS_DEEP = 0.75
+
 ALIKE = 0.9
 """Dice of two candidates from which on they are the same to a user."""
 
@@ -66,6 +70,7 @@ class CoarseToFine:
         remembered = self._remembered(before, prompts)
         if remembered is not None:
             return self._widened(remembered, before, prompts)
+        before = self._seen_near_by(before, prompts) or before
         first = self.predictor.sees_from_afar
         found = self._widened(self.crop(before, prompts), before, prompts, first)
         if self._adapted_spacing(prompts) is not None:
@@ -86,8 +91,12 @@ class CoarseToFine:
         pool = self._forward.alternatives(shown, before, prompts)
         coarse = self._from_afar(before, prompts)
         if coarse is not None:
+            crop = self.crop(before, prompts)
             if self._remembered(before, prompts) is not None:
-                pool.append(self._widened(self.crop(before, prompts), before, prompts))
+                pool.append(self._widened(crop, before, prompts))
+            elif not shown.alternatives:
+                begun = self._seen(crop, before, prompts, first=True)
+                pool += self._forward.alternatives(begun, before, prompts)
             pool += [coarse, *self._forward.alternatives(coarse, before, prompts)]
         size = np.count_nonzero(shown.plain_mask.voxels)
         large = [n for n in pool if np.count_nonzero(n.plain_mask.voxels) > _LARGER * size]
@@ -156,13 +165,38 @@ class CoarseToFine:
         crop = self._coarse_crop(before, prompts)
         return None if crop is None else self._forward.predict(crop, before, prompts)
 
+    def _seen_near_by(self, before: Step, prompts: Sequence[Prompt]) -> Step | None:
+        """Return what was seen near by at a first click, where the second says to go on from that.
+
+        That is where what was seen from afar was taken for what is meant, and a click excludes what
+        lies about as deep in it as the first click: a mask so much too large is seldom mended.
+        """
+        match prompts:
+            case [Point(positive=True) as meant, Point(positive=False) as excluded]:
+                beginning, first = Step(), prompts[:1]
+            case _:
+                return None
+        if self._remembered(beginning, first) or self._coarse_crop(beginning, first) is None:
+            return None
+        spacing = self.policy.volume.spacing
+        kept, lost = (before.mask.depth(at.index, spacing) for at in (meant, excluded))
+        if lost < _AS_DEEP * kept:
+            return None
+        found = self._seen(self.crop(beginning, first), beginning, first, first=True)
+        if not found.is_fed:
+            return None
+        near = self._forward.alternatives(found, beginning, first)[-1]
+        return Step(near.plain_mask, near.crop, near.low_res_logits)
+
     def _fitting(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Crop:
         return self.policy.fitting(coarse.plain_mask.box, _last_click(prompts))
 
-    def _followed(self, coarse: Prediction, prompts: Sequence[Prompt]) -> Prediction:
-        """Look again at what was found from afar, that fed back, in the crop that fits it."""
-        before = Step(coarse.plain_mask, coarse.crop)
-        found = self._forward.predict(self._fitting(coarse, prompts), before, prompts)
+    def _followed(
+        self, coarse: Prediction, prompts: Sequence[Prompt], crop: Crop | None = None
+    ) -> Prediction:
+        """Look again at what was found from afar, that fed back, by default in what fits it."""
+        before = Step(coarse.plain_mask, coarse.crop, coarse.low_res_logits)
+        found = self._forward.predict(crop or self._fitting(coarse, prompts), before, prompts)
         return found if (found.logits > 0).any() else coarse
 
     def _widened(
@@ -170,9 +204,11 @@ class CoarseToFine:
     ) -> Prediction:
         found = self._seen(crop, before, prompts, first)
         while wider := self._wider(found, prompts):
+            if found.is_fed:
+                return self._followed(found, prompts)
             # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
             found = self._seen(wider, before, prompts, first)
-        return found
+        return self._followed(found, prompts, found.crop) if found.is_fed else found
 
     def _seen(self, crop: Crop, before: Step, prompts: Sequence[Prompt], first: bool) -> Prediction:
         """Predict in a crop; a first click with what a coarse pass finds in the same window."""

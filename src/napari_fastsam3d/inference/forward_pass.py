@@ -122,7 +122,8 @@ class ForwardPass:
         seeds = _protected_seeds(crop, before.mask, prompts, len(logits))
         logits = without_small_components(logits, seeds)
         guide = self.volume if self.predictor.edge_aware else None
-        return Prediction(crop, low_res, logits, float(seen.predicted_iou), guide, seen.candidates)
+        iou = float(seen.predicted_iou)
+        return Prediction(crop, low_res, logits, iou, guide, seen.candidates, seen.is_fed)
 
     def alternatives(
         self, found: Prediction, before: Step, prompts: Sequence[Prompt]

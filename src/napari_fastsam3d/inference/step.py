@@ -71,7 +71,8 @@ class Prediction:
     """One forward pass: mask logits (F, F, F) over the crop, without small connected components.
 
     `guide` is the scan where the mask is to be drawn to its edges, None where it is not.
-    `alternatives` is what else the model proposed over the crop.
+    `alternatives` is what else the model proposed over the crop. `is_fed` tells that it is the mask
+    that was fed back, as it was.
     """
 
     crop: Crop
@@ -80,6 +81,7 @@ class Prediction:
     predicted_iou: float
     guide: Volume | None
     alternatives: tuple[Segmentation, ...] = ()
+    is_fed: bool = False
 
     @property
     def cell(self) -> float:

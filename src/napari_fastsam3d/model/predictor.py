@@ -41,12 +41,15 @@ class Segmentation:
         The model's own estimate of the mask's IoU with the truth, 0 to 1.
     candidates : tuple of Segmentation
         What else the prompts may mean, in no order; empty for a model that proposes nothing.
+    is_fed : bool
+        Whether it is the mask that was fed back, as it was.
     """
 
     low_res_logits: Floats
     mask_logits: Floats
     predicted_iou: float
     candidates: "tuple[Segmentation, ...]" = ()
+    is_fed: bool = False
 
 
 class ModelIdentity(Protocol):

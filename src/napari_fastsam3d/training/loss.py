@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.masks import Masks
 
 CANDIDATES = 0.7
 """Weight of the best candidate beside that of the main mask."""
@@ -107,5 +107,7 @@ def step_loss(masks: Masks, truth: Tensor, weight: Tensor | None = None) -> Step
     count = masks.candidates.predicted_iou.shape[1]
     each = [of_mask(masks.candidates.select(at, at + 1)) for at in range(count)]
     losses, estimates, ious = (torch.stack(values) for values in zip(*each, strict=True))
+    if masks.fed is not None:
+        loss = loss + 0.5 * of_mask(masks.fed)[1].mean()
     loss = loss + CANDIDATES * (losses.amin(0).mean() + LEAST * losses.mean())
     return StepLoss(loss + 0.5 * estimates.mean(), iou, ious.amax(0))

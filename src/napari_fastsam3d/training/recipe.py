@@ -12,6 +12,7 @@ LEARNING = {
     "box_features": "box_decoder.box_cues.",
     "coarse_decoder": "coarse_decoder.",
     "first_decoder": "first_decoder.",
+    "first_judge": "first_decoder.candidates.judge.",
     "candidates": "decoder.candidates.",
 }
 """What may learn, and how the names of its parameters begin."""
@@ -132,7 +133,7 @@ class Phase(SamplingOptions):
     @property
     def learns_from_afar(self) -> bool:
         """Whether what learns is given what a coarse pass finds."""
-        return self.learns == "first_decoder"
+        return LEARNING[self.learns].startswith("first_decoder.")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from napari_fastsam3d.training.recipe import LEARNING, Phase, Recipe
 _NEEDED = {
     "coarse_decoder": "coarse_candidates",
     "first_decoder": "first_candidates",
+    "first_judge": "first_candidates",
     "candidates": "candidates",
 }
 _SHARES = (

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.inference.model_input import SURE
-from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.training.loss import halved
 from napari_fastsam3d.training.random_generator import RandomGenerator

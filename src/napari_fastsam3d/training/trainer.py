@@ -30,7 +30,7 @@ from napari_fastsam3d.training.simulator import (
 LOCAL_REACH = 8.0
 """Standard deviation, crop voxels, of the neighbourhood of a click that counts more in the loss."""
 
-SEEN_FROM_AFAR = 0.7
+SEEN_FROM_AFAR = 0.85
 """Share of the first clicks that learn with what a coarse pass found; scans that a crop shows whole
 have none."""
 

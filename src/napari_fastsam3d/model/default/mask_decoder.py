@@ -14,6 +14,7 @@ from napari_fastsam3d.model.default.image_encoder import (
     grid_encoding,
 )
 from napari_fastsam3d.model.default.judge import MaskJudge
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.model.default.prompt_encoder import PyramidPromptEncoder
 from napari_fastsam3d.model.default.prompt_maps import SIMILARITY_MAPS, fine_maps, middle_maps
 from napari_fastsam3d.model.default.prompts import Prompts
@@ -21,32 +22,6 @@ from napari_fastsam3d.model.default.region import NearPyramid, Region
 from napari_fastsam3d.model.layers.attention import padding_bias
 from napari_fastsam3d.model.layers.convolution import Convolution, Expand, ResidualBlock
 from napari_fastsam3d.model.layers.two_way_transformer import TwoWayTransformer
-
-
-class Masks(NamedTuple):
-    """Masks of one step of interaction.
-
-    Attributes
-    ----------
-    low_res_logits, mask_logits : Tensor
-        (B, K, S/4, S/4, S/4) and (B, K, S/2, S/2, S/2) logits.
-    predicted_iou : Tensor
-        (B, K) predicted IoU of each mask with the truth.
-    candidates : Masks or None
-        Of a decoder that proposes them: what else the prompts may mean, in no order.
-    """
-
-    low_res_logits: Tensor
-    mask_logits: Tensor
-    predicted_iou: Tensor
-    candidates: "Masks | None" = None
-
-    def select(self, start: int, stop: int | None) -> "Masks":
-        """Give some of the masks, without the candidates beside them."""
-        part = slice(start, stop)
-        return Masks(
-            self.low_res_logits[:, part], self.mask_logits[:, part], self.predicted_iou[:, part]
-        )
 
 
 class CandidateHead(nn.Module):
@@ -88,6 +63,9 @@ class PyramidDecoder(nn.Module):
         Sizes of the network.
     reads_boxes : bool
         Whether more is made of a box than its corners and a map of it; see `BoxFeatureEncoder`.
+    judges_fed : bool
+        Whether it estimates the IoU of the mask fed back as well, beside those of its own; for one
+        that proposes candidates.
 
     Attributes
     ----------
@@ -97,7 +75,9 @@ class PyramidDecoder(nn.Module):
         without them goes on with them where it was.
     """
 
-    def __init__(self, config: PyramidConfig, reads_boxes: bool = False) -> None:
+    def __init__(
+        self, config: PyramidConfig, reads_boxes: bool = False, judges_fed: bool = False
+    ) -> None:
         super().__init__()
         width = config.width
         fine, middle, coarse = config.decoder_widths
@@ -120,6 +100,7 @@ class PyramidDecoder(nn.Module):
         self.candidates = CandidateHead(config) if config.candidates and not reads_boxes else None
         self.box_cues = BoxFeatureEncoder(config) if reads_boxes else None
         self.similarity_maps = True
+        self.judges_fed = judges_fed
 
     def read_box(self, pyramid: Pyramid, box: Tensor) -> BoxFeatures:
         """Read boxes (B, 2, 3), once for all steps: its features depend on no other prompt."""
@@ -180,8 +161,14 @@ class PyramidDecoder(nn.Module):
         )
         if self.candidates is None:
             return Masks(low_res, logits, torch.sigmoid(self.quality(tokens[:, 1]).float()))
-        masks = Masks(low_res, logits, self.candidates.judge(weights.tokens, features, low_res))
-        return masks.select(0, 1)._replace(candidates=masks.select(1, None))
+        judged, judged_tokens = low_res, weights.tokens
+        if self.judges_fed:
+            judged = torch.cat([low_res, prompts.previous.float()], 1)
+            judged_tokens = torch.cat([judged_tokens, tokens[:, 1:2]], 1)
+        iou = self.candidates.judge(judged_tokens, features, judged)
+        masks = Masks(low_res, logits, iou[:, : low_res.shape[1]])
+        fed = _fed(prompts.previous, iou) if self.judges_fed else None
+        return masks.select(0, 1)._replace(candidates=masks.select(1, None), fed=fed)
 
     def _drawn(
         self,
@@ -269,6 +256,12 @@ class _MaskWeights(NamedTuple):
     tokens: Tensor
     middle: Tensor
     fine: Tensor
+
+
+def _fed(previous: Tensor, iou: Tensor) -> Masks:
+    """Give the mask that was fed back, whose estimated IoU is the last of all."""
+    low_res = previous.float()
+    return Masks(low_res, F.interpolate(low_res, scale_factor=2, mode="trilinear"), iou[:, -1:])
 
 
 def _added(features: Tensor, box_features: Tensor | None) -> Tensor:

@@ -37,10 +37,11 @@ class PyramidNetwork(nn.Module):
         )
 
         self.coarse_decoder = self._with_candidates(self.config.coarse_candidates)
-        self.first_decoder = self._with_candidates(self.config.first_candidates)
+        self.first_decoder = self._with_candidates(self.config.first_candidates, judges_fed=True)
 
-    def _with_candidates(self, count: int) -> PyramidDecoder | None:
-        return PyramidDecoder(replace(self.config, candidates=count)) if count else None
+    def _with_candidates(self, count: int, judges_fed: bool = False) -> PyramidDecoder | None:
+        config = replace(self.config, candidates=count)
+        return PyramidDecoder(config, judges_fed=judges_fed) if count else None
 
     @property
     def decoders(self) -> tuple[PyramidDecoder, ...]:

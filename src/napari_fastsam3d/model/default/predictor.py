@@ -16,7 +16,8 @@ from napari_fastsam3d.model.checkpoint import fingerprint_of
 from napari_fastsam3d.model.cuda_graph import note_without
 from napari_fastsam3d.model.default.box_features import BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import Pyramid, TransformerBlock
-from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
+from napari_fastsam3d.model.default.mask_decoder import PyramidDecoder
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.model.default.mixed_precision import use_mixed_precision
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.prompts import Prompts
@@ -163,7 +164,7 @@ class PyramidPredictor(BasePredictor):
         return _mean(pointed(place, fed), self._answer(encoded, points, labels, box, fed))
 
     def first_click(self, encoded: Pyramid, point: Floats, afar: Floats | None) -> Segmentation:
-        """Answer by the decoder of first clicks; see `Predictor.first_click`."""
+        """Answer by the decoder of first clicks, or by what it is fed if it trusts that more."""
         return self._answer(encoded, point, np.ones(1, dtype=np.int64), None, afar, first=True)
 
     def _answer(
@@ -184,6 +185,10 @@ class PyramidPredictor(BasePredictor):
             first,
         )
         main, *each = self._fetched(masks)
+        fed = None if masks.fed is None else replace(each.pop(), is_fed=True)
+        if fed is not None and previous is not None:
+            main, other = sorted((main, fed), key=lambda one: -one.predicted_iou)
+            each.append(other)
         if not each:
             return main
         if encoded.middle.shape[1] != self.crop_size // 4:
@@ -221,8 +226,8 @@ class PyramidPredictor(BasePredictor):
             return self._runner.decode(decoder, pyramid, prompts, box_features)
 
     def _fetched(self, masks: Masks) -> list[Segmentation]:
-        """Bring the main mask and its candidates to main memory, waiting once for all of them."""
-        together = [masks] if masks.candidates is None else [masks, masks.candidates]
+        """Bring masks to main memory, waiting once for all of them: the one fed comes last."""
+        together = [each for each in (masks, masks.candidates, masks.fed) if each is not None]
         arrays = self._buffers.fetch(*(part[0] for each in together for part in each[:3]))
         return [
             Segmentation(low_res, logits, float(predicted_iou))

@@ -9,7 +9,8 @@ from torch import Tensor
 from napari_fastsam3d.model.cuda_graph import CudaGraph, Function, filled
 from napari_fastsam3d.model.default.box_features import BoxFeatures
 from napari_fastsam3d.model.default.image_encoder import Pyramid
-from napari_fastsam3d.model.default.mask_decoder import Masks, PyramidDecoder
+from napari_fastsam3d.model.default.mask_decoder import PyramidDecoder
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.prompts import Prompts
 
@@ -85,7 +86,8 @@ class GraphRunner(EagerRunner):
         if key not in self._decoders:
             self._decoders[key] = CudaGraph(_flat(decoder, read), inputs)
         low_res, logits, predicted_iou, *others = self._decoders[key](*inputs)
-        return Masks(low_res, logits, predicted_iou, _masks(*others) if others else None)
+        candidates, fed = _masks(others[:_OF_MASKS]), _masks(others[_OF_MASKS:])
+        return Masks(low_res, logits, predicted_iou, candidates, fed)
 
     def _flat_encode(self, image: Tensor) -> tuple[Tensor, ...]:
         return tuple(_tensors(super().encode(image)))
@@ -105,13 +107,16 @@ def _flat(decoder: PyramidDecoder, read: Sequence[str]) -> Function:
         points, labels, box, previous, *box_features = inputs[_PARTS:]
         prompts = Prompts(points, labels, box, previous, static=True)
         masks = decoder(pyramid, prompts, BoxFeatures(**dict(zip(read, box_features, strict=True))))
-        own = masks[:_OF_MASKS]
-        return own if masks.candidates is None else (*own, *masks.candidates[:_OF_MASKS])
+        each = (masks, masks.candidates, masks.fed)
+        return tuple(part for one in each if one is not None for part in one[:_OF_MASKS])
 
     return decode
 
 
-def _masks(low_res: Tensor, logits: Tensor, predicted_iou: Tensor) -> Masks:
+def _masks(parts: Sequence[Tensor]) -> Masks | None:
+    if not parts:
+        return None
+    low_res, logits, predicted_iou = parts
     return Masks(low_res, logits, predicted_iou)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_fastsam3d.model.adaptation import Kind
-from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.training.loss import soft_dice, step_loss
 
 RATES: dict[Kind, float] = {"lora": 1e-2, "norm": 2e-2, "bottleneck": 2e-2}

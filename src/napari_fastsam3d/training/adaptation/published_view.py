@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from napari_fastsam3d.geometry import Crop, Volume
 from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.model.base_predictor import BasePredictor
-from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.sam_med3d.network import PublishedNetwork
 

@@ -15,7 +15,7 @@ from napari_fastsam3d.geometry.mask import Mask
 from napari_fastsam3d.inference.model_input import SURE
 from napari_fastsam3d.model.base_predictor import BasePredictor
 from napari_fastsam3d.model.default.image_encoder import Pyramid
-from napari_fastsam3d.model.default.mask_decoder import Masks
+from napari_fastsam3d.model.default.masks import Masks
 from napari_fastsam3d.model.default.network import PyramidNetwork
 from napari_fastsam3d.model.default.prompts import Prompts
 from napari_fastsam3d.model.default.region import STEP, NearPyramid, Region
