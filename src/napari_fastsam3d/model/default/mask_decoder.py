@@ -144,14 +144,13 @@ class PyramidDecoder(nn.Module):
             box_features = self.read_box(pyramid, prompts.box)
         tokens, image = self._exchange(pyramid, prompts, box_features)
         skipped = for_samples(self.skip_coarse(pyramid.coarse), len(image))
-        features = self.expand_coarse(image) + skipped
-        features = self.expand_middle(self.block_coarse(_added(features, box_features.coarse)))
+        features = _added(self.expand_coarse(image) + skipped, box_features.coarse)
+        features = self.expand_middle(self.block_coarse(features))
         if near is not None:
             features, pyramid = near.region.of_features(features), near.pyramid
             prompts = near.region.prompts(prompts)
-        features = features + joined_linear(
-            self.skip_middle, pyramid.middle, middle_maps(pyramid, prompts, self.similarity_maps)
-        )
+        maps = middle_maps(pyramid, prompts, self.similarity_maps)
+        features = features + joined_linear(self.skip_middle, pyramid.middle, maps)
         features = self.block_middle(_added(features, box_features.middle))
         weights = self._mask_weights(tokens)
         low_res = self._mask(features, weights.middle)
@@ -161,13 +160,13 @@ class PyramidDecoder(nn.Module):
         )
         if self.candidates is None:
             return Masks(low_res, logits, torch.sigmoid(self.quality(tokens[:, 1]).float()))
-        judged, judged_tokens = low_res, weights.tokens
+        judged, judged_tokens, count = low_res, weights.tokens, low_res.shape[1]
         if self.judges_fed:
             judged = torch.cat([low_res, prompts.previous.float()], 1)
             judged_tokens = torch.cat([judged_tokens, tokens[:, 1:2]], 1)
         iou = self.candidates.judge(judged_tokens, features, judged)
-        masks = Masks(low_res, logits, iou[:, : low_res.shape[1]])
-        fed = _fed(prompts.previous, iou) if self.judges_fed else None
+        masks = Masks(low_res, logits, iou[:, :count])
+        fed = _fed(prompts, iou[:, count:]) if self.judges_fed else None
         return masks.select(0, 1)._replace(candidates=masks.select(1, None), fed=fed)
 
     def _drawn(
@@ -258,10 +257,10 @@ class _MaskWeights(NamedTuple):
     fine: Tensor
 
 
-def _fed(previous: Tensor, iou: Tensor) -> Masks:
-    """Give the mask that was fed back, whose estimated IoU is the last of all."""
-    low_res = previous.float()
-    return Masks(low_res, F.interpolate(low_res, scale_factor=2, mode="trilinear"), iou[:, -1:])
+def _fed(prompts: Prompts, iou: Tensor) -> Masks:
+    """Give the mask that was fed back, with its estimated IoU."""
+    low_res = prompts.previous.float()
+    return Masks(low_res, F.interpolate(low_res, scale_factor=2, mode="trilinear"), iou)
 
 
 def _added(features: Tensor, box_features: Tensor | None) -> Tensor:
