@@ -10,7 +10,6 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,6 +123,8 @@ class FloodPredictor:
         box: np.ndarray | None,
         previous: np.ndarray | None,
     ) -> Any:
+        from napari_fastsam3d.model.predictor import Segmentation
+
         mask = self._inside_box(encoded, box) if box is not None else np.zeros(encoded.shape, bool)
         for point, label in zip(points, labels, strict=True):
             blob = self._blob(encoded, point)
@@ -131,12 +132,7 @@ class FloodPredictor:
         fine = np.where(mask, 4.0, -4.0).astype(np.float32)
         side = self.crop_size // 4
         low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5))
-        return SimpleNamespace(
-            low_res_logits=low.astype(np.float32),
-            mask_logits=fine,
-            predicted_iou=0.9,
-            candidates=(),
-        )
+        return Segmentation(low.astype(np.float32), fine, predicted_iou=0.9)
 
     def _blob(self, image: np.ndarray, point: np.ndarray) -> np.ndarray:
         i, j, k = np.clip(np.round(point).astype(int), 0, self.crop_size - 1)

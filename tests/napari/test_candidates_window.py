@@ -1,7 +1,7 @@
 """Smaller and larger: the masks that a click may mean, by key and by button."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from napari_fastsam3d._napari.contributions.reader import image_layer_data
 from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.model.predictor import Segmentation
 
 CENTRE = (20, 20, 15)
 
@@ -29,16 +30,13 @@ def nested(flood: Any) -> Any:
             found = super().segment(*prompts)
             inside = found.mask_logits > 0
             others = (ndimage.binary_erosion(inside), ndimage.binary_dilation(inside))
-            found.candidates = tuple(self._answer(each) for each in others)
-            return found
+            return replace(found, candidates=tuple(self._answer(each) for each in others))
 
         def _answer(self, inside: np.ndarray) -> Any:
             fine = np.where(inside, 4.0, -4.0).astype(np.float32)
             side = self.crop_size // 4
             low = fine.reshape(side, 4, side, 4, side, 4).mean(axis=(1, 3, 5)).astype(np.float32)
-            return SimpleNamespace(
-                low_res_logits=low, mask_logits=fine, predicted_iou=0.5, candidates=()
-            )
+            return Segmentation(low, fine, predicted_iou=0.5)
 
     return Nested()
 
