@@ -114,3 +114,10 @@ def test_depth_is_the_distance_to_the_nearest_voxel_outside(array, spacing, inde
     inside = all(0 <= at < n for at, n in zip(index, array.shape, strict=True))
     wanted = deep[tuple(at + 1 for at in index)] if inside else 0.0
     assert Mask.of_volume(array).depth(index, spacing) == pytest.approx(wanted)
+
+
+def test_depth_is_found_however_deep_a_voxel_lies():
+    mask = Mask.of(Box((3, 4, 5), (44, 45, 46)), np.ones((41, 41, 41), bool))
+    assert mask.depth((23, 24, 25), (1.0, 1.0, 1.0)) == 21
+    assert mask.depth((23, 24, 25), (3.0, 0.5, 1.0)) == 10.5
+    assert mask.depth((43, 24, 25), (2.0, 0.5, 1.0)) == 2

@@ -12,6 +12,8 @@ from napari_fastsam3d.geometry.volume import Volume
 
 NOWHERE = Box((0, 0, 0), (0, 0, 0))
 
+_REACH = 6  # voxels around one in which the end of a mask is looked for first
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -166,14 +168,21 @@ class Mask:
         """
         if not self.contains(index):
             return 0.0
-        away = [
-            ((np.arange(start - 1, stop + 1) - at) * size) ** 2
-            for start, stop, at, size in zip(
-                self.box.start, self.box.stop, index, spacing, strict=True
+        reach = _REACH * max(spacing)
+        while True:
+            # Most of a large mask lies farther away than what ends it.
+            (i, j, k), sides = index, [int(np.ceil(reach / size)) for size in spacing]
+            a, b, c = sides
+            around = self.within(Box((i - a, j - b, k - c), (i + a + 1, j + b + 1, k + c + 1)))
+            x, y, z = (
+                (np.arange(-side, side + 1) * size) ** 2
+                for side, size in zip(sides, spacing, strict=True)
             )
-        ]
-        squared = away[0][:, None, None] + away[1][:, None] + away[2]
-        return float(np.sqrt(squared[~np.pad(self.voxels, 1)].min()))
+            squared = x[:, None, None] + y[:, None] + z
+            nearest = float(np.sqrt(squared[~around].min(initial=np.inf)))
+            if nearest <= reach:
+                return nearest
+            reach *= 2
 
     def changed_box(self, other: "Mask") -> Box:
         """Return the tightest source box around the voxels that only one of the two holds.

@@ -181,6 +181,6 @@ class Predictor(ModelIdentity, Protocol):
             Crop index.
         afar : ndarray of float32, shape (size / 4,) * 3, or None
             Logits of `segment` on a crop of the same window in half as many voxels along each
-            axis; None where that was not done.
+            axis; None where that was not done. It may be the answer itself, which `is_fed` then.
         """
         ...
