@@ -1,5 +1,6 @@
 """A worklist where not all goes well: scans that can't be read, masks in the way, choices."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,13 +228,18 @@ def test_of_a_scan_of_several_volumes_one_is_asked_for_and_remembered(
     assert len(asked) == 2
 
 
-def test_closing_the_window_saves_the_case_that_is_open(desk: Desk, scene: Scene) -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["at once", "after other files"])
+def test_closing_the_window_saves_the_case_that_is_open(
+    desk: Desk, scene: Scene, busy: bool
+) -> None:
     desk.begin()
     desk.arrive("a")
     scene.click(BALL)
     scene.click(OTHER)
     scene.settle()
     labels = scene.session.label_map().copy()
+    if busy:
+        scene.work.tasks.executor.submit(time.sleep, 1)
     scene.close()
     assert np.array_equal(read_volume(desk.masks / "a_mask.nii.gz").voxels, labels)
     assert Worklist(desk.folder, desk.masks).progress.current == "a"

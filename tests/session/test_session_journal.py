@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_fastsam3d.errors import JournalBusyError, JournalError, SessionError
-from napari_fastsam3d.geometry import Volume
+from napari_fastsam3d.geometry import Volume, read_volume
 from napari_fastsam3d.session import Mask, PackedMask, Session, SessionState
 from napari_fastsam3d.session.journal.record import records_in
 from napari_fastsam3d.session.journal.recovery import KEPT
@@ -476,6 +476,17 @@ def test_a_journal_that_is_just_being_closed_is_waited_for(volume, tmp_path):
         with Session(volume, model=BrightnessModel(), journal=tmp_path) as again:
             assert held.done()
             assert again.state == session.state
+
+
+def test_a_closed_session_saves_its_masks_after_what_its_journal_has_left(volume, tmp_path):
+    session = Session(volume, model=BrightnessModel(), journal=tmp_path / "journals")
+    session.add_point(BALL)
+    mask = session.mask()
+    held = session._scheduler.autosave.writer._worker.submit(time.sleep, 0.1)
+    session.close(wait=False)
+    path = session.save(tmp_path / "mask.nii.gz")
+    assert held.done()
+    assert np.array_equal(read_volume(path).voxels, mask)
 
 
 def test_closing_without_waiting_blocks_nobody_and_loses_nothing(volume, tmp_path):

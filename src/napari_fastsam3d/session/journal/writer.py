@@ -130,9 +130,15 @@ class JournalWriter:
         return self._worker.submit(self._discard)
 
     def wait(self) -> None:
-        """Block until all that was asked for so far is done."""
-        if not self._worker.is_current:
-            self._worker.submit(lambda: None).result()
+        """Block until all that was asked for so far is done; once closed, until all is."""
+        if self._worker.is_current:
+            return
+        try:
+            asked = self._worker.submit(lambda: None)
+        except SessionError:  # closed: masks can still be had, and so saved
+            self._worker.close()
+        else:
+            asked.result()
 
     def close(self, wait: bool = True) -> None:
         """Write what is left and give the file free; wait for that by default."""
