@@ -15,10 +15,10 @@ from napari_fastsam3d._napari.commands import files
 from napari_fastsam3d.errors import CheckpointError
 
 LIVER, RIGHT_KIDNEY = 5, 2
-# The least Dice of one click in the liver and of a box on the right kidney, by model. The default
-# model reaches 0.76 and 0.62: the mask of the liver keeps what it holds of the kidney, a quarter.
-# The other one only exercises the window.
-LEAST_DICE = {"default": (0.7, 0.55), "flood": (0.3, 0.0)}
+# The least Dice of one click in the liver, of a box on the right kidney, and of that on what the
+# liver's mask leaves of it, by model. The default model reaches 0.76, 0.62 and 0.74: the liver's
+# mask keeps a quarter of the kidney. The other one only exercises the window.
+LEAST_DICE = {"default": (0.7, 0.55, 0.7), "flood": (0.3, 0.0, 0.0)}
 
 pytestmark = pytest.mark.gl
 
@@ -104,7 +104,8 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     assert np.allclose(widget.view.frame.to_layer(prompt.index)[0], inside, atol=1)
     first = scene.shown == 1
     assert first[inside]
-    least_liver, least_kidney = LEAST_DICE[widget.workspace.loader.thread.predictor.name]
+    model = widget.workspace.loader.thread.predictor.name
+    least_liver, least_kidney, least_rest = LEAST_DICE[model]
     assert dice(first, liver) >= least_liver
 
     wrong = first & ~liver
@@ -137,6 +138,7 @@ def test_first_mask(scene: Scene, settle: Any, tmp_path: Path, monkeypatch: Any)
     third = scene.shown == 2
     assert third.any()
     assert dice(third, kidney) >= least_kidney
+    assert dice(third, kidney & ~second) >= least_rest
     assert np.array_equal(scene.shown == 1, second & ~(third & ~second))
 
     target = tmp_path / "mask.nii.gz"

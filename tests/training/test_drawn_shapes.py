@@ -276,10 +276,10 @@ def test_every_click_stays_on_its_target_in_any_mirror(seed):
 @few
 @given(NUMBERS)
 def test_grain_has_unit_variance_and_no_mean(seed):
-    grain = synthesis._grain(torch.zeros((24,) * 3), RandomGenerator.seeded(seed))
+    # Coarse grain has few independent cells, so that the mean of less scatters.
+    grain = synthesis._grain(torch.zeros((48,) * 3), RandomGenerator.seeded(seed))
     assert float(grain.std()) == pytest.approx(1, abs=0.03)
-    # Coarse grain has few independent cells, so that its mean scatters.
-    assert float(grain.mean()) == pytest.approx(0, abs=0.2)
+    assert float(grain.mean()) == pytest.approx(0, abs=0.1)
 
 
 @few

@@ -1,6 +1,7 @@
 """At which crops an object is looked at: wider where it is cut off, closer where it is small."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -208,7 +209,10 @@ class CoarseToFine:
                 return self._followed(found, prompts)
             # The mask cut off isn't fed back: it would teach the model to stop where it stopped.
             found = self._seen(wider, before, prompts, first)
-        return self._followed(found, prompts, found.crop) if found.is_fed else found
+        if not found.is_fed:
+            return found
+        followed = self._followed(found, prompts, found.crop)
+        return replace(followed, alternatives=found.alternatives)
 
     def _seen(self, crop: Crop, before: Step, prompts: Sequence[Prompt], first: bool) -> Prediction:
         """Predict in a crop; a first click with what a coarse pass finds in the same window."""
