@@ -266,6 +266,37 @@ def test_later_clicks_go_on_from_the_decoder_of_first_clicks(data, recipe, tmp_p
     assert all(name.startswith("decoder.") for name in moved)
 
 
+def test_what_is_held_to_be_better_from_afar_is_answered_again_before_the_next_click(
+    data, recipe, tmp_path
+):
+    config = replace(recipe.network, coarse_candidates=1, first_candidates=1)
+    phase = replace(recipe.phases[0], learns="decoder", boxes=0.0, steps=6, clicks=1, batch=2)
+    run = Trainer(
+        replace(recipe, phases=(phase,), network=config),
+        Sampler.of_folder(data, recipe.sources, recipe.seed),
+        tmp_path / "run",
+    )
+    given, told = [], []
+
+    def trusts_what_it_is_fed_of_the_first_sample(_, inputs, masks):
+        given.append((run.step, inputs[1]))
+        sure = torch.zeros_like(masks.predicted_iou)
+        sure[0] = 2
+        return masks._replace(fed=masks.fed._replace(predicted_iou=sure))
+
+    run.network.first_decoder.register_forward_hook(trusts_what_it_is_fed_of_the_first_sample)
+    run.network.decoder.register_forward_hook(lambda _, inputs, __: told.append(inputs[1]))
+    run.run(silent)
+    assert given
+    for step, asked in given:
+        learnt = told[step]
+        assert (learnt.labels[0] >= 0).sum() == 1
+        assert learnt.points[0, 0].equal(asked.points[0, 0])
+        assert learnt.previous[0].equal(asked.previous[0]), "what was seen from afar is fed on"
+        assert not learnt.previous[1].equal(asked.previous[1]), "its own answer is corrected"
+    assert any((told[step].labels[1] >= 0).sum() > 1 for step, _ in given)
+
+
 def test_the_average_is_at_hand_while_a_run_goes_on(trainer):
     run = trainer("run")
     run.run(silent, until=time.monotonic())

@@ -172,10 +172,29 @@ class Trainer(TrainingRun[PyramidNetwork]):
     def _first_answered(
         self, pyramid: Pyramid, prompts: Prompts, truth: Tensor, random: RandomGenerator, most: int
     ) -> Prompts:
-        """Let the decoder of first clicks answer, and the user correct that."""
+        """Let the decoder of first clicks answer, and the user correct that.
+
+        Where it holds what it is fed for better than its own mask, the user sees neither: as in
+        use, the decoder that learns answers first, that fed back.
+        """
         masks = self.network.decoder_of(boxed=False, first=True)(pyramid, used_points(prompts))
-        fed = shown_mask(masks, random)
-        return next_prompts(prompts, truth, fed.mask_logits, fed.low_res_logits, random, most)
+        shown = shown_mask(masks, random)
+        corrected = next_prompts(
+            prompts, truth, shown.mask_logits, shown.low_res_logits, random, most
+        )
+        if masks.fed is None:
+            return corrected
+        follows = (masks.fed.predicted_iou > masks.predicted_iou)[:, 0]
+
+        def chosen(before: Tensor, after: Tensor) -> Tensor:
+            return torch.where(follows.view(-1, *[1] * (before.ndim - 1)), before, after)
+
+        return replace(
+            prompts,
+            points=chosen(prompts.points, corrected.points),
+            labels=chosen(prompts.labels, corrected.labels),
+            previous=chosen(prompts.previous, corrected.previous),
+        )
 
     @torch.no_grad()
     def _seen_from_afar(self, images: Tensor, prompts: Prompts, random: RandomGenerator) -> Prompts:
