@@ -11,7 +11,8 @@ from proposing_model import Proposing, away
 
 from napari_fastsam3d.geometry import Box, Volume
 from napari_fastsam3d.geometry.mask import Mask
-from napari_fastsam3d.inference.coarse_to_fine import LEVEL, CoarseToFine
+from napari_fastsam3d.inference.candidates import LEVEL
+from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.forward_pass import ForwardPass
 from napari_fastsam3d.inference.packed_mask import PackedMask

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from napari_fastsam3d.geometry.box import Box, Index
 from napari_fastsam3d.geometry.crop import Crop
 from napari_fastsam3d.geometry.mask import Mask
+from napari_fastsam3d.inference.candidates import smaller_and_larger
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.forward_pass import ForwardPass
 from napari_fastsam3d.inference.model_input import box_constraint
@@ -38,17 +37,6 @@ _FOLLOWS = 0.3
 # Depth of an excluded voxel in what was found from afar, as a part of that of the first click, from
 # which on that was another thing than what is meant.
 _AS_DEEP = 0.75
-
-ALIKE = 0.9
-"""Dice of two candidates from which on they are the same to a user."""
-
-LEVEL = 2.5
-"""Logit at which the mask is cut for a smaller candidate, and under zero for a larger one.
-
-The best of three candidates of a first click had a Dice of 0.658 on 67 structures of training
-cases, of 0.640 with other predictions alone."""
-
-_LARGER = 1.2  # voxels of a larger candidate for each of the mask that is shown
 
 
 class CoarseToFine:
@@ -80,13 +68,12 @@ class CoarseToFine:
             return self._zoomed_in_on_box(found, newest.box, prompts)
         return self._zoomed_in(found, before, prompts)
 
-    def candidates(self, before: Step, prompts: Sequence[Prompt], count: int) -> list[Prediction]:
+    def candidates(self, before: Step, prompts: Sequence[Prompt]) -> list[Prediction]:
         """Return what the newest of the prompts may mean, what `predict` returns first.
 
-        The smaller one is what the model is surer of. The larger one is least like the mask, of
-        what else the model proposes and, of a first click, finds from afar; where nothing is
-        larger, it is what the model is less sure of. What is least like those is next. What was
-        found from afar is looked at again in the crop that fits it.
+        Beside it stand at most a smaller one and a larger one, of what else the model proposes and,
+        of a first click, finds from afar; see `smaller_and_larger`. What was found from afar is
+        looked at again in the crop that fits it.
         """
         shown = self.predict(before, prompts)
         pool = self._forward.alternatives(shown, before, prompts)
@@ -99,15 +86,9 @@ class CoarseToFine:
                 begun = self._seen(crop, before, prompts, first=True)
                 pool += self._forward.alternatives(begun, before, prompts)
             pool += [coarse, *self._forward.alternatives(coarse, before, prompts)]
-        size = np.count_nonzero(shown.plain_mask.voxels)
-        large = [n for n in pool if np.count_nonzero(n.plain_mask.voxels) > _LARGER * size]
         cut = partial(self._forward.cut_at, shown, before, prompts)
-        taken = [shown]
-        for choices in ([cut(LEVEL)], large or [cut(-LEVEL)], *[pool] * count):
-            other = _least_alike(choices, taken) if len(taken) < count else None
-            if other is not None:
-                taken.append(other)
-        return [shown, *(self._seen_finely(each, prompts) for each in taken[1:])]
+        others = smaller_and_larger(shown, pool, cut)
+        return [shown, *(self._seen_finely(each, prompts) for each in others)]
 
     def _seen_finely(self, found: Prediction, prompts: Sequence[Prompt]) -> Prediction:
         """Follow what was found from afar, unless something else is seen of it near by."""
@@ -276,13 +257,6 @@ class CoarseToFine:
 
 def _last_click(prompts: Sequence[Prompt]) -> Index:
     return clicks_of(prompts)[-1].index
-
-
-def _least_alike(choices: Sequence[Prediction], taken: Sequence[Prediction]) -> Prediction | None:
-    """Return that which is least like any that are taken; None where all are like one of them."""
-    shown = [each for each in choices if (each.logits > 0).any()]
-    alike = [max(each.plain_mask.agreement(t.plain_mask) for t in taken) for each in shown]
-    return shown[int(np.argmin(alike))] if alike and min(alike) < ALIKE else None
 
 
 def _agreement(far: Prediction, near: Prediction) -> float:

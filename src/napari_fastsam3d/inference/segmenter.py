@@ -10,7 +10,8 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.adapted import Adaptations, AdaptedModels
 from napari_fastsam3d.inference.box_depth import as_settled, read_guessed
 from napari_fastsam3d.inference.cache import Cache
-from napari_fastsam3d.inference.coarse_to_fine import ALIKE, CoarseToFine
+from napari_fastsam3d.inference.candidates import ALIKE
+from napari_fastsam3d.inference.coarse_to_fine import CoarseToFine
 from napari_fastsam3d.inference.crop_policy import CropPolicy
 from napari_fastsam3d.inference.edits import apply_edit
 from napari_fastsam3d.inference.forward_pass import ForwardPass
@@ -44,9 +45,6 @@ _NOT_FOUND = "Nothing in this scan looks like what is remembered of {}; click it
 _MANY = 4
 BYTES_KEPT = 256 << 20
 """What the remembered steps of a scan may hold."""
-
-# Candidates that are offered.
-_CANDIDATES = 3
 
 _Keys = tuple[PromptKey, ...]
 
@@ -161,7 +159,7 @@ class Replay:
             before = replace(before, box=None)
         settled = with_clicks(as_settled(prompts, shown.box), shown.told, self._volume)
         kept = [shown]
-        for found in self._search.candidates(before, settled, _CANDIDATES)[1:]:
+        for found in self._search.candidates(before, settled)[1:]:
             step = self._postprocessing.step(before, found, settled)
             if all(step.mask.agreement(other.mask) < ALIKE for other in kept):
                 kept.append(replace(step, box=shown.box))
