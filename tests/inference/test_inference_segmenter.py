@@ -284,10 +284,15 @@ class BlindNearby(BrightnessModel):
         return logits if (logits > 0).mean() < self.much else np.full_like(logits, -self.tolerance)
 
 
-def test_a_small_structure_is_looked_at_from_near_by_after_the_first_click():
-    volume, clicks = pea(), [Point(1, PEA), Point(2, tuple(at + 1 for at in PEA))]
+PEA_CLICKS = [Point(n + 1, tuple(at + n for at in PEA)) for n in range(3)]
+
+
+def test_a_small_structure_is_looked_at_from_near_by_from_the_third_click_on():
+    volume, clicks = pea(), PEA_CLICKS
     model = BrightnessModel(64, spacings=(0.5, 1.0, 2.0))
-    assert Replay(volume, model).step(clicks[:1]).crop.spacing == 2.0
+    replay = Replay(volume, model)
+    assert [replay.step(clicks[:n]).crop.spacing for n in (1, 2)] == [2.0, 2.0]
+    assert model.looked == 1
     far = Replay(volume, BrightnessModel(64, spacings=(2.0,))).step(clicks)
     near = Replay(volume, model).step(clicks)
     assert (far.crop.spacing, near.crop.spacing) == (2.0, 1.0)
@@ -296,8 +301,10 @@ def test_a_small_structure_is_looked_at_from_near_by_after_the_first_click():
 
 
 def test_a_look_from_near_by_that_finds_less_is_not_trusted():
-    volume, clicks = pea(), [Point(1, PEA), Point(2, tuple(at + 1 for at in PEA))]
-    step = Replay(volume, BlindNearby(64, spacings=(1.0, 2.0))).step(clicks)
+    volume, clicks = pea(), PEA_CLICKS
+    blind = BlindNearby(64, spacings=(1.0, 2.0))
+    step = Replay(volume, blind).step(clicks)
+    assert blind.looked == 2
     only_far = Replay(volume, BlindNearby(64, spacings=(2.0,))).step(clicks)
     assert step.crop.spacing == 2.0
     assert step.mask.equals(only_far.mask)

@@ -23,11 +23,8 @@ from napari_fastsam3d.inference.prompt import (
 from napari_fastsam3d.inference.recall_prompts import FindPrompt, FromMemory, WithAdapter
 from napari_fastsam3d.inference.step import Prediction, Step
 
-# Clicks from which on small objects are looked at from near by; Dice of that prediction with the
-# one before, under which it is not trusted; and the number of clicks from which on it is anyway.
-_NEAR_CLICKS = 2
-_AGREEMENT = 0.6
-_ENOUGH_CLICKS = 3
+# Clicks from which on small objects are looked at from near by.
+_NEAR_CLICKS = 3
 # Dice of a nearer prediction of a box with the one before, under which it is not trusted.
 _BOX_AGREEMENT = 0.8
 # Dice of what was found from afar with what is seen of it near by, under which that is another
@@ -226,8 +223,8 @@ class CoarseToFine:
     def _zoomed_in(self, found: Prediction, before: Step, prompts: Sequence[Prompt]) -> Prediction:
         """Refine a small object by zooming in; keep what was found where that loses it.
 
-        After few clicks what looks small may be part of something larger, of which the nearer crop
-        would show too little: after one there is none, after two both have to agree.
+        After one or two clicks what looks small may be part of something larger, of which the
+        nearer crop would show too little.
         """
         clicks = [click.index for click in clicks_of(prompts)]
         if len(clicks) < _NEAR_CLICKS:
@@ -237,9 +234,7 @@ class CoarseToFine:
             return found
         near = self._forward.predict(crop, before, prompts)
         lost = not (near.logits > 0).any() or self.policy.cuts_off(crop, near.logits)
-        if lost or (len(clicks) < _ENOUGH_CLICKS and _agreement(found, near) < _AGREEMENT):
-            return found
-        return near
+        return found if lost else near
 
     def _zoomed_in_on_box(
         self, found: Prediction, box: Box, prompts: Sequence[Prompt]
