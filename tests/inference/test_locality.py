@@ -4,7 +4,7 @@ from ball_and_slab import BALL
 from brightness_model import Answer, BrightnessModel, pooled
 
 from napari_fastsam3d.geometry import Box
-from napari_fastsam3d.inference.locality import locally_blended
+from napari_fastsam3d.inference.locality import is_correction, locally_blended
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point
 from napari_fastsam3d.inference.segmenter import Replay
 
@@ -54,6 +54,16 @@ def test_an_answer_that_changes_nothing_is_kept(answer):
     low, fine = locally_blended(answer, answer.low_res_logits, (60.0, 60.0, 60.0), False, 128)
     assert np.array_equal(low, answer.low_res_logits)
     assert np.array_equal(fine, answer.mask_logits)
+
+
+@pytest.mark.parametrize(
+    ("side", "wanted"),
+    [(0, (False, False, True)), (9, (False, True, True)), (10, (False, False, True))],
+)
+def test_what_is_small_in_a_crop_is_corrected_from_the_second_click_on(side, wanted):
+    previous = np.full((32, 32, 32), -1, np.float32)
+    previous[3 : 3 + side, 5:7, 20:24] = 1
+    assert tuple(is_correction(clicks, previous) for clicks in (1, 2, 3)) == wanted
 
 
 def steps(volume, prompts, *, blended):

@@ -11,7 +11,7 @@ from napari_fastsam3d.geometry.volume import Volume
 from napari_fastsam3d.inference.adapted import AdaptedModel, AdaptedModels
 from napari_fastsam3d.inference.cache import Cache
 from napari_fastsam3d.inference.connected_components import ProtectedSeeds, without_small_components
-from napari_fastsam3d.inference.locality import CORRECTIONS_FROM, locally_blended
+from napari_fastsam3d.inference.locality import is_correction, locally_blended
 from napari_fastsam3d.inference.memory_prompt import MemoryPrompt
 from napari_fastsam3d.inference.model_input import ModelInput, fed_back, last_box
 from napari_fastsam3d.inference.prompt import BoxPrompt, Point, Prompt, clicks_of
@@ -112,7 +112,8 @@ class ForwardPass:
         else:
             seen = predictor.segment(encoded, given.points, given.labels, given.box, given.previous)
         low_res, logits = seen.low_res_logits, seen.mask_logits
-        if previous is not None and self.predictor.blends_locally and _corrects(prompts):
+        blends = self.predictor.blends_locally and isinstance(prompts[-1], Point)
+        if blends and previous is not None and is_correction(_told(prompts), previous):
             low_res, logits = locally_blended(
                 seen, previous, given.points[-1], bool(given.labels[-1]), crop.size
             )
@@ -199,10 +200,10 @@ def _pooled(image: Floats, factor: int) -> Floats:
     return image.reshape((cells, factor) * 3).mean(axis=(1, 3, 5))
 
 
-def _corrects(prompts: Sequence[Prompt]) -> bool:
-    """Whether the newest prompt is a click after others, or in a box that stands."""
+def _told(prompts: Sequence[Prompt]) -> int:
+    """Return how many clicks the prompts are worth, a box that stands among them."""
     boxed = 0 if last_box(prompts) is None else _BOX_IN_CLICKS
-    return isinstance(prompts[-1], Point) and len(clicks_of(prompts)) + boxed >= CORRECTIONS_FROM
+    return len(clicks_of(prompts)) + boxed
 
 
 def _protected_seeds(
