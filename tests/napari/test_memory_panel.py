@@ -1,6 +1,7 @@
 """The memory's lists: what is chosen in them stays chosen, and what is done is done to that."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,27 @@ def test_a_structure_stays_chosen_when_others_come_and_go(scene: Scene) -> None:
 
 def recalled(*cases: tuple[str, str, float]) -> tuple[RecalledCase, ...]:
     return tuple(RecalledCase(case, name, likeness, likeness / 2) for case, name, likeness in cases)
+
+
+class AtOnce(Executor):
+    """Has done everything before it returns, as a quick thread may have."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
+def test_a_picture_that_is_read_at_once_is_told_of_after_the_rows_are_drawn(
+    scene: Scene, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, told = scene.work.memory, []
+    monkeypatch.setattr(memory._tasks, "executor", AtOnce())
+    case = memory.entries()[0].id
+    assert memory.picture(case, lambda: told.append(memory.picture(case, told.clear))) is None
+    assert told == []
+    qtbot.waitUntil(lambda: bool(told), timeout=30_000)
+    assert told[0].ndim == 2
 
 
 def test_a_case_stays_chosen_when_another_click_makes_another_order(

@@ -165,7 +165,8 @@ class MemoryKeeper:
     def picture(self, identity: str, done: Callable[[], object]) -> NDArray[np.float32] | None:
         """Return a picture of a case's mask from the front, (S, R) from 0 to 1.
 
-        None where it is being read: then `done` is called once it is there.
+        None where it is being read: then `done` is called once it is there, after this has returned
+        however quickly it was read, for who asks draws rows that `done` draws anew.
         """
         if identity in self._pictures or self.bank is None:
             return self._pictures.get(identity)
@@ -174,7 +175,7 @@ class MemoryKeeper:
 
         def keep(case: Case) -> None:
             self._pictures[identity] = from_the_front(case)
-            done()
+            self._dispatcher.defer(done)
 
         self._dispatcher.watch(read, keep, lambda _error: None)
         return None
