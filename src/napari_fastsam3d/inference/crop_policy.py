@@ -14,6 +14,9 @@ from napari_fastsam3d.inference.crop_placement import CropPlacement, Faces
 from napari_fastsam3d.inference.spacing_levels import scale_of, spacing_levels
 from napari_fastsam3d.model.predictor import Floats, Predictor
 
+ROOM = 3.5
+"""Sides of a crop in which a structure is small, as a multiple of its own longest side."""
+
 # Parts of the crop's side: how far from a face a click must lie for the crop to stay, and how
 # coarse the lattice is on which the first crops lie.
 _MARGIN = 1 / 16
@@ -23,9 +26,8 @@ _BOX_MARGIN = 0.5
 _NEAR_MARGIN = 0.1
 # Part of a face of the crop that a mask must cover to be held cut off by it.
 _CUT_OFF = 0.005
-# How many times its own length a structure needs around it to be looked at more closely, and the
-# finest crop voxel as a part of the smallest voxel size: anything closer is only a blur.
-_ROOM = 3.5
+# The finest crop voxel to look at as a part of the smallest voxel size: anything closer is only a
+# blur.
 _FINEST = 0.3
 # The finest crop voxel and the room for what is remembered: its mask is drawn from that, so voxels
 # are to be told apart, and no more is to be seen around it than a click may be off. And for what
@@ -256,7 +258,7 @@ class CropPolicy:
         content = self._content(crop, logits, points)
         longest = max(n * size for n, size in zip(content.shape, crop.voxel_size, strict=True))
         for spacing in self.spacings:
-            if self._finest <= spacing < crop.spacing and _ROOM * longest <= self.size * spacing:
+            if self._finest <= spacing < crop.spacing and ROOM * longest <= self.size * spacing:
                 return self._placement.at(_centre(content), spacing)
         return None
 

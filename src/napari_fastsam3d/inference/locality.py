@@ -7,13 +7,13 @@ import numpy as np
 
 from napari_fastsam3d.geometry.box import Box
 from napari_fastsam3d.geometry.resample import AxisFilter, resample
+from napari_fastsam3d.inference.crop_policy import ROOM
 from napari_fastsam3d.model.predictor import Floats, Segmentation
 
 # Clicks from which on most of the structure is known, and each further one is a correction. What is
-# small in the crop, which holds several times its longest side, is known after the first: on 32
-# parts of hippocampi held out that gained 1.8 points of Dice at the second click.
+# small in the crop is known after the first: on 32 parts of hippocampi held out that gained 1.8
+# points of Dice at the second click.
 _CORRECTIONS_FROM = 3
-_SMALL = 3.5
 # Share of the logits of the step before that is kept far from the newest click; and how far a click
 # on the rim of the mask reaches, in crop voxels, as the standard deviation of a Gaussian. One in
 # the middle of something larger that is missing or too much reaches farther by its distance from
@@ -35,7 +35,7 @@ def is_correction(clicks: int, previous: Floats) -> bool:
     if clicks != _CORRECTIONS_FROM - 1:
         return clicks >= _CORRECTIONS_FROM
     known = Box.of_mask(previous > 0)
-    return known is not None and _SMALL * max(known.shape) <= len(previous)
+    return known is not None and ROOM * max(known.shape) <= len(previous)
 
 
 def locally_blended(

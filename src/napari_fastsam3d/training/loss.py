@@ -93,12 +93,15 @@ def step_loss(masks: Masks, truth: Tensor, weight: Tensor | None = None) -> Step
     coarse = halved(truth)
     near = None if weight is None else halved(weight)
 
-    def of_mask(one: Masks) -> tuple[Tensor, Tensor, Tensor]:
+    def of_estimate(one: Masks) -> tuple[Tensor, Tensor]:
         iou = intersection_over_union(one.mask_logits.detach(), truth)
+        return (one.predicted_iou - iou).square().mean(1), iou[:, 0]
+
+    def of_mask(one: Masks) -> tuple[Tensor, Tensor, Tensor]:
         drawn = mask_losses(one.mask_logits, truth, weight) + 0.4 * mask_losses(
             one.low_res_logits, coarse, near
         )
-        return drawn, (one.predicted_iou - iou).square().mean(1), iou[:, 0]
+        return drawn, *of_estimate(one)
 
     drawn, estimate, iou = of_mask(masks)
     loss = drawn.mean() + 0.5 * estimate.mean()
@@ -108,6 +111,6 @@ def step_loss(masks: Masks, truth: Tensor, weight: Tensor | None = None) -> Step
     each = [of_mask(masks.candidates.select(at, at + 1)) for at in range(count)]
     losses, estimates, ious = (torch.stack(values) for values in zip(*each, strict=True))
     if masks.fed is not None:
-        loss = loss + 0.5 * of_mask(masks.fed)[1].mean()
+        loss = loss + 0.5 * of_estimate(masks.fed)[0].mean()
     loss = loss + CANDIDATES * (losses.amin(0).mean() + LEAST * losses.mean())
     return StepLoss(loss + 0.5 * estimates.mean(), iou, ious.amax(0))
